@@ -1,0 +1,28 @@
+# Each target makes .venv and installs on first use.
+.PHONY: help pipeline test lint
+
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+help:
+	@echo "make pipeline   all stages, on FER-Datasets/ or on synthetic faces"
+	@echo "make test       the tests"
+	@echo "make lint       ruff and mypy"
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -r requirements.txt
+	touch $@
+
+pipeline: $(INSTALLED)
+	$(RUN) develop_baseline_model/run_pipeline.py
+
+test: $(INSTALLED)
+	$(RUN) -m pytest
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
