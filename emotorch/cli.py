@@ -1,0 +1,186 @@
+"""What the scripts share: options, logging, the error boundary.
+
+Imports nothing heavy, so that `--help` answers at once.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from emotorch.errors import EmoTorchError, UsageError
+
+Number = TypeVar("Number", int, float)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose help is the script's docstring and real examples."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f"example:\n  {example}" if "\n" not in example else f"examples:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_stage_options(parser: argparse.ArgumentParser) -> None:
+    """`--force` and `--workers`, which stages 1-3 share."""
+    parser.add_argument("--force", action="store_true", help="make everything anew, also what is there and up to date")
+    parser.add_argument(
+        "--workers",
+        type=positive_integer,
+        default=available_cores(),
+        metavar="N",
+        help="processes to work with; the output is the same for any number (default: %(default)s, the "
+        "cores this process may use)",
+    )
+
+
+def add_fer_usage_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fer-usage",
+        choices=("all", "training"),
+        default="all",
+        help="split all of FER-2013 as published, or only its Training rows, so that the official test rows "
+        "stay unseen (default: %(default)s)",
+    )
+
+
+def add_subset_options(parser: argparse.ArgumentParser) -> None:
+    """What the two subset helpers share."""
+    parser.add_argument("--force", action="store_true", help="copy again what is there and up to date")
+    add_fer_usage_option(parser)
+    add_scheme_option(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """`--device` and `--threads`, which everything that runs a network shares."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or mps (default: the best one here)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_integer,
+        default=available_cores(),
+        metavar="N",
+        help="CPU threads; equal weights need an equal number (default: %(default)s)",
+    )
+
+
+def add_scheme_option(parser: argparse.ArgumentParser, default: str | None = "emotorch4") -> None:
+    parser.add_argument(
+        "--scheme",
+        default=default,
+        metavar="NAME",
+        help=f"label scheme: the classes and their order (default: {default or 'the recipe’s own'})",
+    )
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a model folder's name, or a path to it (default: the newest one)",
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What stages 4 and 5 share: the recipe and its changes."""
+    parser.add_argument("--recipe", default="emotorch", metavar="NAME", help="system to train (default: %(default)s)")
+    add_scheme_option(parser, default=None)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field of the recipe, for example learning_rate=1e-3; may be repeated",
+    )
+    parser.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
+    parser.add_argument(
+        "--seed",
+        type=seed,
+        default=42,
+        metavar="N",
+        help="of the weights, the order and what the factors draw; the split has its own (default: %(default)s)",
+    )
+
+
+def positive_integer(text: str) -> int:
+    value = _number(text, int)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def seed(text: str) -> int:
+    value = _number(text, int)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed: a whole number from 0 to 4294967295")
+    return value
+
+
+def fraction(text: str) -> float:
+    value = _number(text, float)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is outside 0-1")
+    return value
+
+
+def weight(text: str) -> float:
+    value = _number(text, float)
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a weight: 0 or more")
+    return value
+
+
+def _number(text: str, kind: type[Number]) -> Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def available_cores() -> int:
+    """The cores that this process may use, which a scheduler may have limited."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a script's main function and exits: 0 done, 1 failed, 2 wrong usage.
+
+    What a user can mend is one line on stderr. A traceback means a fault of ours.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        status = main() or 0
+        sys.stdout.flush()
+    except UsageError as error:
+        status = _complain(str(error), EXIT_USAGE)
+    except EmoTorchError as error:
+        status = _complain(str(error), EXIT_FAILED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`): nothing is left to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        status = _complain(f"{where}{error.strerror or error}", EXIT_FAILED)
+    except KeyboardInterrupt:
+        status = _complain("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+    sys.exit(status)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status

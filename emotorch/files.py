@@ -1,0 +1,269 @@
+"""Writing so that nothing half-written is ever taken for whole.
+
+A file is written under a temporary name and renamed. A stage's folder is built under a temporary name,
+with a journal of the chunks that are finished, and renamed when all of it is there.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from emotorch.errors import EmoTorchError
+
+STAMP_NAME = "stage.json"
+_JOURNAL_NAME = ".journal.jsonl"
+# A killed stage's workers notice within half a second that they are orphans, and let go of the lock.
+_LOCK_PATIENCE_S = 2.0
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Runs `write` on a temporary path beside `path`, then renames.
+
+    Raises:
+        EmoTorchError: the folder is not writable or the disk is full; no trace is left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a header and rows, with Unix line ends."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)
+
+    write_atomically(path, write)
+
+
+def write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises EmoTorchError when the file is not JSON, OSError when it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EmoTorchError(f"{path}: not valid JSON ({error}); delete it and rerun what writes it") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Clutter that file browsers and archivers leave behind; it is never data.
+_CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
+
+
+def visible(folder: Path) -> list[Path]:
+    """The entries of a folder, sorted by name, without hidden files and operating-system clutter."""
+    return sorted(
+        (path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _CLUTTER),
+        key=lambda path: path.name,
+    )
+
+
+def count_files(folder: Path) -> int:
+    """Number of visible files below a folder."""
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _CLUTTER:
+                continue
+            total += count_files(Path(entry.path)) if entry.is_dir() else 1
+    return total
+
+
+@contextmanager
+def exclusive(lock: Path, holder: str) -> Iterator[None]:
+    """Holds a lock file, so that one process works and the others say so.
+
+    The processes that it forks hold it too: those that outlive it, by the moment that they take to notice,
+    may still be writing.
+
+    Raises:
+        EmoTorchError: another process holds it; `holder` says what that is.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    inherited: list[int] = []
+    # In a forked process filelock closes its own descriptor, but not this one.
+    file_lock = FileLock(lock, on_acquired=lambda descriptor: inherited.append(os.dup(descriptor)))
+    try:
+        file_lock.acquire(timeout=_LOCK_PATIENCE_S)
+    except Timeout:
+        raise EmoTorchError(f"{holder} is running already (it holds {lock}); wait for it to end") from None
+    try:
+        yield
+    finally:
+        file_lock.release()
+        for descriptor in inherited:
+            os.close(descriptor)
+
+
+class StageBuild:
+    """A stage's folder while it is being built: where to write, and which chunks are done already.
+
+    Attributes:
+        folder: Where the files go; renamed to the final name when the stage is whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._journal = folder / _JOURNAL_NAME
+        self._done: dict[str, Any] = {}
+        if self._journal.exists():
+            text = self._journal.read_text(encoding="utf-8")
+            # A kill can cut the last line short: its chunk is done again.
+            whole = text[: text.rfind("\n") + 1]
+            if whole != text:
+                write_text(self._journal, whole)
+            for line in whole.splitlines():
+                entry = json.loads(line)
+                self._done[entry["chunk"]] = entry["records"]
+
+    @property
+    def resumed_chunks(self) -> int:
+        return len(self._done)
+
+    def is_done(self, chunk: str) -> bool:
+        return chunk in self._done
+
+    def records(self, chunk: str) -> Any:
+        """What was recorded of a finished chunk."""
+        return self._done[chunk]
+
+    def finish(self, chunk: str, records: object) -> None:
+        """Records a chunk whose files are all written."""
+        line = json.dumps({"chunk": chunk, "records": records}, separators=(",", ":"))
+        try:
+            with self._journal.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise EmoTorchError(f"cannot write {self._journal}: {error.strerror or error}") from error
+        self._done[chunk] = json.loads(line)["records"]
+
+
+@contextmanager
+def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bool) -> Iterator[StageBuild | None]:
+    """Builds a stage's output folder; whole or not there at all.
+
+    Args:
+        final: The folder's name once it is whole.
+        stamp: Everything the output depends on: settings and hashes of the inputs. Output of another stamp
+            is made anew, never mixed with this one's.
+        stage: How messages call it.
+        force: Make it anew even when it is there.
+
+    Yields:
+        The build to write into, or None when the whole output is there already.
+
+    Raises:
+        EmoTorchError: the same stage is running; the finished folder holds files of somebody else, which
+            only `force` replaces.
+    """
+    partial = final.with_name(f".{final.name}.partial")
+    previous = final.with_name(f".{final.name}.previous")
+    stamp = json.loads(json.dumps(stamp))
+    with exclusive(final.with_name(f".{final.name}.lock"), stage):
+        shutil.rmtree(previous, ignore_errors=True)
+        if not force and _is_whole(final, stamp):
+            yield None
+            return
+        if partial.exists() and (force or _read_stamp(partial).get("made_from") != stamp):
+            # First of all the journal: a kill while deleting must not leave it to tell of files that are gone.
+            (partial / _JOURNAL_NAME).unlink(missing_ok=True)
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        _sweep(partial)
+        if not (partial / STAMP_NAME).exists():
+            write_json(partial / STAMP_NAME, {"made_from": stamp})
+        yield StageBuild(partial)
+        files = count_files(partial) - 1
+        write_json(partial / STAMP_NAME, {"made_from": stamp, "files": files})
+        (partial / _JOURNAL_NAME).unlink(missing_ok=True)
+        if final.exists():
+            final.rename(previous)
+        partial.rename(final)
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def read_stamp(folder: Path, stage_command: str) -> dict[str, Any]:
+    """What a finished stage folder was made from.
+
+    Raises:
+        EmoTorchError: the folder is not there or was not written by its stage.
+    """
+    if not folder.is_dir():
+        raise EmoTorchError(f"{folder} does not exist: run {stage_command} first")
+    stamp = _read_stamp(folder)
+    if "files" not in stamp:
+        raise EmoTorchError(f"{folder} has no {STAMP_NAME}: it was not written by {stage_command}; run it (again)")
+    made_from: dict[str, Any] = stamp["made_from"]
+    return made_from
+
+
+def _read_stamp(folder: Path) -> dict[str, Any]:
+    path = folder / STAMP_NAME
+    if not path.exists():
+        return {}
+    stamp: dict[str, Any] = read_json(path)
+    return stamp
+
+
+def _sweep(partial: Path) -> None:
+    """Removes the temporary file that a kill left of one that was being written."""
+    for path in partial.glob(".*-*"):
+        path.unlink()
+
+
+def _is_whole(final: Path, stamp: Mapping[str, Any]) -> bool:
+    if not final.is_dir():
+        return False
+    present = count_files(final)
+    recorded = _read_stamp(final)
+    if present and "files" not in recorded:
+        raise EmoTorchError(
+            f"{final} has no {STAMP_NAME}: its stage did not write it; move it away, or use --force to replace it"
+        )
+    surplus: int = present - 1 - recorded.get("files", 0)
+    if surplus > 0:
+        raise EmoTorchError(
+            f"{final} holds {surplus} file(s) that its stage did not write: move them away, or use --force"
+        )
+    return surplus == 0 and recorded["made_from"] == stamp

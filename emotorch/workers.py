@@ -1,0 +1,63 @@
+"""Work spread over processes, with results in order, whatever the number of processes."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from emotorch.errors import EmoTorchError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_ORPHAN_CHECK_S = 0.3
+
+
+def progress(items: Iterable[Item], *, total: int, description: str, unit: str, scale: bool = True) -> Iterable[Item]:
+    """A progress bar on stderr, and none when stderr is no terminal."""
+    bar: Iterable[Item] = tqdm(items, total=total, desc=description, unit=unit, disable=None, unit_scale=scale)
+    return bar
+
+
+def map_in_order(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """Calls `function` on every item in `workers` processes; yields (item, result) in the items' order.
+
+    Raises:
+        EmoTorchError: a worker died (for example for want of memory).
+        Exception: the first error in the items' order, as the function raised it.
+    """
+    if workers == 1 or len(items) <= 1:
+        for item in items:
+            yield item, function(item)
+        return
+    with ProcessPoolExecutor(min(workers, len(items)), initializer=_start_worker, initargs=(os.getpid(),)) as pool:
+        futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
+        try:
+            for item, future in zip(items, futures, strict=True):
+                yield item, future.result()
+        except BrokenProcessPool as error:
+            raise EmoTorchError("a worker process was killed (out of memory?); rerun with fewer --workers") from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(parent: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes already fill the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    """Ends an orphan: nobody reads its results, and it would keep the stage's lock."""
+    while os.getppid() == parent:
+        time.sleep(_ORPHAN_CHECK_S)
+    os._exit(1)
