@@ -1,0 +1,31 @@
+"""Stage 3 of 8. Makes 28 variants of every image: turned, lit, blurred, masked, covered.
+
+Reads  FER-Original-Dataset (from stage 2)
+Writes FER-Original-Dataset-Augmented/{FER,CKP,RAF}/<class>/<n>_<operation>.png
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/augment_original_dataset.py --seed 42")
+    cli.add_stage_options(parser)
+    parser.add_argument(
+        "--seed",
+        type=cli.seed,
+        default=42,
+        metavar="N",
+        help="of the drawn angles, strengths and places; another one makes all variants anew (default: %(default)s)",
+    )
+    options = parser.parse_args()
+
+    from emotorch.data import augmented
+    from emotorch.paths import Paths
+
+    paths = Paths.from_environment()
+    done = augmented.create(paths, seed=options.seed, workers=options.workers, force=options.force)
+    print(f"{paths.augmented}: {done.images} images {'up to date' if done.up_to_date else 'written'}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,29 @@
+"""Stage 2 of 8. Puts FER-2013, and CK+ and RAF-DB where they are, into one dataset of a scheme's classes.
+
+Reads  FER-Datasets/FER2013img (from stage 1), FER-Datasets/CK+, FER-Datasets/RAF-DB
+Writes FER-Original-Dataset/{FER,CKP,RAF}/<class>/<n>.png and manifest.csv, tracing each to its source
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/create_original_dataset.py")
+    cli.add_stage_options(parser)
+    cli.add_scheme_option(parser)
+    options = parser.parse_args()
+
+    from emotorch.data import dataset
+    from emotorch.labels import get_scheme
+    from emotorch.paths import Paths
+
+    paths = Paths.from_environment()
+    done = dataset.create(paths, get_scheme(options.scheme), workers=options.workers, force=options.force)
+    print(f"{paths.originals}: {'up to date' if done.up_to_date else 'written'}")
+    for name, classes in done.counts.items():
+        shares = ", ".join(f"{label} {count}" for label, count in classes.items())
+        print(f"  {name}: {sum(classes.values())} images ({shares})")
+
+
+if __name__ == "__main__":
+    cli.run(main)

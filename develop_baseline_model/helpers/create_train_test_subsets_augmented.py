@@ -1,0 +1,30 @@
+"""Optional. Copies the variants of the training's own split into folders, for other programs.
+
+Reads  FER-Original-Dataset-Augmented (from stage 3)
+Writes TRAIN-VAL DATA/FER-Training-Subset-Augmented, FER-Validation-Subset-Augmented, CKP-Validation-Subset-Augmented
+
+Training does not need it: stage 4 splits by itself, in the same way.
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/create_train_test_subsets_augmented.py")
+    cli.add_subset_options(parser)
+    options = parser.parse_args()
+
+    from emotorch.data.selection import DatasetIndex
+    from emotorch.data.subsets import create
+    from emotorch.labels import get_scheme
+    from emotorch.paths import Paths
+
+    paths = Paths.from_environment()
+    index = DatasetIndex.load(paths, get_scheme(options.scheme))
+    counts = create(paths, index, augmented=True, fer_usage=options.fer_usage, force=options.force)
+    for folder, images in counts.items():
+        print(f"{paths.subsets / folder}: {images} images")
+
+
+if __name__ == "__main__":
+    cli.run(main)

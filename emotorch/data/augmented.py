@@ -1,0 +1,93 @@
+"""The augmented dataset folder: every operation applied to every image (stage 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emotorch.data.augmentations import OPERATIONS, augment
+from emotorch.data.dataset import COMMAND as STAGE_2
+from emotorch.data.dataset import MANIFEST_COLUMNS
+from emotorch.data.images import hash_pixels, read_face, write_png
+from emotorch.data.manifest import NAME as MANIFEST
+from emotorch.data.manifest import read_manifest
+from emotorch.errors import EmoTorchError
+from emotorch.files import hash_file, read_stamp, stage_folder
+from emotorch.paths import Paths
+from emotorch.workers import map_in_order, progress
+
+COMMAND = "develop_baseline_model/helpers/augment_original_dataset.py"
+_SOURCES_PER_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some images of the dataset: (file, hash) each, and where to read and write."""
+
+    name: str
+    originals: Path
+    folder: Path
+    sources: Sequence[tuple[str, str]]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    images: int
+    up_to_date: bool
+
+
+def variant_file(file: str, operation: str) -> str:
+    """`FER/anger/1.png` and `flip` give `FER/anger/1_flip.png`."""
+    return f"{file.removesuffix('.png')}_{operation}.png"
+
+
+def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
+    """Writes `FER-Original-Dataset-Augmented/<dataset>/<class>/<n>_<operation>.png`.
+
+    Every picture depends on the seed, its source's pixels and its operation alone.
+
+    Raises:
+        EmoTorchError: stage 2 has not run, or one of its images is missing or damaged.
+    """
+    read_stamp(paths.originals, STAGE_2)
+    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
+    stamp = {
+        "stage": 3,
+        "seed": seed,
+        "operations": list(OPERATIONS),
+        "inputs": hash_file(paths.originals / MANIFEST),
+    }
+    with stage_folder(paths.augmented, stamp, stage="stage 3", force=force) as build:
+        if build is not None:
+            for folder in sorted({Path(row["file"]).parent for row in rows}):
+                (build.folder / folder).mkdir(parents=True, exist_ok=True)
+            sources = [(row["file"], row["hash"]) for row in rows]
+            chunks = [
+                _Chunk(f"images from {first}", paths.originals, build.folder, sources[first:last], seed)
+                for first in range(0, len(sources), _SOURCES_PER_CHUNK)
+                for last in [first + _SOURCES_PER_CHUNK]
+            ]
+            waiting = [chunk for chunk in chunks if not build.is_done(chunk.name)]
+            done = progress(
+                map_in_order(_augment_chunk, waiting, workers),
+                total=len(waiting),
+                description="variants",
+                unit="chunk",
+            )
+            for chunk, written in done:
+                build.finish(chunk.name, written)
+        return Summary(len(rows) * len(OPERATIONS), up_to_date=build is None)
+
+
+def _augment_chunk(chunk: _Chunk) -> int:
+    """Returns the number of files written."""
+    for file, source_hash in chunk.sources:
+        pixels = read_face(chunk.originals / file)
+        if hash_pixels(pixels) != source_hash:
+            raise EmoTorchError(f"{chunk.originals / file}: changed since it was written; run {STAGE_2} --force")
+        for operation in OPERATIONS:
+            write_png(
+                chunk.folder / variant_file(file, operation),
+                augment(pixels, source_hash, operation, chunk.seed),
+            )
+    return len(chunk.sources) * len(OPERATIONS)

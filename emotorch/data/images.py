@@ -1,0 +1,175 @@
+"""Reading and writing pictures: the one place where a file becomes the pixels a network sees."""
+
+import hashlib
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from emotorch.errors import EmoTorchError
+
+Pixels = NDArray[np.uint8]
+
+SIZE = 48  # pixels; FER-2013's side length, and so every dataset's after stage 2
+SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+# More than any camera gives, and less than fills the memory.
+MAX_PIXELS = 200_000_000
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_END = _png_chunk(b"IEND", b"")
+
+
+def _png_header(height: int, width: int) -> bytes:
+    return _SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+
+
+_FACE_HEADER = _png_header(SIZE, SIZE)
+# A stored (uncompressed) 48×48 picture takes one 4 KiB disk block, as a compressed one does, and is written
+# and read several times faster: 2 bytes of zlib header, 5 of the stored block's, the rows with a filter
+# byte each, 4 of checksum.
+_FACE_DATA = 2 + 5 + SIZE * (SIZE + 1) + 4
+_FACE_FILE = len(_FACE_HEADER) + 12 + _FACE_DATA + len(_END)
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """A grey 8-bit PNG of (H, W) pixels, stored without compression."""
+    rows = np.zeros((pixels.shape[0], pixels.shape[1] + 1), np.uint8)
+    rows[:, 1:] = pixels
+    header = _FACE_HEADER if pixels.shape == (SIZE, SIZE) else _png_header(*pixels.shape)
+    return header + _png_chunk(b"IDAT", zlib.compress(rows.tobytes(), 0)) + _END
+
+
+def _decode_own_png(data: bytes) -> Pixels | None:
+    """The pixels of a face that `encode_png` wrote, or None when it is another kind of file or damaged."""
+    start = len(_FACE_HEADER)
+    if len(data) != _FACE_FILE or not data.startswith(_FACE_HEADER):
+        return None
+    chunk = data[start + 4 : start + 8 + _FACE_DATA]
+    (checksum,) = struct.unpack_from(">I", data, start + 8 + _FACE_DATA)
+    if zlib.crc32(chunk) != checksum or chunk[4 + 2] != 1:  # not one final stored block
+        return None
+    rows = np.frombuffer(chunk, np.uint8, SIZE * (SIZE + 1), 4 + 2 + 5).reshape(SIZE, SIZE + 1)
+    if rows[:, 0].any():
+        return None
+    return np.ascontiguousarray(rows[:, 1:])
+
+
+def write_png(path: str | Path, pixels: Pixels) -> None:
+    """Writes a grey PNG in place: for stage folders, which get their name only when they are whole."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        data = encode_png(pixels)
+        if os.write(descriptor, data) != len(data):
+            raise EmoTorchError(f"cannot write {path}: the disk is full")
+    finally:
+        os.close(descriptor)
+
+
+def hash_pixels(pixels: Pixels) -> str:
+    """SHA-256 of the grey values, row by row, in hex: equal pictures have equal hashes."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def read_face(path: Path) -> Pixels:
+    """The (48, 48) grey pixels of a file that a stage wrote.
+
+    Raises:
+        EmoTorchError: the file is missing, damaged, or not a 48×48 grey picture.
+    """
+    data = _read_bytes(path)
+    own = _decode_own_png(data)
+    if own is not None:
+        return own
+    pixels = decode_picture(data, path)
+    if pixels.shape != (SIZE, SIZE):
+        raise EmoTorchError(f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels where {SIZE}×{SIZE} are expected")
+    return pixels
+
+
+def read_picture(path: Path) -> Pixels:
+    """The grey pixels of a picture of any size, upright; (H, W) uint8.
+
+    Raises:
+        EmoTorchError: the file is missing, damaged, too large, or not what its name says.
+    """
+    return decode_picture(_read_bytes(path), path)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EmoTorchError(f"{path}: {error.strerror or error}") from error
+
+
+def decode_picture(data: bytes, path: Path, *, check_name: bool = True) -> Pixels:
+    """Decodes a picture and makes it grey; (H, W) uint8.
+
+    Args:
+        data: The file's content.
+        path: The file's name, for messages and for `check_name`.
+        check_name: Refuse a file whose ending promises another format than it holds: in a dataset that is
+            a sign of a broken conversion.
+
+    Raises:
+        EmoTorchError: see `read_picture`.
+    """
+    if check_name and path.suffix.lower() not in SUFFIXES:
+        raise EmoTorchError(f"{path}: not an image ({', '.join(SUFFIXES)} are read); move it away")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if check_name and image.format != SUFFIXES[path.suffix.lower()]:
+                raise EmoTorchError(f"{path}: holds a {image.format} image, not what its name says; rename it")
+            if image.width * image.height > MAX_PIXELS:
+                raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
+            return _to_grey(image)
+    except UnidentifiedImageError:
+        raise EmoTorchError(f"{path}: not a readable image; replace or remove it") from None
+    except Image.DecompressionBombError as error:
+        raise EmoTorchError(f"{path}: too many pixels to read ({error})") from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+        raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
+
+
+def _to_grey(image: Image.Image) -> Pixels:
+    """Grey values of the first frame, turned upright; transparent parts become white."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        return _scale_to_bytes(np.asarray(upright, dtype=np.float64), upright.mode)
+    if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
+        coloured = upright.convert("RGBA")
+        background = Image.new("RGBA", coloured.size, "white")
+        upright = Image.alpha_composite(background, coloured)
+    return np.asarray(upright.convert("L"), dtype=np.uint8)
+
+
+def _scale_to_bytes(values: NDArray[np.float64], mode: str) -> Pixels:
+    """16-bit pictures keep their proportions; other deep ones (32-bit, float) are stretched to their range."""
+    if mode.startswith("I") and values.max(initial=0) <= 65535 and values.min(initial=0) >= 0:
+        scaled = values / 257.0
+    else:
+        low, high = float(values.min()), float(values.max())
+        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+    return np.rint(scaled).astype(np.uint8)
+
+
+def resize(pixels: Pixels, size: int = SIZE) -> Pixels:
+    """(H, W) to (size, size); area averaging when shrinking, so that nothing aliases."""
+    if pixels.shape == (size, size):
+        return pixels
+    shrinking = min(pixels.shape) >= size
+    return np.asarray(
+        cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
+        dtype=np.uint8,
+    )

@@ -1,0 +1,57 @@
+"""One image of a raw dataset: where it is, what it shows, and how its file becomes a 48×48 grey face."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from emotorch.data.faces import centre_square, largest_face
+from emotorch.data.images import Pixels, hash_pixels, read_face, read_picture, resize
+from emotorch.errors import EmoTorchError
+
+
+class Reading(Enum):
+    """How a file becomes a face: it is one of 48×48 already, is a crop of any size, or a scene with a face."""
+
+    FACE = "face"
+    CROP = "crop"
+    SCENE = "scene"
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """An image of a raw dataset.
+
+    Attributes:
+        path: The file.
+        emotion: The dataset's own name of its class.
+        reading: See Reading.
+        usage: The dataset's own split (`Training`, `PublicTest`, `train`, …), or empty.
+        subject: The person shown, where the dataset tells, or empty.
+        hash: What the pixels must hash to, where that is known.
+    """
+
+    path: Path
+    emotion: str
+    reading: Reading
+    usage: str = ""
+    subject: str = ""
+    hash: str | None = None
+
+    def read(self) -> tuple[Pixels, bool]:
+        """The (48, 48) grey face, and whether it was found (False: cropped to the centre).
+
+        Raises:
+            EmoTorchError: the file is missing, damaged, not of the right size, or not the expected picture.
+        """
+        if self.reading is Reading.SCENE:
+            scene = read_picture(self.path)
+            face = largest_face(scene)
+            return resize((face or centre_square(scene)).cut(scene)), face is not None
+        if self.reading is Reading.CROP:
+            return resize(read_picture(self.path)), True
+        pixels = read_face(self.path)
+        if self.hash is not None and hash_pixels(pixels) != self.hash:
+            raise EmoTorchError(
+                f"{self.path}: not the picture that the manifest tells of; rerun its stage with --force"
+            )
+        return pixels, True

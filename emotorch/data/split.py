@@ -1,0 +1,60 @@
+"""Leak-free splits: by source, before augmentation; and the factors that thin what a run draws.
+
+Images with equal pixels are one source. A source and all its variants are on one side.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.seeding import generator
+
+VALIDATION_SHARE = 0.15
+# The published split: the same for every run, whatever the run's own seed.
+SPLIT_SEED = 42
+
+Indices = NDArray[np.int64]
+
+
+def group_sources(hashes: NDArray[np.str_]) -> Indices:
+    """(N,) group numbers: equal where the pixels are equal."""
+    return np.unique(hashes, return_inverse=True)[1].astype(np.int64)
+
+
+def validation_mask(
+    groups: Indices, labels: Indices, *, share: float = VALIDATION_SHARE, seed: int = SPLIT_SEED
+) -> NDArray[np.bool_]:
+    """Which images are held out: about `share` of every class, whole groups only.
+
+    A group whose twins are labelled differently counts for the class of its first image. The choice
+    depends on the images' pixels and labels, not on where they stand in the list beyond that.
+
+    Args:
+        groups: (N,) source group of each image.
+        labels: (N,) class of each image.
+        share: Part of each class to hold out.
+        seed: Of the split.
+    """
+    held_out = np.zeros(len(groups), dtype=bool)
+    first_member = np.unique(groups, return_index=True)[1]
+    sizes = np.bincount(groups)
+    group_labels = labels[first_member]
+    for label in np.unique(group_labels):
+        members = np.flatnonzero(group_labels == label)
+        order = generator("split", seed, label).permutation(members)
+        running = np.cumsum(sizes[order])
+        wanted = round(share * int(running[-1]))
+        chosen = order[running <= wanted]
+        held_out |= np.isin(groups, chosen)
+    return held_out
+
+
+def draw(candidates: int, factor: float, *key: object) -> Indices:
+    """A random `factor` of `range(candidates)`, sorted. A smaller factor draws a part of a larger one's.
+
+    Args:
+        candidates: How many there are.
+        factor: 0 to 1.
+        key: What the draw is for; see `emotorch.seeding.generator`.
+    """
+    wanted = int(factor * candidates + 0.5)
+    return np.sort(generator("draw", *key).permutation(candidates)[:wanted]).astype(np.int64)

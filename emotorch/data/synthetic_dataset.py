@@ -1,0 +1,116 @@
+"""Synthetic faces as raw datasets: an official-format FER-2013 CSV and CK+ class folders."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emotorch.data.images import Pixels, write_png
+from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
+from emotorch.files import write_atomically, write_text
+from emotorch.labels import CKPLUS_EMOTIONS, FER_EMOTIONS, FER_USAGES
+from emotorch.paths import Paths
+from emotorch.seeding import generator
+
+# What `make pipeline` draws when there is no real data.
+ROWS = 6000
+CKPLUS_IMAGES = 420
+SEED = 42
+
+# Of the real datasets' classes, in their own order.
+_FER_COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)
+_CKPLUS_COUNTS = (135, 54, 177, 75, 207, 84, 249)
+_USAGE_SHARES = (0.8, 0.1, 0.1)
+_TWIN_SHARE = 0.01
+# CK+ gives the last three frames of a sequence, as the expression reaches its peak.
+_PEAK_FRAMES = (0.9, 0.95, 1.0)
+_SEQUENCES_PER_SUBJECT = 3
+_DRAWN_AS = {"anger": "angry", "sadness": "sad"}
+
+
+def write_dataset(paths: Paths, *, rows: int = ROWS, ckplus_images: int = CKPLUS_IMAGES, seed: int = SEED) -> None:
+    """Draws both datasets below the root, and marks it as synthetic; does nothing when just these are there."""
+    text = (
+        "The faces below this folder are drawn by a program and show nobody.\n"
+        f"{rows} rows of FER-2013's format, {ckplus_images} images in CK+'s layout, seed {seed}.\n"
+    )
+    if paths.is_synthetic and paths.synthetic_marker.read_text(encoding="utf-8") == text:
+        return
+    write_text(paths.synthetic_marker, text + "Not finished yet.\n")  # so that nothing of it ever passes for real
+    write_fer2013_csv(paths.fer_csv, rows=rows, seed=seed)
+    write_ckplus(paths.ckplus, images=ckplus_images, seed=seed)
+    write_text(paths.synthetic_marker, text)
+
+
+def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
+    """Writes `emotion,pixels,Usage`, with FER-2013's shares of classes and usages, and 1% exact twins.
+
+    Every row depends on the seed and its number alone.
+    """
+    emotions = _spread(_FER_COUNTS, rows)
+    twins = {rows - 1 - number: number for number in range(round(rows * _TWIN_SHARE))}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="ascii") as file:
+            file.write("emotion,pixels,Usage\n")
+            for row in range(rows):
+                original = twins.get(row, row)
+                emotion = emotions[original]
+                values = " ".join(map(str, _draw_wild(FER_EMOTIONS[emotion], seed, original).ravel().tolist()))
+                file.write(f"{emotion},{values},{_usage(row)}\n")
+
+    write_atomically(path, write)
+
+
+def _spread(counts: Sequence[int], total: int) -> list[int]:
+    """`total` classes in shares like `counts`, evenly mixed: every stretch has about the same shares."""
+    shares = np.array(counts) / sum(counts)
+    taken = np.zeros(len(counts))
+    order = []
+    for position in range(1, total + 1):
+        chosen = int(np.argmax(position * shares - taken))
+        taken[chosen] += 1
+        order.append(chosen)
+    return order
+
+
+def _usage(row: int) -> str:
+    """Eight rows in ten are for training; a step that is coprime to the classes' rhythm mixes them."""
+    place = (row * 7) % 10 / 10
+    return FER_USAGES[int(np.searchsorted(np.cumsum(_USAGE_SHARES), place + 1e-9))]
+
+
+def _draw_wild(emotion: str, seed: int, row: int) -> Pixels:
+    rng = generator("synthetic FER", seed, row)
+    return draw_face(emotion, Identity.sample(rng), rng)
+
+
+def write_ckplus(folder: Path, *, images: int, seed: int) -> None:
+    """Writes `<class>/S010_004_00000017.png`: the last three frames of sequences, strong and evenly lit."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prepared = Path(tempfile.mkdtemp(prefix=".ckplus-", dir=folder.parent))
+    try:
+        prepared.chmod(0o755)
+        for emotion in CKPLUS_EMOTIONS:
+            (prepared / emotion).mkdir()
+        sequences = max(1, images // len(_PEAK_FRAMES))
+        for sequence, emotion_index in enumerate(_spread(_CKPLUS_COUNTS, sequences)):
+            _write_sequence(prepared / CKPLUS_EMOTIONS[emotion_index], CKPLUS_EMOTIONS[emotion_index], sequence, seed)
+        shutil.rmtree(folder, ignore_errors=True)
+        prepared.rename(folder)
+    except BaseException:
+        shutil.rmtree(prepared, ignore_errors=True)
+        raise
+
+
+def _write_sequence(folder: Path, emotion: str, sequence: int, seed: int) -> None:
+    subject, take = divmod(sequence, _SEQUENCES_PER_SUBJECT)
+    who = Identity.sample(generator("synthetic CK+", seed, "subject", subject))
+    last = int(generator("synthetic CK+", seed, "length", sequence).integers(9, 40))
+    for frame, apex in enumerate(_PEAK_FRAMES, start=last - len(_PEAK_FRAMES) + 1):
+        # The same numbers for each frame: pose and light stay, only the expression grows.
+        rng = generator("synthetic CK+", seed, "sequence", sequence)
+        name = f"S{subject + 1:03d}_{take + 1:03d}_{frame:08d}.png"
+        write_png(folder / name, draw_face(_DRAWN_AS.get(emotion, emotion), who, rng, IN_THE_LABORATORY, apex))

@@ -1,0 +1,144 @@
+"""Shared ground: a root of its own for every test, small raw datasets, and running scripts as a user does."""
+
+import os
+
+# Before torch is imported: tests share few cores, and equal weights need equal thread counts.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from running import Trained, copy_root, train
+
+from emotorch.data import augmented, dataset, fer2013
+from emotorch.data.images import Pixels
+from emotorch.errors import EmoTorchError
+from emotorch.labels import FER_EMOTIONS, FER_USAGES, get_scheme
+from emotorch.paths import REPOSITORY, Paths
+
+# The run of the fixture `trained`: settings by which its outputs are not dead from the start.
+TRAINED_WITH = ("--seed", 4, "--set", "learning_rate=0.003")
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def draw_images(count: int, seed: int) -> Pixels:
+    """(count, 48, 48) smooth random pictures, each different."""
+    rng = np.random.default_rng(seed)
+    blobs = [cv2.resize(rng.integers(0, 256, (6, 6)).astype(np.uint8), (48, 48)) for _ in range(count)]
+    return np.stack(blobs)
+
+
+def write_fer_csv(path: Path, pixels: Pixels, emotions: list[int], usages: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        f"{emotion},{' '.join(map(str, image.ravel().tolist()))},{usage}"
+        for image, emotion, usage in zip(pixels, emotions, usages, strict=True)
+    ]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+
+
+def write_small_fer(paths: Paths, rows: int = 140, twins: int = 10, seed: int = 0) -> None:
+    """An official-format CSV: all emotions in turn, all usages, and some exact twins across usages."""
+    pixels = draw_images(rows, seed)
+    pixels[rows - twins :] = pixels[:twins]
+    emotions = [row % len(FER_EMOTIONS) for row in range(rows)]
+    usages = [FER_USAGES[0 if row < 0.8 * rows else 1 + row % 2] for row in range(rows)]
+    write_fer_csv(paths.fer_csv, pixels, emotions, usages)
+
+
+def write_small_ckplus(paths: Paths, seed: int = 1) -> None:
+    """CK+ as class folders: two subjects, two classes of the scheme and one that it leaves out."""
+    images = iter(draw_images(18, seed))
+    for emotion in ("anger", "surprise", "contempt"):
+        folder = paths.ckplus / emotion
+        folder.mkdir(parents=True)
+        for subject in (5, 10):
+            for frame in (15, 16, 17):
+                cv2.imwrite(str(folder / f"S{subject:03d}_001_{frame:08d}.png"), next(images))
+
+
+def write_small_rafdb(paths: Paths, seed: int = 6) -> None:
+    """RAF-DB with four training images and two of its test, of classes 1 to 6 in turn, larger than 48×48."""
+    names = [f"{usage}_{number:05d}" for usage, count in (("train", 4), ("test", 2)) for number in range(1, count + 1)]
+    aligned, labels = paths.rafdb / "Image" / "aligned", paths.rafdb / "EmoLabel"
+    aligned.mkdir(parents=True)
+    labels.mkdir()
+    for name, face in zip(names, draw_images(len(names), seed), strict=True):
+        coloured = cv2.applyColorMap(cv2.resize(face, (100, 100)), cv2.COLORMAP_BONE)
+        cv2.imwrite(str(aligned / f"{name}_aligned.jpg"), coloured)
+    lines = [f"{name}.jpg {code}" for code, name in enumerate(names, start=1)]
+    (labels / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
+
+
+def prepare(paths: Paths, *, variants: bool = True) -> None:
+    """Stages 1, 2 and 3 on what is in the root."""
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    dataset.create(paths, get_scheme("emotorch4"), workers=1, force=False)
+    if variants:
+        augmented.create(paths, seed=42, workers=1, force=False)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, with its content."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(start: str) -> pytest.RaisesExc[EmoTorchError]:
+    """Expects an error whose message begins so."""
+    return pytest.raises(EmoTorchError, match="^" + re.escape(start))
+
+
+def the_error(failed: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """The one line with which a script failed."""
+    assert failed.returncode == status, failed.stderr
+    assert failed.stdout == ""
+    (line,) = failed.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """An empty root."""
+    return Paths(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A root after stages 1-3, with FER-2013 and CK+; not to be changed."""
+    paths = Paths(tmp_path_factory.mktemp("prepared"))
+    write_small_fer(paths)
+    write_small_ckplus(paths)
+    prepare(paths)
+    return paths
+
+
+@pytest.fixture
+def script() -> Script:
+    """Runs a script of the repository in a root, as a user would."""
+
+    def run(paths: Paths, name: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(REPOSITORY / name), *map(str, arguments)],
+            env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},
+            cwd=paths.root,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A small model from stage 4, in a root of its own; not to be changed."""
+    paths = copy_root(prepared, tmp_path_factory.mktemp("trained") / "root")
+    return Trained(paths, train(paths, *TRAINED_WITH))
