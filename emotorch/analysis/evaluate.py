@@ -1,0 +1,220 @@
+"""Scoring a trained model on a dataset, images that it was trained on kept apart."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from emotorch.analysis import metrics
+from emotorch.data import folders
+from emotorch.data.images import SIZE, Pixels, hash_pixels
+from emotorch.data.selection import DatasetIndex
+from emotorch.data.split import Indices
+from emotorch.errors import EmoTorchError
+from emotorch.labels import LabelScheme, get_scheme
+from emotorch.paths import Paths
+from emotorch.runs import TRAINING, Run, now
+from emotorch.training.checkpoints import Model
+from emotorch.training.loop import network_outputs, predictions
+
+logger = logging.getLogger(__name__)
+
+# Names of datasets as options say them: the dataset, and the official usage where it is one.
+DATASETS: dict[str, tuple[str, str | None]] = {
+    "fer": ("FER", None),
+    "ckp": ("CKP", None),
+    "raf": ("RAF", None),
+    "fer-public": ("FER", "PublicTest"),
+    "fer-private": ("FER", "PrivateTest"),
+}
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Images with truths.
+
+    Attributes:
+        name: For files and titles.
+        files: Relative to the root where they are below it, else whole paths.
+        pixels: (N, 48, 48).
+        labels: (N,) into the scheme's.
+        hashes: (N,) of the pixels.
+    """
+
+    name: str
+    files: Sequence[str]
+    pixels: Pixels
+    labels: Indices
+    hashes: NDArray[np.str_]
+
+    def part(self, chosen: NDArray[np.bool_]) -> "EvaluationSet":
+        files = [file for file, wanted in zip(self.files, chosen, strict=True) if wanted]
+        return EvaluationSet(self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to a set: (N,) classes and confidences, (K, K) counts."""
+
+    classes: Indices
+    confidences: NDArray[np.float32]
+    counts: metrics.Counts
+
+    @property
+    def correct(self) -> int:
+        return int(np.trace(self.counts))
+
+    @property
+    def images(self) -> int:
+        return int(self.counts.sum())
+
+    def line(self) -> str:
+        """`1985 images, accuracy 61.21% (95% interval 59.05-63.33)`."""
+        if not self.images:
+            return "no images"
+        low, high = metrics.wilson_interval(self.correct, self.images)
+        accuracy = 100.0 * self.correct / self.images
+        return f"{self.images} images, accuracy {accuracy:.2f}% (95% interval {low:.2f}-{high:.2f})"
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a run's image_usage.csv says it was trained on: files and pixel hashes of the originals."""
+
+    files: frozenset[str]
+    hashes: frozenset[str]
+
+    @classmethod
+    def of(cls, run: Run) -> "TrainingImages | None":
+        """None for a run without that file."""
+        path = run.folder / "image_usage.csv"
+        if not path.exists():
+            return None
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("usage") == TRAINING]
+        return cls(
+            frozenset(_original_of(row["image_path"]) for row in rows),
+            frozenset(row["source_hash"] for row in rows if row.get("source_hash")),
+        )
+
+
+def _original_of(file: str) -> str:
+    """`…-Augmented/FER/anger/1_flip.png` to `FER/anger/1.png`: the same for an original and its variants."""
+    path = Path(file)
+    return "/".join((*path.parts[-3:-1], path.stem.split("_")[0] + path.suffix))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A scoring.
+
+    Attributes:
+        images: The images that were scored: none that the run was trained on.
+        answers: To them.
+        title: Run and dataset, marked when the faces are synthetic.
+        lines: The result in words, and what was left out of it.
+    """
+
+    images: EvaluationSet
+    answers: Answers
+    title: str
+    lines: Sequence[str]
+
+
+def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
+    """A dataset by its name or folder.
+
+    Raises:
+        EmoTorchError: there is no such dataset or folder, or it has no images.
+    """
+    if dataset in DATASETS:
+        source, usage = DATASETS[dataset]
+        images = DatasetIndex.load(paths, scheme).originals_of(source, usage)
+        if not len(images):
+            raise EmoTorchError(f"the dataset in {paths.originals} has no {usage or source} images")
+        return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
+    folder = Path(dataset)
+    if not folder.is_dir():
+        raise EmoTorchError(f"{dataset!r} is neither a folder nor one of {', '.join(DATASETS)}")
+    found, left_out = folders.list_images(folder, scheme)
+    if left_out:
+        logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
+    pixels = np.stack([image.read()[0] for image in found])
+    return EvaluationSet(
+        folder.resolve().name,
+        [image.path.as_posix() for image in found],
+        pixels,
+        np.array([scheme.index(image.emotion) for image in found]),
+        np.array([hash_pixels(image) for image in pixels]),
+    )
+
+
+def answer(model: Model, images: EvaluationSet, device: torch.device) -> Answers:
+    """Runs the model over a set.
+
+    Raises:
+        EmoTorchError: the model takes another kind of input than the dataset holds.
+    """
+    if (model.image_size, model.channels) != (SIZE, 1):
+        raise EmoTorchError(
+            f"the model takes {model.channels}×{model.image_size}×{model.image_size}, not 1×{SIZE}×{SIZE}"
+        )
+    pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
+    outputs = network_outputs(model.network.to(device), pixels)
+    classes = predictions(outputs)
+    confidences = torch.softmax(outputs, 1).amax(1).numpy()
+    return Answers(classes, confidences, metrics.confusion_counts(images.labels, classes, len(model.labels)))
+
+
+def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.device) -> Evaluation:
+    """Scores a run's model on a dataset.
+
+    Images that the model was trained on take no part in the score; they are counted, and scored apart. Every
+    scoring on `fer-private` is recorded in the run, since that set is for one look at the end.
+
+    Raises:
+        EmoTorchError: no such dataset, no image left to score, or a damaged one.
+    """
+    scheme = get_scheme(model.scheme)
+    everything = load_set(paths, dataset, scheme)
+    known = TrainingImages.of(run)
+    trained_on, twins = _seen(everything, known)
+    images = everything.part(~trained_on)
+    if not len(images.labels):
+        raise EmoTorchError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
+    answers = answer(model, images, device)
+    suffix = " (synthetic faces)" if dataset in DATASETS and paths.is_synthetic else ""
+    title = f"{run.name} on {images.name}{suffix}"
+    lines = [f"{title}: {answers.line()}"]
+    if known is None:
+        lines.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
+    if trained_on.any():
+        fitted = answer(model, everything.part(trained_on), device)
+        lines.append(f"left out, because it was trained on them: {fitted.line()}")
+    remaining_twins = twins[~trained_on]
+    if remaining_twins.any():
+        without = answer(model, images.part(~remaining_twins), device)
+        lines.append(f"{int(remaining_twins.sum())} have an exact twin in training; without them: {without.line()}")
+    if dataset == "fer-private":
+        earlier = run.record.get("private_scorings", [])
+        scoring = {"time": now(), "images": answers.images, "correct": answers.correct}
+        run.update(private_scorings=[*earlier, scoring])
+    return Evaluation(images, answers, title, lines)
+
+
+def _seen(images: EvaluationSet, known: TrainingImages | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images were trained on (themselves or a variant), and which others have a twin that was."""
+    if known is None:
+        none = np.zeros(len(images.labels), dtype=bool)
+        return none, none
+    itself = np.array(["/".join(Path(file).parts[-3:]) in known.files for file in images.files], dtype=bool)
+    pixels = np.array([value in known.hashes for value in images.hashes.tolist()], dtype=bool)
+    if images.name not in DATASETS:
+        # A folder's names mean nothing: only the pixels tell.
+        return pixels, np.zeros_like(pixels)
+    return itself, pixels & ~itself

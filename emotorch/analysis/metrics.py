@@ -1,0 +1,61 @@
+"""Confusion matrices and reports. A matrix has a row and a column for every label, also unseen ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import classification_report, confusion_matrix, f1_score
+
+Counts = NDArray[np.int64]
+Proportions = NDArray[np.float64]
+
+
+def confusion_counts(truths: Counts, answers: Counts, classes: int) -> Counts:
+    """(K, K) counts: a row for each true class, a column for each answer."""
+    if not len(truths):
+        return np.zeros((classes, classes), np.int64)
+    return np.asarray(confusion_matrix(truths, answers, labels=np.arange(classes)), np.int64)
+
+
+def row_proportions(counts: Counts) -> Proportions:
+    """Each row divided by its sum; a class without images has a row of zeros."""
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0))
+
+
+def never_answered(counts: Counts, labels: Sequence[str]) -> list[str]:
+    """The labels that no image got: their outputs died. All but one missing is a collapse to one class."""
+    return [label for label, answers in zip(labels, counts.sum(axis=0).tolist(), strict=True) if answers == 0]
+
+
+def macro_f1(truths: Counts, answers: Counts, classes: int) -> float:
+    """Mean F1 over all classes, in percent; a class that is never answered counts 0. NaN for no images."""
+    if not len(truths):
+        return float("nan")
+    score = f1_score(truths, answers, labels=np.arange(classes), average="macro", zero_division=0.0)
+    return 100.0 * float(score)
+
+
+def report(truths: Counts, answers: Counts, labels: Sequence[str]) -> str:
+    """Precision, recall and F1 per class; accuracy; macro-, weighted and micro-averages."""
+    classes = np.arange(len(labels))
+    text = classification_report(
+        truths, answers, labels=classes, target_names=list(labels), digits=3, zero_division=0.0
+    )
+    # With all labels given, scikit-learn may print either accuracy or micro avg; both are wanted.
+    micro = f1_score(truths, answers, labels=classes, average="micro", zero_division=0.0)
+    return f"{text}\nmacro-F1 {macro_f1(truths, answers, len(labels)) / 100:.4f}\nmicro-F1 {float(micro):.4f}\n"
+
+
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+    """95% interval of an accuracy, in percent.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
+    """
+    if not images:
+        return float("nan"), float("nan")
+    z = 1.959963984540054
+    share = correct / images
+    centre = (share + z * z / (2 * images)) / (1 + z * z / images)
+    half = z * np.sqrt(share * (1 - share) / images + z * z / (4 * images * images)) / (1 + z * z / images)
+    return 100.0 * float(centre - half), 100.0 * float(centre + half)

@@ -1,0 +1,78 @@
+"""Scoring a model on the images that its own image_usage.csv names, each part under its own title."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emotorch.analysis.evaluate import Evaluation, EvaluationSet, answer
+from emotorch.data.images import Pixels, hash_pixels, read_face
+from emotorch.errors import EmoTorchError
+from emotorch.labels import LabelScheme, get_scheme
+from emotorch.paths import Paths
+from emotorch.runs import CKP_VALIDATION, FER_VALIDATION, TRAINING, Run
+from emotorch.training.checkpoints import Model
+
+_TITLES = {
+    FER_VALIDATION: "FER validation (held out)",
+    CKP_VALIDATION: "CK+ validation",
+    TRAINING: "training images (trained on: no test of anything)",
+}
+_NAMES = {FER_VALIDATION: "fer_val", CKP_VALIDATION: "ckp_val", TRAINING: "training"}
+
+
+def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
+    """An evaluation for each part of image_usage.csv that has images: FER held out, CK+, training.
+
+    Raises:
+        EmoTorchError: the run has no image_usage.csv, or none of its images is here.
+    """
+    path = run.folder / "image_usage.csv"
+    if not path.is_file():
+        raise EmoTorchError(f"{path} does not exist: which images the model was validated on is unknown")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    scheme = get_scheme(model.scheme)
+    evaluations = []
+    for usage, title in _TITLES.items():
+        chosen = [row for row in rows if row.get("usage") == usage]
+        images, unmatched = _read(paths, chosen, _NAMES[usage], scheme)
+        if images is None:
+            continue
+        answers = answer(model, images, device)
+        lines = [f"{run.name} on {title}: {answers.line()}"]
+        if unmatched:
+            lines.append(f"  {unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
+        evaluations.append(Evaluation(images, answers, f"{run.name}: {title}", lines))
+    if not evaluations:
+        raise EmoTorchError(f"none of the {len(rows)} images of {path} is in {paths.root}: run stages 1-3 there")
+    return evaluations
+
+
+def _read(
+    paths: Paths, rows: Sequence[dict[str, str]], name: str, scheme: LabelScheme
+) -> tuple[EvaluationSet | None, int]:
+    """The images that are here, and how many are not (or are another picture than the run saw)."""
+    files, pixels, labels = [], [], []
+    for row in rows:
+        found = _find(paths.root / row["image_path"], row.get("source_hash"))
+        if found is not None:
+            files.append(row["image_path"])
+            pixels.append(found)
+            labels.append(scheme.index(row["emotion"]))
+    if not files:
+        return None, len(rows)
+    hashes = np.array([hash_pixels(image) for image in pixels])
+    return EvaluationSet(name, files, np.stack(pixels), np.array(labels), hashes), len(rows) - len(files)
+
+
+def _find(path: Path, source_hash: str | None) -> Pixels | None:
+    if not path.is_file():
+        return None
+    pixels = read_face(path)
+    is_variant = "_" in path.stem
+    if source_hash and not is_variant and hash_pixels(pixels) != source_hash:
+        return None
+    return pixels

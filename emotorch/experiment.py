@@ -1,0 +1,336 @@
+"""One training from settings to a finished run folder: what stage 4 does once and a sweep does often."""
+
+import argparse
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from emotorch import __version__
+from emotorch.analysis import metrics
+from emotorch.data.images import Pixels
+from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, select
+from emotorch.data.split import SPLIT_SEED, draw
+from emotorch.errors import EmoTorchError
+from emotorch.files import write_text
+from emotorch.labels import LabelScheme, get_scheme
+from emotorch.networks import create_network
+from emotorch.paths import REPOSITORY, Paths
+from emotorch.recipes import Recipe, get_recipe, override
+from emotorch.reports import figures, run_files
+from emotorch.reports.run_pictures import plot_run_confusion, plot_run_history
+from emotorch.runs import FINISHED, RUNNING, Run, claim, now
+from emotorch.training import checkpoints
+from emotorch.training.device import choose_device, make_repeatable
+from emotorch.training.loop import LabelledPixels, Score, Trainer, network_outputs, predictions, score_outputs
+from emotorch.training.losses import LOSSES
+
+logger = logging.getLogger(__name__)
+
+LAST_CHECKPOINT = "model_last.pth"
+BEST_CHECKPOINT = "model.pth"
+_SHEET_IMAGES = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made from, less the data."""
+
+    recipe: Recipe
+    scheme: str
+    factors: Factors
+    fer_usage: str = "all"
+    seed: int = 42
+    device: str = "auto"
+    threads: int = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_options(cls, options: argparse.Namespace, factors: Factors, fer_usage: str = "all") -> "Settings":
+        """From what `cli.add_training_options` and `cli.add_device_options` read."""
+        recipe = override(get_recipe(options.recipe), options.set)
+        if options.epochs is not None:
+            recipe = replace(recipe, epochs=options.epochs)
+        return cls(
+            recipe=recipe,
+            scheme=options.scheme or recipe.scheme,
+            factors=factors,
+            fer_usage=fer_usage,
+            seed=options.seed,
+            device=options.device,
+            threads=options.threads,
+        )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Settings":
+        """The settings that a run's record states."""
+        settings = dict(record["settings"])
+        return cls(**{**settings, "recipe": Recipe(**settings["recipe"]), "factors": Factors(**settings["factors"])})
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run's images: which, and their pixels by the set's name."""
+
+    selection: Selection
+    pixels: Mapping[str, Pixels]
+    seconds: float
+
+    def on_device(self, name: str, images: ImageSet, device: torch.device) -> LabelledPixels:
+        return LabelledPixels.of(self.pixels[name], images.labels, device)
+
+
+def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
+    """Selects and reads a run's images.
+
+    Raises:
+        EmoTorchError: a stage has not run, a class is empty, a file is missing or damaged.
+    """
+    started = time.perf_counter()
+    selection = select(index, settings.factors, fer_usage=settings.fer_usage, seed=settings.seed)
+    pixels = {name: images.read() for name, images in _sets(selection).items()}
+    return RunData(selection, pixels, time.perf_counter() - started)
+
+
+def _sets(selection: Selection) -> dict[str, ImageSet]:
+    return {
+        "training": selection.training,
+        "fer": selection.fer_validation,
+        "ckp": selection.ckp_validation,
+        "fer_reference": selection.fer_reference,
+        "ckp_reference": selection.ckp_reference,
+    }
+
+
+def train_new(
+    paths: Paths,
+    settings: Settings,
+    *,
+    index: DatasetIndex | None = None,
+    origin: Mapping[str, object] | None = None,
+) -> Run:
+    """Trains a model into a new run folder.
+
+    Args:
+        paths: Where the data is and the folder goes.
+        settings: Of the run.
+        index: Of the dataset, when it is loaded already.
+        origin: What started it (a sweep and its row), for the record.
+
+    Raises:
+        EmoTorchError: the data is missing or damaged; no folder is claimed then.
+    """
+    device = choose_device(settings.device)
+    scheme = get_scheme(settings.scheme)
+    index = index or DatasetIndex.load(paths, scheme)
+    data = read_run_data(index, settings)
+    network = _new_network(settings, scheme).to(device)
+    record = _new_record(paths, settings, scheme, index, data.selection, device) | dict(origin or {})
+    run = claim(paths.models, record)
+    logger.info("%s: %s", run.name, _describe_data(index, data.selection))
+    with run.running():
+        _train(paths, run, settings, scheme, data, network)
+    return run
+
+
+def resume(paths: Paths, run: Run) -> Run:
+    """Goes on with a run that was interrupted, from its last finished epoch.
+
+    Raises:
+        EmoTorchError: the run is finished already, or its dataset is no longer the same.
+    """
+    record = run.record
+    if "settings" not in record:
+        raise EmoTorchError(f"{run.folder} has no record of its settings: it cannot be resumed")
+    if run.status() == FINISHED:
+        raise EmoTorchError(f"{run.name} is finished: there is nothing to resume")
+    settings = Settings.from_record(record)
+    scheme = get_scheme(settings.scheme)
+    index = DatasetIndex.load(paths, scheme)
+    if index.fingerprint != record["dataset"]["fingerprint"]:
+        raise EmoTorchError(f"{run.name} was trained on another dataset than {paths.originals} is now")
+    device = choose_device(record["device"])
+    data = read_run_data(index, settings)
+    network = _new_network(settings, scheme).to(device)
+    with run.running():
+        _train(paths, run, settings, scheme, data, network)
+    return run
+
+
+def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data: RunData, network: nn.Module) -> None:
+    make_repeatable(settings.threads)
+    started = time.perf_counter()
+    device = next(network.parameters()).device
+    # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
+    network = network.to(memory_format=torch.channels_last)
+    sets = _sets(data.selection)
+    trainer = Trainer(
+        network,
+        settings.recipe,
+        data.on_device("training", sets["training"], device),
+        {name: data.on_device(name, images, device) for name, images in data.selection.validation_sets().items()},
+        settings.seed,
+    )
+    last = run.folder / LAST_CHECKPOINT
+    description = checkpoints.describe(settings.recipe, scheme.labels, scheme.name)
+    if last.exists():
+        trainer.load_state(checkpoints.read(last))
+        logger.info("%s: goes on after epoch %d", run.name, len(trainer.history))
+    trainer.run(lambda state: checkpoints.save(last, {**description, **state.state()}))
+    if not trainer.best_epoch:
+        raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
+    trained = time.perf_counter()
+    checkpoints.save(
+        run.folder / BEST_CHECKPOINT,
+        {
+            **description,
+            **trainer.state(),
+            "model_state_dict": network.state_dict(),
+            "epoch": trainer.best_epoch,
+        },
+    )
+    run.update(**_write_results(paths, run, trainer, data, scheme))
+    plot_run_history(run)
+    plot_run_confusion(run)
+    timings = {
+        "reading": round(data.seconds, 3),
+        "training": round(trained - started, 3),
+        "results": round(time.perf_counter() - trained, 3),
+    }
+    record = {**run.record, "status": FINISHED, "finished": now(), "timings_s": timings}
+    run_files.write_parameters(run.folder / "model_parameters.txt", record)
+    run.update(**record)  # last of all: a run that says it is finished has every file
+
+
+def _new_network(settings: Settings, scheme: LabelScheme) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return create_network(settings.recipe.network, checkpoints.network_config(settings.recipe, scheme.labels))
+
+
+def _write_results(paths: Paths, run: Run, trainer: Trainer, data: RunData, scheme: LabelScheme) -> dict[str, Any]:
+    """Scores the restored best epoch on every set and writes all tables and pictures; returns the record."""
+    folder, labels = run.folder, scheme.labels
+    loss = LOSSES[trainer.recipe.loss]
+    suffix = " (synthetic faces)" if paths.is_synthetic else ""
+    device = next(trainer.network.parameters()).device
+    sets = _sets(data.selection)
+    scores: dict[str, Score] = {}
+    counts: dict[str, metrics.Counts] = {}
+    macro_f1: dict[str, float] = {}
+    reports: list[str] = []
+    validation = data.selection.validation_sets()
+    for name, images in sets.items():
+        on_device = data.on_device(name, images, device)
+        outputs = network_outputs(trainer.network, on_device.pixels) if len(images) else torch.empty(0, len(labels))
+        scores[name] = score_outputs(outputs, on_device.labels, loss)
+        if name in validation:
+            answers = predictions(outputs)
+            counts[name] = metrics.confusion_counts(images.labels, answers, len(labels))
+            macro_f1[name] = metrics.macro_f1(images.labels, answers, len(labels))
+            title = f"{name.upper()} validation{suffix}, {len(images)} images, epoch {trainer.best_epoch}"
+            reports.append(f"{title}\n{metrics.report(images.labels, answers, labels)}")
+            run_files.write_confusion(folder, f"{name}_val", counts[name], labels)
+            figures.plot_confusion_matrix(
+                folder / f"confusion_matrix_{name}_val.png",
+                metrics.row_proportions(counts[name]),
+                counts[name],
+                labels,
+                f"{run.name}: {name.upper()} validation{suffix}",
+            )
+            _plot_sheet(run, name, data.pixels[name], images, outputs, suffix)
+    write_text(folder / "classification_report.txt", "\n".join(reports) or "no validation images\n")
+    run_files.write_final_accuracies(folder / "final_accuracies.csv", scores, macro_f1, len(trainer.history))
+    run_files.write_history(folder, trainer.history, list(validation))
+    run_files.write_image_usage(folder / "image_usage.csv", data.selection)
+    run_files.write_usage_summary(folder / "usage_summary.csv", data.selection, labels)
+    all_counts = sum(counts.values(), np.zeros((len(labels), len(labels)), np.int64))
+    unanswered = metrics.never_answered(all_counts, labels) if all_counts.any() else []
+    return {
+        "best_epoch": trainer.best_epoch,
+        "epochs_completed": len(trainer.history),
+        "collapsed": len(unanswered) == len(labels) - 1,
+        "never_answered": unanswered,
+        "scores": {name: asdict(score) for name, score in scores.items() if score.images},
+        "macro_f1": macro_f1,
+    }
+
+
+def _plot_sheet(run: Run, name: str, pixels: Pixels, images: ImageSet, outputs: torch.Tensor, suffix: str) -> None:
+    shown = draw(len(images), min(1.0, _SHEET_IMAGES / len(images)), "sheet", name)
+    labels = images.index.scheme.labels
+    probabilities = torch.softmax(outputs[shown], 1)
+    confidences, answers = probabilities.max(1)
+    figures.plot_prediction_sheet(
+        run.folder / f"validation_samples_{name}.png",
+        pixels[shown],
+        [labels[label] for label in images.labels[shown]],
+        [labels[answer] for answer in answers.tolist()],
+        confidences.tolist(),
+        f"{run.name}: {name.upper()} validation images{suffix}",
+    )
+
+
+def _new_record(
+    paths: Paths,
+    settings: Settings,
+    scheme: LabelScheme,
+    index: DatasetIndex,
+    selection: Selection,
+    device: torch.device,
+) -> dict[str, Any]:
+    return {
+        "status": RUNNING,
+        "started": now(),
+        "recipe": settings.recipe.name,
+        "labels": list(scheme.labels),
+        "settings": settings.as_dict(),
+        "split_seed": SPLIT_SEED,
+        "seed": settings.seed,
+        "factors": asdict(settings.factors),
+        "device": str(device),
+        "dataset": {
+            "fingerprint": index.fingerprint,
+            "synthetic": paths.is_synthetic,
+            "ckp": index.has("CKP"),
+        },
+        "counts": {name: len(images) for name, images in _sets(selection).items()},
+        "versions": {
+            "emotorch": __version__,
+            "code": _code_version(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _code_version() -> str | None:
+    """The commit of the checkout, where there is one."""
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed without git, or not from a checkout
+    return described.stdout.strip()
+
+
+def _describe_data(index: DatasetIndex, selection: Selection) -> str:
+    text = (
+        f"{len(selection.training)} training images, {len(selection.fer_validation)} of FER and "
+        f"{len(selection.ckp_validation)} of CK+ to validate"
+    )
+    return text if index.has("CKP") else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"

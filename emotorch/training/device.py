@@ -1,0 +1,35 @@
+"""Where a network runs, and how its arithmetic is made repeatable."""
+
+import os
+
+import torch
+
+from emotorch.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` gives CUDA, else MPS, else the CPU; any other name gives just that device.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from None
+    return device
+
+
+def make_repeatable(threads: int) -> None:
+    """Fixes what makes equal runs differ: the thread count, and algorithms that sum in any order."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,258 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from emotorch.errors import EmoTorchError
+from emotorch.reports import canvas, figures, pictures
+from emotorch.reports.figures import ConfusionPanel, Curve
+
+FOUR = ("anger", "fear", "calm", "surprise")
+SEVEN = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
+LONG_TITLE = "A title that nobody would call short, of a_file_name_with_a_$dollar$_sign.jpg (synthetic faces)"
+
+
+def proportions(size: int) -> np.ndarray:
+    return np.random.default_rng(size).dirichlet(np.ones(size), size)
+
+
+def counts(size: int) -> np.ndarray:
+    return np.random.default_rng(size).integers(1, 2000, (size, size))
+
+
+def curve(epochs: int) -> Curve:
+    return Curve(-0.6 + 0.2 / np.arange(1, epochs + 1), 60 - 20 / np.arange(1, epochs + 1))
+
+
+def history(epochs: int, *names: str) -> dict[str, Curve]:
+    return {name: curve(epochs) for name in ("Training", "FER validation", *names)}
+
+
+def faces(number: int, labels: tuple[str, ...] = FOUR) -> list[dict[str, float]]:
+    shares = np.random.default_rng(number).dirichlet(np.ones(len(labels)), number)
+    return [dict(zip(labels, row, strict=True)) for row in shares.tolist()]
+
+
+def sweep(runs: int = 40) -> pd.DataFrame:
+    generator = np.random.default_rng(3)
+    table = pd.DataFrame({name: generator.uniform(0.9, 1, runs) for name in ("fer", "fer_aug", "ckp", "ckp_aug")})
+    return table.assign(score=generator.uniform(0.01, 0.2, runs), collapsed=generator.random(runs) < 0.2)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8)
+
+
+def sheet(number: int, confidences: list[float] | None = None, columns: int = 8) -> Figure:
+    answers = [SEVEN[index % 7] for index in range(number)]
+    return pictures._sheet_figure(noise(number, 48, 48), ["contempt"] * number, answers, confidences, "T", columns)
+
+
+def photo(height: int, width: int, number: int, title: str = "photo.jpg") -> Figure:
+    boxes = [(20.0 + 30 * index, 10.0, 25.0, 25.0) for index in range(number)]
+    return pictures._probabilities_figure(noise(height, width, 3), boxes, faces(number, SEVEN), title)
+
+
+def factors(table: pd.DataFrame, *columns: str, title: str = "T") -> Figure:
+    return figures._factors_figure(table, "score", columns, ("published", 0.02016), "collapsed", title)
+
+
+def texts(figure: Figure) -> list[str]:
+    found = (text.get_text() for text in figure.findobj(Text) if text.get_visible())
+    return [text for text in found if text]
+
+
+FIGURES = {
+    "four classes": lambda: figures._confusion_figure([ConfusionPanel("", proportions(4), counts(4))], FOUR, "T"),
+    "seven classes": lambda: figures._confusion_figure([ConfusionPanel("", proportions(7))], SEVEN, LONG_TITLE),
+    "two matrices": lambda: figures._confusion_figure(
+        [ConfusionPanel("FER", proportions(4), counts(4)), ConfusionPanel("CK+", proportions(4))], FOUR, LONG_TITLE
+    ),
+    "a footnote": lambda: figures._confusion_figure(
+        [ConfusionPanel("FER", proportions(4))], FOUR, "T", "no CK+ images: no CK+ matrix " * 4
+    ),
+    "one epoch": lambda: figures._history_figure(history(1), "T", 1),
+    "fifty epochs": lambda: figures._history_figure(
+        history(50, "CK+ validation", "Combined validation"), LONG_TITLE, 50
+    ),
+    "unknown losses": lambda: figures._history_figure({"Training": Curve([np.nan] * 3, [1, np.nan, 3])}, "T", None),
+    "a sheet": lambda: sheet(20, [1.0] * 20),
+    "a narrow sheet": lambda: sheet(1),
+    "a photo": lambda: photo(300, 400, 2),
+    "a tall photo": lambda: photo(900, 300, 1, LONG_TITLE),
+    "a panorama": lambda: photo(200, 900, 8, LONG_TITLE),
+    "a group": lambda: photo(300, 400, 6),
+    "nobody": lambda: photo(300, 400, 0),
+    "four factors": lambda: factors(sweep(), "fer", "fer_aug", "ckp", "ckp_aug", title=LONG_TITLE),
+    "five factors": lambda: factors(sweep(), "fer", "fer_aug", "ckp", "ckp_aug", "fer"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut_or_covers_another(name: str) -> None:
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    undrawn = _undrawn_tick_labels(figure)
+    boxes = {
+        (index, text.get_text()): text.get_window_extent()
+        for index, text in enumerate(figure.findobj(Text))
+        if text.get_visible() and text.get_text() and text not in undrawn
+    }
+    width, height = figure.bbox.size
+    for key, box in boxes.items():
+        inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+        assert inside, f"{key} is cut"
+    for (key, box), (other_key, other) in itertools.combinations(boxes.items(), 2):
+        apart = box.x1 <= other.x0 or other.x1 <= box.x0 or box.y1 <= other.y0 or other.y1 <= box.y0
+        assert apart, f"{key} covers {other_key}"
+
+
+def _undrawn_tick_labels(figure: Figure) -> set[Text]:
+    """Axes keep ticks beyond their limits, which are never drawn."""
+    return {
+        label
+        for axes in figure.axes
+        for axis, (start, end) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+        if not (axes.axison and min(start, end) <= tick.get_loc() <= max(start, end))
+    }
+
+
+def write_all(folder: Path) -> list[Path]:
+    return [
+        figures.plot_confusion_matrix(folder / "one.png", proportions(4), counts(4), FOUR, "One"),
+        figures.plot_confusion_matrices(
+            folder / "two.png", [ConfusionPanel("FER", proportions(4))], FOUR, "Two", note="no CK+"
+        ),
+        figures.plot_training_history(folder / "history.png", history(16, "CK+ validation"), "History", 13),
+        figures.plot_prediction_sheet(
+            folder / "sheet.png", noise(10, 60, 40, 3), ["calm"] * 10, ["fear"] * 10, None, "Sheet", columns=4
+        ),
+        figures.plot_probabilities(folder / "photo.png", noise(48, 48), [None], faces(1), "Photo"),
+        figures.plot_factors(folder / "factors.png", sweep(), "score", ["fer"], None, None, "Factors"),
+    ]
+
+
+def test_equal_input_gives_equal_readable_pictures(tmp_path: Path) -> None:
+    first, second = write_all(tmp_path / "a"), write_all(tmp_path / "b")
+    assert sorted((tmp_path / "a").iterdir()) == sorted(first)
+    for path, again in zip(first, second, strict=True):
+        assert path.read_bytes() == again.read_bytes()
+        with Image.open(path) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert all(350 <= side <= 3000 for side in image.size)
+            assert "Software" not in image.info
+
+
+def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmoTorchError, match="cannot write"):
+        figures.plot_training_history(tmp_path / "file" / "history.png", history(2), "T", 1)
+
+    def fill_the_disk(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fill_the_disk)
+    with pytest.raises(EmoTorchError, match="no space left"):
+        canvas.save(Figure(), tmp_path / "picture.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_confusion_matrix_says_shares_counts_and_classes_without_images() -> None:
+    numbers = np.array([[1500, 500], [0, 0]])
+    said = texts(figures._confusion_figure([ConfusionPanel("FER", numbers / 2000, numbers)], ("calm", "fear"), "T"))
+    assert {"75.0%", "1,500", "25.0%", "500", "calm\nn = 2,000", "fear\nn = 0", "Predicted", "True"} <= set(said)
+    assert said.count("–") == 2
+    unknown = [[np.nan, np.nan], [0.4, 0.6]]
+    said = texts(figures._confusion_figure([ConfusionPanel("", unknown)], ("calm", "fear"), "T"))
+    assert said.count("–") == 2
+    assert "60.0%" in said
+
+
+def test_matrices_share_one_scale_and_carry_the_note() -> None:
+    figure = figures._confusion_figure([ConfusionPanel("FER", proportions(4))] * 2, FOUR, "T", "no CK+ images")
+    assert {image.get_clim() for axes in figure.axes[:2] for image in axes.images} == {(0, 100)}
+    assert "no CK+ images" in texts(figure)
+
+
+def test_history_marks_the_best_epoch_and_keeps_a_set_s_look() -> None:
+    without, complete = (
+        figures._history_figure(history(16, *names, "Combined validation"), "T", 13).axes[0]
+        for names in ((), ("CK+ validation",))
+    )
+    looks = [
+        {line.get_label(): (line.get_color(), line.get_linestyle(), line.get_marker()) for line in axes.lines}
+        for axes in (without, complete)
+    ]
+    assert looks[0]["Combined validation"] == looks[1]["Combined validation"]
+    assert len(set(looks[1].values())) == len(looks[1])
+    assert "best epoch: 13" in texts(without.figure)
+    assert all(float(tick).is_integer() for tick in without.get_xticks())
+
+
+def test_sheet_marks_right_and_wrong_and_keeps_every_pixel(tmp_path: Path) -> None:
+    images = noise(2, 48, 48)
+    arguments = (images, ["fear", "calm"], ["fear", "anger"], [0.5, 0.875], "Sheet", 8)
+    said = texts(pictures._sheet_figure(*arguments))
+    assert {"true: fear", "✓ fear 50%", "✗ anger 88%", "✓ 1 right", "✗ 1 wrong"} <= set(said)
+    with Image.open(figures.plot_prediction_sheet(tmp_path / "sheet.png", *arguments)) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    enlarged = images[0].repeat(3, 0).repeat(3, 1)
+    framed = (pixels == [0, 114, 178]).all(2)
+    y, x = (int(indices.min()) + 5 for indices in np.nonzero(framed & (framed.sum(1, keepdims=True) > 100)))
+    x = int(np.nonzero(framed[y])[0].min()) + 5
+    assert (pixels[y : y + 144, x : x + 144] == enlarged[:, :, None]).all()
+
+
+def test_photo_numbers_faces_and_says_how_many_have_bars() -> None:
+    said = texts(photo(200, 400, 8))
+    assert {"1", "8", "Bars for the first 6 of 8 faces."} <= set(said)
+    assert sum(text.startswith("Face ") for text in said) == 6
+    whole = pictures._probabilities_figure(noise(48, 48), [None], [{"anger": 0.0, "calm": 1.0}], "T")
+    assert {"Whole picture: calm", "100.0%"} <= set(texts(whole))
+    assert "No face found." in texts(photo(200, 300, 0))
+
+
+def test_factors_star_the_best_run_that_did_not_collapse() -> None:
+    table = pd.DataFrame(
+        {"fer": [0.9, 0.95, 1.0, 1.0], "score": [0.01, 0.03, 0.05, np.nan], "collapsed": [True, False, False, False]}
+    )
+    figure = factors(table, "fer")
+    said = texts(figure)
+    assert {"run (2)", "run that collapsed to one class (1)", "best run: 0.03", "published: 0.02016"} <= set(said)
+    assert "not drawn: 1 without a score" in said
+    assert figure.axes[0].get_yscale() == "log"
+    everything_collapsed = factors(table.assign(collapsed=True), "fer")
+    assert "best run: 0.01" in texts(everything_collapsed)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: figures._confusion_figure([ConfusionPanel("", proportions(3))], FOUR, "T"), r"\(3, 3\) do not fit 4"),
+        (lambda: figures._confusion_figure([ConfusionPanel("", proportions(4), counts(3))], FOUR, "T"), "counts of"),
+        (lambda: figures._confusion_figure([], FOUR, "T"), "at least one matrix"),
+        (lambda: figures._history_figure({}, "T", None), "at least one curve"),
+        (lambda: figures._history_figure({"Training": Curve([1.0], [1.0, 2.0])}, "T", None), r"\[1, 2\] epochs"),
+        (lambda: figures._history_figure(history(3), "T", 4), "best epoch 4 is not in 1 to 3"),
+        (lambda: pictures._sheet_figure(noise(0, 48, 48), [], [], None, "T", 8), "images of shape"),
+        (lambda: pictures._sheet_figure(noise(2, 8, 8), ["calm"], ["calm"] * 2, None, "T", 8), "truths"),
+        (lambda: sheet(2, columns=0), "0 columns"),
+        (lambda: pictures._probabilities_figure(np.zeros((4, 4)), [], [], "T"), "uint8"),
+        (lambda: pictures._probabilities_figure(noise(4, 4), [None], [], "T"), "1 boxes do not fit 0 faces"),
+        (lambda: factors(sweep(), "batch"), "no column batch"),
+        (lambda: factors(sweep()), "at least one factor"),
+        (lambda: factors(sweep().assign(score=np.nan), "fer"), "no run has a positive score"),
+    ],
+)
+def test_wrong_input_is_named(draw: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()  # type: ignore[operator]
