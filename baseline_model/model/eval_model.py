@@ -1,0 +1,38 @@
+"""Scores a model on the very images of its image_usage.csv: held-out FER beside CK+, training images apart.
+
+Reads  MODEL/image_usage.csv, MODEL/model.pth and the images they name
+Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, one combined picture
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(__doc__, "python baseline_model/model/eval_model.py --model model_00001")
+    parser.add_argument(
+        "--model", metavar="MODEL", help="a model folder's name, or a path to it (default: the one that ships)"
+    )
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+
+    from emotorch import runs
+    from emotorch.analysis.usage import evaluate_usage
+    from emotorch.paths import Paths
+    from emotorch.reports.evaluation_files import write_usage_evaluation
+    from emotorch.training.checkpoints import load_model
+    from emotorch.training.device import choose_device, make_repeatable
+
+    paths = Paths.from_environment()
+    weights = runs.shipped_or_named(paths, options.model)
+    run = runs.Run(weights.parent)
+    model = load_model(weights)
+    make_repeatable(options.threads)
+    evaluations = evaluate_usage(paths, run, model, choose_device(options.device))
+    folder = write_usage_evaluation(run, evaluations, model.labels)
+    for evaluation in evaluations:
+        print("\n".join(evaluation.lines))
+    print(folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)

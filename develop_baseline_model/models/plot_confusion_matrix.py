@@ -1,0 +1,28 @@
+"""Stage 8 of 8. Draws a model's confusion matrices, FER beside CK+.
+
+Reads  MODEL/confusion_matrix_fer_val.csv, confusion_matrix_ckp_val.csv
+Writes MODEL/confusion_matrices_fer_vs_ckp.png
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/plot_confusion_matrix.py model_00001\n"
+        "  python develop_baseline_model/models/plot_confusion_matrix.py model_original",
+    )
+    cli.add_model_argument(parser)
+    options = parser.parse_args()
+
+    from emotorch import runs
+    from emotorch.paths import Paths
+    from emotorch.reports.run_pictures import plot_run_confusion
+
+    paths = Paths.from_environment()
+    print(plot_run_confusion(runs.find(paths, options.model) if options.model else runs.newest(paths)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

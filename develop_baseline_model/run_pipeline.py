@@ -1,0 +1,28 @@
+"""Runs stages 1 to 8 in order, and ends with a table of results and the paths of the pictures.
+
+Reads  FER-Datasets/; without FER-2013 there, draws synthetic faces into synthetic/ and uses those
+Writes what the stages write
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(__doc__, "python develop_baseline_model/run_pipeline.py --models 2")
+    parser.add_argument(
+        "--models",
+        type=cli.positive_integer,
+        default=2,
+        metavar="N",
+        help="models to train: one at the defaults, the others as a sweep (default: %(default)s)",
+    )
+    options = parser.parse_args()
+
+    from emotorch.paths import Paths
+    from emotorch.pipeline import run_all
+
+    run_all(Paths.from_environment(), options.models)
+
+
+if __name__ == "__main__":
+    cli.run(main)
