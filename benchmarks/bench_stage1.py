@@ -1,0 +1,81 @@
+"""Stage 1: at least 10 times a plain loop (csv reader, Pillow), and 60% of bare file writing.
+
+    python benchmarks/bench_stage1.py
+
+Ours reads, checks, hashes and writes every row. The plain loop reads with `csv`, makes an array of the numbers
+and saves with Pillow. Bare writing creates as many files of the same size in the same number of processes,
+and does nothing else: what the machine can do.
+"""
+
+import csv
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from timing import paired, report
+
+from emotorch.cli import available_cores
+from emotorch.data import fer2013
+from emotorch.data.images import encode_png
+from emotorch.data.synthetic_dataset import write_fer2013_csv
+from emotorch.labels import FER_EMOTIONS
+from emotorch.paths import Paths
+from emotorch.workers import map_in_order
+
+ROWS = 12000
+ROUNDS = 3
+
+
+def plain_loop(table: Path, folder: Path) -> None:
+    for emotion in FER_EMOTIONS:
+        (folder / emotion).mkdir(parents=True)
+    with table.open() as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            pixels = np.array([int(value) for value in row["pixels"].split()], np.uint8).reshape(48, 48)
+            emotion = FER_EMOTIONS[int(row["emotion"])]
+            Image.fromarray(pixels).save(folder / emotion / f"{emotion}_{number:06d}.png")
+
+
+def write_bare(job: tuple[Path, int, int]) -> None:
+    folder, first, count = job
+    data = encode_png(np.zeros((48, 48), np.uint8))
+    for number in range(first, first + count):
+        with open(folder / f"{number}.png", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(data)
+
+
+def bare_writing(folder: Path, files: int, workers: int) -> None:
+    folder.mkdir(parents=True)
+    share = files // (4 * workers)
+    jobs = [(folder, first, share) for first in range(0, share * 4 * workers, share)]
+    for _ in map_in_order(write_bare, jobs, workers):
+        pass
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = Paths(Path(temporary) / "root")
+        write_fer2013_csv(paths.fer_csv, rows=ROWS, seed=42)
+        workers = available_cores()
+
+        def ours() -> None:
+            shutil.rmtree(paths.fer_images, ignore_errors=True)
+            fer2013.convert(paths, workers=workers, force=False, skip_bad_rows=False)
+
+        def plain() -> None:
+            plain_loop(paths.fer_csv, Path(temporary) / f"plain-{time.monotonic_ns()}")
+
+        def bare() -> None:
+            bare_writing(Path(temporary) / f"bare-{time.monotonic_ns()}", ROWS, workers)
+
+        ours_s, plain_s, ratio = paired(ours, plain, ROUNDS)
+        report("stage 1", ROWS, "rows", ours_s, "a plain loop", plain_s, ratio)
+        ours_s, bare_s, ratio = paired(ours, bare, ROUNDS)
+        report("stage 1", ROWS, "rows", ours_s, f"bare writing in {workers} processes", bare_s, ratio)
+
+
+if __name__ == "__main__":
+    main()
