@@ -14,29 +14,27 @@ import torch
 from torch import nn
 
 from emotorch import __version__
-from emotorch.analysis import metrics
+from emotorch.analysis.outcome import Outcome, score_sets
 from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, select
-from emotorch.data.split import SPLIT_SEED, draw
+from emotorch.data.split import SPLIT_SEED
 from emotorch.errors import EmoTorchError
-from emotorch.files import write_text
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import Recipe, get_recipe, override
-from emotorch.reports import figures, run_files
-from emotorch.reports.run_pictures import plot_run_confusion, plot_run_history
+from emotorch.reports.run_files import write_parameters
+from emotorch.reports.run_results import write_results
 from emotorch.runs import FINISHED, RUNNING, Run, claim, now
 from emotorch.training import checkpoints
 from emotorch.training.device import choose_device, make_repeatable
-from emotorch.training.loop import LabelledPixels, Score, Trainer, network_outputs, predictions, score_outputs
+from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.losses import LOSSES
 
 logger = logging.getLogger(__name__)
 
 LAST_CHECKPOINT = "model_last.pth"
 BEST_CHECKPOINT = "model.pth"
-_SHEET_IMAGES = 32
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def resume(paths: Paths, run: Run) -> Run:
 
 
 def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data: RunData, network: nn.Module) -> None:
-    make_repeatable(settings.threads)
+    make_repeatable(threads=1)  # the trainer shares the work between threads itself
     started = time.perf_counter()
     device = next(network.parameters()).device
     # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
@@ -179,6 +177,7 @@ def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data
         data.on_device("training", sets["training"], device),
         {name: data.on_device(name, images, device) for name, images in data.selection.validation_sets().items()},
         settings.seed,
+        settings.threads,
     )
     last = run.folder / LAST_CHECKPOINT
     description = checkpoints.describe(settings.recipe, scheme.labels, scheme.name)
@@ -189,6 +188,13 @@ def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data
     if not trainer.best_epoch:
         raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
     trained = time.perf_counter()
+    outcome = score_sets(
+        network,
+        {name: (images, data.on_device(name, images, device)) for name, images in sets.items()},
+        LOSSES[settings.recipe.loss],
+        scheme.labels,
+        settings.threads,
+    )
     checkpoints.save(
         run.folder / BEST_CHECKPOINT,
         {
@@ -196,88 +202,35 @@ def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data
             **trainer.state(),
             "model_state_dict": network.state_dict(),
             "epoch": trainer.best_epoch,
+            "temperature": outcome.temperature,
         },
     )
-    run.update(**_write_results(paths, run, trainer, data, scheme))
-    plot_run_history(run)
-    plot_run_confusion(run)
+    run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
+    write_results(run, outcome, trainer.history, data.selection, data.pixels, synthetic=paths.is_synthetic)
     timings = {
         "reading": round(data.seconds, 3),
         "training": round(trained - started, 3),
         "results": round(time.perf_counter() - trained, 3),
     }
     record = {**run.record, "status": FINISHED, "finished": now(), "timings_s": timings}
-    run_files.write_parameters(run.folder / "model_parameters.txt", record)
+    write_parameters(run.folder / "model_parameters.txt", record)
     run.update(**record)  # last of all: a run that says it is finished has every file
+
+
+def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "collapsed": len(outcome.never_answered) == len(outcome.labels) - 1,
+        "never_answered": outcome.never_answered,
+        "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items() if scored.score.images},
+        "macro_f1": {name: scored.macro_f1 for name, scored in outcome.validation.items()},
+        "temperature": outcome.temperature,
+    }
 
 
 def _new_network(settings: Settings, scheme: LabelScheme) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return create_network(settings.recipe.network, checkpoints.network_config(settings.recipe, scheme.labels))
-
-
-def _write_results(paths: Paths, run: Run, trainer: Trainer, data: RunData, scheme: LabelScheme) -> dict[str, Any]:
-    """Scores the restored best epoch on every set and writes all tables and pictures; returns the record."""
-    folder, labels = run.folder, scheme.labels
-    loss = LOSSES[trainer.recipe.loss]
-    suffix = " (synthetic faces)" if paths.is_synthetic else ""
-    device = next(trainer.network.parameters()).device
-    sets = _sets(data.selection)
-    scores: dict[str, Score] = {}
-    counts: dict[str, metrics.Counts] = {}
-    macro_f1: dict[str, float] = {}
-    reports: list[str] = []
-    validation = data.selection.validation_sets()
-    for name, images in sets.items():
-        on_device = data.on_device(name, images, device)
-        outputs = network_outputs(trainer.network, on_device.pixels) if len(images) else torch.empty(0, len(labels))
-        scores[name] = score_outputs(outputs, on_device.labels, loss)
-        if name in validation:
-            answers = predictions(outputs)
-            counts[name] = metrics.confusion_counts(images.labels, answers, len(labels))
-            macro_f1[name] = metrics.macro_f1(images.labels, answers, len(labels))
-            title = f"{name.upper()} validation{suffix}, {len(images)} images, epoch {trainer.best_epoch}"
-            reports.append(f"{title}\n{metrics.report(images.labels, answers, labels)}")
-            run_files.write_confusion(folder, f"{name}_val", counts[name], labels)
-            figures.plot_confusion_matrix(
-                folder / f"confusion_matrix_{name}_val.png",
-                metrics.row_proportions(counts[name]),
-                counts[name],
-                labels,
-                f"{run.name}: {name.upper()} validation{suffix}",
-            )
-            _plot_sheet(run, name, data.pixels[name], images, outputs, suffix)
-    write_text(folder / "classification_report.txt", "\n".join(reports) or "no validation images\n")
-    run_files.write_final_accuracies(folder / "final_accuracies.csv", scores, macro_f1, len(trainer.history))
-    run_files.write_history(folder, trainer.history, list(validation))
-    run_files.write_image_usage(folder / "image_usage.csv", data.selection)
-    run_files.write_usage_summary(folder / "usage_summary.csv", data.selection, labels)
-    all_counts = sum(counts.values(), np.zeros((len(labels), len(labels)), np.int64))
-    unanswered = metrics.never_answered(all_counts, labels) if all_counts.any() else []
-    return {
-        "best_epoch": trainer.best_epoch,
-        "epochs_completed": len(trainer.history),
-        "collapsed": len(unanswered) == len(labels) - 1,
-        "never_answered": unanswered,
-        "scores": {name: asdict(score) for name, score in scores.items() if score.images},
-        "macro_f1": macro_f1,
-    }
-
-
-def _plot_sheet(run: Run, name: str, pixels: Pixels, images: ImageSet, outputs: torch.Tensor, suffix: str) -> None:
-    shown = draw(len(images), min(1.0, _SHEET_IMAGES / len(images)), "sheet", name)
-    labels = images.index.scheme.labels
-    probabilities = torch.softmax(outputs[shown], 1)
-    confidences, answers = probabilities.max(1)
-    figures.plot_prediction_sheet(
-        run.folder / f"validation_samples_{name}.png",
-        pixels[shown],
-        [labels[label] for label in images.labels[shown]],
-        [labels[answer] for answer in answers.tolist()],
-        confidences.tolist(),
-        f"{run.name}: {name.upper()} validation images{suffix}",
-    )
 
 
 def _new_record(

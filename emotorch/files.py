@@ -194,8 +194,8 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
         The build to write into, or None when the whole output is there already.
 
     Raises:
-        EmoTorchError: the same stage is running; the finished folder holds files of somebody else, which
-            only `force` replaces.
+        EmoTorchError: the same stage is running; the disk is full; the finished folder holds files of
+            somebody else, which only `force` replaces.
     """
     partial = final.with_name(f".{final.name}.partial")
     previous = final.with_name(f".{final.name}.previous")
@@ -213,7 +213,13 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
         _sweep(partial)
         if not (partial / STAMP_NAME).exists():
             write_json(partial / STAMP_NAME, {"made_from": stamp})
-        yield StageBuild(partial)
+        try:
+            yield StageBuild(partial)
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            # A write to an open file: the system tells no name.
+            raise EmoTorchError(f"cannot write {partial}: {error.strerror or error}") from error
         files = count_files(partial) - 1
         write_json(partial / STAMP_NAME, {"made_from": stamp, "files": files})
         (partial / _JOURNAL_NAME).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL_ORIGINAL = REPOSITORY / "develop_baseline_model" / "models" / "model_original"
 SHIPPED_MODELS = REPOSITORY / "baseline_model" / "model"
 
+
 @dataclass(frozen=True)
 class Paths:
     """The folders below one root."""

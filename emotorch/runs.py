@@ -222,7 +222,7 @@ def read_matrix(run: Run, name: str) -> "Matrix | None":
         return None
     labels, proportions = _read_square(path)
     counts_path = run.folder / f"confusion_counts_{name}.csv"
-    counts = _read_square(counts_path)[1] if counts_path.exists() else None
+    counts = [[int(value) for value in row] for row in _read_square(counts_path)[1]] if counts_path.exists() else None
     return Matrix(labels, proportions, counts)
 
 
@@ -238,7 +238,7 @@ class Matrix:
 
     labels: tuple[str, ...]
     proportions: list[list[float]]
-    counts: list[list[float]] | None
+    counts: list[list[int]] | None
 
 
 def read_history(run: Run, name: str) -> dict[str, list[float]] | None:
@@ -258,6 +258,22 @@ def read_history(run: Run, name: str) -> dict[str, list[float]] | None:
             except (TypeError, ValueError):
                 raise EmoTorchError(f"{path}, line {number}: {column} is {value!r}, not a number") from None
     return columns
+
+
+def read_image_usage(run: Run) -> list[dict[str, str]] | None:
+    """The rows of `image_usage.csv`, also of one in the published format; None without that file.
+
+    Raises:
+        EmoTorchError: a column is missing.
+    """
+    path = run.folder / "image_usage.csv"
+    if not path.exists():
+        return None
+    rows = _read_table(path)
+    missing = [column for column in ("image_path", "usage", "emotion") if any(not row.get(column) for row in rows)]
+    if missing:
+        raise EmoTorchError(f"{path}: no {missing[0]} in some row")
+    return rows
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -1,9 +1,9 @@
 """Scoring a trained model on a dataset, images that it was trained on kept apart."""
 
-import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.paths import Paths
-from emotorch.runs import TRAINING, Run, now
+from emotorch.runs import TRAINING, Run, now, read_image_usage
+from emotorch.training.calibration import probabilities
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs, predictions
 
@@ -84,23 +85,31 @@ class Answers:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a run's image_usage.csv says it was trained on: files and pixel hashes of the originals."""
+    """What a run's image_usage.csv says it was trained on: the originals' files, and the hashes of their pixels
+    (empty where the published format does not state them)."""
 
-    files: frozenset[str]
-    hashes: frozenset[str]
+    files: Mapping[str, str]
 
     @classmethod
     def of(cls, run: Run) -> "TrainingImages | None":
         """None for a run without that file."""
-        path = run.folder / "image_usage.csv"
-        if not path.exists():
+        rows = read_image_usage(run)
+        if rows is None:
             return None
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("usage") == TRAINING]
         return cls(
-            frozenset(_original_of(row["image_path"]) for row in rows),
-            frozenset(row["source_hash"] for row in rows if row.get("source_hash")),
+            {_original_of(row["image_path"]): row.get("source_hash") or "" for row in rows if row["usage"] == TRAINING}
         )
+
+    def has(self, file: str, pixels: str) -> bool:
+        """Whether an original or a variant of it was trained on.
+
+        In another dataset the same name stands for another picture: where the hash is known, it decides.
+        """
+        return self.files.get("/".join(Path(file).parts[-3:]), "unknown file") in ("", pixels)
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        return frozenset(self.files.values())
 
 
 def _original_of(file: str) -> str:
@@ -147,19 +156,26 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
     pixels = np.stack([image.read()[0] for image in found])
     return EvaluationSet(
         folder.resolve().name,
-        [image.path.as_posix() for image in found],
+        [_recorded(image.path.resolve(), paths) for image in found],
         pixels,
         np.array([scheme.index(image.emotion) for image in found]),
         np.array([hash_pixels(image) for image in pixels]),
     )
 
 
+def _recorded(path: Path, paths: Paths) -> str:
+    return paths.relative(path) if path.is_relative_to(paths.root) else path.as_posix()
+
+
 def answer(model: Model, images: EvaluationSet, device: torch.device) -> Answers:
     """Runs the model over a set.
 
     Raises:
-        EmoTorchError: the model takes another kind of input than the dataset holds.
+        EmoTorchError: the model takes another kind of input than the dataset holds, or its labels are others.
     """
+    labels = get_scheme(model.scheme).labels
+    if model.labels != labels:
+        raise EmoTorchError(f"the model's labels are {', '.join(model.labels)}, not {', '.join(labels)}")
     if (model.image_size, model.channels) != (SIZE, 1):
         raise EmoTorchError(
             f"the model takes {model.channels}×{model.image_size}×{model.image_size}, not 1×{SIZE}×{SIZE}"
@@ -167,7 +183,7 @@ def answer(model: Model, images: EvaluationSet, device: torch.device) -> Answers
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
     outputs = network_outputs(model.network.to(device), pixels)
     classes = predictions(outputs)
-    confidences = torch.softmax(outputs, 1).amax(1).numpy()
+    confidences = probabilities(outputs, model.temperature).amax(1).numpy()
     return Answers(classes, confidences, metrics.confusion_counts(images.labels, classes, len(model.labels)))
 
 
@@ -183,7 +199,7 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     scheme = get_scheme(model.scheme)
     everything = load_set(paths, dataset, scheme)
     known = TrainingImages.of(run)
-    trained_on, twins = _seen(everything, known)
+    trained_on, twins = _seen(everything, known, by_name=dataset in DATASETS)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise EmoTorchError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
@@ -207,14 +223,17 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     return Evaluation(images, answers, title, lines)
 
 
-def _seen(images: EvaluationSet, known: TrainingImages | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _seen(
+    images: EvaluationSet, known: TrainingImages | None, *, by_name: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images were trained on (themselves or a variant), and which others have a twin that was."""
     if known is None:
         none = np.zeros(len(images.labels), dtype=bool)
         return none, none
-    itself = np.array(["/".join(Path(file).parts[-3:]) in known.files for file in images.files], dtype=bool)
-    pixels = np.array([value in known.hashes for value in images.hashes.tolist()], dtype=bool)
-    if images.name not in DATASETS:
+    hashes = images.hashes.tolist()
+    pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
+    if not by_name:
         # A folder's names mean nothing: only the pixels tell.
         return pixels, np.zeros_like(pixels)
+    itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
     return itself, pixels & ~itself

@@ -1,6 +1,5 @@
 """Scoring a model on the images that its own image_usage.csv names, each part under its own title."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from emotorch.data.images import Pixels, hash_pixels, read_face
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.paths import Paths
-from emotorch.runs import CKP_VALIDATION, FER_VALIDATION, TRAINING, Run
+from emotorch.runs import CKP_VALIDATION, FER_VALIDATION, TRAINING, Run, read_image_usage
 from emotorch.training.checkpoints import Model
 
 _TITLES = {
@@ -29,15 +28,13 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
     Raises:
         EmoTorchError: the run has no image_usage.csv, or none of its images is here.
     """
-    path = run.folder / "image_usage.csv"
-    if not path.is_file():
-        raise EmoTorchError(f"{path} does not exist: which images the model was validated on is unknown")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_image_usage(run)
+    if rows is None:
+        raise EmoTorchError(f"{run.folder} has no image_usage.csv: which images it was validated on is unknown")
     scheme = get_scheme(model.scheme)
     evaluations = []
     for usage, title in _TITLES.items():
-        chosen = [row for row in rows if row.get("usage") == usage]
+        chosen = [row for row in rows if row["usage"] == usage]
         images, unmatched = _read(paths, chosen, _NAMES[usage], scheme)
         if images is None:
             continue
@@ -47,7 +44,7 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
             lines.append(f"  {unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
         evaluations.append(Evaluation(images, answers, f"{run.name}: {title}", lines))
     if not evaluations:
-        raise EmoTorchError(f"none of the {len(rows)} images of {path} is in {paths.root}: run stages 1-3 there")
+        raise EmoTorchError(f"none of the {len(rows)} images of {run.name} is in {paths.root}: run stages 1-3 there")
     return evaluations
 
 
@@ -57,6 +54,8 @@ def _read(
     """The images that are here, and how many are not (or are another picture than the run saw)."""
     files, pixels, labels = [], [], []
     for row in rows:
+        if row["emotion"] not in scheme.labels:
+            raise EmoTorchError(f"image_usage.csv names the class {row['emotion']!r}, which {scheme.name} has not")
         found = _find(paths.root / row["image_path"], row.get("source_hash"))
         if found is not None:
             files.append(row["image_path"])

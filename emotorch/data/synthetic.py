@@ -1,8 +1,8 @@
-"""Drawn faces in the formats of FER-2013 and CK+, so that every stage runs where no licensed dataset is.
+"""Drawn faces that show emotions, so that every stage runs where no licensed dataset is.
 
-A face is a handful of outlines in face coordinates (x to the right, y down, the crown at -1, the chin at 1),
-posed as a head, painted at four times the final size and photographed: light, blur, noise. What an emotion
-changes is its row of `_EXPRESSIONS`; everything else varies from face to face.
+A face is a set of outlines in face coordinates (x to the right, y down, crown at -1, chin at 1), posed as a
+head, painted at four times the final size and photographed. What an emotion changes is its row of
+`_EXPRESSIONS`; all else varies from face to face. Curves are complex: x + iy, so that turning is multiplying.
 """
 
 from dataclasses import dataclass
@@ -12,33 +12,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-DEFAULT_ROWS = 4000
-DEFAULT_CKPLUS_IMAGES = 420
-DEFAULT_SEED = 42
+from emotorch.data.images import SIZE, Pixels
 
-# Images per class of the real datasets, in the order of FER_EMOTIONS and CKPLUS_EMOTIONS.
-_FER_COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)
-_CKPLUS_COUNTS = (135, 54, 177, 75, 207, 84, 249)
-_MIN_ROWS = 100
-_TWIN_SHARE = 0.01
-_CONFLICT_SHARE = 0.05  # of the twins have another label than their original
-_FRAMES = 3  # CK+ gives the last three frames of a sequence
-_SEQUENCES_PER_SUBJECT = 3
-_FER_NAMES = {"anger": "angry", "sadness": "sad"}  # CK+'s other classes are called as FER-2013's
-
-_SIDE = 48
 _OVERSAMPLING = 4
 _SUBPIXEL_BITS = 4
-_TONES = np.arange(256) / 255
-# Every part of a dataset has its own stream of random numbers.
-_ORDER, _FACE, _TWINS, _SUBJECT, _SEQUENCE = range(5)
 
-Image = NDArray[np.uint8]
-Curve = NDArray[np.float64]
+Values = NDArray[np.float64]
+Curve = NDArray[np.complex128]
+
+_U = np.linspace(-1, 1, 17)  # along an eye, a brow or the mouth
+_ARCH = 1 - _U**2
+_CIRCLE: Curve = np.exp(1j * np.linspace(0, 2 * np.pi, 33))
+_SIDES = (-1, 1)
 
 
 class Expression(NamedTuple):
-    """How far each part of a face leaves its rest position; 1 is a strong movement."""
+    """How far each part of a face leaves its rest; 1 is a strong movement."""
 
     brow_inner: float = 0.0  # up
     brow_outer: float = 0.0  # up
@@ -55,20 +44,19 @@ class Expression(NamedTuple):
     upper_lip: float = 0.0  # up
 
 
-# An emotion shows in more than one way; a face takes one of them.
+# An emotion shows in more than one way; a face takes one of them. CK+ adds contempt to FER-2013's seven.
 _EXPRESSIONS: dict[str, tuple[Expression, ...]] = {
-    "neutral": (Expression(),),
     "angry": (
-        Expression(-1.1, 0.45, 1, -0.15, 0.35, 0.3, -0.1, -0.25, -0.55),
-        Expression(-1.1, 0.5, 1, 0.1, 0.3, 0.5, 0.6, 0.2, -0.45, 1, 0, 1, 0.3),
+        Expression(-1.1, 0.5, 1, -0.1, 0.35, 0.3, -0.2, -0.25, -0.6),
+        Expression(-1.1, 0.55, 1, 0.1, 0.3, 0.5, 0.6, 0.2, -0.45, 1, 0, 1, 0.3),
     ),
     "disgust": (
         Expression(-0.5, -0.25, 0.6, -0.45, 0.8, 1, 0.1, 0.05, -0.5, 0.6, 0.35, 0, 0.9),
         Expression(-0.5, -0.25, 0.6, -0.45, 0.8, 1, 0.4, 0.15, -0.4, 1, 0.3, 1, 1),
     ),
     "fear": (
-        Expression(1.0, -0.1, 0.6, 0.75, 0, 0, 0.4, 0.6, -0.5, 1, 0, 0.9),
-        Expression(1.0, -0.15, 0.7, 0.8, 0, 0, 0.15, 0.5, -0.6, 0.8, 0, 0.3),
+        Expression(1.1, -0.2, 0.6, 0.75, 0, 0, 0.4, 0.6, -0.5, 1, 0, 0.9),
+        Expression(1.1, -0.2, 0.7, 0.8, 0, 0, 0.2, 0.5, -0.7, 0.8, 0, 0.3),
     ),
     "happy": (
         Expression(0.1, 0.1, 0, -0.1, 0.6, 0, 0.45, 0.5, 1, 0.2, 0, 1),
@@ -79,16 +67,17 @@ _EXPRESSIONS: dict[str, tuple[Expression, ...]] = {
         Expression(0.6, -0.6, 0.4, -0.6, 0.3, 0, 0.2, 0.1, -0.9, 0.5),
     ),
     "surprise": (
-        Expression(0.9, 1.0, 0, 0.9, 0, 0, 1.0, -0.35, 0.0),
-        Expression(0.8, 1.0, 0, 0.8, 0, 0, 0.65, -0.4, 0.0),
+        Expression(0.9, 1, 0, 0.9, 0, 0, 1, -0.35),
+        Expression(0.8, 1, 0, 0.8, 0, 0, 0.7, -0.4),
     ),
-    "contempt": (Expression(-0.1, 0.1, 0, -0.3, 0.2, 0.1, 0, 0.1, 0.15, 0, 1),),
+    "neutral": (Expression(),),
+    "contempt": (Expression(-0.1, 0.15, 0, -0.3, 0.2, 0.1, 0, 0.05, 0.1, 0, 1),),
 }
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same from picture to picture of one person; lengths in face coordinates, tones 0-255."""
+    """What stays the same in all pictures of one person: lengths in face coordinates, tones 0-255."""
 
     head_width: float
     jaw: float
@@ -105,7 +94,7 @@ class Identity:
     iris: float
     brow_y: float
     brow_thickness: float
-    nose_length: float
+    nose_y: float
     nose_width: float
     mouth_y: float
     mouth_width: float
@@ -115,46 +104,46 @@ class Identity:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Identity":
-        skin = rng.uniform(95, 225)
+        skin = rng.uniform(135, 240)
         return cls(
             head_width=rng.uniform(0.7, 0.84),
             jaw=rng.uniform(0.02, 0.24),
             skin=skin,
-            hair=rng.uniform(15, min(185, skin - 35)),
-            hairline=rng.uniform(-0.74, -0.56),
-            hair_length=rng.choice([0.0, 0.3, 0.8, 1.1], p=[0.08, 0.42, 0.2, 0.3]),
+            hair=rng.uniform(12, min(190.0, skin - 60)),
+            hairline=rng.uniform(-0.76, -0.6),
+            hair_length=rng.choice((0.0, 0.35, 0.8, 1.1), p=(0.08, 0.42, 0.2, 0.3)),
             parting=rng.uniform(-0.5, 0.5),
             eye_x=rng.uniform(0.31, 0.37),
             eye_y=rng.uniform(-0.14, -0.06),
             eye_width=rng.uniform(0.165, 0.205),
-            eye_open=rng.uniform(0.08, 0.115),
+            eye_open=rng.uniform(0.085, 0.115),
             eye_tilt=rng.uniform(-0.03, 0.03),
-            iris=rng.uniform(20, 90),
-            brow_y=rng.uniform(-0.36, -0.3),
-            brow_thickness=rng.uniform(0.04, 0.085),
-            nose_length=rng.uniform(0.24, 0.34),
+            iris=rng.uniform(15, 75),
+            brow_y=rng.uniform(-0.37, -0.31),
+            brow_thickness=rng.uniform(0.06, 0.1),
+            nose_y=rng.uniform(0.2, 0.28),
             nose_width=rng.uniform(0.1, 0.15),
-            mouth_y=rng.uniform(0.5, 0.57),
+            mouth_y=rng.uniform(0.52, 0.58),
             mouth_width=rng.uniform(0.25, 0.33),
             lip=rng.uniform(0.035, 0.075),
-            beard=rng.uniform(0.3, 0.8) if rng.random() < 0.12 else 0.0,
+            beard=rng.uniform(0.3, 0.8) if rng.random() < 0.08 else 0.0,
             glasses=bool(rng.random() < 0.1),
         )
 
 
 @dataclass(frozen=True)
 class Capture:
-    """The circumstances in which pictures of a dataset are taken: how far each may go.
+    """How far the circumstances of a dataset's pictures may go.
 
     Attributes:
-        roll, yaw, pitch: Largest turn of the head, degrees.
+        roll, yaw, pitch: Largest turns of the head, degrees.
         shift: Largest displacement of the face, pixels.
-        scale: Half the height of the face, pixels, lowest and highest.
-        intensity: Of the expression, lowest and highest.
+        scale: Half the height of a face, pixels: least and most.
+        intensity: Of an expression: least and most.
         mixed: Share of faces in whose expression a second emotion plays a part.
-        slack: Spread of each muscle around what the emotion asks of it.
-        light: Largest relative change of brightness from the middle of the picture to its edge.
-        exposure: Largest relative change of gain and gamma.
+        slack: Spread of each movement around what the emotion asks for.
+        light: Largest relative change of brightness from the middle of a picture to its edge.
+        exposure: Largest relative change of gain and of gamma.
         blur, noise: Largest standard deviations, pixels and grey levels.
     """
 
@@ -173,21 +162,21 @@ class Capture:
 
 
 IN_THE_WILD = Capture(
-    roll=14,
-    yaw=25,
-    pitch=12,
-    shift=3.0,
-    scale=(16.5, 21.5),
-    intensity=(0.35, 1.15),
-    mixed=0.15,
-    slack=0.12,
-    light=0.35,
-    exposure=0.3,
-    blur=0.8,
-    noise=9,
+    roll=11,
+    yaw=18,
+    pitch=8,
+    shift=3.2,
+    scale=(17.5, 21.5),
+    intensity=(0.65, 1.25),
+    mixed=0.1,
+    slack=0.1,
+    light=0.15,
+    exposure=0.2,
+    blur=0.35,
+    noise=4,
 )
 IN_THE_LABORATORY = Capture(
-    roll=4,
+    roll=3,
     yaw=5,
     pitch=4,
     shift=1.0,
@@ -202,233 +191,228 @@ IN_THE_LABORATORY = Capture(
 )
 
 
-def sample_expression(emotion: str, capture: Capture, rng: np.random.Generator) -> Expression:
-    """One way to show an emotion, weak or strong, pure or not."""
-    kinds = _EXPRESSIONS[emotion]
-    muscles = np.array(kinds[rng.integers(len(kinds))])
-    muscles = muscles * rng.uniform(*capture.intensity)
+def _sample_expression(emotion: str, capture: Capture, rng: np.random.Generator) -> Values:
+    """One way to show an emotion, weak or strong, pure or mixed, in the order of Expression's fields."""
+    ways = _EXPRESSIONS[emotion]
+    face = np.array(ways[rng.integers(len(ways))]) * rng.uniform(*capture.intensity)
     if rng.random() < capture.mixed:
-        second = list(_EXPRESSIONS)[rng.integers(len(_EXPRESSIONS))]
-        share = rng.uniform(0.2, 0.45)
-        muscles = (1 - share) * muscles + share * np.array(_EXPRESSIONS[second][0])
-    muscles = muscles + rng.normal(0, capture.slack, len(muscles))
-    return Expression(*muscles.tolist())
+        second = tuple(_EXPRESSIONS.values())[rng.integers(len(_EXPRESSIONS))][0]
+        face += rng.uniform(0.2, 0.45) * (np.array(second) - face)
+    return face + rng.normal(0, capture.slack, len(face))
 
 
 class _Head:
-    """A picture in which a head, posed at random, is painted.
-
-    Attributes:
-        picture: (4·48, 4·48) grey levels.
-    """
+    """A picture, four times the final size, in which a head in a random pose is painted."""
 
     def __init__(self, width: float, capture: Capture, rng: np.random.Generator) -> None:
-        self.picture: Image = np.empty((_SIDE * _OVERSAMPLING,) * 2, np.uint8)
+        self.picture: Pixels = np.empty((SIZE * _OVERSAMPLING,) * 2, np.uint8)
         self._width = width
-        roll, yaw, pitch = np.radians(rng.uniform(-1, 1, 3) * (capture.roll, capture.yaw, capture.pitch))
-        self._depth_shift = np.array([np.sin(yaw), np.sin(pitch)])
-        self._squeeze = np.array([np.cos(yaw), np.cos(pitch)])
-        size = rng.uniform(*capture.scale) * _OVERSAMPLING
-        self._turn = size * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-        centre = _SIDE / 2 + rng.uniform(-capture.shift, capture.shift, 2) + (0, 0.5)
-        self._centre = centre * _OVERSAMPLING
-        self._size = size
+        roll, self._yaw, self._pitch = np.radians(rng.uniform(-1, 1, 3) * (capture.roll, capture.yaw, capture.pitch))
+        self._size = _OVERSAMPLING * rng.uniform(*capture.scale)
+        self._turn = self._size * np.exp(1j * roll)
+        across, down = rng.uniform(-capture.shift, capture.shift, 2) + (0, 0.5) + SIZE / 2
+        self._centre = _OVERSAMPLING * complex(across, down)
+        self._strokes: list[tuple[Curve, float, float]] = []
 
     def fill(self, outline: Curve, tone: float) -> None:
-        cv2.fillPoly(self.picture, [self._place(outline)], float(tone), cv2.LINE_8, _SUBPIXEL_BITS)
+        self._strokes.append((outline, tone, 0.0))
 
-    def stroke(self, curve: Curve, tone: float, width: float, closed: bool = False) -> None:
-        pixels = max(1, round(width * self._size))
-        cv2.polylines(self.picture, [self._place(curve)], closed, float(tone), pixels, cv2.LINE_8, _SUBPIXEL_BITS)
+    def line(self, curve: Curve, tone: float, width: float) -> None:
+        self._strokes.append((curve, tone, width))
 
-    def _place(self, curve: Curve) -> NDArray[np.int32]:
-        """Face coordinates (n, 2) to fixed-point canvas pixels, on the front of a turned ellipsoid."""
-        depth = np.sqrt(np.maximum(0.0, 1 - (curve[:, 0] / self._width) ** 2 - curve[:, 1] ** 2))
-        turned = curve * self._squeeze + 0.7 * depth[:, None] * self._depth_shift
-        pixels = turned @ self._turn + self._centre
-        return np.round(pixels * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    def paint(self) -> None:
+        """Paints what was asked for since the last call, all of it posed at once."""
+        curves = [curve for curve, _, _ in self._strokes]
+        ends = np.cumsum([len(curve) for curve in curves])[:-1]
+        for points, (_, tone, width) in zip(
+            np.split(self._pose(np.concatenate(curves)), ends), self._strokes, strict=True
+        ):
+            if width:
+                pixels = max(1, round(width * self._size))
+                cv2.polylines(self.picture, [points], False, (tone,), pixels, cv2.LINE_8, _SUBPIXEL_BITS)
+            else:
+                cv2.fillPoly(self.picture, [points], (tone,), cv2.LINE_8, _SUBPIXEL_BITS)
+        self._strokes.clear()
+
+    def _pose(self, curve: Curve) -> NDArray[np.int32]:
+        """Face coordinates (n,) to fixed-point pixels (n, 2), as on the front of a turned ellipsoid."""
+        x, y = curve.real, curve.imag
+        depth = 0.7 * np.sqrt(np.maximum(0.0, 1 - (x / self._width) ** 2 - y**2))
+        turned_x = x * np.cos(self._yaw) + depth * np.sin(self._yaw)
+        turned_y = y * np.cos(self._pitch) + depth * np.sin(self._pitch)
+        pixels = (turned_x + 1j * turned_y) * self._turn + self._centre
+        fixed = np.round(np.stack([pixels.real, pixels.imag], axis=1) * (1 << _SUBPIXEL_BITS))
+        return fixed.astype(np.int32)
 
 
-_U = np.linspace(-1, 1, 17)  # along an eye, a brow or the mouth
-_ARCH = 1 - _U**2
-_ROUND = np.linspace(0, 2 * np.pi, 33)[:-1]
-
-
-def _curve(x: Curve | float, y: Curve | float) -> Curve:
-    return np.stack(np.broadcast_arrays(x, y), axis=-1).astype(np.float64)
-
-
-def _between(x: Curve, upper: Curve, lower: Curve) -> Curve:
+def _between(x: Values, upper: Values, lower: Values) -> Curve:
     """The outline of what lies between two curves over the same x."""
-    return np.concatenate([_curve(x, upper), _curve(x, lower)[::-1]])
+    return np.concatenate([x + 1j * upper, (x + 1j * lower)[::-1]])
 
 
-def _ellipse(x: float, y: float, width: float, height: float) -> Curve:
-    return _curve(x + width * np.cos(_ROUND), y + height * np.sin(_ROUND))
+def _ellipse(centre: complex, width: float, height: float) -> Curve:
+    return centre + width * _CIRCLE.real + 1j * height * _CIRCLE.imag
 
 
-def _head_outline(who: Identity, chin: float, grow: float = 1.0) -> Curve:
-    down = np.sin(_ROUND)
-    width = who.head_width * np.cos(_ROUND) * (1 - who.jaw * np.maximum(down, 0) ** 2)
-    return grow * _curve(width, np.where(down > 0, chin * down, down))
+def _face_outline(who: Identity, face: Expression) -> Curve:
+    """Round at the top, narrower at the jaw, longer when the mouth is open."""
+    down = np.maximum(_CIRCLE.imag, 0)
+    longer = 1 + 0.1 * max(face.mouth_open, 0)
+    return who.head_width * _CIRCLE.real * (1 - who.jaw * down**2) + 1j * (_CIRCLE.imag + (longer - 1) * down)
 
 
 def _paint_scene(head: _Head, who: Identity, rng: np.random.Generator) -> None:
-    """Background, shoulders and the hair behind the face."""
+    """Background, shoulders, neck and the hair behind the face."""
     top, bottom = rng.uniform(20, 235, 2)
     head.picture[:] = np.linspace(top, bottom, len(head.picture))[:, None]
-    head.fill(_ellipse(*rng.uniform(-2, 2, 2), *rng.uniform(0.3, 1.5, 2)), rng.uniform(20, 235))
-    head.fill(_ellipse(0, 2.1, 1.35, 0.95), rng.uniform(20, 220))
-    head.fill(_between(_U * 0.36, np.full(17, 0.5), 1.3 + 0.1 * _ARCH), 0.74 * who.skin)
+    head.fill(_ellipse(complex(*rng.uniform(-2, 2, 2)), *rng.uniform(0.3, 1.5, 2)), rng.uniform(20, 235))
+    head.fill(_ellipse(2.1j, 1.35, 0.95), rng.uniform(20, 220))
+    head.fill(_between(0.36 * _U, 0.5 + 0 * _U, 1.3 + 0.1 * _ARCH), 0.74 * who.skin)
     if who.hair_length:
-        bottom_y = -0.3 + 1.3 * who.hair_length
-        head.fill(_ellipse(0, -0.3, who.head_width + 0.12, 0.84), who.hair)
-        x = _U * (who.head_width + 0.1)
-        head.fill(_between(x, np.full(17, -0.3), bottom_y + 0.1 * _ARCH), who.hair)
+        head.fill(_ellipse(-0.3j, who.head_width + 0.12, 0.84), who.hair)
+        ends = 1.3 * who.hair_length - 0.3 + 0.1 * _ARCH
+        head.fill(_between((who.head_width + 0.1) * _U, 0 * _U - 0.3, ends), who.hair)
 
 
-def _paint_head(head: _Head, who: Identity, face: Expression) -> None:
-    """Ears, the face with its shaded side, cheeks and beard."""
-    chin = 1 + 0.1 * max(face.mouth_open, 0)
-    for side in (-1, 1):
-        head.fill(_ellipse(side * who.head_width, 0.05, 0.09, 0.17), 0.86 * who.skin)
-    head.fill(_head_outline(who, chin), 0.8 * who.skin)
-    head.fill(_head_outline(who, chin, 0.92), who.skin)
+def _paint_skin(head: _Head, who: Identity, face: Expression) -> None:
+    """Ears, the face with its darker rim, and a beard; edges softened."""
+    outline = _face_outline(who, face)
+    for side in _SIDES:
+        head.fill(_ellipse(side * who.head_width + 0.05j, 0.09, 0.17), 0.86 * who.skin)
+    head.fill(outline, 0.8 * who.skin)
+    head.fill(0.92 * outline, who.skin)
     if who.beard:
-        x = _U * 0.93 * who.head_width
-        tone = who.skin + who.beard * (who.hair - who.skin)
-        jaw = 0.2 + 0.78 * (chin - 0.2) * np.sqrt(_ARCH) * (1 + 0.25 * _U**2)
-        head.fill(_between(x, 0.2 + 0.16 * _ARCH, jaw), tone)
+        jaw = outline[1:16]  # from one ear around the chin to the other
+        u = jaw.real / who.head_width
+        whiskers = np.concatenate([jaw, (jaw.real + 1j * (0.4 - 0.35 * u**4))[::-1]])
+        head.fill(whiskers, who.skin + who.beard * (who.hair - who.skin))
+    head.paint()
     cv2.blur(head.picture, (9, 9), dst=head.picture)
 
 
 def _paint_hair(head: _Head, who: Identity) -> None:
-    if not who.hair_length:
-        return
-    line = who.hairline + 0.34 * np.abs(_U - who.parting) ** 1.5
-    crown = -1.04 * np.sqrt(np.maximum(1 - (0.98 * _U) ** 2, 0)) - 0.02
-    head.fill(_between(_U * 1.03 * who.head_width, crown, np.maximum(line, crown)), who.hair)
+    if who.hair_length:
+        crown = -1.04 * np.sqrt(1 - (0.98 * _U) ** 2) - 0.02
+        fringe = who.hairline + 0.34 * np.abs(_U - who.parting) ** 1.5
+        head.fill(_between(1.03 * who.head_width * _U, crown, np.maximum(fringe, crown)), who.hair)
 
 
-def _paint_eye(head: _Head, who: Identity, face: Expression, side: int, gaze: Curve) -> None:
+def _paint_eye(head: _Head, who: Identity, face: Expression, side: int, gaze: complex) -> None:
     x = side * who.eye_x + who.eye_width * _U
     middle = who.eye_y - side * who.eye_tilt * _U
     upper = middle - who.eye_open * max(0.12, 1 + 0.8 * face.eye_open) * _ARCH**0.7
     lower = middle + who.eye_open * max(0.05, 0.75 - 0.6 * face.eye_squint + 0.2 * face.eye_open) * _ARCH
     head.fill(_between(x, upper, lower), 0.35 * who.skin + 160)
     for radius, tone in ((0.085, who.iris), (0.04, 8.0)):
-        disc = _ellipse(side * who.eye_x + gaze[0], who.eye_y - 0.01 + gaze[1], radius, radius)
-        # The lids are functions of x, so what they hide of the iris is cut off by clipping y.
-        disc[:, 1] = np.clip(disc[:, 1], np.interp(disc[:, 0], x, upper), np.interp(disc[:, 0], x, lower))
-        head.fill(disc, tone)
-    head.stroke(_curve(x, upper), 0.2 * who.skin, 0.04)
-    head.stroke(_curve(x, lower), 0.62 * who.skin, 0.02)
-    crease = 0.05 + 0.02 * max(face.eye_open, 0)
-    head.stroke(_curve(x, upper - crease), 0.78 * who.skin, 0.02)
+        disc = _ellipse(complex(side * who.eye_x, who.eye_y - 0.01) + gaze, radius, radius)
+        # The lids are functions of x, so that clipping y cuts off what they hide.
+        seen = np.clip(disc.imag, np.interp(disc.real, x, upper), np.interp(disc.real, x, lower))
+        head.fill(disc.real + 1j * seen, tone)
+    head.line(x + 1j * upper, 0.2 * who.skin, 0.04)
+    head.line(x + 1j * lower, 0.62 * who.skin, 0.02)
+    head.line(x + 1j * (upper - 0.05), 0.78 * who.skin, 0.02)
 
 
 def _paint_brow(head: _Head, who: Identity, face: Expression, side: int) -> None:
     out = (_U + 1) / 2  # 0 at the nose, 1 at the temple
-    x = side * (0.15 - 0.06 * face.brow_knit + 0.42 * out)
-    raised = 0.13 * (face.brow_inner * (1 - out) + face.brow_outer * np.sin(0.5 * np.pi * out))
+    raised = 0.15 * (face.brow_inner * (1 - out) + face.brow_outer * np.sin(np.pi / 2 * out))
     y = who.brow_y - raised - 0.05 * _ARCH + 0.05 * out
-    half = 0.5 * who.brow_thickness * (1.1 - 0.7 * out)
-    head.fill(_between(x, y - half, y + half), min(who.hair, 0.5 * who.skin))
+    half = who.brow_thickness * (0.55 - 0.35 * out)
+    head.fill(
+        _between(side * (0.15 - 0.06 * face.brow_knit + 0.42 * out), y - half, y + half), min(who.hair, 0.5 * who.skin)
+    )
 
 
 def _paint_nose(head: _Head, who: Identity, face: Expression, side: int) -> None:
-    tip = who.eye_y + who.nose_length + 0.06 - 0.04 * face.nose_wrinkle
-    shade = 0.68 * who.skin
-    bridge = [(0.06, who.eye_y + 0.02), (0.05, tip - 0.12), (who.nose_width, tip)]
-    head.stroke(np.array(bridge) * (side, 1), 0.8 * who.skin, 0.03)
-    head.stroke(_curve(who.nose_width * _U, tip + 0.04 * _ARCH), shade, 0.03)
-    for x in (-0.055, 0.055):
-        head.fill(_ellipse(x, tip + 0.015, 0.035, 0.022), 0.35 * who.skin)
+    tip = who.nose_y - 0.04 * face.nose_wrinkle
+    bridge = side * np.array([0.06, 0.05, who.nose_width]) + 1j * np.array([who.eye_y + 0.02, tip - 0.12, tip])
+    head.line(bridge, 0.8 * who.skin, 0.03)
+    head.line(who.nose_width * _U + 1j * (tip + 0.04 * _ARCH), 0.68 * who.skin, 0.03)
+    for nostril in _SIDES:
+        head.fill(_ellipse(complex(0.055 * nostril, tip + 0.015), 0.035, 0.022), 0.35 * who.skin)
 
 
-def _paint_wrinkles(head: _Head, who: Identity, face: Expression) -> None:
-    """Lines that strong expressions fold into brow, nose and cheeks; they fade with the movement."""
+def _paint_folds(head: _Head, who: Identity, face: Expression) -> None:
+    """The lines that strong movements fold into forehead, nose and cheeks."""
 
-    def fold(strength: float, curve: Curve) -> None:
+    def fold(strength: float, x: Values, y: Values) -> None:
         if strength > 0.2:
-            head.stroke(curve, (1 - 0.35 * min(strength, 1)) * who.skin, 0.03)
+            head.line(x + 1j * y, (1 - 0.35 * min(strength, 1)) * who.skin, 0.03)
 
-    lift = min(face.brow_inner, face.brow_outer + 0.8)
     for y in (-0.6, -0.52):
-        fold(lift, _curve(0.3 * _U, y - 0.03 * _ARCH))
-    for side in (-1, 1):
-        fold(face.brow_knit - max(face.brow_inner, 0), _curve(side * 0.045, who.brow_y + 0.1 * _U))
-        fold(face.nose_wrinkle, _curve(side * (0.06 + 0.02 * _U), who.eye_y + 0.08 + 0.05 * _U))
-        cheek = max(face.mouth_smile, face.nose_wrinkle, face.mouth_wide)
-        fold(cheek, _curve(side * (0.28 + 0.06 * _U - 0.06 * _ARCH), 0.38 + 0.13 * _U))
+        fold(min(face.brow_inner, face.brow_outer + 0.8), 0.3 * _U, y - 0.03 * _ARCH)
+    cheek = max(face.mouth_smile, face.nose_wrinkle, face.mouth_wide)
+    for side in _SIDES:
+        fold(face.brow_knit - max(face.brow_inner, 0), side * 0.045 + 0 * _U, who.brow_y + 0.1 * _U)
+        fold(face.nose_wrinkle, side * (0.06 + 0.02 * _U), who.eye_y + 0.08 + 0.05 * _U)
+        fold(cheek, side * (0.28 + 0.06 * _U - 0.06 * _ARCH), 0.38 + 0.13 * _U)
 
 
-def _paint_mouth(head: _Head, who: Identity, face: Expression) -> None:
+def _paint_mouth(head: _Head, who: Identity, face: Expression, side: int) -> None:
     x = who.mouth_width * max(0.5, 1 + 0.4 * face.mouth_wide) * _U
-    line = who.mouth_y - 0.13 * face.mouth_smile * (_U**2 - 0.35) - 0.09 * face.mouth_skew * _U
+    line = (
+        who.mouth_y
+        - 0.13 * face.mouth_smile * (_U**2 - 0.35)
+        - 0.16 * face.mouth_skew * np.maximum(side * _U, 0) ** 1.5
+    )
     profile = 1 - np.abs(_U) ** (2 + 2.5 * max(face.mouth_square, 0))
     gap = 0.34 * max(face.mouth_open, 0) * profile
     upper = line - 0.3 * gap - 0.05 * face.upper_lip * profile
     lower = line + 0.7 * gap
-    thick = who.lip * max(0.4, 1 + min(0, 2.5 * face.mouth_open)) * np.sqrt(_ARCH)
-    head.fill(_between(x, upper - thick * (1 - 0.25 * _ARCH**4), lower + 1.2 * thick), 0.62 * who.skin)
+    lip = who.lip * max(0.4, 1 + min(0, 2.5 * face.mouth_open)) * np.sqrt(_ARCH)  # pressed lips are thin
+    head.fill(_between(x, upper - lip * (1 - 0.25 * _ARCH**4), lower + 1.2 * lip), 0.62 * who.skin)
     head.fill(_between(x, upper, lower), 0.12 * who.skin)
     if face.teeth > 0.25:
-        bite = np.minimum(upper + 0.12 * min(face.teeth, 1) * profile, lower)
-        head.fill(_between(x * 0.9, upper, bite), 0.3 * who.skin + 165)
-    head.stroke(
-        _curve(x, np.minimum(upper + 0.3 * gap, lower)) if not gap.any() else _curve(x, upper),
-        0.3 * who.skin,
-        0.03,
-    )
+        head.fill(_between(0.9 * x, upper, np.minimum(upper + 0.12 * profile, lower)), 0.3 * who.skin + 165)
+    head.line(x + 1j * upper, 0.25 * who.skin, 0.035)
 
 
 def _paint_glasses(head: _Head, who: Identity) -> None:
-    for side in (-1, 1):
-        head.stroke(_ellipse(side * who.eye_x, who.eye_y + 0.02, 0.25, 0.2), 25.0, 0.035, closed=True)
-    head.stroke(_curve(0.09 * _U, who.eye_y - 0.03 * _ARCH), 25.0, 0.035)
+    if who.glasses:
+        for side in _SIDES:
+            head.line(_ellipse(complex(side * who.eye_x, who.eye_y + 0.02), 0.25, 0.2), 25.0, 0.03)
+        head.line(0.09 * _U + 1j * (who.eye_y - 0.03 * _ARCH), 25.0, 0.03)
 
 
-def _photograph(picture: Image, capture: Capture, rng: np.random.Generator) -> Image:
-    """What the camera makes of a painted head: (48, 48), 0-255."""
-    image = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
-    angle = rng.uniform(0, 2 * np.pi)
-    light = rng.uniform(0, capture.light)
-    axis = np.linspace(-1, 1, _SIDE)
-    image *= 1 + light * (np.cos(angle) * axis + np.sin(angle) * axis[:, None])
+def _photograph(picture: Pixels, capture: Capture, rng: np.random.Generator) -> Pixels:
+    """What a camera makes of a painting: (192, 192) to (48, 48), 0-255."""
+    image = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA) / 255
+    light = rng.uniform(0, capture.light) * np.exp(1j * rng.uniform(0, 2 * np.pi))
+    axis = np.linspace(-1, 1, SIZE)
+    image *= 1 + light.real * axis + light.imag * axis[:, None]
     gain, gamma = 1 + rng.uniform(-capture.exposure, capture.exposure, 2)
-    image = gain * np.clip(image, 0, None) ** gamma
-    image = cv2.GaussianBlur(image, (0, 0), 0.1 + rng.uniform(0, capture.blur))
+    image = cv2.GaussianBlur(gain * image**gamma, (0, 0), 0.1 + rng.uniform(0, capture.blur))
     noise = rng.normal(0, rng.uniform(0, capture.noise), image.shape)
-    return np.clip(np.round(255 * image + noise), 0, 255).astype(np.uint8)
+    exposed: Pixels = np.clip(np.round(255 * image + noise), 0, 255).astype(np.uint8)
+    return exposed
 
 
 def draw_face(
     emotion: str, who: Identity, rng: np.random.Generator, capture: Capture = IN_THE_WILD, apex: float = 1.0
-) -> Image:
-    """A picture of one person showing an emotion.
+) -> Pixels:
+    """A picture of a person who shows an emotion.
 
     Args:
         emotion: One of FER_EMOTIONS, or `contempt`.
-        apex: How much of the sampled expression is reached; the frames of a sequence approach 1.
+        apex: How much of the expression is reached, 0-1; all else is the same for an equal generator.
 
     Returns:
         (48, 48), 0-255.
     """
-    face = Expression(*(apex * np.array(sample_expression(emotion, capture, rng))).tolist())
+    face = Expression(*(apex * _sample_expression(emotion, capture, rng)).tolist())
+    gaze = complex(*rng.uniform(-1, 1, 2) * (0.04, 0.015))
+    shaded = int(rng.choice(_SIDES))
     head = _Head(who.head_width, capture, rng)
     _paint_scene(head, who, rng)
-    _paint_head(head, who, face)
-    gaze = rng.uniform(-1, 1, 2) * (0.04, 0.015)
-    nose_side = int(rng.choice((-1, 1)))
-    _paint_wrinkles(head, who, face)
-    for side in (-1, 1):
+    _paint_skin(head, who, face)
+    _paint_folds(head, who, face)
+    _paint_nose(head, who, face, shaded)
+    _paint_mouth(head, who, face, shaded)
+    for side in _SIDES:
         _paint_eye(head, who, face, side, gaze)
-    _paint_nose(head, who, face, nose_side)
-    _paint_mouth(head, who, face)
     _paint_hair(head, who)
-    for side in (-1, 1):
+    for side in _SIDES:
         _paint_brow(head, who, face, side)
-    if who.glasses:
-        _paint_glasses(head, who)
+    _paint_glasses(head, who)
+    head.paint()
     return _photograph(head.picture, capture, rng)

@@ -10,6 +10,7 @@ import torch
 from emotorch.data.faces import Box, find_faces
 from emotorch.data.images import Pixels, decode_picture, resize
 from emotorch.errors import EmoTorchError
+from emotorch.training.calibration import probabilities
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
 
@@ -55,7 +56,7 @@ def answer_file(model: Model, path: Path, detector: str) -> Answer:
         picture = _read_input(path)
         return Answer(str(path), picture, answer_picture(model, picture, detector), None)
     except EmoTorchError as error:
-        return Answer(str(path), picture, [], str(error))
+        return Answer(str(path), picture, [], str(error).removeprefix(f"{path}: "))
 
 
 def _read_input(path: Path) -> Pixels:
@@ -83,11 +84,11 @@ def answer_picture(model: Model, picture: Pixels, detector: str) -> list[FaceAns
     faces = np.stack([resize(box.cut(picture) if box else picture, model.image_size) for box in boxes])
     outputs = network_outputs(model.network, torch.from_numpy(faces).unsqueeze(1))
     return [
-        _face_answer(box, probabilities, model.labels)
-        for box, probabilities in zip(boxes, torch.softmax(outputs, 1).tolist(), strict=True)
+        _face_answer(box, shares, model.labels)
+        for box, shares in zip(boxes, probabilities(outputs, model.temperature).tolist(), strict=True)
     ]
 
 
-def _face_answer(box: Box | None, probabilities: list[float], labels: tuple[str, ...]) -> FaceAnswer:
-    best = int(np.argmax(probabilities))
-    return FaceAnswer(box, labels[best], probabilities[best], dict(zip(labels, probabilities, strict=True)))
+def _face_answer(box: Box | None, shares: list[float], labels: tuple[str, ...]) -> FaceAnswer:
+    best = int(np.argmax(shares))
+    return FaceAnswer(box, labels[best], shares[best], dict(zip(labels, shares, strict=True)))

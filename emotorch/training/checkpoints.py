@@ -32,6 +32,7 @@ class Model:
         labels: In the order of its outputs.
         image_size: Side length of its input, pixels.
         channels: Of its input.
+        temperature: For `calibration.probabilities`; 1 in files that say nothing of it.
     """
 
     network: nn.Module
@@ -39,6 +40,7 @@ class Model:
     labels: tuple[str, ...]
     image_size: int
     channels: int
+    temperature: float = 1.0
 
 
 def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, int]:
@@ -100,4 +102,4 @@ def load_model(path: Path) -> Model:
     except RuntimeError as error:
         raise EmoTorchError(f"{path}: the weights do not fit the network ({str(error).splitlines()[0]})") from None
     network.eval()
-    return Model(network, scheme, labels, config["image_size"], config["channels"])
+    return Model(network, scheme, labels, config["image_size"], config["channels"], state.get("temperature", 1.0))

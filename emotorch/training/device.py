@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def make_repeatable(threads: int) -> None:
-    """Fixes what makes equal runs differ: the thread count, and algorithms that sum in any order."""
+    """Fixes what makes equal runs differ: algorithms that sum in any order, and the threads of an operation."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

@@ -4,8 +4,10 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -82,12 +84,17 @@ def to_input(pixels: Tensor) -> Tensor:
     return pixels.float().div_(255.0)
 
 
-@torch.inference_mode()
-def network_outputs(network: nn.Module, pixels: Tensor) -> Tensor:
-    """(N, K) outputs for (N, 1, H, W) bytes, in evaluation mode, on the CPU."""
+def network_outputs(network: nn.Module, pixels: Tensor, threads: int = 1) -> Tensor:
+    """(N, K) outputs for (N, 1, H, W) bytes, in evaluation mode, on the CPU; the same for any number of threads."""
     network.eval()
-    batches = [network(to_input(batch)).cpu() for batch in torch.split(pixels, _EVALUATION_BATCH)]
-    return torch.cat(batches)
+
+    @torch.inference_mode()
+    def run(batch: Tensor) -> Tensor:
+        outputs: Tensor = network(to_input(batch))
+        return outputs.cpu()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return torch.cat(list(pool.map(run, torch.split(pixels, _EVALUATION_BATCH))))
 
 
 def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
@@ -98,10 +105,10 @@ def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
     return Score(loss(outputs, labels).double().mean().item(), 100.0 * correct, len(labels))
 
 
-def score(network: nn.Module, images: LabelledPixels, loss: Loss) -> Score:
+def score(network: nn.Module, images: LabelledPixels, loss: Loss, threads: int = 1) -> Score:
     if not len(images):
         return Score(math.nan, math.nan, 0)
-    return score_outputs(network_outputs(network, images.pixels), images.labels, loss)
+    return score_outputs(network_outputs(network, images.pixels, threads), images.labels, loss)
 
 
 class Trainer:
@@ -109,6 +116,10 @@ class Trainer:
 
     All randomness of an epoch comes from the seed and the epoch's number, so that a training that is resumed
     after any finished epoch goes on as if it had never stopped.
+
+    On a CPU every batch is cut into one part per thread, and the parts' gradients are added in a fixed order:
+    equal threads give equal weights. Threads that meet once a step, not once an operation, lose little on a
+    busy machine, where OpenMP's threads wait for each other most of the time.
     """
 
     def __init__(
@@ -118,6 +129,7 @@ class Trainer:
         training: LabelledPixels,
         validation: Mapping[str, LabelledPixels],
         seed: int,
+        threads: int = 1,
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -126,6 +138,9 @@ class Trainer:
         self._validation = validation
         self._seed = seed
         self._loss = LOSSES[recipe.loss]
+        self._parameters = list(network.parameters())
+        self._parts = threads if training.labels.device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self._parts)
         self.optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.learning_rate)
         self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=recipe.plateau_factor, patience=recipe.plateau_patience
@@ -150,7 +165,9 @@ class Trainer:
         started = time.perf_counter()
         epoch = len(self.history) + 1
         training = self._train_epoch(epoch)
-        validation = {name: score(self.network, images, self._loss) for name, images in self._validation.items()}
+        validation = {
+            name: score(self.network, images, self._loss, self._parts) for name, images in self._validation.items()
+        }
         scores = EpochScores(
             epoch, self.optimizer.param_groups[0]["lr"], time.perf_counter() - started, training, validation
         )
@@ -171,17 +188,30 @@ class Trainer:
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         batches = torch.split(order, self.recipe.batch_size)
-        for chosen in progress(batches, total=len(batches), description=f"epoch {epoch}", unit="batch", scale=False):
-            labels = self._training.labels[chosen]
-            self.optimizer.zero_grad(set_to_none=True)
-            outputs = self.network(to_input(self._training.pixels[chosen]))
-            losses = self._loss(outputs, labels)
-            torch.autograd.backward(losses.mean())
-            self.optimizer.step()
-            loss_sum += losses.detach().sum()
-            correct += (outputs.detach().argmax(1) == labels).sum()
+        for batch in progress(batches, total=len(batches), description=f"epoch {epoch}", unit="batch", scale=False):
+            for part_loss, part_correct in self._step(batch):
+                loss_sum += part_loss
+                correct += part_correct
         images = len(self._training)
         return Score(loss_sum.item() / images, 100.0 * correct.item() / images, images)
+
+    def _step(self, batch: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """One step of the optimizer; returns each part's sum of losses and number of right answers."""
+        parts = batch.chunk(self._parts)
+        run = partial(self._part_gradients, images=len(batch))
+        results = list(self._pool.map(run, parts) if self._parts > 1 else map(run, parts))
+        for parameter, *gradients in zip(self._parameters, *(gradients for gradients, _, _ in results), strict=True):
+            parameter.grad = reduce(Tensor.add_, gradients)
+        self.optimizer.step()
+        return [(loss, correct) for _, loss, correct in results]
+
+    def _part_gradients(self, part: Tensor, images: int) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+        """Gradients of a part's share in the mean loss over `images`, its sum of losses, its right answers."""
+        labels = self._training.labels[part]
+        outputs = self.network(to_input(self._training.pixels[part]))
+        loss = self._loss(outputs, labels).sum()
+        gradients = torch.autograd.grad(loss / images, self._parameters)
+        return gradients, loss.detach(), (outputs.detach().argmax(1) == labels).sum()
 
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to go on, bit for bit."""
