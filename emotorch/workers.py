@@ -20,7 +20,9 @@ _ORPHAN_CHECK_S = 0.3
 
 def progress(items: Iterable[Item], *, total: int, description: str, unit: str, scale: bool = True) -> Iterable[Item]:
     """A progress bar on stderr, and none when stderr is no terminal."""
-    bar: Iterable[Item] = tqdm(items, total=total, desc=description, unit=unit, disable=None, unit_scale=scale)
+    bar: Iterable[Item] = tqdm(
+        items, total=total, desc=description, unit=unit, unit_scale=scale, disable=None, leave=False
+    )
     return bar
 
 

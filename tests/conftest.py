@@ -14,7 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from running import Trained, copy_root, train
+import torch
+from published import published_state
+from running import Trained, copy_root, copy_trained, error_line, train
 
 from emotorch.data import augmented, dataset, fer2013
 from emotorch.data.images import Pixels
@@ -96,11 +98,9 @@ def refusal(start: str) -> pytest.RaisesExc[EmoTorchError]:
 
 
 def the_error(failed: subprocess.CompletedProcess[str], status: int = 1) -> str:
-    """The one line with which a script failed."""
-    assert failed.returncode == status, failed.stderr
-    assert failed.stdout == ""
-    (line,) = failed.stderr.splitlines()
-    assert line.startswith("error: ")
+    """The one line with which a script failed; it said nothing else."""
+    line = error_line(failed, status)
+    assert (failed.stdout, failed.stderr) == ("", f"{line}\n")
     return line
 
 
@@ -142,3 +142,11 @@ def trained(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Traine
     """A small model from stage 4, in a root of its own; not to be changed."""
     paths = copy_root(prepared, tmp_path_factory.mktemp("trained") / "root")
     return Trained(paths, train(paths, *TRAINED_WITH))
+
+
+@pytest.fixture
+def lively(trained: Trained, tmp_path: Path) -> Trained:
+    """The trained run in a root of the test's own, with weights that give every answer to some image."""
+    ours = copy_trained(trained, tmp_path / "root")
+    torch.save(published_state(), ours.folder / "model.pth")
+    return ours

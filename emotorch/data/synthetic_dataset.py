@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from emotorch.data.images import Pixels, write_png
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
+from emotorch.errors import EmoTorchError
 from emotorch.files import write_atomically, write_text
 from emotorch.labels import CKPLUS_EMOTIONS, FER_EMOTIONS, FER_USAGES
 from emotorch.paths import Paths
@@ -22,8 +24,8 @@ SEED = 42
 # Of the real datasets' classes, in their own order.
 _FER_COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)
 _CKPLUS_COUNTS = (135, 54, 177, 75, 207, 84, 249)
-_USAGE_SHARES = (0.8, 0.1, 0.1)
 _TWIN_SHARE = 0.01
+_TWINS_PER_CONFLICT = 10
 # CK+ gives the last three frames of a sequence, as the expression reaches its peak.
 _PEAK_FRAMES = (0.9, 0.95, 1.0)
 _SEQUENCES_PER_SUBJECT = 3
@@ -31,13 +33,20 @@ _DRAWN_AS = {"anger": "angry", "sadness": "sad"}
 
 
 def write_dataset(paths: Paths, *, rows: int = ROWS, ckplus_images: int = CKPLUS_IMAGES, seed: int = SEED) -> None:
-    """Draws both datasets below the root, and marks it as synthetic; does nothing when just these are there."""
+    """Draws both datasets below the root, and marks it as synthetic; does nothing when just these are there.
+
+    Raises:
+        EmoTorchError: there is data below the root that is not marked so: it may be real.
+    """
     text = (
         "The faces below this folder are drawn by a program and show nobody.\n"
         f"{rows} rows of FER-2013's format, {ckplus_images} images in CK+'s layout, seed {seed}.\n"
     )
     if paths.is_synthetic and paths.synthetic_marker.read_text(encoding="utf-8") == text:
         return
+    for existing in (paths.fer_csv, paths.ckplus):
+        if existing.exists() and not paths.is_synthetic:
+            raise EmoTorchError(f"{existing} is there already and not synthetic: it is not overwritten")
     write_text(paths.synthetic_marker, text + "Not finished yet.\n")  # so that nothing of it ever passes for real
     write_fer2013_csv(paths.fer_csv, rows=rows, seed=seed)
     write_ckplus(paths.ckplus, images=ckplus_images, seed=seed)
@@ -50,6 +59,7 @@ def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
     Every row depends on the seed and its number alone.
     """
     emotions = _spread(_FER_COUNTS, rows)
+    usages = _usages(emotions)
     twins = {rows - 1 - number: number for number in range(round(rows * _TWIN_SHARE))}
 
     def write(temporary: Path) -> None:
@@ -57,9 +67,11 @@ def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
             file.write("emotion,pixels,Usage\n")
             for row in range(rows):
                 original = twins.get(row, row)
-                emotion = emotions[original]
-                values = " ".join(map(str, _draw_wild(FER_EMOTIONS[emotion], seed, original).ravel().tolist()))
-                file.write(f"{emotion},{values},{_usage(row)}\n")
+                pixels = _draw_wild(FER_EMOTIONS[emotions[original]], seed, original)
+                # Some twins are labelled otherwise than their original, as in the real set.
+                contradicts = row in twins and original % _TWINS_PER_CONFLICT == 0
+                emotion = emotions[row if contradicts else original]
+                file.write(f"{emotion},{' '.join(map(str, pixels.ravel().tolist()))},{usages[row]}\n")
 
     write_atomically(path, write)
 
@@ -76,10 +88,14 @@ def _spread(counts: Sequence[int], total: int) -> list[int]:
     return order
 
 
-def _usage(row: int) -> str:
-    """Eight rows in ten are for training; a step that is coprime to the classes' rhythm mixes them."""
-    place = (row * 7) % 10 / 10
-    return FER_USAGES[int(np.searchsorted(np.cumsum(_USAGE_SHARES), place + 1e-9))]
+def _usages(emotions: Sequence[int]) -> list[str]:
+    """Of ten images of a class eight are for training and one for each test, so that every usage has every class."""
+    seen: Counter[int] = Counter()
+    usages = []
+    for emotion in emotions:
+        usages.append({1: FER_USAGES[1], 2: FER_USAGES[2]}.get(seen[emotion] % 10, FER_USAGES[0]))
+        seen[emotion] += 1
+    return usages
 
 
 def _draw_wild(emotion: str, seed: int, row: int) -> Pixels:

@@ -1,0 +1,171 @@
+import os
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from published import published_state
+
+from emotorch.errors import EmoTorchError
+from emotorch.labels import get_scheme
+from emotorch.networks.emotorch_cnn import EmoTorchCNN
+from emotorch.recipes import get_recipe
+from emotorch.training import checkpoints
+
+LABELS = get_scheme("emotorch4").labels
+
+
+def our_state(labels: tuple[str, ...] = LABELS) -> dict[str, object]:
+    return {**checkpoints.describe(get_recipe("emotorch"), labels, "emotorch4"), **published_state()}
+
+
+def write(path: Path, state: object) -> Path:
+    torch.save(state, path)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """The one line with which a file is refused."""
+    with pytest.raises(EmoTorchError) as caught:
+        checkpoints.load_model(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(path) in line
+    return line
+
+
+@pytest.mark.parametrize("state", [published_state, our_state], ids=["published format", "ours"])
+def test_a_saved_network_comes_back_bit_for_bit(state: Callable[[], dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    checkpoints.save(path, state())
+    model = checkpoints.load_model(path)
+    network = EmoTorchCNN()
+    network.load_state_dict(state()["model_state_dict"])
+    images = torch.rand(3, 1, 48, 48)
+    assert torch.equal(model.network(images), network(images))
+    assert not model.network.training
+    assert (model.scheme, model.labels, model.image_size, model.channels) == ("emotorch4", LABELS, 48, 1)
+
+
+def test_a_saved_file_holds_what_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    checkpoints.save(path, our_state())
+    read = checkpoints.read(path)
+    assert read["model_config"] == published_state()["model_config"]
+    assert read["labels"] == list(LABELS)
+    assert read["recipe"] == get_recipe("emotorch").as_dict()
+    assert read["optimizer_state_dict"]["param_groups"] == our_state()["optimizer_state_dict"]["param_groups"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_the_temperature_travels_with_the_weights_and_is_1_where_none_is_stated(tmp_path: Path) -> None:
+    assert checkpoints.load_model(write(tmp_path / "m.pth", our_state())).temperature == 1.0
+    assert checkpoints.load_model(write(tmp_path / "m.pth", {**our_state(), "temperature": 0.5})).temperature == 0.5
+
+
+def test_the_labels_travel_with_the_weights(tmp_path: Path) -> None:
+    assert checkpoints.load_model(write(tmp_path / "m.pth", our_state(LABELS[::-1]))).labels == LABELS[::-1]
+
+
+class _Payload:
+    """What a malicious file brings: a command, run by whoever unpickles it."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch '{self.marker}'",)
+
+
+@pytest.mark.parametrize("form", ["beside the weights", "instead of the weights", "a bare pickle"])
+def test_a_malicious_file_is_refused_and_its_command_never_runs(form: str, tmp_path: Path) -> None:
+    path, marker = tmp_path / "model.pth", tmp_path / "executed"
+    payload = _Payload(marker)
+    if form == "a bare pickle":
+        path.write_bytes(pickle.dumps(payload))
+    else:
+        write(path, {**published_state(), "extra": payload} if form == "beside the weights" else payload)
+    assert "refused, it holds more than weights and plain values" in refusal(path)
+    assert not marker.exists()
+    if form == "a bare pickle":
+        pickle.loads(path.read_bytes())
+    else:
+        torch.load(path, weights_only=False)
+    assert marker.exists(), "the payload is no danger: nothing was tested"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "model.pth").endswith("does not exist")
+    assert refusal(tmp_path).endswith("does not exist")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"model", b"PK\x03\x04", b"\x80\x02.", b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(2000), b"\xff" * 2000],
+)
+def test_what_is_no_model_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    refusal(path)
+
+
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
+    content = write(tmp_path / "whole.pth", our_state()).read_bytes()
+    path = tmp_path / "model.pth"
+    for part in (0.01, 0.3, 0.7, 0.99):
+        path.write_bytes(content[: int(part * len(content))])
+        assert "not a model file, or a damaged one" in refusal(path)
+
+
+def test_a_damaged_file_is_read_or_refused_but_never_ends_in_a_traceback(tmp_path: Path) -> None:
+    content = write(tmp_path / "whole.pth", our_state()).read_bytes()
+    path = tmp_path / "model.pth"
+    rng = np.random.default_rng(2)
+    refused = 0
+    for _ in range(150):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        damaged[rng.integers(0, len(content), 40)] = rng.integers(0, 256, 40)
+        path.write_bytes(damaged.tobytes())
+        try:
+            checkpoints.load_model(path)
+        except EmoTorchError:
+            refused += 1
+    assert refused > 50
+
+
+def without(key: str) -> dict[str, object]:
+    return {name: value for name, value in our_state().items() if name != key}
+
+
+def with_config(**changes: object) -> dict[str, object]:
+    return {**our_state(), "model_config": {**our_state()["model_config"], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ([1, 2], "no model_state_dict and model_config in it"),
+        (EmoTorchCNN().state_dict(), "no model_state_dict and model_config in it"),
+        (without("model_config"), "no model_state_dict and model_config in it"),
+        (with_config(filters=11), "the weights do not fit the network"),
+        (with_config(image_size=64), "the weights do not fit the network"),
+        (with_config(num_classes=5), "4 labels for 5 outputs"),
+        (with_config(depth=3), "'depth'"),
+        ({**our_state(), "model_config": {}}, "model_config"),
+        ({**our_state(), "model_config": "small"}, "model_config"),
+        ({**our_state(), "model_state_dict": {}}, "the weights do not fit the network"),
+        ({**our_state(), "model_state_dict": [1]}, "the weights do not fit the network"),
+        ({**our_state(), "recipe": "emotorch"}, "recipe"),
+        ({**our_state(), "recipe": {"network": "resnet"}}, "unknown network 'resnet'"),
+        ({**our_state(), "labels": ["anger", "fear"]}, "2 labels for 4 outputs"),
+        ({**without("labels"), "scheme": "nine"}, "'nine'"),
+        ({**our_state(), "temperature": 0.0}, "temperature"),
+        ({**our_state(), "temperature": float("nan")}, "temperature"),
+        ({**our_state(), "temperature": "hot"}, "temperature"),
+    ],
+)
+def test_a_file_that_is_no_whole_model_is_refused_with_the_reason(state: object, message: str, tmp_path: Path) -> None:
+    assert re.search(re.escape(message), refusal(write(tmp_path / "model.pth", state)))

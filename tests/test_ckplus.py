@@ -1,0 +1,147 @@
+"""CK+ in its two layouts."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_images, refusal, write_small_ckplus
+
+from emotorch.data.ckplus import list_images
+from emotorch.data.faces import Box, centre_square, largest_face
+from emotorch.data.images import Pixels, encode_png, resize
+from emotorch.data.sources import Reading
+from emotorch.paths import Paths
+
+
+def draw_scene(right: int = 0) -> Pixels:
+    """490×640 grey, as the original's frames, with one plain face, `right` pixels from the middle."""
+    scene = np.full((490, 640), 110, np.uint8)
+    x, y = 320 + right, 245
+    cv2.ellipse(scene, (x, y), (96, 132), 0, 0, 360, 200, -1)
+    for side in (-1, 1):
+        cv2.ellipse(scene, (x + side * 42, y - 24), (22, 11), 0, 0, 360, 60, -1)
+        cv2.ellipse(scene, (x + side * 42, y - 50), (29, 7), 0, 0, 360, 70, -1)
+    cv2.ellipse(scene, (x, y + 24), (14, 6), 0, 0, 360, 140, -1)
+    cv2.ellipse(scene, (x, y + 66), (36, 10), 0, 0, 360, 80, -1)
+    return np.asarray(cv2.GaussianBlur(scene, (0, 0), 2))
+
+
+def write_sequence(root: Path, subject: str, sequence: str, frames: list[Pixels], label: str | None) -> Path:
+    """One sequence of the original layout; returns the folder of its frames."""
+    folder = root / "cohn-kanade-images" / subject / sequence
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames, start=1):
+        (folder / f"{subject}_{sequence}_{number:08d}.png").write_bytes(encode_png(frame))
+    labels = root / "Emotion" / subject / sequence
+    labels.mkdir(parents=True)
+    if label is not None:
+        (labels / f"{subject}_{sequence}_{len(frames):08d}_emotion.txt").write_text(label)
+    return folder
+
+
+# Class folders.
+
+
+def test_class_folders_tell_emotion_and_subject(paths: Paths) -> None:
+    write_small_ckplus(paths)
+    images = list_images(paths.ckplus)
+    assert len(images) == 18
+    assert {(image.emotion, image.subject) for image in images} == {
+        (emotion, subject) for emotion in ("anger", "contempt", "surprise") for subject in ("S005", "S010")
+    }
+    assert all(image.path.parent.name == image.emotion for image in images)
+    assert [image.path.name for image in images] == sorted(image.path.name for image in images)
+    assert {image.reading for image in images} == {Reading.FACE}
+
+
+def test_files_beside_the_class_folders_are_no_images(paths: Paths) -> None:
+    write_small_ckplus(paths)
+    (paths.ckplus / "README.txt").write_text("The licence.")
+    (paths.ckplus / "anger" / ".DS_Store").write_text("")
+    assert len(list_images(paths.ckplus)) == 18
+
+
+def test_an_unknown_class_is_named(paths: Paths) -> None:
+    write_small_ckplus(paths)
+    (paths.ckplus / "boredom").mkdir()
+    with refusal(f"{paths.ckplus}/boredom: not a class of CK+"):
+        list_images(paths.ckplus)
+
+
+def test_a_file_without_a_subject_is_named(paths: Paths) -> None:
+    write_small_ckplus(paths)
+    (paths.ckplus / "anger" / "holiday.png").write_bytes(b"")
+    with refusal(f"{paths.ckplus}/anger/holiday.png: not named like S010_004_00000017"):
+        list_images(paths.ckplus)
+
+
+def test_a_folder_of_neither_layout_is_named(paths: Paths) -> None:
+    paths.ckplus.mkdir(parents=True)
+    with refusal(f"{paths.ckplus}: neither class folders"):
+        list_images(paths.ckplus)
+
+
+# The original's sequences.
+
+
+def test_the_last_three_frames_of_a_labelled_sequence_are_the_peak(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = list(draw_images(5, seed=1))
+    write_sequence(paths.ckplus, "S010", "002", frames, "   7.0000000e+00\n")
+    write_sequence(paths.ckplus, "S010", "003", frames, None)
+    write_sequence(paths.ckplus, "S005", "001", frames, "   3.0000000e+00\n")
+    with caplog.at_level(logging.INFO):
+        images = list_images(paths.ckplus)
+    assert [(image.path.name, image.emotion, image.subject) for image in images] == [
+        (f"{subject}_{sequence}_{frame:08d}.png", emotion, subject)
+        for subject, sequence, emotion in (("S005", "001", "disgust"), ("S010", "002", "surprise"))
+        for frame in (3, 4, 5)
+    ]
+    assert "CK+: 1 sequences without an emotion label are left out" in caplog.text
+
+
+@pytest.mark.parametrize("code", ["0", "8", "-1", "anger", "", "nan", "inf", "1e400"])
+def test_a_label_that_is_no_emotion_is_named(paths: Paths, code: str) -> None:
+    write_sequence(paths.ckplus, "S005", "001", list(draw_images(3, seed=1)), code)
+    label = paths.ckplus / "Emotion" / "S005" / "001" / "S005_001_00000003_emotion.txt"
+    with refusal(f"{label}: '{code}' is not an emotion number from 1 to 7"):
+        list_images(paths.ckplus)
+
+
+def test_a_sequence_without_a_peak_is_named(paths: Paths) -> None:
+    folder = write_sequence(paths.ckplus, "S005", "001", list(draw_images(2, seed=1)), "3")
+    with refusal(f"{folder}: 2 frames, fewer than the 3 of a peak"):
+        list_images(paths.ckplus)
+
+
+def test_sequences_without_any_label_are_no_dataset(paths: Paths) -> None:
+    write_sequence(paths.ckplus, "S005", "001", list(draw_images(3, seed=1)), None)
+    with refusal(f"{paths.ckplus}: no sequence has an emotion label in Emotion/"):
+        list_images(paths.ckplus)
+
+
+@pytest.mark.parametrize("right", [-150, 0, 150])
+def test_the_face_is_cut_out_wherever_it_is(paths: Paths, right: int) -> None:
+    scene = draw_scene(right)
+    box = largest_face(scene)
+    assert box is not None
+    assert abs(box.x + box.width / 2 - (320 + right)) < 20
+    write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
+    pixels, found = list_images(paths.ckplus)[0].read()
+    assert found
+    # The same face in the same frame of its own, wherever it stood in the scene.
+    in_the_middle = resize(Box(box.x - right, box.y, box.width, box.height).cut(draw_scene()))
+    assert np.abs(pixels.astype(int) - in_the_middle).max() <= 1
+
+
+def test_without_a_face_the_middle_is_taken(paths: Paths) -> None:
+    scene = np.full((60, 100), 90, np.uint8)
+    scene[:, 20:80] = 160
+    write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
+    assert centre_square(scene) == Box(20, 0, 60, 60)
+    pixels, found = list_images(paths.ckplus)[0].read()
+    assert not found
+    assert pixels.tolist() == np.full((48, 48), 160).tolist()

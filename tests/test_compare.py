@@ -1,0 +1,233 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
+from running import COMPARE, call_script, error_line, last_line
+
+from emotorch.analysis.compare import Comparison, compare_runs
+from emotorch.errors import EmoTorchError
+from emotorch.paths import Paths
+
+ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))
+ORIGINAL_CKP = ((0.60, 0.13, 0.23, 0.05), (0.48, 0.26, 0.16, 0.11), (0.22, 0.26, 0.62, 0.08), (0.16, 0.09, 0.06, 0.69))
+# Always the first label.
+ONE_ANSWER = ((1.0, 0.0, 0.0, 0.0),) * 4
+
+
+def compare(paths: Paths, accuracy_weight: float = 0.0, matrix_weight: float = 1.0) -> Comparison:
+    return compare_runs(paths, accuracy_weight=accuracy_weight, matrix_weight=matrix_weight)
+
+
+def add(paths: Paths, name: str, fer: Matrix | None = FER, ckp: Matrix | None = CKP, **accuracies: str) -> Path:
+    return write_run(paths.models / name, {**ACCURACIES, **accuracies}, fer, ckp)
+
+
+def rows(comparison: Comparison) -> list[dict[str, str]]:
+    with comparison.file.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def moved(matrix: Matrix, by: float) -> Matrix:
+    """Some of each row's first share given to its last: further off in every row."""
+    return [[row[0] - by, *row[1:-1], row[-1] + by] for row in matrix]
+
+
+def test_the_published_recreation_has_its_published_distance(paths: Paths) -> None:
+    add(paths, "model_00224_final")
+    (row,) = rows(compare(paths))
+    assert row["model"] == "model_00224_final"
+    assert float(row["fer_cm_mse"]) == pytest.approx(0.00475, abs=5e-6)
+    assert float(row["ckp_cm_mse"]) == pytest.approx(0.01540, abs=5e-6)
+    assert float(row["combined_score"]) == pytest.approx(0.02016, abs=5e-6)
+    assert float(row["combined_score"]) == float(row["fer_cm_mse"]) + float(row["ckp_cm_mse"])
+    assert row["note"] == ""
+
+
+def test_the_original_itself_has_distance_0(paths: Paths) -> None:
+    original = {"Training Accuracy": "60.64", "Combined Validation Accuracy": "56.37"}
+    write_run(paths.models / "model_00001", original, ORIGINAL_FER, ORIGINAL_CKP)
+    (row,) = rows(compare(paths, accuracy_weight=1))
+    assert float(row["combined_score"]) == 0.0
+
+
+def test_matrix_error_is_the_mean_over_all_16_shares(paths: Paths) -> None:
+    add(paths, "model_00001", fer=moved(ORIGINAL_FER, 0.04), ckp=ORIGINAL_CKP)
+    (row,) = rows(compare(paths))
+    assert float(row["fer_cm_mse"]) == pytest.approx(8 * 0.04**2 / 16)
+    assert float(row["ckp_cm_mse"]) == 0.0
+
+
+def test_differences_are_model_minus_original_with_their_sign(paths: Paths) -> None:
+    add(paths, "model_00001", **{"Training Accuracy": "62.14", "Combined Validation Accuracy": "53.87"})
+    (row,) = rows(compare(paths))
+    assert float(row["training_accuracy"]) == 62.14
+    assert float(row["training_accuracy_diff"]) == pytest.approx(1.5)
+    assert float(row["combined_validation_accuracy"]) == 53.87
+    assert float(row["combined_validation_accuracy_diff"]) == pytest.approx(-2.5)
+    assert float(row["accuracy_mse"]) == pytest.approx((1.5**2 + 2.5**2) / 2)
+
+
+def test_the_file_has_the_published_columns_and_the_most_similar_first(paths: Paths) -> None:
+    for name, distance in (("model_00001", 0.3), ("model_00002", 0.0), ("model_00010_final", 0.1)):
+        add(paths, name, fer=moved(ORIGINAL_FER, distance))
+    comparison = compare(paths)
+    assert comparison.file.parent == paths.models
+    header = comparison.file.read_text().splitlines()[0]
+    assert header.startswith(
+        "model,combined_score,accuracy_mse,fer_cm_mse,ckp_cm_mse,training_accuracy,training_accuracy_diff,"
+        "combined_validation_accuracy,combined_validation_accuracy_diff"
+    )
+    assert [row["model"] for row in rows(comparison)] == ["model_00002", "model_00010_final", "model_00001"]
+    scores = [float(row["combined_score"]) for row in rows(comparison)]
+    assert scores == sorted(scores)
+
+
+def test_weights_weigh_accuracies_against_matrices(paths: Paths) -> None:
+    add(paths, "model_00001", fer=moved(FER, 0.3), **{"Training Accuracy": "60.64"})
+    add(paths, "model_00002", **{"Training Accuracy": "40.64"})
+    by_matrix, by_accuracy = compare(paths), compare(paths, accuracy_weight=0.5, matrix_weight=0)
+    assert [distance.model for distance in by_matrix.distances] == ["model_00002", "model_00001"]
+    assert [distance.model for distance in by_accuracy.distances] == ["model_00001", "model_00002"]
+    both = compare(paths, accuracy_weight=0.5, matrix_weight=2).distances
+    for distance in both:
+        assert distance.combined == pytest.approx(0.5 * distance.accuracy + 2 * (distance.fer + distance.ckp))
+
+
+def test_runs_without_ckp_stand_below_the_complete_ones_marked_and_ranked_on_fer(paths: Paths) -> None:
+    add(paths, "model_00001", fer=ORIGINAL_FER, ckp=None)
+    add(paths, "model_00002", fer=moved(ORIGINAL_FER, 0.02), ckp=None)
+    add(paths, "model_00003", fer=moved(FER, 0.3))
+    table = rows(compare(paths))
+    assert [row["model"] for row in table] == ["model_00003", "model_00001", "model_00002"]
+    assert [row["ckp_cm_mse"] == "NaN" for row in table] == [False, True, True]
+    assert ["no CK+" in row["note"] for row in table] == [False, True, True]
+    assert float(table[1]["combined_score"]) == float(table[1]["fer_cm_mse"]) == 0.0
+
+
+def test_a_collapsed_run_is_marked_and_a_label_that_is_never_answered_named(paths: Paths) -> None:
+    add(paths, "model_00001", fer=ONE_ANSWER, ckp=ONE_ANSWER)
+    add(paths, "model_00002", fer=ONE_ANSWER)
+    add(paths, "model_00003", fer=((0.5, 0.5, 0, 0),) * 4, ckp=ONE_ANSWER)
+    notes = {row["model"]: row["note"] for row in rows(compare(paths))}
+    assert "collapsed to one class" in notes["model_00001"]
+    assert notes["model_00002"] == ""
+    assert "never answers calm, surprise" in notes["model_00003"]
+
+
+def garble(folder: Path, what: str) -> None:
+    accuracies, matrix, record = (
+        folder / name for name in ("final_accuracies.csv", "confusion_matrix_fer_val.csv", "run.json")
+    )
+    match what:
+        case "failed":
+            record.write_text('{"status": "failed", "error": "disk full"}')
+        case "killed":
+            record.write_text('{"status": "running"}')
+        case "record cut short":
+            record.write_text('{"status": "fin')
+        case "record of another kind":
+            record.write_text("[1]")
+        case "no accuracies":
+            accuracies.unlink()
+        case "accuracies cut short":
+            accuracies.write_text("Metric,Value\nTraining Acc")
+        case "accuracies in binary":
+            accuracies.write_bytes(bytes(range(256)))
+        case "no matrix":
+            matrix.unlink()
+        case "matrix cut short":
+            matrix.write_text(matrix.read_text()[:60])
+        case "matrix with an empty line":
+            matrix.write_text(matrix.read_text() + "\n")
+        case "empty matrix":
+            matrix.write_text("")
+        case "words in the matrix":
+            matrix.write_text(matrix.read_text().replace("0.661", "high"))
+        case "matrix in binary":
+            matrix.write_bytes(bytes(range(256)))
+        case "unknown shares":
+            write_matrix(matrix, ((float("nan"),) * 4, *FER[1:]))
+        case "other classes":
+            write_matrix(matrix, FER, ("anger", "fear", "happy", "surprise"))
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("failed", "failed"),
+        ("killed", "interrupted"),
+        ("record cut short", "run.json"),
+        ("record of another kind", "run.json"),
+        ("no accuracies", "final_accuracies.csv does not exist"),
+        ("accuracies cut short", "final_accuracies.csv, line 2"),
+        ("accuracies in binary", "final_accuracies.csv"),
+        ("no matrix", "no FER confusion matrix"),
+        ("matrix cut short", "confusion_matrix_fer_val.csv"),
+        ("empty matrix", "confusion_matrix_fer_val.csv"),
+        ("words in the matrix", "'high'"),
+        ("matrix in binary", "confusion_matrix_fer_val.csv"),
+        ("unknown shares", "a share that is no number"),
+        ("other classes", "its classes are anger, fear, happy, surprise"),
+    ],
+)
+def test_a_folder_that_cannot_be_compared_is_left_out_with_the_reason(paths: Paths, what: str, reason: str) -> None:
+    add(paths, "model_00001")
+    garble(add(paths, "model_00002"), what)
+    comparison = compare(paths)
+    assert [distance.model for distance in comparison.distances] == ["model_00001"]
+    assert [row["model"] for row in rows(comparison)] == ["model_00001"]
+    ((name, why),) = comparison.left_out
+    assert name == "model_00002"
+    assert reason in why
+
+
+def test_an_empty_line_at_the_end_of_a_matrix_does_no_harm(paths: Paths) -> None:
+    garble(add(paths, "model_00001"), "matrix with an empty line")
+    assert len(compare(paths).distances) == 1
+
+
+def test_a_run_without_accuracies_is_ranked_by_matrices_but_not_by_accuracy(paths: Paths) -> None:
+    write_run(paths.models / "model_00001", {})
+    (row,) = rows(compare(paths))
+    assert row["training_accuracy"] == row["accuracy_mse"] == "NaN"
+    assert float(row["combined_score"]) == pytest.approx(0.02016, abs=5e-6)
+    with pytest.raises(EmoTorchError, match="Training Accuracy"):
+        compare(paths, accuracy_weight=1)
+
+
+def test_the_script_prints_what_was_left_out_the_best_and_the_file(paths: Paths) -> None:
+    add(paths, "model_00001")
+    garble(add(paths, "model_00002"), "killed")
+    add(paths, "model_00003", fer=ORIGINAL_FER)
+    done = call_script(paths, COMPARE)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "left out: model_00002 (interrupted)"
+    assert "model_00003" in lines[2]
+    assert "model_00001" in lines[3]
+    assert Path(lines[-1]).name.startswith("comparison_results_")
+    assert Path(lines[-1]).is_file()
+    assert json.loads((paths.models / "model_00002" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_the_script_s_weights_reach_the_table(paths: Paths) -> None:
+    add(paths, "model_00001")
+    done = call_script(paths, COMPARE, "--accuracy-weight", 1, "--matrix-weight", 0)
+    (row,) = csv.DictReader(Path(last_line(done)).read_text().splitlines())
+    assert float(row["combined_score"]) == pytest.approx((3.56**2 + 2.49**2) / 2)
+    assert "-1 is not a weight" in error_line(call_script(paths, COMPARE, "--matrix-weight=-1"), status=2)
+
+
+def test_without_any_model_one_line_says_so(paths: Paths) -> None:
+    assert "no finished model in" in error_line(call_script(paths, COMPARE))
+    garble(add(paths, "model_00001"), "failed")
+    assert "model_00001: failed" in error_line(call_script(paths, COMPARE))
+    assert not list(paths.models.glob("comparison_results_*"))
+
+
+def test_the_published_original_is_no_run_to_compare(paths: Paths) -> None:
+    write_run(paths.models / "model_original")
+    add(paths, "model_00001")
+    assert [distance.model for distance in compare(paths).distances] == ["model_00001"]

@@ -1,0 +1,289 @@
+"""Stage 2: every source's images in one folder of a scheme's classes, each traced to where it is from."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import (
+    Script,
+    draw_images,
+    refusal,
+    the_error,
+    tree,
+    write_fer_csv,
+    write_small_ckplus,
+    write_small_fer,
+    write_small_rafdb,
+)
+from PIL import Image
+
+from emotorch.data import dataset, fer2013
+from emotorch.data.dataset import COMMAND
+from emotorch.data.images import encode_png, hash_pixels, read_face
+from emotorch.data.manifest import read_manifest
+from emotorch.labels import LabelScheme, get_scheme
+from emotorch.paths import Paths
+
+SCHEME = get_scheme("emotorch4")
+
+
+def manifest(paths: Paths) -> list[dict[str, str]]:
+    return read_manifest(paths.originals, dataset.MANIFEST_COLUMNS, COMMAND)
+
+
+def create(paths: Paths) -> dataset.Summary:
+    return dataset.create(paths, SCHEME, workers=1, force=False)
+
+
+@pytest.fixture
+def raw(paths: Paths) -> Paths:
+    """FER-2013 after stage 1 (eight images of every emotion), and CK+."""
+    write_small_fer(paths, rows=56, twins=3)
+    write_small_ckplus(paths)
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    return paths
+
+
+# What is in it.
+
+
+def test_every_image_is_traced_to_its_source(raw: Paths) -> None:
+    write_small_rafdb(raw)
+    create(raw)
+    sources = {
+        str(raw.relative(raw.fer_images / row["file"])): row
+        for row in read_manifest(raw.fer_images, fer2013.MANIFEST_COLUMNS, fer2013.COMMAND)
+    }
+    rows = manifest(raw)
+    assert Counter(row["dataset"] for row in rows) == {"FER": 32, "CKP": 12, "RAF": 3}
+    for row in rows:
+        source = Path(row["source"])
+        pixels = read_face(raw.originals / row["file"])
+        assert row["hash"] == hash_pixels(pixels)
+        if row["dataset"] == "RAF":
+            assert row["usage"] == source.name.split("_")[0]
+            continue
+        assert np.array_equal(pixels, read_face(raw.root / source))
+        assert SCHEME.sources[row["dataset"]][source.parent.name] == row["emotion"]
+        if row["dataset"] == "FER":
+            assert (row["usage"], row["subject"]) == (sources[row["source"]]["usage"], "")
+        else:
+            assert (row["usage"], row["subject"]) == ("", source.name.split("_")[0])
+
+
+def test_the_images_of_a_class_are_numbered_from_one_in_the_sources_order(raw: Paths) -> None:
+    create(raw)
+    seen: dict[Path, list[tuple[int, str]]] = {}
+    for row in manifest(raw):
+        file = Path(row["file"])
+        seen.setdefault(file.parent, []).append((int(file.stem), Path(row["source"]).name))
+    assert set(seen) == {Path("FER", label) for label in SCHEME.labels} | {Path("CKP/anger"), Path("CKP/surprise")}
+    for numbered in seen.values():
+        assert [number for number, _ in numbered] == list(range(1, len(numbered) + 1))
+        assert [name for _, name in numbered] == sorted(name for _, name in numbered)
+
+
+def test_nothing_is_there_but_what_the_manifest_lists(raw: Paths) -> None:
+    create(raw)
+    assert set(tree(raw.originals)) == {"manifest.csv", "stage.json", *(row["file"] for row in manifest(raw))}
+
+
+def test_an_empty_class_is_no_error(paths: Paths, script: Script) -> None:
+    write_fer_csv(paths.fer_csv, draw_images(3, seed=1), [0, 0, 6], ["Training"] * 3)
+    write_small_ckplus(paths)
+    (paths.ckplus / "fear").mkdir()
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    done = script(paths, COMMAND)
+    assert done.returncode == 0
+    assert "FER: 3 images (anger 2, fear 0, calm 1, surprise 0)" in done.stdout
+    assert "CKP: 12 images (anger 6, fear 0, calm 0, surprise 6)" in done.stdout
+    assert (paths.originals / "FER" / "fear").is_dir()
+
+
+def test_without_ckplus_it_runs_and_says_so(paths: Paths, script: Script) -> None:
+    write_small_fer(paths, rows=28, twins=0)
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    done = script(paths, COMMAND)
+    assert done.returncode == 0
+    assert done.stderr == f"no CK+ in {paths.ckplus}: everything runs without it\n"
+    assert done.stdout.splitlines() == [
+        f"{paths.originals}: written",
+        "  FER: 16 images (anger 4, fear 4, calm 4, surprise 4)",
+    ]
+    assert not (paths.originals / "CKP").exists()
+
+
+def test_pictures_without_a_face_are_counted(raw: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    for folder in raw.ckplus.iterdir():
+        for path in folder.iterdir():
+            frames = raw.ckplus / "cohn-kanade-images" / path.name[:4] / "001"
+            frames.mkdir(parents=True, exist_ok=True)
+            path.rename(frames / path.name)
+        folder.rmdir()
+    for subject, code in (("S005", "1"), ("S010", "5")):
+        labels = raw.ckplus / "Emotion" / subject / "001"
+        labels.mkdir(parents=True)
+        (labels / f"{subject}_001_00000017_emotion.txt").write_text(code)
+    assert create(raw).counts["CKP"] == {"anger": 3, "fear": 0, "calm": 3, "surprise": 0}
+    assert "no face found in 6 pictures, cropped to the centre" in caplog.text
+
+
+# Again, and anew.
+
+
+def test_the_files_are_the_same_for_any_number_of_workers(tmp_path: Path, script: Script) -> None:
+    trees = []
+    for workers in (1, 2):
+        paths = Paths(tmp_path / str(workers))
+        write_small_fer(paths, rows=600)
+        write_small_ckplus(paths)
+        fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+        assert script(paths, COMMAND, "--workers", workers).returncode == 0
+        trees.append(tree(paths.originals))
+    assert len(trees[0]) > 300
+    assert trees[0] == trees[1]
+
+
+def test_the_second_run_rewrites_nothing(raw: Paths) -> None:
+    assert not create(raw).up_to_date
+    before = {path: path.stat().st_mtime_ns for path in raw.originals.rglob("*")}
+    again = create(raw)
+    assert again.up_to_date
+    assert again.counts["CKP"]["anger"] == 6
+    assert {path: path.stat().st_mtime_ns for path in raw.originals.rglob("*")} == before
+
+
+@pytest.mark.parametrize("dataset_folder", ["CK+", "FER2013img"])
+def test_changed_sources_make_everything_anew(raw: Paths, dataset_folder: str) -> None:
+    create(raw)
+    old = {row["hash"] for row in manifest(raw)}
+    if dataset_folder == "CK+":
+        (raw.ckplus / "anger" / "S005_001_00000015.png").write_bytes(encode_png(draw_images(1, seed=77)[0]))
+    else:
+        write_small_fer(raw, rows=56, twins=3, seed=9)
+        fer2013.convert(raw, workers=1, force=False, skip_bad_rows=False)
+    assert not create(raw).up_to_date
+    new = [row["dataset"] for row in manifest(raw) if row["hash"] not in old]
+    assert Counter(new) == ({"CKP": 1} if dataset_folder == "CK+" else {"FER": 32})
+    assert all(row["hash"] == hash_pixels(read_face(raw.originals / row["file"])) for row in manifest(raw))
+
+
+def test_another_schemes_classes_are_never_mixed_in(raw: Paths) -> None:
+    create(raw)
+    sources = {"FER": {"happy": "joy", "sad": "grief"}, "CKP": {"contempt": "grief"}, "RAF": {}}
+    other = LabelScheme("two", ("joy", "grief"), sources)
+    dataset.create(raw, other, workers=1, force=False)
+    assert {(row["dataset"], row["emotion"]) for row in manifest(raw)} == {
+        *(("FER", "joy"), ("FER", "grief"), ("CKP", "grief"))
+    }
+    assert set(tree(raw.originals)) == {"manifest.csv", "stage.json", *(row["file"] for row in manifest(raw))}
+
+
+# Bad input.
+
+
+def test_without_stage_1_it_says_what_to_run(paths: Paths, script: Script) -> None:
+    assert the_error(script(paths, COMMAND)) == (
+        f"error: {paths.fer_images} does not exist: run {fer2013.COMMAND} first"
+    )
+
+
+def test_an_unknown_scheme_is_wrong_usage(paths: Paths, script: Script) -> None:
+    assert "unknown label scheme 'emotorch5'" in the_error(script(paths, COMMAND, "--scheme", "emotorch5"), status=2)
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-900])
+
+
+def make_jpeg(file: Path) -> None:
+    Image.fromarray(read_face(file)).save(file, "JPEG")
+
+
+def make_text(file: Path) -> None:
+    file.write_text("not a picture")
+
+
+def make_larger(file: Path) -> None:
+    Image.fromarray(read_face(file)).resize((64, 64)).save(file)
+
+
+@pytest.mark.parametrize("place", ["CK+/anger/S010_001_00000016.png", "FER2013img/fear/fear_000009.png"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (cut_short, "damaged image "),
+        (make_jpeg, "holds a JPEG image, not what its name says"),
+        (make_text, "not a readable image"),
+        (make_larger, "64×64 pixels where 48×48 are expected"),
+    ],
+)
+def test_a_spoilt_picture_is_named(
+    raw: Paths, script: Script, place: str, spoil: Callable[[Path], None], message: str
+) -> None:
+    file = raw.raw / place
+    good = file.read_bytes()
+    spoil(file)
+    assert the_error(script(raw, COMMAND)).startswith(f"error: {file}: {message}")
+    assert not raw.originals.exists()
+    file.write_bytes(good)
+    create(raw)
+    assert all(row["hash"] == hash_pixels(read_face(raw.originals / row["file"])) for row in manifest(raw))
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("CK+/anger/notes.txt", "not a PNG file; move it away"),
+        ("CK+/boredom/S010_001_00000016.png", "not a class of CK+"),
+        ("FER2013img/fear/notes.txt", "not from the CSV"),
+        ("FER2013img/fear/fear_000003.png", "not from the CSV"),
+    ],
+)
+def test_a_foreign_file_is_named(raw: Paths, script: Script, place: str, message: str) -> None:
+    file = raw.raw / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(encode_png(draw_images(1, seed=5)[0]))
+    named = file.parent if "boredom" in place else file
+    assert the_error(script(raw, COMMAND)).startswith(f"error: {named}: {message}")
+    assert not raw.originals.exists()
+
+
+def test_another_picture_in_an_images_place_is_named(raw: Paths) -> None:
+    file = raw.fer_images / "fear" / "fear_000009.png"
+    file.write_bytes(encode_png(draw_images(1, seed=5)[0]))
+    with refusal(f"{file}: not the picture that the manifest tells of"):
+        create(raw)
+
+
+def test_a_missing_picture_is_named(raw: Paths) -> None:
+    file = raw.fer_images / "fear" / "fear_000009.png"
+    file.unlink()
+    with refusal(f"{file} is missing: run {fer2013.COMMAND} again"):
+        create(raw)
+
+
+def test_a_missing_picture_of_rafdb_is_named(raw: Paths, script: Script) -> None:
+    write_small_rafdb(raw)
+    file = raw.rafdb / "Image" / "aligned" / "train_00001_aligned.jpg"
+    file.unlink()
+    assert the_error(script(raw, COMMAND)) == f"error: {file}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: "", ": no column 'file'"),
+        (lambda text: text.replace("usage", "use", 1), ": no column 'usage'"),
+        (lambda text: text[:-70], ", line 57: cut short or too long"),
+        (lambda text: text.replace(",", "\udcff,", 20), ": not UTF-8 text"),
+    ],
+    ids=["empty", "no usage", "cut in the row", "not text"],
+)
+def test_a_spoilt_manifest_is_named(raw: Paths, spoil: Callable[[str], str], message: str) -> None:
+    file = raw.fer_images / "manifest.csv"
+    file.write_text(spoil(file.read_text()), errors="surrogateescape")
+    with refusal(f"{file}{message}"):
+        create(raw)

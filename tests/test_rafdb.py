@@ -1,0 +1,71 @@
+"""RAF-DB's list file: which images there are, of which class and split."""
+
+from pathlib import Path
+
+import pytest
+from conftest import refusal, write_small_rafdb
+
+from emotorch.data.rafdb import list_images
+from emotorch.data.sources import Reading
+from emotorch.paths import Paths
+
+
+@pytest.fixture
+def listing(paths: Paths) -> Path:
+    write_small_rafdb(paths)
+    return paths.rafdb / "EmoLabel" / "list_patition_label.txt"
+
+
+def test_the_list_tells_class_and_split(paths: Paths, listing: Path) -> None:
+    images = list_images(paths.rafdb)
+    assert [image.emotion for image in images] == ["surprise", "fear", "disgust", "happiness", "sadness", "anger"]
+    assert [image.usage for image in images] == ["train"] * 4 + ["test"] * 2
+    assert images[4].path == paths.rafdb / "Image" / "aligned" / "test_00001_aligned.jpg"
+    assert {image.reading for image in images} == {Reading.CROP}
+
+
+def test_the_folder_may_hold_basic(paths: Paths, listing: Path) -> None:
+    direct = [image.emotion for image in list_images(paths.rafdb)]
+    (paths.rafdb / "basic").mkdir()
+    for folder in ("Image", "EmoLabel"):
+        (paths.rafdb / folder).rename(paths.rafdb / "basic" / folder)
+    assert [image.emotion for image in list_images(paths.rafdb)] == direct
+
+
+def test_pictures_are_shrunk_to_faces(paths: Paths, listing: Path) -> None:
+    pixels, found = list_images(paths.rafdb)[0].read()
+    assert pixels.shape == (48, 48)
+    assert found
+
+
+def test_blank_lines_and_other_line_ends_are_read(paths: Paths, listing: Path) -> None:
+    listing.write_bytes(b"\xef\xbb\xbf" + listing.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert len(list_images(paths.rafdb)) == 6
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("train_00009.jpg", "train_00009.jpg 0", "train_00009.jpg 8", "train_00009.jpg happy", "valid_00009.jpg 1"),
+        *("train_00009.jpg 1 2", "train_00009.jpg -1", "train_00009.jpg 1.0", "train_00009.jpg ²", "\x00"),
+    ],
+)
+def test_a_line_that_is_none_is_named(paths: Paths, listing: Path, line: str) -> None:
+    listing.write_text(listing.read_text() + line + "\n")
+    with refusal(f"{listing}, line 7: {line!r} is not like 'train_00001.jpg 5'"):
+        list_images(paths.rafdb)
+
+
+def test_a_list_that_is_no_text_is_named(paths: Paths, listing: Path) -> None:
+    listing.write_text(listing.read_text(), encoding="utf-16")
+    with refusal(f"{listing}, line 1: "):
+        list_images(paths.rafdb)
+
+
+def test_a_missing_or_empty_list_is_named(paths: Paths, listing: Path) -> None:
+    listing.write_text("\n")
+    with refusal(f"{listing}: the file is empty"):
+        list_images(paths.rafdb)
+    listing.unlink()
+    with refusal(f"{listing} does not exist"):
+        list_images(paths.rafdb)

@@ -1,0 +1,246 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from published import write_run
+from running import COMPARE, TRAIN, Trained, call_script, copy_root, copy_trained, error_line, last_line, train
+
+from emotorch import runs
+from emotorch.errors import EmoTorchError
+from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
+from emotorch.runs import Run
+
+# Long enough to be killed in the middle: every epoch sees all 28 variants of a fifth of the images.
+LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=6", "--set", "batch_size=8", "--epochs", 6)
+
+CLAIMER = """
+import sys
+from pathlib import Path
+from emotorch.runs import claim
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    print(claim(Path(sys.argv[1]), {"process": int(sys.argv[3]), "number": number}).name, flush=True)
+"""
+
+
+def names(paths: Paths) -> list[str]:
+    return [run.name for run in runs.list_runs(paths.models)]
+
+
+def test_8_processes_that_claim_at_once_get_different_whole_folders(paths: Paths) -> None:
+    each = 5
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMER, str(paths.models), str(each), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    claimed = [process.communicate("go\n")[0].split() for process in processes]
+    everyone = sorted(name for folders in claimed for name in folders)
+    assert everyone == [f"model_{number:05d}" for number in range(1, 8 * each + 1)]
+    for process, folders in enumerate(claimed):
+        for number, folder in enumerate(folders):
+            assert Run(paths.models / folder).record == {"process": process, "number": number}
+    assert len(list(paths.models.iterdir())) == 8 * each
+
+
+def test_numbers_go_on_after_the_highest_and_a_named_folder_has_none(paths: Paths) -> None:
+    for name in ("model_00007", "model_00224_final", "model_original", "model_3", "sweep_00900"):
+        (paths.models / name).mkdir(parents=True)
+    assert runs.claim(paths.models, {}).name == "model_00008"
+    (paths.models / "model_99999").mkdir()
+    assert runs.claim(paths.models, {}).name == "model_100000"
+    assert runs.claim(paths.models, {}).name == "model_100001"
+
+
+def test_every_model_folder_counts_but_the_newest_is_a_numbered_one(paths: Paths) -> None:
+    for name in ("model_00002", "model_00010", "model_00224_final", "model_original", ".claim-x", "comparison"):
+        (paths.models / name).mkdir(parents=True)
+    (paths.models / "model_notes.txt").write_text("")
+    assert names(paths) == ["model_00002", "model_00010", "model_00224_final"]
+    assert runs.newest(paths).name == "model_00010"
+
+
+def test_without_any_numbered_run_there_is_no_newest(paths: Paths) -> None:
+    with pytest.raises(EmoTorchError, match="train one first"):
+        runs.newest(paths)
+
+
+def test_a_model_is_found_by_name_path_or_a_file_in_it(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(paths.models / "model_00003_final")
+    monkeypatch.chdir(paths.root)
+    for name in ("model_00003_final", str(folder), str(folder.relative_to(paths.root)), str(folder / "model.pth")):
+        (folder / "model.pth").touch()
+        assert runs.find(paths, name).folder == folder
+        assert runs.weights_file(paths, name).resolve() == folder / "model.pth"
+    assert runs.find(paths, "model_original").folder == MODEL_ORIGINAL
+
+
+def test_an_unknown_model_is_named_with_those_that_there_are(paths: Paths) -> None:
+    with pytest.raises(EmoTorchError, match=r"no model folder 'model_00009' in .*: train one first"):
+        runs.find(paths, "model_00009")
+    for number in range(7):
+        runs.claim(paths.models, {"number": number})
+    with pytest.raises(EmoTorchError, match=r"there are model_00001, .*, model_00005, …$"):
+        runs.find(paths, "model_00009")
+
+
+def test_the_published_folder_reads_as_a_finished_run(paths: Paths) -> None:
+    run = Run(write_run(paths.models / "model_00224_final"))
+    assert run.status() == "finished"
+    assert run.record == {}
+    assert runs.read_accuracies(run)["FER Validation Accuracy"] == 51.29
+    history = runs.read_history(run, "fer")
+    assert history is not None
+    assert history["fer_val_accuracy"] == [42.0, 47.0]
+    matrix = runs.read_matrix(run, "ckp_val")
+    assert matrix is not None
+    assert matrix.counts is None
+
+
+def test_a_run_is_running_for_others_until_it_ends(paths: Paths) -> None:
+    run = runs.claim(paths.models, {"status": "running"})
+    with run.running():
+        assert run.status() == "running"
+        with pytest.raises(EmoTorchError, match="being trained by another process"), run.running():
+            pass
+        run.update(status="finished")
+    assert run.status() == "finished"
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "interrupted"), (EmoTorchError, "failed")])
+def test_how_a_run_ended_is_recorded(paths: Paths, error: type[BaseException], status: str) -> None:
+    run = runs.claim(paths.models, {"status": "running"})
+    with pytest.raises(error), run.running():
+        raise error("too bad")
+    assert run.status() == status
+
+
+def start_training(paths: Paths, *options: object) -> tuple[subprocess.Popen[str], Path]:
+    """A stage 4 of its own, in the middle of its training; returns it and its folder."""
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / TRAIN), *map(str, options)],
+        env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (found := list(paths.models.glob("model_*/model_last.pth"))):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process, found[0].parent
+
+
+def epochs_of(checkpoint: Path) -> int:
+    return len(torch.load(checkpoint, weights_only=True)["history"])
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    """Bit for bit, of the best and of the last epoch."""
+    for name in ("model.pth", "model_last.pth"):
+        ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (first, second))
+        for key, weights in ours["model_state_dict"].items():
+            assert torch.equal(weights, theirs["model_state_dict"][key]), (name, key)
+
+
+def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbed_result(
+    prepared: Paths, tmp_path: Path
+) -> None:
+    paths = copy_root(prepared, tmp_path / "killed")
+    process, folder = start_training(paths, *LONG)
+    assert Run(folder).status() == "running"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
+    assert not (folder / "model.pth").exists()
+    assert 0 < epochs_of(folder / "model_last.pth") < 6
+
+    write_run(paths.models / "model_00224_final")
+    compared = call_script(paths, COMPARE)
+    assert f"left out: {folder.name} (interrupted)" in compared.stdout
+    table = list(csv.DictReader(Path(last_line(compared)).read_text().splitlines()))
+    assert [row["model"] for row in table] == ["model_00224_final"]
+    assert Run(folder).status() == "interrupted"
+
+    undisturbed = train(copy_root(prepared, tmp_path / "undisturbed"), *LONG)
+    resumed = call_script(paths, TRAIN, "--resume", folder.name)
+    assert last_line(resumed) == str(folder)
+    assert f"{folder.name}: goes on after epoch" in resumed.stderr
+    assert Run(folder).status() == "finished"
+    assert_same_weights(folder, undisturbed)
+    history = (folder / "training_history_fer.csv").read_text()
+    assert len(set(history.splitlines())) == 7, "nothing was learned: equal weights prove nothing"
+    for file in undisturbed.iterdir():
+        if file.suffix in (".csv", ".png"):
+            assert (folder / file.name).read_bytes() == file.read_bytes(), file.name
+    assert Run(folder).record["settings"] == Run(undisturbed).record["settings"]
+    assert "is finished: there is nothing to resume" in error_line(call_script(paths, TRAIN, "--resume", folder.name))
+
+
+def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tmp_path: Path) -> None:
+    process, folder = start_training(copy_root(prepared, tmp_path / "root"), *LONG)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    line = error_line(subprocess.CompletedProcess([], process.returncode, stdout, stderr), status=130)
+    assert "interrupted" in line
+    assert Run(folder).status() == "interrupted"
+
+
+def test_a_run_that_was_killed_after_its_last_epoch_gets_its_files_by_resume(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    record = Run(ours.folder).record
+    for file in ours.folder.iterdir():
+        if file.name not in ("model_last.pth", "run.json"):
+            file.unlink()
+    Run(ours.folder).update(status="running")
+    assert last_line(call_script(ours.paths, TRAIN, "--resume", ours.folder)) == str(ours.folder)
+    assert_same_weights(ours.folder, trained.folder)
+    assert {file.name for file in ours.folder.iterdir()} == {file.name for file in trained.folder.iterdir()}
+    for file in trained.folder.glob("*.[cp][sn][vg]"):
+        assert (ours.folder / file.name).read_bytes() == file.read_bytes(), file.name
+    times = {"finished", "timings_s"}
+    again = Run(ours.folder).record
+    assert {key: again[key] for key in again.keys() - times} == {key: record[key] for key in record.keys() - times}
+
+
+def test_what_cannot_be_resumed_is_refused_in_one_line(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+
+    def resume(model: str) -> str:
+        return error_line(call_script(ours.paths, TRAIN, "--resume", model))
+
+    assert "no model folder 'model_00077'" in resume("model_00077")
+    write_run(ours.paths.models / "model_00224_final")
+    assert "has no record of its settings" in resume("model_00224_final")
+    Run(ours.folder).update(status="interrupted", dataset={"fingerprint": "0"})
+    assert "was trained on another dataset" in resume(ours.folder.name)
+    shutil.rmtree(ours.paths.originals)
+    assert "does not exist" in resume(ours.folder.name)
+
+
+def test_two_outputs_of_one_second_get_names_of_their_own(tmp_path: Path) -> None:
+    taken = set()
+    for _ in range(5):
+        path = runs.timestamped(tmp_path, "evaluation_fer", ".csv")
+        assert not path.exists()
+        path.touch()
+        taken.add(path)
+    assert len(taken) == 5
+    assert all(path.name.startswith("evaluation_fer_20") and path.suffix == ".csv" for path in taken)

@@ -1,0 +1,128 @@
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from published import write_run
+from running import PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, copy_trained, error_line, last_line
+
+from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
+
+SCRIPTS = sorted(
+    str(path.relative_to(REPOSITORY))
+    for folder in ("develop_baseline_model", "baseline_model")
+    for path in (REPOSITORY / folder).rglob("*.py")
+    if "model_0" not in path.parent.name
+)
+HEAVY = {"torch", "torchvision", "pandas", "cv2", "numpy", "sklearn", "matplotlib", "PIL", "scipy"}
+ALLOWED_S = 0.2
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def test_all_stages_and_both_uses_have_their_script() -> None:
+    names = {Path(script).name for script in SCRIPTS}
+    assert names >= {
+        "FER_csv_to_img.py",
+        "create_original_dataset.py",
+        "augment_original_dataset.py",
+        "create_train_test_subsets.py",
+        "create_train_test_subsets_augmented.py",
+        "convolutional_nn_pytorch.py",
+        "train_multiple_models.py",
+        "compare_models_to_original.py",
+        "evaluate_model.py",
+        "plot_confusion_matrix.py",
+        "plot_training_history.py",
+        "predict_image_baselinemodel.py",
+        "eval_model.py",
+    }
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_shows_a_real_example_and_loads_nothing_heavy(script: str) -> None:
+    done = run("-X", "importtime", script, "--help")
+    assert done.returncode == 0
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "argparse" in imported
+    assert not imported & HEAVY
+    assert "example" in done.stdout
+    assert f"python {script}" in done.stdout
+    first = ast.get_docstring(ast.parse((REPOSITORY / script).read_text())).splitlines()[0]
+    assert first in done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_answers_within_a_fifth_of_a_second_of_bare_python(script: str) -> None:
+    """The best of several, since other work on the machine only ever adds."""
+    bare = ours = float("inf")
+    for _ in range(12):
+        bare = min(bare, seconds(lambda: run("-c", "pass")))
+        ours = min(ours, seconds(lambda: run(script, "--help")))
+        if ours - bare < ALLOWED_S:
+            break
+    assert ours - bare < ALLOWED_S
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_unknown_option_is_wrong_usage(script: str, paths: Paths) -> None:
+    assert "--no-such-option" in error_line(call_script(paths, script, "x", "--no-such-option"), status=2)
+
+
+def test_the_published_original_has_matrices_to_draw_and_no_history(paths: Paths) -> None:
+    folder = paths.models / "model_original"
+    folder.mkdir(parents=True)
+    for file in MODEL_ORIGINAL.glob("*.csv"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    drawn = Path(last_line(call_script(paths, PLOT_CONFUSION, folder)))
+    assert drawn == folder / "confusion_matrices_fer_vs_ckp.png"
+    with Image.open(drawn) as picture:
+        picture.load()
+        assert picture.width > picture.height
+    assert "no training_history_*.csv to draw" in error_line(call_script(paths, PLOT_HISTORY, folder))
+    assert sorted(path.name for path in folder.iterdir() if path.suffix == ".png") == [drawn.name]
+
+
+def test_a_published_folder_gets_both_plots(paths: Paths) -> None:
+    folder = write_run(paths.models / "model_00224_final")
+    assert last_line(call_script(paths, PLOT_CONFUSION, "model_00224_final")) == str(
+        folder / "confusion_matrices_fer_vs_ckp.png"
+    )
+    assert last_line(call_script(paths, PLOT_HISTORY, "model_00224_final")) == str(folder / "training_history.png")
+
+
+def test_plots_of_the_newest_run_are_drawn_again_as_training_drew_them(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    for script in (PLOT_CONFUSION, PLOT_HISTORY):
+        picture = Path(last_line(call_script(ours.paths, script)))
+        assert picture.parent == ours.folder
+        assert picture.read_bytes() == (trained.folder / picture.name).read_bytes()
+
+
+def test_plots_without_a_model_say_so(paths: Paths) -> None:
+    for script in (PLOT_CONFUSION, PLOT_HISTORY):
+        assert "train one first" in error_line(call_script(paths, script))
+        assert "no model folder 'model_00001'" in error_line(call_script(paths, script, "model_00001"))
+
+
+def test_a_garbled_table_is_named_and_nothing_is_drawn(paths: Paths) -> None:
+    folder = write_run(paths.models / "model_00001")
+    (folder / "training_history_ckp.csv").write_text("epoch,train_loss\n1,-0.5\n")
+    assert "training_history_ckp.csv: no column" in error_line(call_script(paths, PLOT_HISTORY))
+    (folder / "training_history_ckp.csv").write_text("epoch,train_loss\n1,much\n")
+    assert "train_loss is 'much', not a number" in error_line(call_script(paths, PLOT_HISTORY))
+    (folder / "confusion_matrix_ckp_val.csv").write_text(",a,b\na,1,0\n")
+    assert "confusion_matrix_ckp_val.csv: not a square matrix" in error_line(call_script(paths, PLOT_CONFUSION))
+    assert not list(folder.glob("*.png"))
