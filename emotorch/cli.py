@@ -156,10 +156,14 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Runs a script's main function and exits: 0 done, 1 failed, 2 wrong usage.
+def run(main: Callable[[], int | None], *, interrupted: str = "the same command goes on from here") -> None:
+    """Runs a script's main function and exits: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
     What a user can mend is one line on stderr. A traceback means a fault of ours.
+
+    Args:
+        main: Reads the options and does the work; may return an exit status.
+        interrupted: What a user who pressed Ctrl-C may want to know.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
@@ -177,7 +181,7 @@ def run(main: Callable[[], int | None]) -> None:
         where = f"{error.filename}: " if error.filename else ""
         status = _complain(f"{where}{error.strerror or error}", EXIT_FAILED)
     except KeyboardInterrupt:
-        status = _complain("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+        status = _complain(f"interrupted; {interrupted}", EXIT_INTERRUPTED)
     sys.exit(status)
 
 

@@ -1,6 +1,8 @@
-"""Running the repository's scripts inside the test's own process: the imports are paid once."""
+"""Running the repository's scripts inside the test's own process, so that imports are paid once; and reading
+what they wrote."""
 
 import contextlib
+import csv
 import io
 import logging
 import os
@@ -12,6 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
+
+import numpy as np
+import torch
 
 from emotorch.paths import REPOSITORY, Paths
 
@@ -88,6 +93,28 @@ class Trained:
 def train(paths: Paths, *options: object) -> Path:
     """Stage 4, for 2 epochs on 1 thread; returns the run's folder."""
     return Path(last_line(call_script(paths, TRAIN, "--epochs", 2, "--threads", 1, *options)))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV with Unix line ends and a header."""
+    text = path.read_bytes().decode()
+    assert "\r" not in text
+    assert text.endswith("\n")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def read_counts(folder: Path, name: str) -> np.ndarray:
+    """`confusion_counts_<name>.csv` without its labels."""
+    rows = (folder / f"confusion_counts_{name}.csv").read_text().splitlines()
+    return np.array([row.split(",")[1:] for row in rows[1:]], int)
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    """Two runs' weights are equal bit for bit, of the best epoch and of the last."""
+    for name in ("model.pth", "model_last.pth"):
+        ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (first, second))
+        for key, weights in ours["model_state_dict"].items():
+            assert torch.equal(weights, theirs["model_state_dict"][key]), (name, key)
 
 
 def copy_root(paths: Paths, to: Path) -> Paths:

@@ -85,7 +85,7 @@ def test_a_malicious_file_is_refused_and_its_command_never_runs(form: str, tmp_p
     path, marker = tmp_path / "model.pth", tmp_path / "executed"
     payload = _Payload(marker)
     if form == "a bare pickle":
-        path.write_bytes(pickle.dumps(payload))
+        path.write_bytes(pickle.dumps(payload, protocol=2))
     else:
         write(path, {**published_state(), "extra": payload} if form == "beside the weights" else payload)
     assert "refused, it holds more than weights and plain values" in refusal(path)

@@ -1,10 +1,9 @@
-import csv
 import json
 from pathlib import Path
 
 import pytest
 from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
-from running import COMPARE, call_script, error_line, last_line
+from running import COMPARE, call_script, error_line, last_line, read_table
 
 from emotorch.analysis.compare import Comparison, compare_runs
 from emotorch.errors import EmoTorchError
@@ -25,8 +24,7 @@ def add(paths: Paths, name: str, fer: Matrix | None = FER, ckp: Matrix | None = 
 
 
 def rows(comparison: Comparison) -> list[dict[str, str]]:
-    with comparison.file.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(comparison.file)
 
 
 def moved(matrix: Matrix, by: float) -> Matrix:
@@ -215,7 +213,7 @@ def test_the_script_prints_what_was_left_out_the_best_and_the_file(paths: Paths)
 def test_the_script_s_weights_reach_the_table(paths: Paths) -> None:
     add(paths, "model_00001")
     done = call_script(paths, COMPARE, "--accuracy-weight", 1, "--matrix-weight", 0)
-    (row,) = csv.DictReader(Path(last_line(done)).read_text().splitlines())
+    (row,) = read_table(Path(last_line(done)))
     assert float(row["combined_score"]) == pytest.approx((3.56**2 + 2.49**2) / 2)
     assert "-1 is not a weight" in error_line(call_script(paths, COMPARE, "--matrix-weight=-1"), status=2)
 

@@ -1,4 +1,3 @@
-import csv
 import shutil
 from pathlib import Path
 
@@ -6,7 +5,7 @@ import numpy as np
 import torch
 from PIL import Image
 from published import published_state, write_run
-from running import EVALUATE_USAGE, Trained, call_script, copy_trained, error_line, last_line
+from running import EVALUATE_USAGE, Trained, call_script, copy_trained, error_line, last_line, read_counts, read_table
 from sklearn.metrics import confusion_matrix
 
 from emotorch.data.images import read_face
@@ -17,7 +16,7 @@ PARTS = {"fer_validation": "fer_val", "ckp_validation": "ckp_val", "training": "
 
 
 def usage(model: Trained) -> list[dict[str, str]]:
-    return list(csv.DictReader((model.folder / "image_usage.csv").read_text().splitlines()))
+    return read_table(model.folder / "image_usage.csv")
 
 
 def evaluate(model: Trained) -> tuple[list[str], Path]:
@@ -26,11 +25,6 @@ def evaluate(model: Trained) -> tuple[list[str], Path]:
     folder = Path(last_line(done))
     assert folder.parent == model.folder
     return done.stdout.splitlines()[:-1], folder
-
-
-def counts(folder: Path, part: str) -> np.ndarray:
-    rows = (folder / f"confusion_counts_{part}.csv").read_text().splitlines()
-    return np.array([row.split(",")[1:] for row in rows[1:]], int)
 
 
 def expected_counts(model: Trained, rows: list[dict[str, str]]) -> np.ndarray:
@@ -50,7 +44,7 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
     report = (folder / "classification_report.txt").read_text()
     for line, (part, name) in zip(said, PARTS.items(), strict=True):
         rows = [row for row in usage(lively) if row["usage"] == part]
-        matrix = counts(folder, name)
+        matrix = read_counts(folder, name)
         assert (matrix == expected_counts(lively, rows)).all()
         assert f"{len(rows)} images, accuracy {100 * np.trace(matrix) / len(rows):.2f}%" in line
         assert line in report
@@ -82,7 +76,7 @@ def test_images_that_are_gone_or_others_are_counted_and_left_out(lively: Trained
     assert f"{len(held_out) - 2} images" in said[0]
     assert said[1].strip().startswith("2 more are named in image_usage.csv")
     rest = [row for row in held_out if row not in originals[:2]]
-    assert (counts(folder, "fer_val") == expected_counts(lively, rest)).all()
+    assert (read_counts(folder, "fer_val") == expected_counts(lively, rest)).all()
 
 
 def test_a_part_without_any_image_is_left_out(lively: Trained) -> None:
@@ -96,9 +90,9 @@ def test_a_part_without_any_image_is_left_out(lively: Trained) -> None:
 def test_a_published_image_usage_does(lively: Trained) -> None:
     columns = ["image_path", "usage", "emotion", "label_index", "dataset_index"]
     rows = [",".join(row[column] for column in columns) for row in usage(lively)]
-    before = counts(evaluate(lively)[1], "fer_val")
+    before = read_counts(evaluate(lively)[1], "fer_val")
     (lively.folder / "image_usage.csv").write_text("\n".join([",".join(columns), *rows]) + "\n")
-    assert (counts(evaluate(lively)[1], "fer_val") == before).all()
+    assert (read_counts(evaluate(lively)[1], "fer_val") == before).all()
 
 
 def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(lively: Trained) -> None:

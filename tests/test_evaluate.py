@@ -1,4 +1,3 @@
-import csv
 import json
 import re
 import shutil
@@ -12,7 +11,17 @@ import pytest
 import torch
 from conftest import draw_images, prepare, write_small_fer
 from published import LABELS, published_state, write_run
-from running import COMPARE, EVALUATE, Trained, call_script, copy_trained, error_line, last_line
+from running import (
+    COMPARE,
+    EVALUATE,
+    Trained,
+    call_script,
+    copy_trained,
+    error_line,
+    last_line,
+    read_counts,
+    read_table,
+)
 
 from emotorch.analysis.metrics import wilson_interval
 from emotorch.data.images import read_face, read_picture, resize
@@ -48,17 +57,11 @@ class Result:
 
     @property
     def counts(self) -> np.ndarray:
-        rows = (self.folder / f"confusion_counts_{self.name}.csv").read_text().splitlines()
-        assert rows[0] == ",anger,fear,calm,surprise"
-        return np.array([row.split(",")[1:] for row in rows[1:]], int)
+        return read_counts(self.folder, self.name)
 
     @property
     def wrong(self) -> list[dict[str, str]]:
-        return table(self.folder / f"misclassifications_{self.name}.csv")
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
+        return read_table(self.folder / f"misclassifications_{self.name}.csv")
 
 
 @pytest.fixture
@@ -78,13 +81,13 @@ def evaluate(model: Trained, dataset: object, name: str | None = None) -> Result
 
 
 def manifest(paths: Paths, dataset: str, usage: str | None = None) -> list[dict[str, str]]:
-    rows = table(paths.originals / "manifest.csv")
+    rows = read_table(paths.originals / "manifest.csv")
     return [row for row in rows if row["dataset"] == dataset and usage in (None, row["usage"])]
 
 
 def trained_originals(model: Trained) -> set[str]:
     """Below the dataset folder: those that were trained on, or a variant of which was."""
-    usage = [row for row in table(model.folder / "image_usage.csv") if row["usage"] == "training"]
+    usage = [row for row in read_table(model.folder / "image_usage.csv") if row["usage"] == "training"]
     files = ("/".join(Path(row["image_path"]).parts[1:]) for row in usage)
     return {re.sub(r"_\w+\.png$", ".png", file) for file in files}
 
@@ -281,7 +284,7 @@ def test_a_published_folder_is_scored_and_what_it_was_trained_on_is_unknown(trai
 
 
 def test_a_published_image_usage_without_hashes_tells_by_names(lively: Trained) -> None:
-    rows = table(lively.folder / "image_usage.csv")
+    rows = read_table(lively.folder / "image_usage.csv")
     columns = ["image_path", "usage", "emotion", "label_index", "dataset_index"]
     lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
     (lively.folder / "image_usage.csv").write_text("\n".join(lines) + "\n")

@@ -1,4 +1,3 @@
-import csv
 import json
 import math
 import re
@@ -10,7 +9,19 @@ import torch
 from conftest import TRAINED_WITH, Script, prepare, write_small_fer
 from PIL import Image
 from published import LABELS, METRICS, published_state
-from running import COMPARE, TRAIN, Trained, call_script, copy_root, error_line, last_line, train
+from running import (
+    COMPARE,
+    TRAIN,
+    Trained,
+    assert_same_weights,
+    call_script,
+    copy_root,
+    error_line,
+    last_line,
+    read_counts,
+    read_table,
+    train,
+)
 from sklearn.metrics import accuracy_score, f1_score
 
 from emotorch.data.images import hash_pixels, read_face
@@ -54,21 +65,13 @@ def lines(path: Path) -> list[str]:
     return text.splitlines()
 
 
-def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(lines(path)))
-
-
 def accuracies(folder: Path) -> dict[str, str]:
-    return {row["Metric"]: row["Value"] for row in table(folder / "final_accuracies.csv")}
+    return {row["Metric"]: row["Value"] for row in read_table(folder / "final_accuracies.csv")}
 
 
 def record(folder: Path) -> dict[str, object]:
     value: dict[str, object] = json.loads((folder / "run.json").read_text())
     return value
-
-
-def counts(folder: Path, name: str) -> np.ndarray:
-    return np.array([line.split(",")[1:] for line in lines(folder / f"confusion_counts_{name}_val.csv")[1:]], int)
 
 
 def visible_files(folder: Path) -> set[str]:
@@ -102,7 +105,7 @@ def test_accuracies_are_what_the_confusion_counts_say(trained: Trained) -> None:
     values = accuracies(trained.folder)
     everything = []
     for name in ("fer", "ckp"):
-        matrix = counts(trained.folder, name)
+        matrix = read_counts(trained.folder, f"{name}_val")
         pairs = [(truth, answer) for truth in range(4) for answer in range(4) for _ in range(matrix[truth, answer])]
         truths, answers = zip(*pairs, strict=True)
         assert values[f"{name.upper()} Validation Accuracy"] == f"{100 * accuracy_score(truths, answers):.2f}"
@@ -118,7 +121,7 @@ def test_the_model_file_gives_the_stated_accuracies_again(trained: Trained) -> N
     """The best epoch is what was saved, and every score was taken of it."""
     model = load_model(trained.folder / "model.pth")
     values = accuracies(trained.folder)
-    usage = table(trained.folder / "image_usage.csv")
+    usage = read_table(trained.folder / "image_usage.csv")
     sets = {
         "Training": [row for row in usage if row["usage"] == "training"],
         "FER Validation": [row for row in usage if row["usage"] == "fer_validation"],
@@ -135,7 +138,7 @@ def test_the_model_file_gives_the_stated_accuracies_again(trained: Trained) -> N
 
 
 def test_best_epoch_is_the_one_with_the_lowest_combined_loss(trained: Trained) -> None:
-    history = table(trained.folder / "training_history_combined.csv")
+    history = read_table(trained.folder / "training_history_combined.csv")
     losses = [float(row["combined_val_loss"]) for row in history]
     best = losses.index(min(losses))
     assert record(trained.folder)["best_epoch"] == best + 1
@@ -147,13 +150,13 @@ def test_matrices_are_row_shares_with_3_decimals_and_all_labels(trained: Trained
     header, *rows = lines(trained.folder / f"confusion_matrix_{name}_val.csv")
     assert header == ",anger,fear,calm,surprise"
     assert lines(trained.folder / f"confusion_counts_{name}_val.csv")[0] == header
-    for label, row, numbers in zip(LABELS, rows, counts(trained.folder, name), strict=True):
+    for label, row, numbers in zip(LABELS, rows, read_counts(trained.folder, f"{name}_val"), strict=True):
         first, *shares = row.split(",")
         assert first == label
         assert all(re.fullmatch(r"[01]\.\d{3}", share) for share in shares)
         expected = numbers / numbers.sum() if numbers.sum() else numbers
         assert [float(share) for share in shares] == pytest.approx(expected.tolist(), abs=5.1e-4)
-    assert counts(trained.folder, name).sum() == record(trained.folder)["counts"][name]
+    assert read_counts(trained.folder, f"{name}_val").sum() == record(trained.folder)["counts"][name]
 
 
 def test_histories_have_a_row_per_epoch_in_the_published_columns(trained: Trained) -> None:
@@ -166,7 +169,9 @@ def test_histories_have_a_row_per_epoch_in_the_published_columns(trained: Traine
 
 def test_combined_history_is_the_mean_over_all_validation_images(trained: Trained) -> None:
     sizes = record(trained.folder)["counts"]
-    fer, ckp, combined = (table(trained.folder / f"training_history_{name}.csv") for name in ("fer", "ckp", "combined"))
+    fer, ckp, combined = (
+        read_table(trained.folder / f"training_history_{name}.csv") for name in ("fer", "ckp", "combined")
+    )
     for row in range(2):
         weighted = float(fer[row]["fer_val_loss"]) * sizes["fer"] + float(ckp[row]["ckp_val_loss"]) * sizes["ckp"]
         assert float(combined[row]["combined_val_loss"]) == pytest.approx(weighted / (sizes["fer"] + sizes["ckp"]))
@@ -175,7 +180,7 @@ def test_combined_history_is_the_mean_over_all_validation_images(trained: Traine
 def test_image_usage_names_every_image_that_is_there_with_its_source(trained: Trained) -> None:
     path = trained.folder / "image_usage.csv"
     assert lines(path)[0] == "image_path,usage,emotion,label_index,dataset_index,source_hash,fer_usage"
-    rows = table(path)
+    rows = read_table(path)
     positions: dict[str, int] = {}
     for row in rows:
         file = Path(row["image_path"])
@@ -196,9 +201,9 @@ def test_image_usage_names_every_image_that_is_there_with_its_source(trained: Tr
 def test_usage_summary_counts_what_image_usage_lists(trained: Trained) -> None:
     path = trained.folder / "usage_summary.csv"
     assert lines(path)[0] == "Usage Type,Total Images,Anger,Fear,Calm,Surprise"
-    summary = table(path)
+    summary = read_table(path)
     assert [row["Usage Type"] for row in summary] == list(SUMMARY_ROWS)
-    usage = table(trained.folder / "image_usage.csv")
+    usage = read_table(trained.folder / "image_usage.csv")
     for row in summary:
         listed = [image["emotion"] for image in usage if image["usage"] == SUMMARY_ROWS[row["Usage Type"]]]
         assert row["Total Images"] == str(len(listed))
@@ -208,7 +213,7 @@ def test_usage_summary_counts_what_image_usage_lists(trained: Trained) -> None:
 
 def test_no_source_is_both_trained_on_and_validated_on(trained: Trained) -> None:
     sources: dict[str, set[str]] = {}
-    for row in table(trained.folder / "image_usage.csv"):
+    for row in read_table(trained.folder / "image_usage.csv"):
         sources.setdefault(row["usage"], set()).add(row["source_hash"])
     assert not sources["training"] & sources["fer_validation"]
 
@@ -283,10 +288,7 @@ def test_the_same_seed_gives_the_same_files_in_another_process_and_root(
         if name.endswith((".csv", ".png")) or name == "classification_report.txt":
             assert (again / name).read_bytes() == (trained.folder / name).read_bytes(), name
     assert without_times(again) == without_times(trained.folder)
-    for name in ("model.pth", "model_last.pth"):
-        ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (again, trained.folder))
-        for key, weights in ours["model_state_dict"].items():
-            assert torch.equal(weights, theirs["model_state_dict"][key]), (name, key)
+    assert_same_weights(again, trained.folder)
 
 
 def test_another_seed_or_factor_draws_otherwise_but_is_scored_on_the_same_references(
@@ -298,7 +300,7 @@ def test_another_seed_or_factor_draws_otherwise_but_is_scored_on_the_same_refere
     ours, theirs = accuracies(other), accuracies(trained.folder)
     for name, dataset in (("FER", "fer_validation"), ("CKP", "ckp_validation")):
         assert ours[f"{name} Reference Images"] == theirs[f"{name} Reference Images"]
-        drawn = [row for row in table(other / "image_usage.csv") if row["usage"] == dataset]
+        drawn = [row for row in read_table(other / "image_usage.csv") if row["usage"] == dataset]
         assert 0 < len(drawn) < 0.7 * int(ours[f"{name} Reference Images"])
     assert int(ours["Total Training Images"]) < 0.6 * int(theirs["Total Training Images"])
 
@@ -311,7 +313,7 @@ def test_another_seed_or_factor_draws_otherwise_but_is_scored_on_the_same_refere
 
 
 def test_reference_images_are_originals_that_no_run_trains_on(trained: Trained) -> None:
-    usage = table(trained.folder / "image_usage.csv")
+    usage = read_table(trained.folder / "image_usage.csv")
     held_out = [row for row in usage if row["usage"] == "fer_validation" and "Augmented" not in row["image_path"]]
     assert accuracies(trained.folder)["FER Reference Images"] == str(len(held_out))
 
@@ -330,12 +332,12 @@ def test_without_ckp_the_run_says_so_and_states_nothing_of_it(tmp_path: Path) ->
     assert values["CKP Reference Accuracy"] == "NaN"
     assert values["Combined Validation Accuracy"] == values["FER Validation Accuracy"] != "NaN"
     assert values["Total Validation Images"] == values["FER Reference Images"]
-    assert table(folder / "usage_summary.csv")[2]["Total Images"] == "0"
-    assert {row["usage"] for row in table(folder / "image_usage.csv")} == {"training", "fer_validation"}
+    assert read_table(folder / "usage_summary.csv")[2]["Total Images"] == "0"
+    assert {row["usage"] for row in read_table(folder / "image_usage.csv")} == {"training", "fer_validation"}
     assert record(folder)["dataset"]["ckp"] is False
     assert "CKP" not in (folder / "classification_report.txt").read_text()
     compared = Path(last_line(call_script(paths, COMPARE)))
-    assert "no CK+" in table(compared)[0]["note"]
+    assert "no CK+" in read_table(compared)[0]["note"]
 
 
 def test_factors_of_0_leave_validation_sets_empty_and_the_run_goes_on(trained: Trained, tmp_path: Path) -> None:
@@ -352,8 +354,8 @@ def test_a_dead_network_is_marked_as_collapsed_and_in_the_comparison(trained: Tr
     dead = train(paths, "--epochs", 1, "--set", "learning_rate=100")
     assert record(dead)["collapsed"] is True
     assert len(record(dead)["never_answered"]) == 3
-    assert np.count_nonzero((counts(dead, "fer") + counts(dead, "ckp")).sum(axis=0)) == 1
-    notes = {row["model"]: row["note"] for row in table(Path(last_line(call_script(paths, COMPARE))))}
+    assert np.count_nonzero((read_counts(dead, "fer_val") + read_counts(dead, "ckp_val")).sum(axis=0)) == 1
+    notes = {row["model"]: row["note"] for row in read_table(Path(last_line(call_script(paths, COMPARE))))}
     assert "collapsed to one class" in notes[dead.name]
 
 

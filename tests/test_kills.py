@@ -319,6 +319,13 @@ def kill_before_every_step(case: Case, scratch: Path) -> int:
     raise AssertionError
 
 
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[ProcessPoolExecutor]:
+    """A process of its own, in which nothing has run that a fork could not take along."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -329,12 +336,9 @@ def kill_before_every_step(case: Case, scratch: Path) -> int:
     ],
     ids=lambda case: f"stage {case.stage} instead of {case.instead_of}",
 )
-def test_killed_before_any_step_it_ends_as_if_undisturbed(case: Case) -> None:
+def test_killed_before_any_step_it_ends_as_if_undisturbed(fresh: ProcessPoolExecutor, case: Case) -> None:
     memory = Path("/dev/shm")  # thousands of files come and go
-    with (
-        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch,
-        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh,
-    ):
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         assert fresh.submit(kill_before_every_step, case, Path(scratch)).result() > 30
 
 

@@ -1,4 +1,3 @@
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from conftest import draw_images
 from PIL import Image
 from published import LABELS, published_state
-from running import PREDICT, Done, call_script, error_line
+from running import PREDICT, Done, call_script, error_line, read_table
 
 from emotorch.data.images import Pixels, resize
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
@@ -218,7 +217,7 @@ def test_csv_has_a_row_per_face_and_one_for_each_error(desk: Desk) -> None:
     assert done.returncode == 1
     header, *_ = table.read_text().splitlines()
     assert header == "input,face,x,y,width,height,emotion,confidence,anger,fear,calm,surprise,error"
-    rows = list(csv.DictReader(table.read_text().splitlines()))
+    rows = read_table(table)
     assert [row["input"] for row in rows] == [str(good), str(found), "missing.png"]
     assert [row["face"] for row in rows] == ["1", "1", ""]
     assert [row["error"] == "" for row in rows] == [True, True, False]

@@ -1,4 +1,3 @@
-import csv
 import json
 import os
 import shutil
@@ -11,7 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 from published import write_run
-from running import COMPARE, TRAIN, Trained, call_script, copy_root, copy_trained, error_line, last_line, train
+from running import (
+    COMPARE,
+    TRAIN,
+    Trained,
+    assert_same_weights,
+    call_script,
+    copy_root,
+    copy_trained,
+    error_line,
+    last_line,
+    read_table,
+    train,
+)
 
 from emotorch import runs
 from emotorch.errors import EmoTorchError
@@ -152,14 +163,6 @@ def epochs_of(checkpoint: Path) -> int:
     return len(torch.load(checkpoint, weights_only=True)["history"])
 
 
-def assert_same_weights(first: Path, second: Path) -> None:
-    """Bit for bit, of the best and of the last epoch."""
-    for name in ("model.pth", "model_last.pth"):
-        ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (first, second))
-        for key, weights in ours["model_state_dict"].items():
-            assert torch.equal(weights, theirs["model_state_dict"][key]), (name, key)
-
-
 def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbed_result(
     prepared: Paths, tmp_path: Path
 ) -> None:
@@ -175,8 +178,7 @@ def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbe
     write_run(paths.models / "model_00224_final")
     compared = call_script(paths, COMPARE)
     assert f"left out: {folder.name} (interrupted)" in compared.stdout
-    table = list(csv.DictReader(Path(last_line(compared)).read_text().splitlines()))
-    assert [row["model"] for row in table] == ["model_00224_final"]
+    assert [row["model"] for row in read_table(Path(last_line(compared)))] == ["model_00224_final"]
     assert Run(folder).status() == "interrupted"
 
     undisturbed = train(copy_root(prepared, tmp_path / "undisturbed"), *LONG)

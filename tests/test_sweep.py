@@ -1,9 +1,8 @@
-import csv
 import json
 from pathlib import Path
 
 import pytest
-from running import SWEEP, Trained, call_script, copy_root, error_line, last_line
+from running import SWEEP, Trained, call_script, copy_root, error_line, last_line, read_table
 
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.errors import UsageError
@@ -16,10 +15,6 @@ from emotorch.sweep.plan import FactorRanges, PlannedRun, draw_plan, write_plan
 
 FACTOR_NAMES = ("fer", "fer_aug", "ckp", "ckp_aug")
 QUICK = Settings(override(get_recipe("emotorch"), ["epochs=1"]), "emotorch4", Factors())
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def sweep(paths: Paths, *options: object) -> Path:
@@ -58,7 +53,7 @@ def test_a_range_outside_0_to_1_is_refused(ranges: tuple[float, float]) -> None:
 def test_the_plan_s_file_holds_it_exactly(tmp_path: Path) -> None:
     plan = draw_plan(FactorRanges(), 3, seed=42)
     write_plan(tmp_path / "plan.csv", plan)
-    rows = table(tmp_path / "plan.csv")
+    rows = read_table(tmp_path / "plan.csv")
     assert tuple(rows[0]) == ("number", *FACTOR_NAMES, "seed")
     read = [
         PlannedRun(int(row["number"]), Factors(*(float(row[name]) for name in FACTOR_NAMES)), int(row["seed"]))
@@ -71,7 +66,7 @@ def test_a_sweep_trains_its_plan_and_records_each_run(prepared: Paths, tmp_path:
     paths = copy_root(prepared, tmp_path / "root")
     folder = sweep(paths, "--num-models", 2, "--seed", 7)
     assert folder.parent == paths.models
-    plan, results = table(folder / "plan.csv"), table(folder / "results.csv")
+    plan, results = read_table(folder / "plan.csv"), read_table(folder / "results.csv")
     assert [row["number"] for row in plan] == [row["number"] for row in results] == ["1", "2"]
     assert [row["model"] for row in results] == ["model_00001", "model_00002"]
     assert [row["status"] for row in results] == ["finished"] * 2
@@ -90,7 +85,7 @@ def test_a_run_that_fails_is_recorded_and_the_next_one_starts(trained: Trained, 
     plan = [PlannedRun(1, Factors(fer=0.0, fer_aug=0.0), 1), PlannedRun(2, Factors(), 2)]
     folder, results = run_sweep(paths, QUICK, plan)
     assert [(result.model, result.status) for result in results] == [("", "failed"), ("model_00002", "finished")]
-    rows = table(folder / "results.csv")
+    rows = read_table(folder / "results.csv")
     assert rows[0]["error"] == "the training set has no image of class 'anger': raise --fer or --fer-aug"
     assert rows[1]["error"] == ""
 
@@ -110,7 +105,7 @@ def test_a_failed_run_makes_the_script_s_status_1(prepared: Paths, tmp_path: Pat
     assert "Traceback" not in done.stderr
     *_, summary, folder = done.stdout.splitlines()
     assert summary == "1 of 2 models trained"
-    rows = table(Path(folder) / "results.csv")
+    rows = read_table(Path(folder) / "results.csv")
     assert [row["status"] for row in rows] == ["failed", "finished"]
     assert str(missing) in rows[0]["error"]
 
@@ -119,7 +114,7 @@ def test_a_run_that_fails_in_training_is_recorded_with_its_folder_s_name(trained
     paths = copy_root(trained.paths, tmp_path / "root")
     done = call_script(paths, SWEEP, "--num-models", 1, "--threads", 1, "--set", "learning_rate=1e38")
     assert done.returncode == 1
-    (row,) = table(Path(done.stdout.splitlines()[-1]) / "results.csv")
+    (row,) = read_table(Path(done.stdout.splitlines()[-1]) / "results.csv")
     assert row["status"] == "failed"
     assert "model_00002: the loss is no number" in row["error"]
 

@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, interrupted="--resume MODEL goes on after the last finished epoch")

@@ -52,4 +52,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, interrupted="finished runs stay; --resume of stage 4 goes on with the last one")

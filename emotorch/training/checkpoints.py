@@ -1,6 +1,7 @@
 """Checkpoints: what a model file holds, how it is written, and how it is read without running its code."""
 
 import io
+import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from emotorch.recipes import Recipe
 # A file in the published format says neither: it is this network, with these labels.
 _PUBLISHED_NETWORK = "emotorch_cnn"
 _PUBLISHED_SCHEME = "emotorch4"
+# What PyTorch raises on damaged files, depending on the byte that is wrong.
+_DAMAGES = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,18 @@ def read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise EmoTorchError(
-            f"{path}: refused, it holds more than weights and plain values ({str(error).splitlines()[0]})"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise EmoTorchError(f"{path}: not a model file, or a damaged one ({str(error).splitlines()[0]})") from None
+        reason = _reason(error)
+        raise EmoTorchError(f"{path}: refused, it holds more than weights and plain values ({reason})") from None
+    except _DAMAGES as error:
+        raise EmoTorchError(f"{path}: not a model file, or a damaged one ({_reason(error)})") from None
     if not isinstance(state, dict) or not {"model_state_dict", "model_config"} <= state.keys():
         raise EmoTorchError(f"{path}: no model_state_dict and model_config in it; it is not a model of this pipeline")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """One line: PyTorch's messages have many, an EOFError's none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def load_model(path: Path) -> Model:
@@ -91,15 +98,27 @@ def load_model(path: Path) -> Model:
         EmoTorchError: see `read`; or the weights do not fit the network that the file names.
     """
     state = read(path)
+    try:
+        return _build(state)
+    except EmoTorchError as error:
+        raise EmoTorchError(f"{path}: {error}") from None
+    except _DAMAGES as error:
+        raise EmoTorchError(f"{path}: its model_config, recipe or labels are damaged ({_reason(error)})") from None
+
+
+def _build(state: Mapping[str, Any]) -> Model:
     config = dict(state["model_config"])
     network = create_network(state.get("recipe", {}).get("network", _PUBLISHED_NETWORK), config)
     scheme = state.get("scheme", _PUBLISHED_SCHEME)
     labels = tuple(state.get("labels") or get_scheme(scheme).labels)
     if len(labels) != config["num_classes"]:
-        raise EmoTorchError(f"{path}: {len(labels)} labels for {config['num_classes']} outputs")
+        raise EmoTorchError(f"{len(labels)} labels for {config['num_classes']} outputs")
+    temperature = state.get("temperature", 1.0)
+    if not (isinstance(temperature, float) and 0 < temperature < math.inf):
+        raise EmoTorchError(f"temperature {temperature!r} is no number above 0")
     try:
         network.load_state_dict(state["model_state_dict"])
-    except RuntimeError as error:
-        raise EmoTorchError(f"{path}: the weights do not fit the network ({str(error).splitlines()[0]})") from None
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise EmoTorchError(f"the weights do not fit the network ({_reason(error)})") from None
     network.eval()
-    return Model(network, scheme, labels, config["image_size"], config["channels"], state.get("temperature", 1.0))
+    return Model(network, scheme, labels, config["image_size"], config["channels"], temperature)

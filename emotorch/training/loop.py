@@ -156,9 +156,10 @@ class Trainer:
 
     def run(self, after_epoch: Callable[["Trainer"], None]) -> None:
         """Trains to the end, then restores the best epoch's weights; `after_epoch` saves checkpoints."""
-        while not self.finished:
-            self._run_epoch()
-            after_epoch(self)
+        with self._pool:
+            while not self.finished:
+                self._run_epoch()
+                after_epoch(self)
         self.network.load_state_dict(self._best_weights)
 
     def _run_epoch(self) -> None:
