@@ -20,7 +20,7 @@ pipeline: $(INSTALLED)
 	$(RUN) develop_baseline_model/run_pipeline.py
 
 test: $(INSTALLED)
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

@@ -2,10 +2,11 @@
 
 Every image of the dataset folder and each of its variants has a fixed slot. A slot is valid only for the
 very file it was read from (size and modification time), and carries a checksum of its pixels, so that a
-cache that was cut short by a kill or a crash is never believed. The files are sparse: what no run has
+cache that was cut short by a kill or a crash is never believed. The file is sparse: what no run has
 drawn takes no space.
 """
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from emotorch.data.images import SIZE, Pixels, read_face
 from emotorch.errors import EmoTorchError
 from emotorch.workers import progress
 
-_SLOT = np.dtype([("modified_ns", "<i8"), ("size", "<i4"), ("checksum", "<u4")])
+_STATE = [("modified_ns", "<i8"), ("size", "<i4")]
+_SLOT = np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", (SIZE, SIZE))])
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PixelCache:
     """The cache of one dataset folder.
 
     Attributes:
-        folder: Where its two files are.
+        folder: Where its file is.
         slots: How many images it can hold.
     """
 
@@ -39,34 +41,45 @@ class PixelCache:
         Raises:
             EmoTorchError: a file is missing or damaged.
         """
-        pixels_map, index = self._open()
-        states = np.array([_state(file) for file in files], dtype=[("modified_ns", "<i8"), ("size", "<i4")])
-        pixels: Pixels = pixels_map[slots]
-        recorded = index[slots]
+        path = self._open()
+        slots_map = np.memmap(path, dtype=_SLOT, mode="r", shape=(self.slots,))
+        states = np.array([_state(file) for file in files], dtype=_STATE)
+        recorded = slots_map[slots]
+        pixels: Pixels = np.ascontiguousarray(recorded["pixels"])
         fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
         fresh[fresh] = _checksums(pixels[fresh]) == recorded["checksum"][fresh]
         stale = np.flatnonzero(~fresh)
         if len(stale):
             pixels[stale] = _decode([files[position] for position in stale.tolist()])
-            pixels_map[slots[stale]] = pixels[stale]
-            entries = np.empty(len(stale), _SLOT)
-            entries["modified_ns"] = states["modified_ns"][stale]
-            entries["size"] = states["size"][stale]
-            entries["checksum"] = _checksums(pixels[stale])
-            index[slots[stale]] = entries
+            records = np.empty(len(stale), _SLOT)
+            records["modified_ns"] = states["modified_ns"][stale]
+            records["size"] = states["size"][stale]
+            records["checksum"] = _checksums(pixels[stale])
+            records["pixels"] = pixels[stale]
+            _write(path, slots[stale], records)
         return pixels
 
-    def _open(self) -> tuple[np.memmap, np.memmap]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return (
-            _open_sparse(self.folder / "pixels.u8", np.dtype(np.uint8), (self.slots, SIZE, SIZE)),
-            _open_sparse(self.folder / "index.bin", _SLOT, (self.slots,)),
-        )
+    def _open(self) -> Path:
+        """The cache's file, sparse and of the right size."""
+        path = self.folder / "images.bin"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            if path.stat().st_size != self.slots * _SLOT.itemsize:
+                os.truncate(path, self.slots * _SLOT.itemsize)
+        except OSError as error:
+            raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+        return path
 
 
-def _open_sparse(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-    path.touch()
-    return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
+def _write(path: Path, slots: NDArray[np.int64], records: NDArray[np.void]) -> None:
+    """Writes records by system calls: on a full disk they give an error, where a memory map ends the process."""
+    try:
+        with path.open("r+b", buffering=0) as file:
+            for slot, record in zip(slots.tolist(), records, strict=True):
+                os.pwrite(file.fileno(), record.tobytes(), slot * _SLOT.itemsize)
+    except OSError as error:
+        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _state(file: Path) -> tuple[int, int]:

@@ -67,13 +67,17 @@ def _decode_own_png(data: bytes) -> Pixels | None:
 
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """Writes a grey PNG in place: for stage folders, which get their name only when they are whole."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    data = encode_png(pixels)
     try:
-        data = encode_png(pixels)
-        if os.write(descriptor, data) != len(data):
-            raise EmoTorchError(f"cannot write {path}: the disk is full")
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            written = os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+    if written != len(data):
+        raise EmoTorchError(f"cannot write {path}: the disk is full")
 
 
 def hash_pixels(pixels: Pixels) -> str:

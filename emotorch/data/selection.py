@@ -227,7 +227,9 @@ def select(index: DatasetIndex, factors: Factors, *, fer_usage: str, seed: int) 
     )
     for label, count in zip(index.scheme.labels, selection.training.class_counts(), strict=True):
         if count == 0:
-            raise EmoTorchError(f"the training set has no image of class {label!r}: raise --fer or --fer-aug")
+            there = (index.labels[fer_rows] == index.scheme.index(label)).any()
+            remedy = "raise --fer or --fer-aug" if there else f"{index.paths.originals}/FER/{label} has none"
+            raise EmoTorchError(f"the training set has no image of class {label!r}: {remedy}")
     drawn = (selection.training, selection.fer_validation, selection.ckp_validation)
     if any((images.operations > 0).any() for images in drawn):
         index.check_augmented()
