@@ -54,8 +54,9 @@ class EmoTorchCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, image_size, image_size) in 0-1 to (N, num_classes), not negative."""
-        x = F.relu(self.conv1(images))
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        x = F.relu(self.conv3(x))
-        x = F.max_pool2d(F.relu(self.conv4(x)), 2)
+        x = F.relu_(self.conv1(images))
+        # Pooling before the ReLU gives the same numbers as after it, and leaves it a quarter of the work.
+        x = F.relu_(F.max_pool2d(self.conv2(x), 2))
+        x = F.relu_(self.conv3(x))
+        x = F.relu_(F.max_pool2d(self.conv4(x), 2))
         return F.relu(self.fc(torch.flatten(x, 1)))
