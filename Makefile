@@ -1,5 +1,5 @@
 # Each target makes .venv and installs on first use.
-.PHONY: help pipeline test lint
+.PHONY: help pipeline test lint bench
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -10,6 +10,7 @@ help:
 	@echo "make pipeline   all stages, on FER-Datasets/ or on synthetic faces"
 	@echo "make test       the tests"
 	@echo "make lint       ruff and mypy"
+	@echo "make bench      every speed claim, measured here"
 
 $(INSTALLED): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,3 +27,6 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+bench: $(INSTALLED)
+	for benchmark in benchmarks/bench_*.py; do $(RUN) $$benchmark || exit 1; done

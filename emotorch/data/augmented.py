@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotorch.data.augmentations import OPERATIONS, augment
+from emotorch.data.chunks import work_through
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import hash_pixels, read_face, write_png
@@ -13,7 +14,6 @@ from emotorch.data.manifest import read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_stamp, stage_folder
 from emotorch.paths import Paths
-from emotorch.workers import map_in_order, progress
 
 COMMAND = "develop_baseline_model/helpers/augment_original_dataset.py"
 _SOURCES_PER_CHUNK = 32
@@ -67,15 +67,7 @@ def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
                 for first in range(0, len(sources), _SOURCES_PER_CHUNK)
                 for last in [first + _SOURCES_PER_CHUNK]
             ]
-            waiting = [chunk for chunk in chunks if not build.is_done(chunk.name)]
-            done = progress(
-                map_in_order(_augment_chunk, waiting, workers),
-                total=len(waiting),
-                description="variants",
-                unit="chunk",
-            )
-            for chunk, written in done:
-                build.finish(chunk.name, written)
+            work_through(build, chunks, _augment_chunk, workers, "variants")
         return Summary(len(rows) * len(OPERATIONS), up_to_date=build is None)
 
 

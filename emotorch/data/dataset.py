@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from emotorch.data import ckplus, rafdb
+from emotorch.data.chunks import work_through
 from emotorch.data.fer2013 import COMMAND as STAGE_1
 from emotorch.data.fer2013 import MANIFEST_COLUMNS as FER_COLUMNS
 from emotorch.data.images import hash_pixels, write_png
@@ -19,7 +20,6 @@ from emotorch.errors import EmoTorchError
 from emotorch.files import StageBuild, hash_file, read_stamp, stage_folder, visible, write_csv
 from emotorch.labels import FER_EMOTIONS, LabelScheme
 from emotorch.paths import Paths
-from emotorch.workers import map_in_order, progress
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +138,7 @@ def _write_images(build: StageBuild, tasks: Sequence[_Task], scheme: LabelScheme
     for dataset in {task.dataset for task in tasks}:
         for label in scheme.labels:
             (build.folder / dataset / label).mkdir(parents=True, exist_ok=True)
-    waiting = [chunk for chunk in _chunks(build.folder, tasks) if not build.is_done(chunk.name)]
-    done = progress(
-        map_in_order(_write_chunk, waiting, workers), total=len(waiting), description="dataset", unit="chunk"
-    )
-    for chunk, records in done:
-        build.finish(chunk.name, records)
+    work_through(build, _chunks(build.folder, tasks), _write_chunk, workers, "dataset")
 
 
 def _chunks(folder: Path, tasks: Sequence[_Task]) -> list[_Chunk]:

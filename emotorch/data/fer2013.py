@@ -12,13 +12,13 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.data.chunks import work_through
 from emotorch.data.images import SIZE, Pixels, hash_pixels, write_png
 from emotorch.data.manifest import NAME as MANIFEST
 from emotorch.errors import EmoTorchError
 from emotorch.files import StageBuild, hash_file, stage_folder, write_csv
 from emotorch.labels import FER_EMOTIONS, FER_USAGES
 from emotorch.paths import Paths
-from emotorch.workers import map_in_order, progress
 
 logger = logging.getLogger(__name__)
 
@@ -106,15 +106,7 @@ def _convert_chunks(
         for first in range(0, len(offsets) - 1, _ROWS_PER_CHUNK)
         for last in [min(first + _ROWS_PER_CHUNK, len(offsets) - 1)]
     ]
-    waiting = [chunk for chunk in chunks if not build.is_done(chunk.name)]
-    done = progress(
-        map_in_order(_convert_chunk, waiting, workers),
-        total=len(waiting),
-        description="CSV to PNG",
-        unit="chunk",
-    )
-    for chunk, records in done:
-        build.finish(chunk.name, records)
+    work_through(build, chunks, _convert_chunk, workers, "CSV to PNG")
 
 
 def _finish(build: StageBuild, csv: Path, rows: int) -> Summary:
