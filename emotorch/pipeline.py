@@ -100,7 +100,7 @@ def _summary(paths: Paths, model: str) -> str:
 def _row(run: Run) -> tuple[str, ...]:
     accuracies = read_accuracies(run)
     metrics = ("Training", "FER Validation", "CKP Validation", "Combined Validation")
-    shown = (f"{accuracies[f'{metric} Accuracy']:.2f}" for metric in metrics)
+    shown = (f"{accuracies[f'{metric} Accuracy']:.2f}".replace("nan", "–") for metric in metrics)
     return (run.name, *shown, f"{accuracies['Epochs Completed']:.0f}")
 
 

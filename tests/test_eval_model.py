@@ -79,11 +79,12 @@ def test_images_that_are_gone_or_others_are_counted_and_left_out(lively: Trained
     assert (read_counts(folder, "fer_val") == expected_counts(lively, rest)).all()
 
 
-def test_a_part_without_any_image_is_left_out(lively: Trained) -> None:
+def test_a_part_without_any_image_is_left_out_and_named(lively: Trained) -> None:
     shutil.rmtree(lively.paths.originals / "CKP")
     shutil.rmtree(lively.paths.augmented / "CKP")
     said, folder = evaluate(lively)
-    assert len(said) == 2
+    assert len(said) == 3
+    assert "CK+ validation is here: not scored" in said[-1]
     assert not (folder / "confusion_matrix_ckp_val.csv").exists()
 
 

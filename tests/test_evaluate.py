@@ -247,6 +247,15 @@ def test_images_of_a_folder_that_were_trained_on_are_known_by_their_pixels(
     assert "trained on them: 10 images" in result.said
 
 
+def test_variants_of_training_images_are_known_in_the_augmented_folder(lively: Trained) -> None:
+    seen = trained_originals(lively)
+    folder = lively.paths.augmented / "FER"
+    variants = [f"FER/{path.parent.name}/{path.stem.split('_')[0]}.png" for path in folder.rglob("*.png")]
+    unseen = [original for original in variants if original not in seen]
+    result = evaluate(lively, folder, "FER")
+    assert 0 < result.images == len(unseen) < len(variants)
+
+
 def test_a_folder_named_from_where_one_stands_is_found_again_by_the_table(
     lively: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 
 from emotorch import cli
 
-MODEL_SUFFIXES = (".pth", ".onnx")
+MODEL_SUFFIX = ".pth"
 
 
 def main() -> int:
@@ -32,8 +32,10 @@ def main() -> int:
     parser.add_argument("--save", metavar="FILE", help="write a picture with boxes and bars (one input only)")
     options = parser.parse_args()
     inputs, model_name = options.inputs, options.model
-    if len(inputs) > 1 and inputs[-1].endswith(MODEL_SUFFIXES):
+    if inputs[-1].endswith(MODEL_SUFFIX):
         model_name = inputs.pop()
+    if not inputs:
+        parser.error(f"{model_name} is a model: name a picture as well")
     if options.save and len(inputs) > 1:
         parser.error("--save takes one picture")
 

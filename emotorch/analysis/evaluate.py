@@ -145,7 +145,7 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
         source, usage = DATASETS[dataset]
         images = DatasetIndex.load(paths, scheme).originals_of(source, usage)
         if not len(images):
-            raise EmoTorchError(f"the dataset in {paths.originals} has no {usage or source} images")
+            raise EmoTorchError(f"{paths.originals} has no {usage or source} images: put them in place and run stage 2")
         return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
     folder = Path(dataset)
     if not folder.is_dir():
@@ -199,12 +199,13 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     scheme = get_scheme(model.scheme)
     everything = load_set(paths, dataset, scheme)
     known = TrainingImages.of(run)
-    trained_on, twins = _seen(everything, known, by_name=dataset in DATASETS)
+    trained_on, twins = _seen(everything, known, paths, by_name=dataset in DATASETS)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise EmoTorchError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
     answers = answer(model, images, device)
-    suffix = " (synthetic faces)" if dataset in DATASETS and paths.is_synthetic else ""
+    inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
+    suffix = " (synthetic faces)" if inside and paths.is_synthetic else ""
     title = f"{run.name} on {images.name}{suffix}"
     lines = [f"{title}: {answers.line()}"]
     if known is None:
@@ -224,7 +225,7 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
 
 
 def _seen(
-    images: EvaluationSet, known: TrainingImages | None, *, by_name: bool
+    images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images were trained on (themselves or a variant), and which others have a twin that was."""
     if known is None:
@@ -233,7 +234,9 @@ def _seen(
     hashes = images.hashes.tolist()
     pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
     if not by_name:
-        # A folder's names mean nothing: only the pixels tell.
-        return pixels, np.zeros_like(pixels)
+        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source.
+        variants = f"{paths.relative(paths.augmented)}/"
+        of_trained = [file.startswith(variants) and _original_of(file) in known.files for file in images.files]
+        return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
     itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
     return itself, pixels & ~itself

@@ -1,6 +1,7 @@
 """Scoring a model on the images that its own image_usage.csv names, each part under its own title."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +33,26 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
     if rows is None:
         raise EmoTorchError(f"{run.folder} has no image_usage.csv: which images it was validated on is unknown")
     scheme = get_scheme(model.scheme)
-    evaluations = []
+    suffix = " (synthetic faces)" if paths.is_synthetic else ""
+    evaluations: list[Evaluation] = []
+    missing: list[str] = []
     for usage, title in _TITLES.items():
         chosen = [row for row in rows if row["usage"] == usage]
         images, unmatched = _read(paths, chosen, _NAMES[usage], scheme)
         if images is None:
+            if chosen:
+                missing.append(f"none of the {len(chosen)} images of {title} is here: not scored")
+            elif usage == CKP_VALIDATION:
+                missing.append("the run had no CK+ images: no CK+ score")
             continue
         answers = answer(model, images, device)
-        lines = [f"{run.name} on {title}: {answers.line()}"]
+        lines = [f"{run.name} on {title}{suffix}: {answers.line()}"]
         if unmatched:
             lines.append(f"  {unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
-        evaluations.append(Evaluation(images, answers, f"{run.name}: {title}", lines))
+        evaluations.append(Evaluation(images, answers, f"{run.name}: {title}{suffix}", lines))
     if not evaluations:
         raise EmoTorchError(f"none of the {len(rows)} images of {run.name} is in {paths.root}: run stages 1-3 there")
+    evaluations[-1] = replace(evaluations[-1], lines=[*evaluations[-1].lines, *missing])
     return evaluations
 
 
