@@ -1,4 +1,4 @@
-"""Stage 1: at least 10 times a plain loop (csv reader, Pillow), and 60% of bare file writing.
+"""Stage 1, goal: at least 10 times a plain loop (csv reader, Pillow), and 60% of bare file writing.
 
     python benchmarks/bench_stage1.py
 

@@ -1,4 +1,4 @@
-"""Stage 3: at least 15 times a plain loop of library transforms, and 60% of bare file writing; flat memory.
+"""Stage 3, goal: at least 15 times a plain loop of library transforms, and 60% of bare file writing; flat memory.
 
     python benchmarks/bench_stage3.py
 

@@ -157,10 +157,6 @@ class StageBuild:
                 entry = json.loads(line)
                 self._done[entry["chunk"]] = entry["records"]
 
-    @property
-    def resumed_chunks(self) -> int:
-        return len(self._done)
-
     def is_done(self, chunk: str) -> bool:
         return chunk in self._done
 

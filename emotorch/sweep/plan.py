@@ -10,7 +10,6 @@ from emotorch.files import write_csv
 from emotorch.seeding import generator
 
 Range = tuple[float, float]
-STRATEGIES = ("random",)
 
 
 @dataclass(frozen=True)
