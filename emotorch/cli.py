@@ -41,13 +41,14 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fer_usage_option(parser: argparse.ArgumentParser) -> None:
+def add_fer_usage_option(parser: argparse.ArgumentParser, default: str | None = "all") -> None:
     parser.add_argument(
         "--fer-usage",
-        choices=("all", "training"),
-        default="all",
-        help="split all of FER-2013 as published, or only its Training rows, so that the official test rows "
-        "stay unseen (default: %(default)s)",
+        choices=("all", "training", "official"),
+        default=default,
+        help="split all of FER-2013 85/15 as published, or only its Training rows, so that the official test rows "
+        "stay unseen, or as is official: Training trains, PublicTest validates "
+        f"(default: {default or 'the recipe’s own'})",
     )
 
 
@@ -80,7 +81,8 @@ def add_scheme_option(parser: argparse.ArgumentParser, default: str | None = "em
         "--scheme",
         default=default,
         metavar="NAME",
-        help=f"label scheme: the classes and their order (default: {default or 'the recipe’s own'})",
+        help="label scheme, the classes and their order: emotorch4, seven, mood4 or a .toml file of one's own "
+        f"(default: {default or 'the recipe’s own'})",
     )
 
 
@@ -105,6 +107,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="change a field of the recipe, for example learning_rate=1e-3; may be repeated",
     )
     parser.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
+    parser.add_argument(
+        "--train-on",
+        default="FER",
+        metavar="NAME",
+        help="what trains: FER, CKP, RAF or a folder of FER-Datasets/ that stage 2 has read (default: %(default)s)",
+    )
+    add_fer_usage_option(parser, default=None)
     parser.add_argument(
         "--seed",
         type=seed,

@@ -1,20 +1,44 @@
 """Label schemes, and how each dataset's own classes map onto them.
 
-A scheme's order is the order of a network's outputs. It is written down here and nowhere else, and
-travels inside every checkpoint.
+A scheme's order is the order of a network's outputs. It is written down here (or in a user's own file) and
+nowhere else, and travels inside every checkpoint.
 """
 
-from collections.abc import Mapping
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
-from emotorch.errors import UsageError
+from emotorch.errors import EmoTorchError, UsageError
 
 # FER-2013's own order: a row's `emotion` is an index into it.
 FER_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FER_USAGES = ("Training", "PublicTest", "PrivateTest")
+# FER-2013 as class folders: its `test` holds both official tests, and no file tells which it is of.
+FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
 CKPLUS_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 # RAF-DB numbers its classes from 1.
 RAFDB_EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+
+DEFAULT = "emotorch4"
+
+_CLASSES = {"FER": FER_EMOTIONS, "CKP": CKPLUS_EMOTIONS, "RAF": RAFDB_EMOTIONS}
+# FER-2013's name for what other datasets, and its own copies as class folders, call otherwise.
+_FER_NAMES = {
+    "anger": "angry",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happiness": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+}
+# Labels become folders and columns, a scheme's name a part of a folder's name.
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_PLAIN_RULE = "lower-case letters, digits, - and _, at most 40"
+_FILE_KEYS = ("labels", "sources", "without_fer")
 
 
 @dataclass(frozen=True)
@@ -35,6 +59,98 @@ class LabelScheme:
     def index(self, label: str) -> int:
         return self.labels.index(label)
 
+    def label_of(self, class_name: str) -> str | None:
+        """The label of a class folder of any dataset; None when it takes no part in this scheme.
+
+        A label stands for itself. Else the name is read as that of an emotion, however FER-2013, CK+ or RAF-DB
+        spell it, and takes FER-2013's way (`contempt`, which FER-2013 lacks, takes CK+'s).
+        """
+        name = class_name.lower()
+        if name in self.labels:
+            return name
+        emotion = _FER_NAMES.get(name, name)
+        return self.sources["FER" if emotion in FER_EMOTIONS else "CKP"].get(emotion)
+
+    def knows(self, class_name: str) -> bool:
+        """Whether a class folder of this name is a label or an emotion, even one that takes no part."""
+        return class_name.lower() in (*self.labels, *known_emotions())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain strings, lists and dicts, for checkpoints and run records."""
+        return {
+            "name": self.name,
+            "labels": list(self.labels),
+            "sources": {dataset: dict(mapping) for dataset, mapping in self.sources.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, value: object) -> "LabelScheme":
+        """What `as_dict` gave; a dataset that is not listed takes no part.
+
+        Raises:
+            EmoTorchError: it is not that of a scheme; the message names the key.
+        """
+        if not isinstance(value, Mapping):
+            raise EmoTorchError("not a table of name, labels and sources")
+        name = value.get("name")
+        if not _is_plain(name):
+            raise EmoTorchError(f"name: {name!r} is not a plain name ({_PLAIN_RULE})")
+        labels = _read_labels(value.get("labels"), "labels")
+        if len(labels) < 2:
+            raise EmoTorchError(f"labels: {len(labels)} of them, and a scheme has at least 2")
+        sources = value.get("sources")
+        if not isinstance(sources, Mapping):
+            raise EmoTorchError("sources: missing, or not a table of datasets (FER, CKP, RAF)")
+        for dataset in sources:
+            if dataset not in _CLASSES:
+                raise EmoTorchError(f"sources.{dataset}: no such dataset{_nearest(dataset, _CLASSES)}")
+        read = {dataset: _read_mapping(dataset, sources.get(dataset, {}), labels) for dataset in _CLASSES}
+        return cls(str(name), labels, read)
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
+
+
+def _read_labels(value: object, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise EmoTorchError(f"{key}: missing, or not a list of names")
+    for label in value:
+        if not _is_plain(label):
+            raise EmoTorchError(f"{key}: {label!r} is not a plain name ({_PLAIN_RULE})")
+        if value.count(label) > 1:
+            raise EmoTorchError(f"{key}: {label!r} is there {value.count(label)} times")
+    return tuple(value)
+
+
+def _read_mapping(dataset: str, value: object, labels: tuple[str, ...]) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise EmoTorchError(f"sources.{dataset}: not a table of classes")
+    for emotion, label in value.items():
+        key = f"sources.{dataset}.{emotion}"
+        if emotion not in _CLASSES[dataset]:
+            raise EmoTorchError(f"{key}: {dataset} has no such class{_nearest(emotion, _CLASSES[dataset])}")
+        if label not in labels:
+            raise EmoTorchError(f"{key}: {label!r} is not a label{_nearest(label, labels)}")
+    return dict(value)
+
+
+def _nearest(name: object, right: Iterable[str]) -> str:
+    """How a message ends that names a wrong name: with the right one that is meant, else with all."""
+    right = tuple(right)
+    # CK+'s `sadness` is no near spelling of `sad`, but may well be meant.
+    synonyms = [known for known in right if _FER_NAMES.get(known, known) == _FER_NAMES.get(str(name), str(name))]
+    close = synonyms or get_close_matches(str(name).lower(), {known.lower(): known for known in right}, n=1)
+    if close:
+        meant = next(known for known in right if known.lower() == close[0].lower())
+        return f"; {meant!r} is meant?"
+    return f", only {', '.join(right)}"
+
+
+def known_emotions() -> tuple[str, ...]:
+    """Every name of an emotion that a class folder may have."""
+    return tuple(dict.fromkeys((*FER_EMOTIONS, *CKPLUS_EMOTIONS, *RAFDB_EMOTIONS, *_FER_NAMES)))
+
 
 SCHEMES: dict[str, LabelScheme] = {
     scheme.name: scheme
@@ -49,12 +165,118 @@ SCHEMES: dict[str, LabelScheme] = {
                 "RAF": {"anger": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
             },
         ),
+        LabelScheme(
+            name="seven",
+            labels=FER_EMOTIONS,
+            sources={
+                "FER": {emotion: emotion for emotion in FER_EMOTIONS},
+                "CKP": {
+                    "anger": "angry",
+                    "disgust": "disgust",
+                    "fear": "fear",
+                    "happy": "happy",
+                    "sadness": "sad",
+                    "surprise": "surprise",
+                },
+                "RAF": {
+                    "surprise": "surprise",
+                    "fear": "fear",
+                    "disgust": "disgust",
+                    "happiness": "happy",
+                    "sadness": "sad",
+                    "anger": "angry",
+                    "neutral": "neutral",
+                },
+            },
+        ),
+        LabelScheme(
+            name="mood4",
+            labels=("happy", "neutral", "sad", "surprise"),
+            sources={
+                "FER": {"happy": "happy", "neutral": "neutral", "sad": "sad", "surprise": "surprise"},
+                "CKP": {"happy": "happy", "sadness": "sad", "surprise": "surprise"},
+                "RAF": {"happiness": "happy", "neutral": "neutral", "sadness": "sad", "surprise": "surprise"},
+            },
+        ),
     )
 }
 
 
 def get_scheme(name: str) -> LabelScheme:
-    """Raises UsageError when no scheme has this name."""
+    """A scheme by its name, or a user's own by the path of its file, which ends in `.toml`.
+
+    Raises:
+        UsageError: no scheme has this name, or the file is not there.
+        EmoTorchError: see `read_scheme`.
+    """
+    if name.lower().endswith(".toml"):
+        return read_scheme(Path(name))
     if name not in SCHEMES:
-        raise UsageError(f"unknown label scheme {name!r}: choose from {', '.join(SCHEMES)}")
+        raise UsageError(f"unknown label scheme {name!r}: choose from {', '.join(SCHEMES)}, or give a .toml file")
     return SCHEMES[name]
+
+
+def read_scheme(path: Path) -> LabelScheme:
+    """A user's own scheme, named like its file.
+
+    `labels` in the order of the network's outputs; for each dataset a table of its classes, by its own names;
+    and, if need be, the labels that no class of FER-2013 gives:
+
+        labels = ["positive", "negative", "scorn"]
+        without_fer = ["scorn"]
+
+        [sources.FER]
+        happy = "positive"
+        sad = "negative"
+
+        [sources.CKP]
+        contempt = "scorn"
+
+    Raises:
+        UsageError: the file is not there, or its name cannot be a scheme's.
+        EmoTorchError: it is not TOML, or not a scheme; the message names the key.
+    """
+    name = path.stem
+    if not _is_plain(name):
+        raise UsageError(f"{path}: a scheme is named like its file, and {name!r} is not a plain name ({_PLAIN_RULE})")
+    if name in SCHEMES:
+        raise UsageError(f"{path}: {name} is a scheme that comes with the code; give the file another name")
+    if name == "augmented" or name.endswith("-augmented"):
+        raise UsageError(f"{path}: a name that ends in 'augmented' is stage 3's; give the file another name")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the label scheme {path}: {error.strerror or error}") from error
+    except ValueError as error:  # what is no UTF-8, or no TOML
+        raise EmoTorchError(f"{path}: not a TOML file ({error})") from error
+    try:
+        return _read_content(name, content)
+    except EmoTorchError as error:
+        raise EmoTorchError(f"{path}: {error}") from None
+
+
+def _read_content(name: str, content: Mapping[str, Any]) -> LabelScheme:
+    for key in content:
+        if key not in _FILE_KEYS:
+            raise EmoTorchError(f"{key}: no such key{_nearest(key, _FILE_KEYS)}")
+    scheme = LabelScheme.from_dict({**content, "name": name})
+    without_fer = _read_labels(content.get("without_fer", []), "without_fer")
+    for label in without_fer:
+        if label not in scheme.labels:
+            raise EmoTorchError(f"without_fer: {label!r} is not a label{_nearest(label, scheme.labels)}")
+    given = set(scheme.sources["FER"].values())
+    for label in scheme.labels:
+        if label not in given and label not in without_fer:
+            raise EmoTorchError(
+                f'sources.FER: no class gives {label!r}; add one, or say that it is meant: without_fer = ["{label}"]'
+            )
+        if label in given and label in without_fer:
+            raise EmoTorchError(f"without_fer: {label!r} is there, but a class of sources.FER gives it")
+    return scheme
+
+
+def command(script: str, scheme: str) -> str:
+    """A script as messages tell to run it for a scheme, of which only the name is known."""
+    if scheme == DEFAULT:
+        return script
+    return f"{script} --scheme {scheme if scheme in SCHEMES else f'{scheme}.toml'}"

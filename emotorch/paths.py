@@ -1,12 +1,14 @@
 """Every folder and file that a stage reads or writes.
 
 `EMOTORCH_ROOT` moves all data and model folders; what ships with the code (the published original, the
-trained models) is always read from the repository.
+trained models) is always read from the repository. Each label scheme has dataset folders of its own.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from emotorch.labels import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL_ORIGINAL = REPOSITORY / "develop_baseline_model" / "models" / "model_original"
@@ -15,21 +17,45 @@ SHIPPED_MODELS = REPOSITORY / "baseline_model" / "model"
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders below one root."""
+    """The folders below one root.
+
+    Attributes:
+        root: What all are below.
+        scheme: The name of the label scheme whose dataset folders are meant.
+    """
 
     root: Path
+    scheme: str = DEFAULT
 
     @classmethod
     def from_environment(cls) -> "Paths":
         return cls(Path(os.environ.get("EMOTORCH_ROOT") or REPOSITORY).expanduser().resolve())
+
+    def for_scheme(self, name: str) -> "Paths":
+        return replace(self, scheme=name)
 
     @property
     def raw(self) -> Path:
         return self.root / "FER-Datasets"
 
     @property
+    def raw_duplicates(self) -> Path:
+        """What was moved out of the raw datasets: beside them, where no stage takes it for a dataset."""
+        return self.root / "FER-Datasets-duplicates"
+
+    @property
     def fer_csv(self) -> Path:
         return self.raw / "fer-2013" / "fer2013" / "fer2013.csv"
+
+    @property
+    def fer_folders(self) -> tuple[Path, Path]:
+        """Where FER-2013 may be as class folders instead of the CSV."""
+        return self.raw / "fer-2013", self.raw / "fer2013"
+
+    @property
+    def has_fer_folders(self) -> bool:
+        """Whether FER-2013 is there as class folders, in its split."""
+        return any((folder / "train").is_dir() for folder in self.fer_folders)
 
     @property
     def fer_images(self) -> Path:
@@ -54,23 +80,32 @@ class Paths:
 
     @property
     def originals(self) -> Path:
-        return self.root / "FER-Original-Dataset"
+        return self.root / f"FER-Original-Dataset{self._suffix}"
 
     @property
     def augmented(self) -> Path:
-        return self.root / "FER-Original-Dataset-Augmented"
+        return self.root / f"FER-Original-Dataset{self._suffix}-Augmented"
 
     @property
     def subsets(self) -> Path:
-        return self.root / "TRAIN-VAL DATA"
+        return self.root / f"TRAIN-VAL DATA{self._suffix}"
 
     @property
     def cache(self) -> Path:
-        return self.root / ".emotorch-cache"
+        return self.root / ".emotorch-cache" / self.scheme
 
     @property
     def models(self) -> Path:
         return self.root / "develop_baseline_model" / "models"
+
+    @property
+    def reports(self) -> Path:
+        """What is said of datasets: tables, and pictures with faces in them."""
+        return self.root / "reports"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.scheme == DEFAULT else f"-{self.scheme}"
 
     def relative(self, path: Path) -> str:
         """The path as records state it: below the root, with forward slashes."""

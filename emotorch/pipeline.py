@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from emotorch.data.synthetic_dataset import write_dataset
 from emotorch.errors import EmoTorchError
 from emotorch.paths import REPOSITORY, Paths
+from emotorch.reports.tables import text_table
 from emotorch.runs import Run, find, read_accuracies
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ SYNTHETIC_FOLDER = "synthetic"
 
 def choose_root(paths: Paths) -> tuple[Paths, bool]:
     """The user's root where FER-2013 is there; else one of its own for synthetic faces, and True."""
-    if paths.fer_csv.is_file():
+    if paths.fer_csv.is_file() or paths.has_fer_folders:
         return paths, False
     return Paths(paths.root / SYNTHETIC_FOLDER), True
 
@@ -42,7 +42,8 @@ def run_all(paths: Paths, models: int) -> None:
         print(f"No {paths.fer_csv}: drawing synthetic faces in {chosen.root} instead.", flush=True)
         write_dataset(chosen)
     started = time.perf_counter()
-    _run_stage(chosen, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
+    if chosen.fer_csv.is_file():
+        _run_stage(chosen, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
     _run_stage(chosen, "stage 2", f"{_HELPERS}/create_original_dataset.py")
     _run_stage(chosen, "stage 3", f"{_HELPERS}/augment_original_dataset.py")
     trained = _run_stage(chosen, "stage 4", f"{_MODELS}/convolutional_nn_pytorch.py")
@@ -94,7 +95,7 @@ def _summary(paths: Paths, model: str) -> str:
     pictures = "\n".join(
         f"  {path}" for path in sorted(run.folder.rglob("*.png")) if "misclassified" not in path.parent.name
     )
-    return f"{_table(rows)}\n\nPictures of {model}:\n{pictures}"
+    return f"{text_table(rows, left=("model",))}\n\nPictures of {model}:\n{pictures}"
 
 
 def _row(run: Run) -> tuple[str, ...]:
@@ -102,14 +103,3 @@ def _row(run: Run) -> tuple[str, ...]:
     metrics = ("Training", "FER Validation", "CKP Validation", "Combined Validation")
     shown = (f"{accuracies[f'{metric} Accuracy']:.2f}".replace("nan", "–") for metric in metrics)
     return (run.name, *shown, f"{accuracies['Epochs Completed']:.0f}")
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if not column else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from emotorch.data import dataset, fer2013
 from emotorch.data.dataset import COMMAND
 from emotorch.data.images import encode_png, hash_pixels, read_face
 from emotorch.data.manifest import read_manifest
-from emotorch.labels import LabelScheme, get_scheme
+from emotorch.labels import FER_EMOTIONS, LabelScheme, get_scheme
 from emotorch.paths import Paths
 
 SCHEME = get_scheme("emotorch4")
@@ -170,15 +171,75 @@ def test_changed_sources_make_everything_anew(raw: Paths, dataset_folder: str) -
     assert all(row["hash"] == hash_pixels(read_face(raw.originals / row["file"])) for row in manifest(raw))
 
 
-def test_another_schemes_classes_are_never_mixed_in(raw: Paths) -> None:
+def test_each_scheme_has_a_dataset_folder_of_its_own(raw: Paths) -> None:
     create(raw)
-    sources = {"FER": {"happy": "joy", "sad": "grief"}, "CKP": {"contempt": "grief"}, "RAF": {}}
-    other = LabelScheme("two", ("joy", "grief"), sources)
-    dataset.create(raw, other, workers=1, force=False)
-    assert {(row["dataset"], row["emotion"]) for row in manifest(raw)} == {
-        *(("FER", "joy"), ("FER", "grief"), ("CKP", "grief"))
+    before = tree(raw.originals)
+    ours = raw.for_scheme("seven")
+    dataset.create(raw, get_scheme("seven"), workers=1, force=False)
+    assert ours.originals == raw.root / "FER-Original-Dataset-seven"
+    assert {row["emotion"] for row in manifest(ours) if row["dataset"] == "FER"} == set(FER_EMOTIONS)
+    assert {row["emotion"] for row in manifest(ours) if row["dataset"] == "CKP"} == {"angry", "surprise"}
+    assert tree(raw.originals) == before
+    assert create(raw).up_to_date
+
+
+def test_a_scheme_that_changed_under_its_name_is_made_anew(raw: Paths) -> None:
+    labels = ("joy", "grief")
+    first = LabelScheme("two", labels, {"FER": {"happy": "joy", "sad": "grief"}, "CKP": {}, "RAF": {}})
+    second = replace(first, sources={"FER": {"happy": "joy", "fear": "grief"}, "CKP": {"contempt": "grief"}, "RAF": {}})
+    ours = raw.for_scheme("two")
+    for scheme, datasets in ((first, {"FER"}), (second, {"FER", "CKP"}), (first, {"FER"})):
+        assert not dataset.create(raw, scheme, workers=1, force=False).up_to_date
+        assert {row["dataset"] for row in manifest(ours)} == datasets
+        for row in manifest(ours):
+            assert scheme.sources[row["dataset"]][Path(row["source"]).parent.name] == row["emotion"]
+        assert set(tree(ours.originals)) == {"manifest.csv", "stage.json", *(row["file"] for row in manifest(ours))}
+
+
+def test_every_classs_pixels_end_in_its_own_folder(paths: Paths) -> None:
+    """By what the pictures show: row k of the CSV has the grey value k, and is of FER-2013's class number k."""
+    pixels = np.stack([np.full((48, 48), code, np.uint8) for code in range(7)])
+    write_fer_csv(paths.fer_csv, pixels, list(range(7)), ["Training"] * 7)
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    greys = {
+        "emotorch4": {"anger": 0, "fear": 2, "calm": 6, "surprise": 5},
+        "seven": {"angry": 0, "disgust": 1, "fear": 2, "happy": 3, "sad": 4, "surprise": 5, "neutral": 6},
+        "mood4": {"happy": 3, "neutral": 6, "sad": 4, "surprise": 5},
     }
-    assert set(tree(raw.originals)) == {"manifest.csv", "stage.json", *(row["file"] for row in manifest(raw))}
+    for name, expected in greys.items():
+        dataset.create(paths, get_scheme(name), workers=1, force=False)
+        folder = paths.for_scheme(name).originals / "FER"
+        assert {path.parent.name: int(read_face(path)[0, 0]) for path in folder.rglob("*.png")} == expected
+
+
+def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) -> None:
+    write_small_fer(paths, rows=7, twins=0)
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    for grey, emotion in enumerate(("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")):
+        file = paths.ckplus / emotion / "S010_004_00000017.png"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(encode_png(np.full((48, 48), grey, np.uint8)))
+    aligned, labels = paths.rafdb / "Image" / "aligned", paths.rafdb / "EmoLabel"
+    aligned.mkdir(parents=True)
+    labels.mkdir()
+    for code in range(1, 8):
+        Image.new("L", (100, 100), code).save(aligned / f"train_{code:05d}_aligned.png")
+    (labels / "list_patition_label.txt").write_text("".join(f"train_{code:05d}.png {code}\n" for code in range(1, 8)))
+    ckplus = {
+        "emotorch4": {"anger": 0, "fear": 3, "calm": 4, "surprise": 6},
+        "seven": {"angry": 0, "disgust": 2, "fear": 3, "happy": 4, "sad": 5, "surprise": 6},
+        "mood4": {"happy": 4, "sad": 5, "surprise": 6},
+    }
+    rafdb = {
+        "emotorch4": {"anger": 6, "fear": 2, "calm": 7, "surprise": 1},
+        "seven": {"angry": 6, "disgust": 3, "fear": 2, "happy": 4, "sad": 5, "surprise": 1, "neutral": 7},
+        "mood4": {"happy": 4, "neutral": 7, "sad": 5, "surprise": 1},
+    }
+    for name in ckplus:
+        dataset.create(paths, get_scheme(name), workers=1, force=False)
+        for source, expected in (("CKP", ckplus[name]), ("RAF", rafdb[name])):
+            folder = paths.for_scheme(name).originals / source
+            assert {path.parent.name: int(read_face(path)[0, 0]) for path in folder.rglob("*.png")} == expected
 
 
 # Bad input.

@@ -1,7 +1,9 @@
-"""Stage 2 of 8. Puts FER-2013, and CK+ and RAF-DB where they are, into one dataset of a scheme's classes.
+"""Stage 2 of 8. Puts FER-2013, and what other datasets are there, into one dataset of a scheme's classes.
 
-Reads  FER-Datasets/FER2013img (from stage 1), FER-Datasets/CK+, FER-Datasets/RAF-DB
-Writes FER-Original-Dataset/{FER,CKP,RAF}/<class>/<n>.png and manifest.csv, tracing each to its source
+Reads  FER-Datasets/FER2013img (from stage 1), FER-Datasets/CK+, FER-Datasets/RAF-DB, and class folders:
+       FER-Datasets/NAME/<emotion>/* or FER-Datasets/NAME/{train,val,test}/<emotion>/*
+Writes FER-Original-Dataset/{FER,CKP,RAF,NAME}/<class>/<n>.png and manifest.csv, tracing each to its source;
+       for another scheme than the default FER-Original-Dataset-<scheme>
 """
 
 from emotorch import cli
@@ -17,8 +19,9 @@ def main() -> None:
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
-    paths = Paths.from_environment()
-    done = dataset.create(paths, get_scheme(options.scheme), workers=options.workers, force=options.force)
+    scheme = get_scheme(options.scheme)
+    paths = Paths.from_environment().for_scheme(scheme.name)
+    done = dataset.create(paths, scheme, workers=options.workers, force=options.force)
     print(f"{paths.originals}: {'up to date' if done.up_to_date else 'written'}")
     for name, classes in done.counts.items():
         shares = ", ".join(f"{label} {count}" for label, count in classes.items())

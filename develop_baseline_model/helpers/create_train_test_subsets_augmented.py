@@ -3,6 +3,7 @@
 Reads  FER-Original-Dataset-Augmented (from stage 3)
 Writes TRAIN-VAL DATA/FER-Training-Subset-Augmented, FER-Validation-Subset-Augmented, CKP-Validation-Subset-Augmented
 
+For another scheme than the default, the folders' names have the scheme's behind them.
 Training does not need it: stage 4 splits by itself, in the same way.
 """
 
@@ -19,9 +20,10 @@ def main() -> None:
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
-    paths = Paths.from_environment()
-    index = DatasetIndex.load(paths, get_scheme(options.scheme))
-    counts = create(paths, index, augmented=True, fer_usage=options.fer_usage, force=options.force)
+    scheme = get_scheme(options.scheme)
+    paths = Paths.from_environment().for_scheme(scheme.name)
+    index = DatasetIndex.load(paths, scheme)
+    counts = create(index, augmented=True, fer_usage=options.fer_usage, force=options.force)
     for folder, images in counts.items():
         print(f"{paths.subsets / folder}: {images} images")
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from emotorch.data import ckplus, rafdb
+from emotorch.data import ckplus, folders, rafdb
 from emotorch.data.chunks import work_through
 from emotorch.data.fer2013 import COMMAND as STAGE_1
 from emotorch.data.fer2013 import MANIFEST_COLUMNS as FER_COLUMNS
@@ -26,6 +27,24 @@ logger = logging.getLogger(__name__)
 COMMAND = "develop_baseline_model/helpers/create_original_dataset.py"
 MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", "hash")
 _IMAGES_PER_CHUNK = 256
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A dataset to take images from.
+
+    Attributes:
+        images: All of them.
+        mapping: Of the images' `emotion` to the scheme's labels; what is not listed takes no part.
+        listing: A file that tells of all images' content, where there is one.
+        given_splits: Whether the dataset came divided into folders for training and test.
+    """
+
+    images: Sequence[SourceImage]
+    mapping: Mapping[str, str]
+    listing: Path | None = None
+    given_splits: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,37 +78,87 @@ class Summary:
 
 
 def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool) -> Summary:
-    """Writes `FER-Original-Dataset/{FER,CKP,RAF}/<class>/<n>.png` and the manifest.
+    """Writes the scheme's dataset folder, `{FER,CKP,RAF,NAME}/<class>/<n>.png`, and the manifest.
 
-    FER-2013 is needed; CK+ and RAF-DB take part where their folders are.
+    FER-2013 is needed; CK+, RAF-DB and any folder NAME of class folders take part where they are.
 
     Raises:
-        EmoTorchError: FER-2013 is missing, or a file is damaged, foreign or not of the right size.
+        EmoTorchError: FER-2013 is missing, or a file or folder is damaged, foreign or not of the right size.
     """
+    paths = paths.for_scheme(scheme.name)
+    sources = _available_sources(paths, scheme)
     tasks: list[_Task] = []
-    inputs: dict[str, str] = {}
-    for dataset, images in _available_sources(paths).items():
-        chosen = _number(dataset, images, scheme)
-        tasks += chosen
-        inputs[dataset] = _fingerprint(paths, dataset, images)
-    stamp = {"stage": 2, "scheme": scheme.name, "labels": list(scheme.labels), "inputs": inputs}
+    for dataset, source in sources.items():
+        tasks += _number(dataset, source)
+    stamp = {
+        "stage": 2,
+        "scheme": scheme.name,
+        "labels": list(scheme.labels),
+        "sources": scheme.sources,
+        "inputs": {dataset: _fingerprint(paths, source) for dataset, source in sources.items()},
+    }
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:
         if build is not None:
             _write_images(build, tasks, scheme, workers)
-            _write_manifest(build, tasks, paths)
+            records = _collect(build, tasks)
+            _write_manifest(build, tasks, records, paths)
+            _report(tasks, records, sources)
         return Summary(_count(tasks, scheme), up_to_date=build is None)
 
 
-def _available_sources(paths: Paths) -> dict[str, list[SourceImage]]:
-    sources = {"FER": _list_fer(paths)}
+def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
+    sources = {"FER": _find_fer(paths, scheme)}
     for name, folder, list_images in (
         ("CKP", paths.ckplus, ckplus.list_images),
         ("RAF", paths.rafdb, rafdb.list_images),
     ):
         if folder.is_dir():
-            sources[name] = list_images(folder)
+            sources[name] = _Source(list_images(folder), scheme.sources[name])
         elif name == "CKP":
             logger.info("no CK+ in %s: everything runs without it", folder)
+    return sources | _find_class_folders(paths, scheme)
+
+
+def _find_fer(paths: Paths, scheme: LabelScheme) -> _Source:
+    """FER-2013 from its CSV, else from class folders in its official splits."""
+    found = [folder for folder in paths.fer_folders if folders.has_classes(folder, scheme)]
+    if not found or paths.fer_csv.is_file() or paths.fer_images.is_dir():
+        if found:
+            logger.info("%s: FER-2013 is read from its CSV; these class folders take no part", found[0])
+        return _Source(_list_fer(paths), scheme.sources["FER"], listing=paths.fer_images / MANIFEST)
+    if len(found) > 1:
+        raise EmoTorchError(f"{found[0]} and {found[1]} both hold FER-2013 as class folders: move one away")
+    if not folders.has_splits(found[0], scheme, folders.FER_SPLITS):
+        raise EmoTorchError(f"{found[0]}: FER-2013 as class folders is needed in its official split, train/ and test/")
+    return _as_labelled(folders.list_dataset(found[0], scheme, folders.FER_SPLITS, Reading.FACE), scheme)
+
+
+def _as_labelled(images: Sequence[SourceImage], scheme: LabelScheme) -> _Source:
+    """A source of class folders, which are read as the scheme's labels."""
+    splits = {image.usage for image in images} != {""}
+    return _Source(images, {label: label for label in scheme.labels}, given_splits=splits)
+
+
+def _find_class_folders(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
+    """The datasets that are folders of class folders, by their folders' names."""
+    known = {folder.name.lower(): folder for folder in (*paths.fer_folders, paths.ckplus, paths.rafdb)}
+    taken = {"fer": "FER-2013's", "ckp": "CK+'s", "raf": "RAF-DB's"}
+    sources = {}
+    for folder in visible(paths.raw):
+        if not folder.is_dir() or folder in known.values() or folder == paths.fer_images:
+            continue
+        name = folder.name
+        if not folders.has_classes(folder, scheme):
+            logger.info("%s: no class folders in it; it takes no part", folder)
+            continue
+        if name.lower() in known:
+            raise EmoTorchError(f"{folder}: rename it to {known[name.lower()].name}, or to another name of its own")
+        if not _FOLDER_NAME.fullmatch(name):
+            raise EmoTorchError(f"{folder}: a dataset's folder has letters, digits, -, _ and +, at most 40; rename it")
+        if name.lower() in taken:
+            raise EmoTorchError(f"{folder}: its name is {taken[name.lower()]} in the dataset folder; rename it")
+        taken[name.lower()] = f"{name}'s"
+        sources[name] = _as_labelled(folders.list_dataset(folder, scheme), scheme)
     return sources
 
 
@@ -111,13 +180,12 @@ def _list_fer(paths: Paths) -> list[SourceImage]:
     return images
 
 
-def _number(dataset: str, images: Iterable[SourceImage], scheme: LabelScheme) -> list[_Task]:
+def _number(dataset: str, source: _Source) -> list[_Task]:
     """Maps classes and numbers the images of each, from 1, in the source's order."""
-    mapping = scheme.sources[dataset]
     taken: Counter[str] = Counter()
     tasks = []
-    for image in images:
-        emotion = mapping.get(image.emotion)
+    for image in source.images:
+        emotion = source.mapping.get(image.emotion)
         if emotion is None:
             continue
         taken[emotion] += 1
@@ -125,11 +193,11 @@ def _number(dataset: str, images: Iterable[SourceImage], scheme: LabelScheme) ->
     return tasks
 
 
-def _fingerprint(paths: Paths, dataset: str, images: Iterable[SourceImage]) -> str:
-    if dataset == "FER":
-        return hash_file(paths.fer_images / MANIFEST)
+def _fingerprint(paths: Paths, source: _Source) -> str:
+    if source.listing is not None:
+        return hash_file(source.listing)
     digest = hashlib.sha256()
-    for image in images:
+    for image in source.images:
         digest.update(f"{paths.relative(image.path)}\0{image.emotion}\0{hash_file(image.path)}\n".encode())
     return digest.hexdigest()
 
@@ -157,10 +225,14 @@ def _write_chunk(chunk: _Chunk) -> list[_Record]:
     return records
 
 
-def _write_manifest(build: StageBuild, tasks: Sequence[_Task], paths: Paths) -> None:
+def _collect(build: StageBuild, tasks: Sequence[_Task]) -> list[_Record]:
     records: list[_Record] = []
     for chunk in _chunks(build.folder, tasks):
         records += build.records(chunk.name)
+    return records
+
+
+def _write_manifest(build: StageBuild, tasks: Sequence[_Task], records: Sequence[_Record], paths: Paths) -> None:
     rows = (
         (
             task.file,
@@ -174,9 +246,23 @@ def _write_manifest(build: StageBuild, tasks: Sequence[_Task], paths: Paths) -> 
         for task, record in zip(tasks, records, strict=True)
     )
     write_csv(build.folder / MANIFEST, MANIFEST_COLUMNS, rows)
+
+
+def _report(tasks: Sequence[_Task], records: Sequence[_Record], sources: Mapping[str, _Source]) -> None:
+    """Logs what a person may want to look at: scenes without a face, and twins across a dataset's given splits."""
     unfound = [task.source.path for task, record in zip(tasks, records, strict=True) if not record["face_found"]]
     if unfound:
         logger.warning("no face found in %d pictures, cropped to the centre (first: %s)", len(unfound), unfound[0])
+    for dataset in (name for name, source in sources.items() if source.given_splits):
+        usages: dict[str, set[str]] = {}
+        images: Counter[str] = Counter()
+        for task, record in zip(tasks, records, strict=True):
+            if task.dataset == dataset:
+                usages.setdefault(record["hash"], set()).add(task.source.usage)
+                images[record["hash"]] += 1
+        twins = sum(images[pixels] for pixels, where in usages.items() if len(where) > 1)
+        if twins:
+            logger.info("%s: %d images have an exact twin in another given split; all are kept", dataset, twins)
 
 
 def _count(tasks: Iterable[_Task], scheme: LabelScheme) -> dict[str, dict[str, int]]:

@@ -1,7 +1,7 @@
 """Which images a run trains on and is scored on: the leak-free split, thinned by the factors."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -20,12 +20,15 @@ from emotorch.data.manifest import read_manifest
 from emotorch.data.split import Indices, draw, group_sources, validation_mask
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
-from emotorch.labels import LabelScheme
+from emotorch.labels import LabelScheme, command
 from emotorch.paths import Paths
+from emotorch.recipes import FER_USAGE_CHOICES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
 _SLOTS_PER_IMAGE = 1 + len(_OPERATION_NAMES)
-FER_USAGE_CHOICES = ("all", "training")
+# What the datasets' own splits call the images that train, and those that select; empty where there is no split.
+_TRAINING_USAGES = ("", "Training", "train")
+_SELECTING_USAGES = ("PublicTest", "val")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class DatasetIndex:
         datasets: `FER`, `CKP` or `RAF`.
         labels: Index into the scheme's labels.
         hashes: Of the pixels.
-        usages: FER-2013's official usage or RAF-DB's split; empty for CK+.
+        usages: FER-2013's official usage or another dataset's split; empty where there is none.
+        subjects: The person, where the dataset tells (CK+), or empty.
     """
 
     paths: Paths
@@ -65,17 +69,20 @@ class DatasetIndex:
     labels: Indices
     hashes: NDArray[np.str_]
     usages: NDArray[np.str_]
+    subjects: NDArray[np.str_]
 
     @classmethod
     def load(cls, paths: Paths, scheme: LabelScheme) -> "DatasetIndex":
         """Raises EmoTorchError when stage 2 has not run, or ran for another scheme."""
-        stamp = read_stamp(paths.originals, STAGE_2)
-        if stamp["labels"] != list(scheme.labels):
+        paths, stage = paths.for_scheme(scheme.name), command(STAGE_2, scheme.name)
+        stamp = read_stamp(paths.originals, stage)
+        if {name: stamp.get(name) for name in ("labels", "sources")} != {
+            name: value for name, value in scheme.as_dict().items() if name != "name"
+        }:
             raise EmoTorchError(
-                f"{paths.originals} has the classes {', '.join(stamp['labels'])}, not those of scheme "
-                f"{scheme.name}; run {STAGE_2} --scheme {scheme.name}"
+                f"{paths.originals} was made for other classes than scheme {scheme.name} has; run {stage}"
             )
-        rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
+        rows = read_manifest(paths.originals, MANIFEST_COLUMNS, stage)
 
         def column(name: str) -> NDArray[np.str_]:
             return np.array([row[name] for row in rows], dtype=np.str_)
@@ -89,6 +96,7 @@ class DatasetIndex:
             labels=np.array([scheme.index(row["emotion"]) for row in rows], dtype=np.int64),
             hashes=column("hash"),
             usages=column("usage"),
+            subjects=column("subject"),
         )
 
     def has(self, dataset: str) -> bool:
@@ -99,14 +107,17 @@ class DatasetIndex:
         chosen = self.datasets == dataset
         if usage is not None:
             chosen &= self.usages == usage
-        rows = np.flatnonzero(chosen)
+        return self.originals(np.flatnonzero(chosen))
+
+    def originals(self, rows: Indices) -> "ImageSet":
         return ImageSet(self, rows, np.zeros_like(rows))
 
     def check_augmented(self) -> None:
         """Raises EmoTorchError when stage 3 has not run on this very dataset."""
-        stamp = read_stamp(self.paths.augmented, STAGE_3)
+        stage = command(STAGE_3, self.scheme.name)
+        stamp = read_stamp(self.paths.augmented, stage)
         if stamp["inputs"] != self.fingerprint:
-            raise EmoTorchError(f"{self.paths.augmented} was made from another dataset: run {STAGE_3} again")
+            raise EmoTorchError(f"{self.paths.augmented} was made from another dataset: run {stage} again")
 
 
 @dataclass(frozen=True)
@@ -167,7 +178,8 @@ class ImageSet:
         for position in np.flatnonzero(self.operations == 0):
             if hash_pixels(pixels[position]) != self.index.hashes[self.rows[position]]:
                 file = root / self.files[position]
-                raise EmoTorchError(f"{file}: changed since it was written; run {STAGE_2} --force")
+                stage = command(STAGE_2, self.index.scheme.name)
+                raise EmoTorchError(f"{file}: changed since it was written; run {stage} --force")
         return pixels
 
 
@@ -182,58 +194,95 @@ def _cache(index: DatasetIndex) -> PixelCache:
 
 @dataclass(frozen=True)
 class Selection:
-    """The sets of one run. The reference sets are the same for every run: no factor touches them."""
+    """The sets of one run.
+
+    Attributes:
+        training: What is trained on.
+        validation: What decides over the best epoch, by the name that files use: `fer`, `ckp`, …
+        reference: Originals that no factor touches, the same for every run of the same split, by name.
+    """
 
     training: ImageSet
-    fer_validation: ImageSet
-    ckp_validation: ImageSet
-    fer_reference: ImageSet
-    ckp_reference: ImageSet
+    validation: Mapping[str, ImageSet]
+    reference: Mapping[str, ImageSet]
 
-    def validation_sets(self) -> dict[str, ImageSet]:
-        """By the names that files use; CK+ only where there are images."""
-        sets = {"fer": self.fer_validation, "ckp": self.ckp_validation}
-        return {name: images for name, images in sets.items() if len(images)}
+    def sets(self) -> dict[str, ImageSet]:
+        """All of them: `training`, `fer`, `ckp`, `fer_reference`, …"""
+        references = {f"{name}_reference": images for name, images in self.reference.items()}
+        return {"training": self.training, **self.validation, **references}
 
 
-def select(index: DatasetIndex, factors: Factors, *, fer_usage: str, seed: int) -> Selection:
-    """Splits FER by source, 85/15, and thins each side by the factors; CK+ is for validation only.
+def select(
+    index: DatasetIndex, factors: Factors, *, train_on: str = "FER", fer_usage: str = "all", seed: int
+) -> Selection:
+    """Splits a dataset by source and thins each side by the factors.
+
+    FER-2013 is split 85/15, of all or of its Training rows; CK+ then validates too, as published. With the
+    official split, and in every other dataset, the given splits count: PublicTest, or a folder's `val`, selects,
+    and test images take no part. Where none is given, 15% are held out (of CK+, whole subjects).
 
     Args:
         index: The dataset.
         factors: How much of each kind to draw.
-        fer_usage: `all` of FER-2013, or only its official `training` rows.
+        train_on: `FER`, `CKP`, `RAF` or the name of a folder.
+        fer_usage: `all` of FER-2013, only its `training` rows, or its `official` split.
         seed: Of the drawing; the split has its own, fixed one.
 
     Raises:
         EmoTorchError: a class has no training image, or stage 3 has not run and a factor needs it.
-        UsageError: an unknown `fer_usage`.
+        UsageError: an unknown `fer_usage` or `train_on`.
     """
     if fer_usage not in FER_USAGE_CHOICES:
         raise UsageError(f"FER usage {fer_usage!r} is none of {', '.join(FER_USAGE_CHOICES)}")
-    fer_rows = index.originals_of("FER", "Training" if fer_usage == "training" else None).rows
-    held_out = validation_mask(group_sources(index.hashes[fer_rows]), index.labels[fer_rows])
+    if not index.has(train_on):
+        known = ", ".join(np.unique(index.datasets).tolist())
+        raise UsageError(f"there are no {train_on} images in {index.paths.originals}: it has {known}")
+    training_rows, held_out_rows = _split(index, train_on, fer_usage)
     ckp_rows = index.originals_of("CKP").rows
+    name = train_on.lower()
 
     def thin(purpose: str, rows: Indices, originals: float, variants: float) -> ImageSet:
         return _thin(index, rows, originals, variants, (seed, purpose))
 
+    validation = {name: thin(f"{name}_validation", held_out_rows, factors.fer, factors.fer_aug)}
+    reference = {name: index.originals(held_out_rows)}
+    if train_on != "CKP":
+        reference["ckp"] = index.originals(ckp_rows)
+        if train_on == "FER" and fer_usage != "official" and len(ckp_rows):
+            validation["ckp"] = thin("ckp_validation", ckp_rows, factors.ckp, factors.ckp_aug)
     selection = Selection(
-        training=thin("training", fer_rows[~held_out], factors.fer, factors.fer_aug),
-        fer_validation=thin("fer_validation", fer_rows[held_out], factors.fer, factors.fer_aug),
-        ckp_validation=thin("ckp_validation", ckp_rows, factors.ckp, factors.ckp_aug),
-        fer_reference=ImageSet(index, fer_rows[held_out], np.zeros(int(held_out.sum()), np.int64)),
-        ckp_reference=ImageSet(index, ckp_rows, np.zeros(len(ckp_rows), np.int64)),
+        thin("training", training_rows, factors.fer, factors.fer_aug),
+        {name: images for name, images in validation.items() if len(images)},
+        {name: images for name, images in reference.items() if len(images)},
     )
     for label, count in zip(index.scheme.labels, selection.training.class_counts(), strict=True):
         if count == 0:
-            there = (index.labels[fer_rows] == index.scheme.index(label)).any()
-            remedy = "raise --fer or --fer-aug" if there else f"{index.paths.originals}/FER/{label} has none"
+            there = (index.labels[training_rows] == index.scheme.index(label)).any()
+            remedy = "raise --fer or --fer-aug" if there else f"{index.paths.originals}/{train_on}/{label} has none"
             raise EmoTorchError(f"the training set has no image of class {label!r}: {remedy}")
-    drawn = (selection.training, selection.fer_validation, selection.ckp_validation)
-    if any((images.operations > 0).any() for images in drawn):
+    if any((images.operations > 0).any() for images in selection.sets().values()):
         index.check_augmented()
     return selection
+
+
+def _split(index: DatasetIndex, train_on: str, fer_usage: str) -> tuple[Indices, Indices]:
+    """The rows that train, and those that are held out to validate."""
+    if train_on == "FER" and fer_usage == "all":
+        return _hold_out(index, index.originals_of("FER").rows)
+    of_dataset = index.datasets == train_on
+    training = np.flatnonzero(of_dataset & np.isin(index.usages, _TRAINING_USAGES))
+    selecting = np.flatnonzero(of_dataset & np.isin(index.usages, _SELECTING_USAGES))
+    if train_on == "FER" and fer_usage == "training":
+        return _hold_out(index, training)
+    return (training, selecting) if len(selecting) else _hold_out(index, training)
+
+
+def _hold_out(index: DatasetIndex, rows: Indices) -> tuple[Indices, Indices]:
+    # A person of CK+ is on one side; elsewhere the persons are unknown, and equal pixels are one source.
+    subjects = index.subjects[rows]
+    sources = np.where(subjects == "", index.hashes[rows], subjects)
+    held_out = validation_mask(group_sources(sources), index.labels[rows])
+    return rows[~held_out], rows[held_out]
 
 
 def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float, key: Sequence[object]) -> ImageSet:
@@ -246,3 +295,8 @@ def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float,
         chosen_rows += [members[picked], members[drawn // len(OPERATIONS)]]
         chosen_operations += [np.zeros_like(picked), drawn % len(OPERATIONS) + 1]
     return ImageSet(index, np.concatenate(chosen_rows), np.concatenate(chosen_operations))
+
+
+def dataset_title(name: str) -> str:
+    """What a person reads for `fer`, `ckp`, `raf` or a folder's name."""
+    return {"fer": "FER", "ckp": "CK+", "raf": "RAF-DB"}.get(name, name)

@@ -9,24 +9,22 @@ from emotorch.data.augmentations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.files import stage_folder
-from emotorch.paths import Paths
 from emotorch.workers import progress
 
 _FOLDERS = {
     "training": "FER-Training-Subset",
-    "fer_validation": "FER-Validation-Subset",
-    "ckp_validation": "CKP-Validation-Subset",
+    "fer": "FER-Validation-Subset",
+    "ckp": "CKP-Validation-Subset",
 }
 
 
-def create(paths: Paths, index: DatasetIndex, *, augmented: bool, fer_usage: str, force: bool) -> Mapping[str, int]:
-    """Copies the images of the three sets into `TRAIN-VAL DATA/`, by class.
+def create(index: DatasetIndex, *, augmented: bool, fer_usage: str, force: bool) -> Mapping[str, int]:
+    """Copies the images of the three sets into the scheme's `TRAIN-VAL DATA/`, by class.
 
     Args:
-        paths: The root.
         index: Of the dataset.
         augmented: The variants (every one of them) instead of the originals.
-        fer_usage: `all` or `training`, as in training.
+        fer_usage: As in training.
         force: Copy again what is there.
 
     Returns:
@@ -38,12 +36,12 @@ def create(paths: Paths, index: DatasetIndex, *, augmented: bool, fer_usage: str
     factors = Factors(0.0, 1.0, 0.0, 1.0) if augmented else Factors(1.0, 0.0, 1.0, 0.0)
     selection = select(index, factors, fer_usage=fer_usage, seed=SPLIT_SEED)
     suffix = "-Augmented" if augmented else ""
+    sets = selection.sets()
     counts = {}
     for name, folder_name in _FOLDERS.items():
-        images: ImageSet = getattr(selection, name)
-        if not len(images):
+        if name not in sets:
             continue
-        folder = paths.subsets / f"{folder_name}{suffix}"
+        folder = index.paths.subsets / f"{folder_name}{suffix}"
         stamp = {
             "inputs": index.fingerprint,
             "fer_usage": fer_usage,
@@ -51,14 +49,14 @@ def create(paths: Paths, index: DatasetIndex, *, augmented: bool, fer_usage: str
         }
         with stage_folder(folder, stamp, stage="a subset helper", force=force) as build:
             if build is not None:
-                _copy(paths, images, build.folder)
-        counts[folder.name] = len(images)
+                _copy(sets[name], build.folder)
+        counts[folder.name] = len(sets[name])
     return counts
 
 
-def _copy(paths: Paths, images: ImageSet, folder: Path) -> None:
+def _copy(images: ImageSet, folder: Path) -> None:
     for label in images.index.scheme.labels:
         (folder / label).mkdir(exist_ok=True)
     for position in progress(np.arange(len(images)), total=len(images), description=folder.name, unit="image"):
-        source = paths.root / images.files[position]
+        source = images.index.paths.root / images.files[position]
         (folder / source.parent.name / source.name).write_bytes(source.read_bytes())

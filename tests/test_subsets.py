@@ -1,0 +1,86 @@
+"""The optional helpers: the training's own split as folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Script, prepare, tree, write_small_ckplus, write_small_fer
+
+from emotorch.data import augmented, dataset
+from emotorch.data.augmentations import OPERATIONS
+from emotorch.data.images import read_face
+from emotorch.data.selection import DatasetIndex, Factors, select
+from emotorch.labels import get_scheme
+from emotorch.paths import Paths
+
+HELPERS = "develop_baseline_model/helpers"
+ORIGINALS = f"{HELPERS}/create_train_test_subsets.py"
+VARIANTS = f"{HELPERS}/create_train_test_subsets_augmented.py"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Two schemes' datasets and variants, and the default's subsets by the helpers' own defaults."""
+    paths = Paths(tmp_path_factory.mktemp("both"))
+    write_small_fer(paths, rows=70, twins=5)
+    write_small_ckplus(paths)
+    prepare(paths)
+    dataset.create(paths, get_scheme("mood4"), workers=1, force=False)
+    augmented.create(paths.for_scheme("mood4"), seed=42, workers=1, force=False)
+    return paths
+
+
+def run(script: Script, paths: Paths, name: str, *options: object) -> dict[str, int]:
+    """The folders that a helper printed, and how many images it put into each."""
+    done = script(paths, name, *options)
+    assert done.returncode == 0, done.stderr
+    counts = {}
+    for line in done.stdout.splitlines():
+        folder, images = line.rsplit(": ", 1)
+        counts[folder] = int(images.split()[0])
+        assert len([file for file in tree(Path(folder)) if file.endswith(".png")]) == counts[folder]
+    return counts
+
+
+@pytest.mark.parametrize("scheme", ["emotorch4", "mood4"])
+def test_the_folders_hold_the_training_s_own_split(both: Paths, script: Script, scheme: str) -> None:
+    paths = both.for_scheme(scheme)
+    index = DatasetIndex.load(paths, get_scheme(scheme))
+    for name, factors, suffix in (
+        (ORIGINALS, Factors(1, 0, 1, 0), ""),
+        (VARIANTS, Factors(0, 1, 0, 1), "-Augmented"),
+    ):
+        counts = run(script, both, name, "--scheme", scheme)
+        selection = select(index, factors, fer_usage="all", seed=42)
+        expected = {
+            "FER-Training-Subset": selection.training,
+            "FER-Validation-Subset": selection.validation["fer"],
+            "CKP-Validation-Subset": selection.validation["ckp"],
+        }
+        assert counts == {str(paths.subsets / f"{folder}{suffix}"): len(images) for folder, images in expected.items()}
+        for folder, images in expected.items():
+            files = tree(paths.subsets / f"{folder}{suffix}")
+            assert set(files) == {"stage.json", *("/".join(Path(file).parts[-2:]) for file in images.files)}
+            for file in images.files:
+                assert files["/".join(Path(file).parts[-2:])] == (both.root / file).read_bytes()
+
+
+def test_no_variant_s_source_is_on_the_other_side(both: Paths, script: Script) -> None:
+    run(script, both, ORIGINALS)
+    run(script, both, VARIANTS)
+    training = {read_face(path).tobytes() for path in (both.subsets / "FER-Training-Subset").rglob("*.png")}
+    held_out = both.subsets / "FER-Validation-Subset-Augmented"
+    flipped = sorted(held_out.rglob("*_flip.png"))
+    assert len(list(held_out.rglob("*.png"))) == len(flipped) * len(OPERATIONS) > 0
+    held_out_sources = {np.ascontiguousarray(read_face(path)[:, ::-1]).tobytes() for path in flipped}
+    assert training
+    assert not held_out_sources & training
+
+
+def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths, script: Script) -> None:
+    run(script, both, ORIGINALS)
+    before = tree(both.subsets)
+    run(script, both, ORIGINALS, "--scheme", "mood4", "--force")
+    assert tree(both.subsets) == before
+    labels = {path.name for path in (both.for_scheme("mood4").subsets / "FER-Training-Subset").iterdir()}
+    assert labels == {"happy", "neutral", "sad", "surprise", "stage.json"}
