@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emotorch.networks.blocks import check_sizes
+
 _OUTPUT_LEAD = 0.1
 
 
@@ -17,6 +19,8 @@ class EmoTorchCNN(nn.Module):
     is negative for every image gets no gradient. It is kept, because it is what was published.
     """
 
+    images_are_independent = True
+
     def __init__(
         self,
         image_size: int = 48,
@@ -26,8 +30,7 @@ class EmoTorchCNN(nn.Module):
         kernel_size: int = 4,
     ) -> None:
         super().__init__()
-        if min(channels, num_classes, filters, kernel_size) < 1:
-            raise ValueError("every number in it must be at least 1")
+        check_sizes(channels=channels, num_classes=num_classes, filters=filters, kernel_size=kernel_size)
         side = image_size
         for _ in range(2):
             side = (side - 2 * (kernel_size - 1)) // 2

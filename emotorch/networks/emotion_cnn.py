@@ -1,0 +1,48 @@
+"""EmotionCNN: two convolutions, one pooling, and a dense layer that holds nearly all of the parameters.
+
+Source: the "Facial Emotion Classification" project (happy, neutral, sad, surprise); 595,076 parameters at its
+defaults.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from emotorch.networks.blocks import check_sizes
+
+_SLOPE = 0.1
+_HIDDEN = 32
+
+
+class EmotionCNN(nn.Module):
+    """Conv, conv, pool, dense, dense; LeakyReLU between; padded, so that only the pooling halves the side."""
+
+    images_are_independent = True
+
+    def __init__(self, image_size: int = 48, channels: int = 3, num_classes: int = 4) -> None:
+        super().__init__()
+        check_sizes(channels=channels, num_classes=num_classes)
+        side = image_size // 2
+        if side < 1:
+            raise ValueError(f"an image of {image_size} pixels is too small: it is halved once")
+        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
+        self.fc1 = nn.Linear(32 * side * side, _HIDDEN)
+        self.fc2 = nn.Linear(_HIDDEN, num_classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Kaiming's for LeakyReLU, as the source says."""
+        for layer in (self.conv1, self.conv2, self.fc1, self.fc2):
+            nn.init.kaiming_normal_(layer.weight, a=_SLOPE, nonlinearity="leaky_relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, image_size, image_size) to logits (N, num_classes)."""
+        x = F.leaky_relu_(self.conv1(images), _SLOPE)
+        # As in `ConvBlock`, pooling and an activation that rises everywhere change places freely.
+        x = F.leaky_relu_(F.max_pool2d(self.conv2(x), 2), _SLOPE)
+        x = F.leaky_relu_(self.fc1(torch.flatten(x, 1)), _SLOPE)
+        logits: Tensor = self.fc2(x)
+        return logits

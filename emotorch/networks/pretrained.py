@@ -1,0 +1,107 @@
+"""Starting from the weights of a file, with only the last layers trained."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emotorch.errors import EmoTorchError
+from emotorch.networks.backbone import BackboneClassifier
+from emotorch.networks.weights import DAMAGES, first_line, read_tensors
+
+# Where files keep the weights, when they hold more: this pipeline's, timm's and others'.
+_PARTS = ("model_state_dict", "state_dict", "model")
+
+
+def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
+    """Loads weights into the backbone, less their head, and freezes all of it but its last layers.
+
+    A layer is a module with parameters of its own: a convolution, a norm, a linear. Keras counts activations and
+    additions too: its last 50 layers of ResNet50V2 are the last 27 here. A network without a backbone takes the
+    weights of all of it.
+
+    Args:
+        network: Changed in place.
+        path: A state dict (.pth or .safetensors) with the names of timm or, where they agree, torchvision.
+        trained_layers: How many of the backbone's last layers are trained; 0 for all.
+
+    Raises:
+        EmoTorchError: the file cannot be read or does not fit, or layers of no backbone are to be frozen.
+    """
+    weights = _read_state(path)
+    if not isinstance(network, BackboneClassifier):
+        if trained_layers:
+            raise EmoTorchError(f"trained_layers={trained_layers} is for a network with a backbone: set it to 0")
+        _load(network, weights, path)
+        return
+    _load(network.backbone, _adapt(weights, network.backbone, path), path)
+    if trained_layers:
+        for layer in layers_of(network.backbone)[:-trained_layers]:
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(False)
+    network.train(network.training)
+
+
+def layers_of(network: nn.Module) -> list[nn.Module]:
+    """The modules with parameters of their own, in order."""
+    return [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    state = read_tensors(path)
+    if isinstance(state, dict):
+        state = next((state[part] for part in _PARTS if isinstance(state.get(part), dict)), state)
+    if not isinstance(state, dict) or not state:
+        raise EmoTorchError(f"{path}: no weights in it, but {type(state).__name__}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise EmoTorchError(f"{path}: {name!r} in it is no tensor; it is not a file of weights")
+    return state
+
+
+def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[str, Tensor]:
+    """What timm itself does to pretrained weights: older names, other image sizes and channels, no head."""
+    from timm.models import adapt_input_conv
+
+    known: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
+    rename = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
+    if rename is not None:
+        try:
+            weights = rename(weights, backbone)
+        except DAMAGES as error:
+            raise EmoTorchError(f"{path}: no weights of {type(backbone).__name__} ({first_line(error)})") from None
+    ours = backbone.state_dict()
+    # A head may be several modules, of which the backbone has kept some, such as a norm.
+    heads = tuple(f"{head.partition('.')[0]}." for head in _names(known.get("classifier")))
+    weights = {name: value for name, value in weights.items() if name in ours or not name.startswith(heads)}
+    for convolution in _names(known.get("first_conv")):
+        name, expected = f"{convolution}.weight", ours.get(f"{convolution}.weight")
+        # From colour: it knows no other way. Its sum over the colours is right for grey images, repeated as these.
+        if name in weights and expected is not None and weights[name].shape[1:2] == (3,) != expected.shape[1:2]:
+            weights[name] = adapt_input_conv(expected.shape[1], weights[name])
+    return weights
+
+
+def _names(stated: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+    """timm's configurations name one module, several, or none."""
+    return (stated,) if isinstance(stated, str) else tuple(stated or ())
+
+
+def _load(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    expected = network.state_dict()
+    kind = type(network).__name__
+    for name, tensor in expected.items():
+        if name not in weights:
+            if name.endswith(".num_batches_tracked"):  # older files have no such counters
+                continue
+            raise EmoTorchError(f"{path}: does not fit {kind}: {name} is missing in it")
+        if weights[name].shape != tensor.shape:
+            shapes = f"{tuple(weights[name].shape)}, not {tuple(tensor.shape)}"
+            raise EmoTorchError(f"{path}: does not fit {kind}: {name} has shape {shapes}")
+    for name in weights:
+        if name not in expected:
+            raise EmoTorchError(f"{path}: does not fit {kind}, which has no {name}")
+    with torch.no_grad():
+        network.load_state_dict(weights, strict=False)

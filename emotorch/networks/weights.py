@@ -1,0 +1,40 @@
+"""Files of tensors, read without running their code."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from emotorch.errors import EmoTorchError
+
+# What PyTorch raises on damaged files, depending on the byte that is wrong.
+DAMAGES = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
+
+
+def read_tensors(path: Path) -> Any:
+    """What is in a PyTorch or a .safetensors file: tensors and plain values only.
+
+    Raises:
+        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code.
+    """
+    if not path.is_file():
+        raise EmoTorchError(f"{path} does not exist")
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".safetensors":
+            return load(content)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = f"{path}: refused, it holds more than weights and plain values ({first_line(error)})"
+        raise EmoTorchError(refused) from None
+    except (*DAMAGES, SafetensorError) as error:
+        raise EmoTorchError(f"{path}: not a model file, or a damaged one ({first_line(error)})") from None
+
+
+def first_line(error: Exception) -> str:
+    """PyTorch's messages have many lines, an EOFError's none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
