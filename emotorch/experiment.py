@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,23 @@ from torch import nn
 from emotorch import __version__
 from emotorch.analysis.outcome import Outcome, score_sets
 from emotorch.data.images import Pixels
-from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, select
+from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, dataset_title, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
+from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import Recipe, get_recipe, override
+from emotorch.reports.epochs import EpochLog
 from emotorch.reports.run_files import write_parameters
 from emotorch.reports.run_results import write_results
 from emotorch.runs import FINISHED, RUNNING, Run, claim, now
 from emotorch.training import checkpoints
 from emotorch.training.device import choose_device, make_repeatable
+from emotorch.training.inputs import InputForm
 from emotorch.training.loop import LabelledPixels, Trainer
-from emotorch.training.losses import LOSSES
+from emotorch.training.losses import loss_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,37 +46,60 @@ class Settings:
     """What a run is made from, less the data."""
 
     recipe: Recipe
-    scheme: str
+    scheme: LabelScheme
     factors: Factors
-    fer_usage: str = "all"
+    train_on: str = "FER"
     seed: int = 42
     device: str = "auto"
     threads: int = 1
+    tensorboard: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "scheme": self.scheme.as_dict()}
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace, factors: Factors, fer_usage: str = "all") -> "Settings":
-        """From what `cli.add_training_options` and `cli.add_device_options` read."""
-        recipe = override(get_recipe(options.recipe), options.set)
-        if options.epochs is not None:
-            recipe = replace(recipe, epochs=options.epochs)
+    def from_options(cls, options: argparse.Namespace, factors: Mapping[str, float | None]) -> "Settings":
+        """From what `cli.add_training_options` and `cli.add_device_options` read.
+
+        Args:
+            options: As read.
+            factors: Those that were given; None stands for the recipe's.
+        """
+        recipe = recipe_from_options(options)
+        given = {name: value for name, value in factors.items() if value is not None}
         return cls(
             recipe=recipe,
-            scheme=options.scheme or recipe.scheme,
-            factors=factors,
-            fer_usage=fer_usage,
+            scheme=get_scheme(options.scheme or recipe.scheme),
+            factors=Factors(**{"fer_aug": recipe.variants, "ckp_aug": recipe.variants, **given}),
+            train_on=options.train_on,
             seed=options.seed,
             device=options.device,
             threads=options.threads,
+            tensorboard=options.tensorboard,
         )
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Settings":
         """The settings that a run's record states."""
         settings = dict(record["settings"])
-        return cls(**{**settings, "recipe": Recipe(**settings["recipe"]), "factors": Factors(**settings["factors"])})
+        return cls(
+            **{
+                **settings,
+                "recipe": Recipe.from_dict(settings["recipe"]),
+                "scheme": LabelScheme.from_dict(settings["scheme"]),
+                "factors": Factors(**settings["factors"]),
+            }
+        )
+
+
+def recipe_from_options(options: argparse.Namespace) -> Recipe:
+    """The recipe that `cli.add_training_options` names, with its changes."""
+    recipe = override(get_recipe(options.recipe), options.set)
+    if options.epochs is not None:
+        recipe = replace(recipe, epochs=options.epochs)
+    if options.fer_usage is not None:
+        recipe = replace(recipe, fer_usage=options.fer_usage)
+    return recipe
 
 
 @dataclass(frozen=True)
@@ -94,19 +121,11 @@ def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
         EmoTorchError: a stage has not run, a class is empty, a file is missing or damaged.
     """
     started = time.perf_counter()
-    selection = select(index, settings.factors, fer_usage=settings.fer_usage, seed=settings.seed)
-    pixels = {name: images.read() for name, images in _sets(selection).items()}
+    selection = select(
+        index, settings.factors, train_on=settings.train_on, fer_usage=settings.recipe.fer_usage, seed=settings.seed
+    )
+    pixels = {name: images.read() for name, images in selection.sets().items()}
     return RunData(selection, pixels, time.perf_counter() - started)
-
-
-def _sets(selection: Selection) -> dict[str, ImageSet]:
-    return {
-        "training": selection.training,
-        "fer": selection.fer_validation,
-        "ckp": selection.ckp_validation,
-        "fer_reference": selection.fer_reference,
-        "ckp_reference": selection.ckp_reference,
-    }
 
 
 def train_new(
@@ -128,20 +147,18 @@ def train_new(
         EmoTorchError: the data is missing or damaged; no folder is claimed then.
     """
     device = choose_device(settings.device)
-    scheme = get_scheme(settings.scheme)
-    index = index or DatasetIndex.load(paths, scheme)
+    index = index or DatasetIndex.load(paths, settings.scheme)
     data = read_run_data(index, settings)
-    network = _new_network(settings, scheme).to(device)
-    record = _new_record(paths, settings, scheme, index, data.selection, device) | dict(origin or {})
-    run = claim(paths.models, record)
+    network = _new_network(settings).to(device)
+    run = claim(paths.models, _new_record(settings, index, data.selection, device) | dict(origin or {}))
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
     with run.running():
-        _train(paths, run, settings, scheme, data, network)
+        _train(run, settings, data, network)
     return run
 
 
 def resume(paths: Paths, run: Run) -> Run:
-    """Goes on with a run that was interrupted, from its last finished epoch.
+    """Goes on with a run that was interrupted, from its last checkpoint.
 
     Raises:
         EmoTorchError: the run is finished already, or its dataset is no longer the same.
@@ -152,46 +169,56 @@ def resume(paths: Paths, run: Run) -> Run:
     if run.status() == FINISHED:
         raise EmoTorchError(f"{run.name} is finished: there is nothing to resume")
     settings = Settings.from_record(record)
-    scheme = get_scheme(settings.scheme)
-    index = DatasetIndex.load(paths, scheme)
+    index = DatasetIndex.load(paths, settings.scheme)
     if index.fingerprint != record["dataset"]["fingerprint"]:
-        raise EmoTorchError(f"{run.name} was trained on another dataset than {paths.originals} is now")
+        raise EmoTorchError(f"{run.name} was trained on another dataset than {index.paths.originals} is now")
     device = choose_device(record["device"])
     data = read_run_data(index, settings)
-    network = _new_network(settings, scheme).to(device)
+    network = _new_network(settings).to(device)
     with run.running():
-        _train(paths, run, settings, scheme, data, network)
+        _train(run, settings, data, network)
     return run
 
 
-def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data: RunData, network: nn.Module) -> None:
-    make_repeatable(threads=1)  # the trainer shares the work between threads itself
+def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
+    make_repeatable(settings.threads)
     started = time.perf_counter()
+    selection, scheme = data.selection, settings.scheme
     device = next(network.parameters()).device
     # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
     network = network.to(memory_format=torch.channels_last)
-    sets = _sets(data.selection)
     trainer = Trainer(
         network,
         settings.recipe,
-        data.on_device("training", sets["training"], device),
-        {name: data.on_device(name, images, device) for name, images in data.selection.validation_sets().items()},
-        settings.seed,
-        settings.threads,
+        data.on_device("training", selection.training, device),
+        {name: data.on_device(name, images, device) for name, images in selection.validation.items()},
+        classes=len(scheme.labels),
+        seed=settings.seed,
+        threads=settings.threads,
     )
     last = run.folder / LAST_CHECKPOINT
-    description = checkpoints.describe(settings.recipe, scheme.labels, scheme.name)
+    description = checkpoints.describe(settings.recipe, scheme)
+    log = EpochLog(run.folder, tensorboard=settings.tensorboard)
     if last.exists():
         trainer.load_state(checkpoints.read(last))
+        log.write(trainer.history)  # a kill may have come between the checkpoint and its epoch's log
         logger.info("%s: goes on after epoch %d", run.name, len(trainer.history))
-    trainer.run(lambda state: checkpoints.save(last, {**description, **state.state()}))
+
+    def checkpoint(trainer: Trainer) -> None:
+        checkpoints.save(last, {**description, **trainer.state()})
+        if not trainer.within_epoch:
+            log.write(trainer.history)
+
+    trainer.run(checkpoint)
     if not trainer.best_epoch:
         raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
     trained = time.perf_counter()
     outcome = score_sets(
         network,
-        {name: (images, data.on_device(name, images, device)) for name, images in sets.items()},
-        LOSSES[settings.recipe.loss],
+        InputForm.of(settings.recipe),
+        {name: (images, data.on_device(name, images, device)) for name, images in selection.sets().items()},
+        list(selection.validation),
+        loss_of(settings.recipe),
         scheme.labels,
         settings.threads,
     )
@@ -206,7 +233,7 @@ def _train(paths: Paths, run: Run, settings: Settings, scheme: LabelScheme, data
         },
     )
     run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
-    write_results(run, outcome, trainer.history, data.selection, data.pixels, synthetic=paths.is_synthetic)
+    write_results(run, outcome, trainer.history, selection, data.pixels)
     timings = {
         "reading": round(data.seconds, 3),
         "training": round(trained - started, 3),
@@ -221,31 +248,32 @@ def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
     return {
         "collapsed": len(outcome.never_answered) == len(outcome.labels) - 1,
         "never_answered": outcome.never_answered,
-        "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items() if scored.score.images},
-        "macro_f1": {name: scored.macro_f1 for name, scored in outcome.validation.items()},
+        "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items()},
+        "without_twins": {
+            name: asdict(scored.without_twins)
+            for name, scored in outcome.validation.items()
+            if scored.without_twins.images < scored.score.images
+        },
         "temperature": outcome.temperature,
     }
 
 
-def _new_network(settings: Settings, scheme: LabelScheme) -> nn.Module:
+def _new_network(settings: Settings) -> nn.Module:
+    recipe = settings.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return create_network(settings.recipe.network, checkpoints.network_config(settings.recipe, scheme.labels))
+        network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
+    if recipe.pretrained:
+        start_from(network, Path(recipe.pretrained), recipe.trained_layers)
+    return network
 
 
-def _new_record(
-    paths: Paths,
-    settings: Settings,
-    scheme: LabelScheme,
-    index: DatasetIndex,
-    selection: Selection,
-    device: torch.device,
-) -> dict[str, Any]:
+def _new_record(settings: Settings, index: DatasetIndex, selection: Selection, device: torch.device) -> dict[str, Any]:
     return {
         "status": RUNNING,
         "started": now(),
         "recipe": settings.recipe.name,
-        "labels": list(scheme.labels),
+        "labels": list(settings.scheme.labels),
         "settings": settings.as_dict(),
         "split_seed": SPLIT_SEED,
         "seed": settings.seed,
@@ -253,10 +281,10 @@ def _new_record(
         "device": str(device),
         "dataset": {
             "fingerprint": index.fingerprint,
-            "synthetic": paths.is_synthetic,
+            "synthetic": index.paths.is_synthetic,
             "ckp": index.has("CKP"),
         },
-        "counts": {name: len(images) for name, images in _sets(selection).items()},
+        "counts": {name: len(images) for name, images in selection.sets().items()},
         "versions": {
             "emotorch": __version__,
             "code": _code_version(),
@@ -282,8 +310,6 @@ def _code_version() -> str | None:
 
 
 def _describe_data(index: DatasetIndex, selection: Selection) -> str:
-    text = (
-        f"{len(selection.training)} training images, {len(selection.fer_validation)} of FER and "
-        f"{len(selection.ckp_validation)} of CK+ to validate"
-    )
+    sets = [f"{len(images)} of {dataset_title(name)}" for name, images in selection.validation.items()]
+    text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
     return text if index.has("CKP") else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"

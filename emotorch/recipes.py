@@ -4,12 +4,65 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from emotorch.errors import UsageError
 
-LOSS_NAMES = ("cosine_proximity",)
-OPTIMIZER_NAMES = ("rmsprop",)
+LOSS_NAMES = ("cosine_proximity", "cross_entropy", "focal")
+OPTIMIZER_NAMES = ("rmsprop", "sgd", "adam", "adamw")
+SCHEDULE_NAMES = ("constant", "plateau", "cosine", "one_cycle")
+PRECISION_NAMES = ("float32", "mixed")
+METRIC_NAMES = ("loss", "accuracy", "macro_f1")
+SAMPLING_NAMES = ("shuffled", "balanced")
+FER_USAGE_CHOICES = ("all", "training", "official")
+# Mean and standard deviation of each channel, of grey values 0-1.
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "unit": ((0.0,), (1.0,)),
+    "symmetric": ((0.5,), (0.5,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images, drawn anew for every image of every batch. At its default each is off.
+
+    Attributes:
+        flip: Probability of a mirror image.
+        rotation: At most so many degrees either way.
+        shift: At most this part of the side either way, along each axis.
+        scale: Smallest and largest factor of size.
+        crop: Smallest part of the area that a random square crop keeps; brought back to full size.
+        brightness: Factor within 1 ± this.
+        contrast: Factor within 1 ± this, around the image's mean.
+        blur: Probability of a Gaussian blur.
+        blur_sigma: Of the blur, at most, in pixels.
+        occlusion: Probability of a patch that hides a part.
+        occlusion_size: Longest side of the patch, as a part of the image's.
+    """
+
+    flip: float = 0.0
+    rotation: float = 0.0
+    shift: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    crop: float = 1.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    blur: float = 0.0
+    blur_sigma: float = 1.0
+    occlusion: float = 0.0
+    occlusion_size: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "shift", "brightness", "contrast", "blur", "occlusion", "occlusion_size"):
+            _check(0 <= getattr(self, name) <= 1, f"augmentation.{name}", "from 0 to 1", getattr(self, name))
+        _check(0 <= self.rotation <= 180, "augmentation.rotation", "from 0 to 180 degrees", self.rotation)
+        _check(0 < self.crop <= 1, "augmentation.crop", "above 0, at most 1", self.crop)
+        _check(0 < self.blur_sigma <= 8, "augmentation.blur_sigma", "above 0, at most 8 pixels", self.blur_sigma)
+        ordered = len(self.scale) == 2 and 0.1 <= self.scale[0] <= self.scale[1] <= 10
+        _check(ordered, "augmentation.scale", "two rising factors from 0.1 to 10", self.scale)
 
 
 @dataclass(frozen=True)
@@ -18,46 +71,111 @@ class Recipe:
 
     Attributes:
         name: How options and records call it.
-        network: In `emotorch.networks.NETWORKS`.
-        network_config: The network's own arguments, less `num_classes`, which the scheme gives.
+        network: In `emotorch.networks.NETWORKS`, or `timm:NAME`.
         scheme: The label scheme it is meant for.
-        loss: `cosine_proximity`, minus the cosine between outputs and one-hot labels.
-        optimizer: `rmsprop`.
-        learning_rate: At the start.
+        network_config: The network's own arguments, less `num_classes`, which the scheme gives. `image_size` and
+            `channels` say what the network takes: grey images are brought to that size and repeated.
+        normalization: Of the input; see `NORMALIZATIONS`.
+        pretrained: File of weights to start from; empty to start from scratch.
+        trained_layers: With `pretrained`: how many of the backbone's last layers are trained; 0 for all.
+        fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows, or `official` (Training trains,
+            PublicTest selects).
+        variants: Part of stage 3's variants that training and validation draw when no option says.
+        loss: `cosine_proximity`, `cross_entropy` or `focal`.
+        focal_gamma: Of the focal loss: how little the images count that are right already.
+        label_smoothing: Part of a label that is spread over all classes.
+        mixup: Shape of the beta distribution that mixes pairs of images and labels; 0 for none.
+        class_weights: Weigh the loss by the inverse frequency of the class.
+        sampling: `shuffled`, every image once an epoch, or `balanced`, as many images of each class, drawn with
+            repetition.
+        optimizer: `rmsprop`, `sgd`, `adam` or `adamw`.
+        learning_rate: The highest.
+        momentum: Of `sgd` (Nesterov's) and `rmsprop`.
+        weight_decay: On weights of two or more dimensions: biases and normalisation have none.
+        schedule: Of the learning rate: `constant`; `plateau`, multiplied by `plateau_factor` after
+            `plateau_patience` epochs without a better value of `watch`; `cosine`, falling to 0 over all epochs;
+            `one_cycle`, rising over the first 30% and falling over the rest.
+        warmup_epochs: The learning rate rises from 0 over so many epochs.
+        gradient_clip: Longest norm of the gradient; 0 for no limit.
+        ema_decay: Of a moving average of the weights, which is then what is validated and kept; 0 for none.
+        precision: `float32`, or `mixed`: bfloat16 where the device computes faster in it.
         batch_size: Images a step.
         epochs: At most.
-        plateau_factor: What the learning rate is multiplied with on a plateau of the validation loss.
-        plateau_patience: Epochs without a better validation loss before that.
-        early_stop_patience: Epochs without a better validation loss before the training ends.
+        watch: What decides over best epoch, plateaus and early stopping: `loss`, `accuracy` or `macro_f1` over all
+            validation images.
+        early_stop_patience: Epochs without a better value before the training ends; 0 for never.
+        augmentation: Of training images, on the device.
     """
 
     name: str
     network: str
     scheme: str
-    network_config: Mapping[str, int] = field(default_factory=dict)
-    loss: str = "cosine_proximity"
-    optimizer: str = "rmsprop"
-    learning_rate: float = 5e-4
-    batch_size: int = 32
-    epochs: int = 50
+    network_config: Mapping[str, Value] = field(default_factory=dict)
+    normalization: str = "unit"
+    pretrained: str = ""
+    trained_layers: int = 0
+    fer_usage: str = "official"
+    variants: float = 0.0
+    loss: str = "cross_entropy"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    class_weights: bool = False
+    sampling: str = "shuffled"
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "plateau"
     plateau_factor: float = 0.5
     plateau_patience: int = 5
-    early_stop_patience: int = 3
+    warmup_epochs: float = 0.0
+    gradient_clip: float = 0.0
+    ema_decay: float = 0.0
+    precision: str = "float32"
+    batch_size: int = 64
+    epochs: int = 50
+    watch: str = "loss"
+    early_stop_patience: int = 10
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name, choices in (("loss", LOSS_NAMES), ("optimizer", OPTIMIZER_NAMES)):
+        for name, choices in (
+            ("normalization", tuple(NORMALIZATIONS)),
+            ("fer_usage", FER_USAGE_CHOICES),
+            ("loss", LOSS_NAMES),
+            ("sampling", SAMPLING_NAMES),
+            ("optimizer", OPTIMIZER_NAMES),
+            ("schedule", SCHEDULE_NAMES),
+            ("precision", PRECISION_NAMES),
+            ("watch", METRIC_NAMES),
+        ):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
-        for name in ("batch_size", "epochs", "plateau_patience", "early_stop_patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 < self.learning_rate < math.inf:
-            raise UsageError(f"learning_rate must be a number above 0, not {self.learning_rate}")
-        if not 0 < self.plateau_factor < 1:
-            raise UsageError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor}")
+        for name in ("batch_size", "epochs", "plateau_patience"):
+            _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("early_stop_patience", "trained_layers", "warmup_epochs", "gradient_clip", "focal_gamma", "mixup"):
+            _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
+        for name in ("momentum", "ema_decay", "label_smoothing", "weight_decay"):
+            _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
+        _check(0 <= self.variants <= 1, "variants", "from 0 to 1", self.variants)
+        _check(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
+        _check(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1", self.plateau_factor)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `as_dict`, also after a journey through JSON."""
+        augmentation = dict(values["augmentation"])
+        augmentation["scale"] = tuple(augmentation["scale"])
+        return cls(**{**values, "augmentation": Augmentation(**augmentation)})
+
+
+def _check(right: bool, name: str, allowed: str, value: object) -> None:
+    if not right:
+        raise UsageError(f"{name} must be {allowed}, not {value}")
 
 
 RECIPES: dict[str, Recipe] = {
@@ -70,6 +188,73 @@ RECIPES: dict[str, Recipe] = {
             network="emotorch_cnn",
             scheme="emotorch4",
             network_config={"image_size": 48, "channels": 1, "filters": 10, "kernel_size": 4},
+            fer_usage="all",
+            variants=0.01,
+            loss="cosine_proximity",
+            optimizer="rmsprop",
+            learning_rate=5e-4,
+            batch_size=32,
+            early_stop_patience=3,
+        ),
+        # python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe emotion_cnn
+        # Published: a target of 85% on 128 test images of its own.
+        Recipe(
+            name="emotion_cnn",
+            network="emotion_cnn",
+            scheme="mood4",
+            network_config={"image_size": 48, "channels": 3},
+            normalization="imagenet",
+            class_weights=True,
+            watch="accuracy",
+            augmentation=Augmentation(flip=0.5, rotation=15, crop=0.8, brightness=0.2, contrast=0.2),
+        ),
+        # python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe emotion_classifier
+        # Published: 63.10% on a split of its own.
+        Recipe(
+            name="emotion_classifier",
+            network="emotion_classifier",
+            scheme="seven",
+            network_config={"image_size": 48, "channels": 1, "dropout": 0.5},
+            plateau_patience=4,
+            precision="mixed",
+            epochs=75,
+            watch="accuracy",
+            augmentation=Augmentation(flip=0.5, rotation=10, shift=0.1, scale=(0.9, 1.1)),
+        ),
+        # python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe resnet50v2_cbam
+        # Published: 65% of PublicTest and PrivateTest together, from ImageNet weights.
+        Recipe(
+            name="resnet50v2_cbam",
+            network="resnet50v2_cbam",
+            scheme="seven",
+            network_config={"image_size": 96, "channels": 3, "attention": True, "hidden": 256, "dropout": 0.5},
+            normalization="symmetric",
+            trained_layers=50,
+            loss="focal",
+            optimizer="rmsprop",
+            learning_rate=3e-4,
+            schedule="cosine",
+            warmup_epochs=1,
+            precision="mixed",
+            epochs=30,
+            watch="accuracy",
+            augmentation=Augmentation(flip=0.5, rotation=10, shift=0.1, scale=(0.9, 1.1)),
+        ),
+        # python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe shared_cnn
+        # Published: no figure; the same net for two datasets.
+        Recipe(
+            name="shared_cnn",
+            network="shared_cnn",
+            scheme="seven",
+            network_config={"image_size": 64, "channels": 1, "dropout": 0.5},
+            class_weights=True,
+            plateau_patience=4,
+            precision="mixed",
+            epochs=60,
+            watch="macro_f1",
+            augmentation=Augmentation(
+                flip=0.5, rotation=10, brightness=0.2, contrast=0.2, blur=0.1, blur_sigma=1.0, occlusion=0.25
+            ),
         ),
     )
 }
@@ -85,24 +270,76 @@ def get_recipe(name: str) -> Recipe:
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """A recipe with some fields changed by `key=value` texts.
 
+    Fields of a part are named with a dot: `augmentation.flip=0.5`, `network_config.dropout=0.3`.
+
     Raises:
         UsageError: an unknown key (the nearest right one is named), or a value that does not fit.
     """
-    changeable: dict[str, Any] = {
-        f.name: f.type for f in fields(Recipe) if f.type in (int, float, str) and f.name != "name"
-    }
-    changes: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting!r} is not KEY=VALUE")
-        if key not in changeable:
-            nearest = difflib.get_close_matches(key, changeable, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(changeable)}"
+        kinds = changeable(recipe)
+        if key not in kinds:
+            nearest = difflib.get_close_matches(key, kinds, n=1) or [name for name in kinds if name.endswith(f".{key}")]
+            hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(kinds)}"
             raise UsageError(f"a recipe has no setting {key!r}{hint}")
-        kind = changeable[key]
+        recipe = changed(recipe, key, _parse(key, text, kinds[key]))
+    return recipe
+
+
+def changeable(recipe: Recipe) -> dict[str, Any]:
+    """The type of every field that may be changed, by its dotted name."""
+    kinds = {name: kind for name, kind in get_type_hints(Recipe).items() if kind in (int, float, str, bool)}
+    del kinds["name"]
+    kinds |= {f"network_config.{name}": type(value) for name, value in recipe.network_config.items()}
+    kinds |= {f"augmentation.{name}": kind for name, kind in get_type_hints(Augmentation).items()}
+    return kinds
+
+
+def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
+    """A recipe with one field changed, by its dotted name; the record's own checks apply."""
+    part, dot, name = key.partition(".")
+    if not dot:
+        return replace(recipe, **{key: value})
+    if part == "augmentation":
+        return replace(recipe, augmentation=replace(recipe.augmentation, **{name: value}))
+    return replace(recipe, network_config={**recipe.network_config, name: value})
+
+
+def _parse(key: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise UsageError(f"{key} takes true or false, not {text!r}")
+        return text.lower() == "true"
+    if kind == tuple[float, float]:
         try:
-            changes[key] = kind(text)
+            low, high = map(float, text.split(","))
         except ValueError:
-            raise UsageError(f"{key} takes {kind.__name__}, not {text!r}") from None
-    return replace(recipe, **changes)
+            raise UsageError(f"{key} takes two numbers with a comma between them, not {text!r}") from None
+        return (low, high)
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{key} takes {kind.__name__}, not {text!r}") from None
+
+
+def as_toml(recipe: Recipe) -> str:
+    """A recipe as TOML, for a person to read or to keep."""
+    values = recipe.as_dict()
+    tables = {name: values.pop(name) for name in [f.name for f in fields(Recipe)] if isinstance(values[name], Mapping)}
+    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items()]
+    for table, content in tables.items():
+        lines += ["", f"[{table}]", *(f"{name} = {_toml_value(value)}" for name, value in content.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)

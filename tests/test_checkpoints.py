@@ -2,6 +2,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import get_recipe
 from emotorch.training import checkpoints
+from emotorch.training.inputs import InputForm
 
 LABELS = get_scheme("emotorch4").labels
 
 
 def our_state(labels: tuple[str, ...] = LABELS) -> dict[str, object]:
-    return {**checkpoints.describe(get_recipe("emotorch"), labels, "emotorch4"), **published_state()}
+    scheme = replace(get_scheme("emotorch4"), labels=labels)
+    return {**checkpoints.describe(get_recipe("emotorch"), scheme), **published_state()}
 
 
 def write(path: Path, state: object) -> Path:
@@ -47,7 +50,8 @@ def test_a_saved_network_comes_back_bit_for_bit(state: Callable[[], dict[str, ob
     images = torch.rand(3, 1, 48, 48)
     assert torch.equal(model.network(images), network(images))
     assert not model.network.training
-    assert (model.scheme, model.labels, model.image_size, model.channels) == ("emotorch4", LABELS, 48, 1)
+    assert (model.scheme, model.labels) == (get_scheme("emotorch4"), LABELS)
+    assert model.form == InputForm(image_size=48, channels=1)
 
 
 def test_a_saved_file_holds_what_was_saved(tmp_path: Path) -> None:
@@ -160,8 +164,8 @@ def with_config(**changes: object) -> dict[str, object]:
         ({**our_state(), "model_state_dict": [1]}, "the weights do not fit the network"),
         ({**our_state(), "recipe": "emotorch"}, "recipe"),
         ({**our_state(), "recipe": {"network": "resnet"}}, "unknown network 'resnet'"),
-        ({**our_state(), "labels": ["anger", "fear"]}, "2 labels for 4 outputs"),
-        ({**without("labels"), "scheme": "nine"}, "'nine'"),
+        ({**our_state(), "labels": list(LABELS[::-1])}, "its labels are not those of its scheme"),
+        ({**our_state(), "scheme": "nine"}, "unknown label scheme 'nine'"),
         ({**our_state(), "temperature": 0.0}, "temperature"),
         ({**our_state(), "temperature": float("nan")}, "temperature"),
         ({**our_state(), "temperature": "hot"}, "temperature"),

@@ -10,6 +10,7 @@ from sklearn.metrics import confusion_matrix
 
 from emotorch.data.images import read_face
 from emotorch.training.checkpoints import load_model
+from emotorch.training.inputs import InputForm
 from emotorch.training.loop import network_outputs
 
 PARTS = {"fer_validation": "fer_val", "ckp_validation": "ckp_val", "training": "training"}
@@ -30,7 +31,7 @@ def evaluate(model: Trained) -> tuple[list[str], Path]:
 def expected_counts(model: Trained, rows: list[dict[str, str]]) -> np.ndarray:
     pixels = np.stack([read_face(model.paths.root / row["image_path"]) for row in rows])
     network = load_model(model.folder / "model.pth").network
-    outputs = network_outputs(network, torch.from_numpy(pixels).unsqueeze(1))
+    outputs = network_outputs(network, torch.from_numpy(pixels).unsqueeze(1), InputForm())
     return confusion_matrix([int(row["label_index"]) for row in rows], outputs.argmax(1), labels=range(4))
 
 

@@ -30,6 +30,7 @@ from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.reports.run_files import write_image_usage
 from emotorch.training.checkpoints import load_model
+from emotorch.training.inputs import InputForm
 from emotorch.training.loop import network_outputs
 
 COLUMNS = [
@@ -96,7 +97,7 @@ def answers(model: Trained, files: Mapping[str, Path]) -> dict[str, str]:
     """Of the network itself, by the file's name in the tables."""
     network = load_model(model.folder / "model.pth").network
     pixels = np.stack([resize(read_picture(path)) for path in files.values()])
-    outputs = network_outputs(network, torch.from_numpy(pixels).unsqueeze(1))
+    outputs = network_outputs(network, torch.from_numpy(pixels).unsqueeze(1), InputForm())
     return {file: LABELS[answer] for file, answer in zip(files, outputs.argmax(1).tolist(), strict=True)}
 
 

@@ -40,7 +40,7 @@ TABLES_OF_EVERY_RUN = {
     "training_history_fer.csv",
     "usage_summary.csv",
 }
-TEXTS = {"classification_report.txt", "model_parameters.txt", "run.json"}
+TEXTS = {"classification_report.txt", "model_parameters.txt", "run.json", "training_history.json"}
 PICTURES_OF_EVERY_RUN = {
     "confusion_matrices_fer_vs_ckp.png",
     "confusion_matrix_fer_val.png",
@@ -129,7 +129,7 @@ def test_the_model_file_gives_the_stated_accuracies_again(trained: Trained) -> N
     }
     for title, rows in sets.items():
         pixels = np.stack([read_face(trained.paths.root / row["image_path"]) for row in rows])
-        outputs = network_outputs(model.network, torch.from_numpy(pixels).unsqueeze(1))
+        outputs = network_outputs(model.network, torch.from_numpy(pixels).unsqueeze(1), model.form)
         truths = torch.tensor([int(row["label_index"]) for row in rows])
         correct = (outputs.argmax(1) == truths).double().mean().item()
         cosine = outputs[torch.arange(len(rows)), truths] / outputs.norm(dim=1).clamp_min(1e-8)
@@ -264,7 +264,7 @@ def test_the_parameters_for_a_person_say_what_the_record_says(trained: Trained) 
 
 def test_the_report_covers_each_validation_set_with_all_labels(trained: Trained) -> None:
     report = (trained.folder / "classification_report.txt").read_text()
-    for title in ("FER validation", "CKP validation"):
+    for title in ("FER validation", "CK+ validation"):
         section = report[report.index(title) :]
         assert all(word in section for word in (*LABELS, "macro-F1", "micro-F1"))
     sizes = record(trained.folder)["counts"]
@@ -306,7 +306,8 @@ def test_another_seed_or_factor_draws_otherwise_but_is_scored_on_the_same_refere
 
     index = DatasetIndex.load(paths, get_scheme("emotorch4"))
     ckp = index.originals_of("CKP")
-    outputs = network_outputs(load_model(other / "model.pth").network, torch.from_numpy(ckp.read()).unsqueeze(1))
+    model = load_model(other / "model.pth")
+    outputs = network_outputs(model.network, torch.from_numpy(ckp.read()).unsqueeze(1), model.form)
     expected = 100 * accuracy_score(ckp.labels, outputs.argmax(1))
     assert ours["CKP Reference Accuracy"] == f"{expected:.2f}"
     assert int(ours["CKP Reference Images"]) == len(ckp) == 12
@@ -335,7 +336,7 @@ def test_without_ckp_the_run_says_so_and_states_nothing_of_it(tmp_path: Path) ->
     assert read_table(folder / "usage_summary.csv")[2]["Total Images"] == "0"
     assert {row["usage"] for row in read_table(folder / "image_usage.csv")} == {"training", "fer_validation"}
     assert record(folder)["dataset"]["ckp"] is False
-    assert "CKP" not in (folder / "classification_report.txt").read_text()
+    assert "CK+" not in (folder / "classification_report.txt").read_text()
     compared = Path(last_line(call_script(paths, COMPARE)))
     assert "no CK+" in read_table(compared)[0]["note"]
 

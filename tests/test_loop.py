@@ -8,17 +8,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import Tensor
 
+from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
-from emotorch.recipes import Recipe, get_recipe
+from emotorch.recipes import Augmentation, Recipe, get_recipe
 from emotorch.training import checkpoints
-from emotorch.training.loop import LabelledPixels, Score, Trainer, network_outputs, score, score_outputs
-from emotorch.training.losses import cosine_proximity
+from emotorch.training.device import computes_in_bfloat16
+from emotorch.training.inputs import InputForm
+from emotorch.training.loop import LabelledPixels, Trainer
+from emotorch.training.loop import network_outputs as outputs_of
+from emotorch.training.losses import cosine_proximity, one_hot
+from emotorch.training.scores import Score, score_outputs
 
 CPU = torch.device("cpu")
 SIZE = 22
-RECIPE = replace(get_recipe("emotorch"), epochs=4, learning_rate=1e-3, batch_size=16)
+FORM = InputForm(image_size=SIZE)
+RECIPE = replace(
+    get_recipe("emotorch"),
+    network_config={"image_size": SIZE, "channels": 1},
+    epochs=4,
+    learning_rate=1e-3,
+    batch_size=16,
+)
+
+
+def network_outputs(network: torch.nn.Module, pixels: Tensor, threads: int = 1) -> Tensor:
+    return outputs_of(network, pixels, FORM, threads)
+
+
+def score(network: torch.nn.Module, images: LabelledPixels) -> Score:
+    return score_outputs(network_outputs(network, images.pixels), images.labels, cosine_proximity)
 
 
 def small_network() -> EmoTorchCNN:
@@ -46,7 +67,7 @@ def trainer(
     threads: int = 1,
 ) -> Trainer:
     sets = {"fer": striped(30, seed=1), "ckp": striped(7, seed=2)} if validation is None else validation
-    return Trainer(small_network(), recipe, striped(75), sets, seed, threads)
+    return Trainer(small_network(), recipe, striped(75), sets, classes=4, seed=seed, threads=threads)
 
 
 def ignore(_: Trainer) -> None:
@@ -75,9 +96,9 @@ def state_without_times(trained: Trainer) -> dict[str, object]:
 
 def test_score_is_a_mean_over_images_not_over_batches() -> None:
     network, images = small_network(), striped(515)
-    losses = cosine_proximity(network_outputs(network, images.pixels), images.labels)
+    losses = cosine_proximity(network_outputs(network, images.pixels), one_hot(images.labels, 4))
     assert len(losses) == 515
-    scored = score(network, images, cosine_proximity)
+    scored = score(network, images)
     assert scored.loss == pytest.approx(sum(losses.tolist()) / 515, rel=1e-6)
     first, rest = losses[:512].mean().item(), losses[512:].mean().item()
     assert scored.loss != pytest.approx((first + rest) / 2, rel=1e-3)
@@ -86,7 +107,7 @@ def test_score_is_a_mean_over_images_not_over_batches() -> None:
 def test_training_scores_are_means_over_images_not_over_batches() -> None:
     standing_still = replace(RECIPE, learning_rate=1e-12, epochs=1, batch_size=37)
     trained = trainer(standing_still)
-    expected = score(trained.network, striped(75), cosine_proximity)
+    expected = score(trained.network, striped(75))
     trained.run(ignore)
     training = trained.history[0].training
     assert training.loss == pytest.approx(expected.loss, rel=1e-5)
@@ -112,7 +133,8 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     pixels = np.arange(50, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
     images = LabelledPixels.of(pixels, np.arange(50) % 4, CPU)
     observer = Observer()
-    Trainer(observer, replace(RECIPE, epochs=3), images, {"fer": images}, seed=1).run(ignore)
+    recipe = replace(RECIPE, epochs=3, network_config={"image_size": 2, "channels": 1})
+    Trainer(observer, recipe, images, {"fer": images}, classes=4, seed=1).run(ignore)
     assert [len(batch) for batch in observer.batches] == [16, 16, 16, 2] * 3
     orders = [list(chain(*observer.batches[4 * epoch : 4 * epoch + 4])) for epoch in range(3)]
     for order in orders:
@@ -121,16 +143,33 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_accuracy_is_in_percent_and_combined_scores_are_weighted_by_images() -> None:
+def test_accuracy_and_macro_f1_are_in_percent() -> None:
     outputs = torch.tensor([[1.0, 0], [1, 0], [0, 1], [1, 0]])
     scored = score_outputs(outputs, torch.tensor([0, 0, 1, 1]), cosine_proximity)
-    assert scored == Score(-0.75, 75.0, 4)
-    assert Score.mean([scored, Score(0.0, 0.0, 2)]) == Score(-0.5, 50.0, 6)
-    assert Score.mean([scored, Score(math.nan, math.nan, 0)]) == scored
-    nothing = Score.mean([])
+    assert (scored.loss, scored.accuracy, scored.images) == (-0.75, 75.0, 4)
+    assert scored.macro_f1 == pytest.approx(100 * f1_score([0, 0, 1, 1], [0, 0, 1, 0], average="macro"))
+
+
+def test_an_empty_set_has_no_scores() -> None:
+    nothing = score_outputs(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), cosine_proximity)
     assert math.isnan(nothing.loss)
     assert math.isnan(nothing.accuracy)
     assert nothing.images == 0
+
+
+def test_a_class_that_is_never_answered_counts_0_in_macro_f1() -> None:
+    outputs, labels = one_hot(torch.tensor([0, 0, 1]), 4), torch.tensor([0, 0, 1])
+    assert score_outputs(outputs, labels, cosine_proximity).macro_f1 == 50.0
+
+
+def test_combined_scores_are_over_all_validation_images() -> None:
+    trained = trainer(replace(RECIPE, epochs=1))
+    trained.run(ignore)
+    scores = trained.history[0]
+    fer, ckp = scores.validation["fer"], scores.validation["ckp"]
+    assert scores.combined.images == 37
+    assert scores.combined.loss == pytest.approx((30 * fer.loss + 7 * ckp.loss) / 37)
+    assert scores.combined.accuracy == pytest.approx((30 * fer.accuracy + 7 * ckp.accuracy) / 37)
 
 
 def test_it_learns() -> None:
@@ -153,7 +192,7 @@ def test_training_ends_after_3_epochs_without_improvement_and_gives_back_the_bes
     assert len(losses) == best + 3
     assert same(weights(trained.network), seen[best - 1])
     assert not same(seen[best - 1], seen[-1])
-    assert score(trained.network, wrong["fer"], cosine_proximity) == trained.history[best - 1].validation["fer"]
+    assert score(trained.network, wrong["fer"]) == trained.history[best - 1].validation["fer"]
 
 
 def dead_trainer(recipe: Recipe) -> Trainer:
@@ -225,7 +264,7 @@ def test_a_training_that_goes_on_from_its_file_ends_bit_for_bit_as_an_undisturbe
     assert len(undisturbed.history) == 4
 
     def save_and_die_after_2(state: Trainer) -> None:
-        description = checkpoints.describe(recipe, ("anger", "fear", "calm", "surprise"), "emotorch4")
+        description = checkpoints.describe(recipe, get_scheme("emotorch4"))
         checkpoints.save(tmp_path / "last.pth", {**description, **state.state()})
         if len(state.history) == 2:
             raise KeyboardInterrupt
@@ -267,3 +306,144 @@ def test_losses_that_are_no_numbers_end_the_training_and_none_is_best() -> None:
     broken.run(ignore)
     assert len(broken.history) == 3
     assert broken.best_epoch == 0
+
+
+class Normed(torch.nn.Module):
+    """With what a batch's images share (its statistics) and what is drawn (dropout)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 8, 5, stride=2),
+            torch.nn.BatchNorm2d(8),
+            torch.nn.ReLU(),
+            torch.nn.Flatten(),
+            torch.nn.Dropout(0.3),
+            torch.nn.Linear(8 * 9 * 9, 4),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(images)
+        return outputs
+
+
+EVERYTHING = replace(
+    RECIPE,
+    loss="focal",
+    label_smoothing=0.1,
+    mixup=0.4,
+    class_weights=True,
+    sampling="balanced",
+    optimizer="adamw",
+    weight_decay=0.01,
+    schedule="one_cycle",
+    warmup_epochs=0.5,
+    gradient_clip=1.0,
+    ema_decay=0.9,
+    watch="macro_f1",
+    epochs=3,
+    early_stop_patience=0,
+    augmentation=Augmentation(flip=0.5, rotation=10, shift=0.1, scale=(0.9, 1.1), blur=0.3, occlusion=0.3),
+)
+
+
+def trainer_of_everything(network: torch.nn.Module | None = None) -> Trainer:
+    sets = {"fer": striped(30, seed=1)}
+    return Trainer(network or Normed(), EVERYTHING, striped(75), sets, classes=4, seed=3)
+
+
+def test_a_training_with_every_option_learns_and_is_the_same_again() -> None:
+    states = []
+    for disturbance in (1, 2):
+        trained = Trainer(
+            Normed(), replace(EVERYTHING, epochs=12), striped(300), {"fer": striped(60, seed=1)}, classes=4, seed=3
+        )
+        torch.manual_seed(disturbance)
+        trained.run(ignore)
+        states.append(state_without_times(trained))
+    assert same(*states)
+    assert max(scores.combined.accuracy for scores in trained.history) > 60
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 6, 9, 14])
+def test_a_training_killed_within_an_epoch_goes_on_bit_for_bit(step: int, tmp_path: Path) -> None:
+    """Five steps an epoch: the checkpoints of every step, and what comes of going on from one."""
+    undisturbed = trainer_of_everything()
+    undisturbed.run(ignore)
+    states: list[dict[str, object]] = []
+    killed = trainer_of_everything()
+    killed.run(lambda state: states.append(copy.deepcopy(state.state())), every_s=0)
+    assert same(state_without_times(killed), state_without_times(undisturbed))
+    assert sum(state["progress"]["step"] > 0 for state in states) == 12
+    torch.save(states[step], tmp_path / "last.pth")
+    torch.manual_seed(99)
+    resumed = trainer_of_everything()
+    resumed.load_state(torch.load(tmp_path / "last.pth", weights_only=True))
+    resumed.run(ignore)
+    assert same(state_without_times(resumed), state_without_times(undisturbed))
+    assert same(weights(resumed.network), weights(undisturbed.network))
+
+
+def test_the_averaged_weights_are_what_is_validated_and_kept() -> None:
+    trained = trainer_of_everything()
+    averages: list[dict[str, Tensor]] = []
+    scores: list[Score] = []
+
+    def remember(state: Trainer) -> None:
+        averages.append(copy.deepcopy(state._averaged.module.state_dict()))
+        outputs = network_outputs(state._averaged.module, striped(30, seed=1).pixels)
+        scores.append(score_outputs(outputs, striped(30, seed=1).labels, state._loss))
+
+    trained.run(remember)
+    assert scores == [epoch.validation["fer"] for epoch in trained.history]
+    assert same(weights(trained.network), averages[trained.best_epoch - 1])
+
+
+@pytest.mark.parametrize("watch", ["loss", "accuracy", "macro_f1"])
+def test_the_best_epoch_is_the_best_by_what_is_watched(watch: str) -> None:
+    recipe = replace(RECIPE, watch=watch, epochs=12, early_stop_patience=0)
+    trained = trainer(recipe)
+    trained.run(ignore)
+    values = [getattr(scores.combined, watch) for scores in trained.history]
+    assert len(values) == 12
+    assert trained.best_epoch == values.index(min(values) if watch == "loss" else max(values)) + 1
+
+
+def test_balanced_sampling_shows_every_class_as_often() -> None:
+    images = LabelledPixels.of(
+        np.zeros((1000, 2, 2), np.uint8), np.repeat([0, 1, 2, 3], [700, 200, 90, 10]).astype(np.int64), CPU
+    )
+    recipe = replace(RECIPE, sampling="balanced", network_config={"image_size": 2, "channels": 1})
+    order = Trainer(Observer(), recipe, images, {}, classes=4, seed=1)._order(1)
+    counts = torch.bincount(images.labels[order], minlength=4)
+    assert len(order) == 1000
+    assert (counts - 250).abs().max() < 60
+
+
+def test_augmentation_is_the_same_for_any_number_of_threads_and_validation_is_untouched() -> None:
+    recipe = replace(RECIPE, augmentation=EVERYTHING.augmentation, epochs=1, learning_rate=1e-12)
+    runs = [trainer(recipe, threads=threads) for threads in (1, 3)]
+    for trained in runs:
+        trained.run(ignore)
+    one, three = (trained.history[0] for trained in runs)
+    assert one.training.loss == pytest.approx(three.training.loss, abs=1e-6)
+    plain = trainer(replace(RECIPE, epochs=1, learning_rate=1e-12))
+    plain.run(ignore)
+    assert plain.history[0].training.loss != pytest.approx(one.training.loss, abs=1e-4)
+    assert plain.history[0].validation["fer"].loss == pytest.approx(one.validation["fer"].loss, abs=1e-6)
+
+
+def test_mixed_precision_trains_in_bfloat16_where_that_is_fast_and_scores_in_float32() -> None:
+    seen: list[torch.dtype] = []
+
+    class Watching(Normed):
+        def forward(self, images: Tensor) -> Tensor:
+            outputs = super().forward(images)
+            seen.append(outputs.dtype)
+            return outputs
+
+    recipe = replace(RECIPE, precision="mixed", epochs=1)
+    Trainer(Watching(), recipe, striped(16), {"fer": striped(5, seed=1)}, classes=4, seed=1).run(ignore)
+    fast = computes_in_bfloat16(CPU)
+    assert seen == [torch.bfloat16 if fast else torch.float32, torch.float32]

@@ -1,3 +1,5 @@
+import json
+import tomllib
 from dataclasses import FrozenInstanceError, asdict
 
 import pytest
@@ -6,28 +8,40 @@ import torch
 from emotorch.errors import UsageError
 from emotorch.labels import SCHEMES
 from emotorch.networks import NETWORKS
-from emotorch.recipes import LOSS_NAMES, OPTIMIZER_NAMES, RECIPES, Recipe, get_recipe, override
-from emotorch.training.loop import LabelledPixels, Trainer
-from emotorch.training.losses import LOSSES
+from emotorch.recipes import OPTIMIZER_NAMES, RECIPES, Augmentation, Recipe, as_toml, get_recipe, override
+from emotorch.training.optimization import new_optimizer
 
 BASELINE = get_recipe("emotorch")
 
 
 def test_baseline_is_as_published() -> None:
-    assert asdict(BASELINE) == {
-        "name": "emotorch",
-        "network": "emotorch_cnn",
-        "scheme": "emotorch4",
+    published = {
         "network_config": {"image_size": 48, "channels": 1, "filters": 10, "kernel_size": 4},
+        "normalization": "unit",
+        "scheme": "emotorch4",
+        "fer_usage": "all",
+        "variants": 0.01,
         "loss": "cosine_proximity",
         "optimizer": "rmsprop",
         "learning_rate": 5e-4,
         "batch_size": 32,
         "epochs": 50,
+        "schedule": "plateau",
         "plateau_factor": 0.5,
         "plateau_patience": 5,
+        "watch": "loss",
         "early_stop_patience": 3,
     }
+    assert published.items() <= asdict(BASELINE).items()
+
+
+def test_baseline_uses_nothing_that_was_not_published() -> None:
+    off = {"class_weights": False, "sampling": "shuffled", "pretrained": "", "precision": "float32"}
+    off |= dict.fromkeys(
+        ("label_smoothing", "mixup", "momentum", "weight_decay", "warmup_epochs", "gradient_clip", "ema_decay"), 0.0
+    )
+    assert off.items() <= asdict(BASELINE).items()
+    assert BASELINE.augmentation == Augmentation()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -38,16 +52,11 @@ def test_every_recipe_names_things_that_there_are(name: str) -> None:
     assert recipe.scheme in SCHEMES
 
 
-def test_loss_names_are_those_that_are_implemented() -> None:
-    assert set(LOSS_NAMES) == set(LOSSES)
-
-
 @pytest.mark.parametrize("name", OPTIMIZER_NAMES)
 def test_optimizer_names_are_those_that_are_implemented(name: str) -> None:
-    nothing = LabelledPixels(torch.empty(0, 1, 48, 48, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-    trainer = Trainer(torch.nn.Linear(1, 1), override(BASELINE, [f"optimizer={name}"]), nothing, {}, seed=1)
-    assert type(trainer.optimizer).__name__.lower() == name
-    assert trainer.optimizer.param_groups[0]["lr"] == BASELINE.learning_rate
+    optimizer = new_optimizer(override(BASELINE, [f"optimizer={name}"]), torch.nn.Linear(1, 1))
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.param_groups[0]["lr"] == BASELINE.learning_rate
 
 
 def test_override_changes_what_it_names_in_the_field_s_own_type() -> None:
@@ -60,8 +69,27 @@ def test_override_changes_what_it_names_in_the_field_s_own_type() -> None:
         changed.epochs = 9  # type: ignore[misc]
 
 
-def test_a_recipe_survives_its_record() -> None:
-    assert Recipe(**BASELINE.as_dict()) == BASELINE
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_its_record(name: str) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(RECIPES[name].as_dict()))) == RECIPES[name]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_as_toml_says_every_field(name: str) -> None:
+    read = tomllib.loads(as_toml(RECIPES[name]))
+    assert Recipe.from_dict(read) == RECIPES[name]
+
+
+def test_override_reaches_into_the_network_and_the_augmentation() -> None:
+    recipe = override(
+        get_recipe("shared_cnn"),
+        ["network_config.dropout=0.25", "augmentation.scale=0.8,1.25", "augmentation.flip=0", "class_weights=false"],
+    )
+    assert recipe.network_config["dropout"] == 0.25
+    assert recipe.network_config["image_size"] == 64
+    assert (recipe.augmentation.scale, recipe.augmentation.flip) == ((0.8, 1.25), 0.0)
+    assert recipe.class_weights is False
+    assert get_recipe("shared_cnn").network_config["dropout"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -70,7 +98,15 @@ def test_a_recipe_survives_its_record() -> None:
         ("learningrate=1", "no setting 'learningrate'; did you mean learning_rate?"),
         ("batchsize=1", "did you mean batch_size?"),
         ("epoch=1", "did you mean epochs?"),
-        ("colour=red", "'colour': one of network, scheme, loss"),
+        ("colour=red", "'colour': one of network, scheme, normalization"),
+        ("dropout=0.1", "no setting 'dropout'"),
+        ("filters=3", "did you mean network_config.filters?"),
+        ("rotation=3", "did you mean augmentation.rotation?"),
+        ("augmentation.rotate=3", "did you mean augmentation.rotation?"),
+        ("augmentation.scale=1", "augmentation.scale takes two numbers with a comma between them, not '1'"),
+        ("augmentation.scale=2,1", "augmentation.scale must be two rising factors"),
+        ("augmentation.flip=2", "augmentation.flip must be from 0 to 1, not 2.0"),
+        ("class_weights=1", "class_weights takes true or false, not '1'"),
         ("name=mine", "no setting 'name'"),
         ("network_config=1", "no setting 'network_config'"),
         ("epochs", "'epochs' is not KEY=VALUE"),
@@ -85,7 +121,11 @@ def test_a_recipe_survives_its_record() -> None:
         ("plateau_factor=1", "plateau_factor must be between 0 and 1"),
         ("plateau_factor=nan", "plateau_factor must be between 0 and 1"),
         ("loss=hinge", "loss 'hinge' is none of cosine_proximity"),
-        ("optimizer=sgd", "optimizer 'sgd' is none of rmsprop"),
+        ("optimizer=lion", "optimizer 'lion' is none of rmsprop, sgd"),
+        ("schedule=step", "schedule 'step' is none of constant"),
+        ("watch=f1", "watch 'f1' is none of loss, accuracy, macro_f1"),
+        ("ema_decay=1", "ema_decay must be from 0 to below 1"),
+        ("label_smoothing=-0.1", "label_smoothing must be from 0"),
     ],
 )
 def test_a_wrong_setting_is_named_and_the_right_one_beside_it(setting: str, message: str) -> None:

@@ -14,7 +14,7 @@ from emotorch.sweep.local import run_sweep
 from emotorch.sweep.plan import FactorRanges, PlannedRun, draw_plan, write_plan
 
 FACTOR_NAMES = ("fer", "fer_aug", "ckp", "ckp_aug")
-QUICK = Settings(override(get_recipe("emotorch"), ["epochs=1"]), "emotorch4", Factors())
+QUICK = Settings(override(get_recipe("emotorch"), ["epochs=1"]), get_scheme("emotorch4"), Factors())
 
 
 def sweep(paths: Paths, *options: object) -> Path:

@@ -1,4 +1,4 @@
-"""Stage 4 of 8. Trains one model on FER-2013, and validates it on held-out FER-2013 and on CK+.
+"""Stage 4 of 8. Trains one model of any recipe on FER-2013 (or another dataset), and validates it.
 
 Reads  FER-Original-Dataset, FER-Original-Dataset-Augmented (from stages 2 and 3)
 Writes develop_baseline_model/models/model_NNNNN/, and prints that folder as its last line
@@ -11,39 +11,54 @@ def main() -> None:
     parser = cli.make_parser(
         __doc__,
         "python develop_baseline_model/models/convolutional_nn_pytorch.py\n"
-        "  python develop_baseline_model/models/convolutional_nn_pytorch.py --fer 0.95 --fer-aug 0.03 --seed 1",
+        "  python develop_baseline_model/models/convolutional_nn_pytorch.py --fer 0.95 --fer-aug 0.03 --seed 1\n"
+        "  python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe emotion_classifier "
+        "--set learning_rate=5e-4",
     )
     for name, default, images in (
-        ("--fer", 1.0, "FER-2013's images"),
-        ("--fer-aug", 0.01, "their variants"),
-        ("--ckp", 1.0, "CK+'s images (validation only)"),
-        ("--ckp-aug", 0.01, "their variants (validation only)"),
+        ("--fer", "1", "the training dataset's images"),
+        ("--fer-aug", "the recipe's, 0.01 for the baseline", "their variants"),
+        ("--ckp", "1", "CK+'s images (validation only)"),
+        ("--ckp-aug", "as of --fer-aug", "their variants (validation only)"),
     ):
-        help_text = f"part of {images} to draw, 0-1 (default: %(default)s)"
-        parser.add_argument(name, type=cli.fraction, default=default, metavar="F", help=help_text)
-    cli.add_fer_usage_option(parser)
+        help_text = f"part of {images} to draw, 0-1 (default: {default})"
+        parser.add_argument(name, type=cli.fraction, metavar="F", help=help_text)
     cli.add_training_options(parser)
     cli.add_device_options(parser)
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write logs for TensorBoard too, into the model folder"
+    )
     parser.add_argument(
         "--resume",
         metavar="MODEL",
         help="go on with an interrupted run; its own settings count, no other option",
     )
+    parser.add_argument("--list-recipes", action="store_true", help="list the systems that can be trained, and stop")
+    parser.add_argument(
+        "--show-recipe",
+        metavar="NAME",
+        help="print a recipe with all its fields, as TOML, and its network's layers, and stop; --set counts",
+    )
     options = parser.parse_args()
 
+    if options.list_recipes or options.show_recipe:
+        from emotorch.reports import recipes
+
+        print(recipes.show(options.show_recipe, options.set) if options.show_recipe else recipes.list_all())
+        return
+
     from emotorch import experiment, runs
-    from emotorch.data.selection import Factors
     from emotorch.paths import Paths
 
     paths = Paths.from_environment()
     if options.resume:
         run = experiment.resume(paths, runs.find(paths, options.resume))
     else:
-        factors = Factors(options.fer, options.fer_aug, options.ckp, options.ckp_aug)
-        settings = experiment.Settings.from_options(options, factors, options.fer_usage)
-        run = experiment.train_new(paths, settings)
+        names = ("fer", "fer_aug", "ckp", "ckp_aug")
+        factors = {name: getattr(options, name) for name in names}
+        run = experiment.train_new(paths, experiment.Settings.from_options(options, factors))
     print(run.folder)
 
 
 if __name__ == "__main__":
-    cli.run(main, interrupted="--resume MODEL goes on after the last finished epoch")
+    cli.run(main, interrupted="--resume MODEL goes on from its last checkpoint")

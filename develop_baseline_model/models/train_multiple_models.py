@@ -32,18 +32,17 @@ def main() -> int:
     )
     parser.add_argument("--engine", choices=("local",), default="local", help="where it runs (default: %(default)s)")
     cli.add_training_options(parser)
-    parser.set_defaults(seed=SEED)
+    parser.set_defaults(seed=SEED, tensorboard=False)
     cli.add_device_options(parser)
     options = parser.parse_args()
 
     from emotorch import experiment
-    from emotorch.data.selection import Factors
     from emotorch.paths import Paths
     from emotorch.sweep.local import run_sweep
     from emotorch.sweep.plan import FactorRanges, draw_plan
 
     plan = draw_plan(FactorRanges(FER_RANGE, FER_AUG_RANGE, CKP_RANGE, CKP_AUG_RANGE), options.num_models, options.seed)
-    settings = experiment.Settings.from_options(options, Factors())
+    settings = experiment.Settings.from_options(options, {})
     folder, results = run_sweep(Paths.from_environment(), settings, plan)
     failed = [result for result in results if result.status != "finished"]
     print(f"{len(results) - len(failed)} of {len(results)} models trained")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from emotorch.analysis import metrics
 from emotorch.data import folders
-from emotorch.data.images import SIZE, Pixels, hash_pixels
+from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError
-from emotorch.labels import LabelScheme, get_scheme
+from emotorch.labels import FER_BOTH_TESTS, FER_USAGES, LabelScheme
 from emotorch.paths import Paths
 from emotorch.runs import TRAINING, Run, now, read_image_usage
 from emotorch.training.calibration import probabilities
@@ -30,8 +30,8 @@ DATASETS: dict[str, tuple[str, str | None]] = {
     "fer": ("FER", None),
     "ckp": ("CKP", None),
     "raf": ("RAF", None),
-    "fer-public": ("FER", "PublicTest"),
-    "fer-private": ("FER", "PrivateTest"),
+    "fer-public": ("FER", FER_USAGES[1]),
+    "fer-private": ("FER", FER_USAGES[2]),
 }
 
 
@@ -143,9 +143,14 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
     """
     if dataset in DATASETS:
         source, usage = DATASETS[dataset]
-        images = DatasetIndex.load(paths, scheme).originals_of(source, usage)
+        index = DatasetIndex.load(paths, scheme)
+        images = index.originals_of(source, usage)
+        if not len(images) and len(index.originals_of(source, FER_BOTH_TESTS)):
+            raise EmoTorchError(f"FER-2013's class folders do not tell {usage} from the other test: only its CSV does")
         if not len(images):
-            raise EmoTorchError(f"{paths.originals} has no {usage or source} images: put them in place and run stage 2")
+            raise EmoTorchError(
+                f"{index.paths.originals} has no {usage or source} images: put them in place and run stage 2"
+            )
         return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
     folder = Path(dataset)
     if not folder.is_dir():
@@ -168,20 +173,9 @@ def _recorded(path: Path, paths: Paths) -> str:
 
 
 def answer(model: Model, images: EvaluationSet, device: torch.device) -> Answers:
-    """Runs the model over a set.
-
-    Raises:
-        EmoTorchError: the model takes another kind of input than the dataset holds, or its labels are others.
-    """
-    labels = get_scheme(model.scheme).labels
-    if model.labels != labels:
-        raise EmoTorchError(f"the model's labels are {', '.join(model.labels)}, not {', '.join(labels)}")
-    if (model.image_size, model.channels) != (SIZE, 1):
-        raise EmoTorchError(
-            f"the model takes {model.channels}×{model.image_size}×{model.image_size}, not 1×{SIZE}×{SIZE}"
-        )
+    """Runs the model over a set, whose labels count in the model's own scheme."""
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
-    outputs = network_outputs(model.network.to(device), pixels)
+    outputs = network_outputs(model.network.to(device), pixels, model.form)
     classes = predictions(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
     return Answers(classes, confidences, metrics.confusion_counts(images.labels, classes, len(model.labels)))
@@ -196,10 +190,9 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     Raises:
         EmoTorchError: no such dataset, no image left to score, or a damaged one.
     """
-    scheme = get_scheme(model.scheme)
-    everything = load_set(paths, dataset, scheme)
+    everything = load_set(paths, dataset, model.scheme)
     known = TrainingImages.of(run)
-    trained_on, twins = _seen(everything, known, paths, by_name=dataset in DATASETS)
+    trained_on, twins = _seen(everything, known, paths.for_scheme(model.scheme.name), by_name=dataset in DATASETS)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise EmoTorchError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")

@@ -28,14 +28,6 @@ def never_answered(counts: Counts, labels: Sequence[str]) -> list[str]:
     return [label for label, answers in zip(labels, counts.sum(axis=0).tolist(), strict=True) if answers == 0]
 
 
-def macro_f1(truths: Counts, answers: Counts, classes: int) -> float:
-    """Mean F1 over all classes, in percent; a class that is never answered counts 0. NaN for no images."""
-    if not len(truths):
-        return float("nan")
-    score = f1_score(truths, answers, labels=np.arange(classes), average="macro", zero_division=0.0)
-    return 100.0 * float(score)
-
-
 def report(truths: Counts, answers: Counts, labels: Sequence[str]) -> str:
     """Precision, recall and F1 per class; accuracy; macro-, weighted and micro-averages."""
     classes = np.arange(len(labels))
@@ -43,8 +35,10 @@ def report(truths: Counts, answers: Counts, labels: Sequence[str]) -> str:
         truths, answers, labels=classes, target_names=list(labels), digits=3, zero_division=0.0
     )
     # With all labels given, scikit-learn may print either accuracy or micro avg; both are wanted.
-    micro = f1_score(truths, answers, labels=classes, average="micro", zero_division=0.0)
-    return f"{text}\nmacro-F1 {macro_f1(truths, answers, len(labels)) / 100:.4f}\nmicro-F1 {float(micro):.4f}\n"
+    macro, micro = (
+        f1_score(truths, answers, labels=classes, average=average, zero_division=0.0) for average in ("macro", "micro")
+    )
+    return f"{text}\nmacro-F1 {float(macro):.4f}\nmicro-F1 {float(micro):.4f}\n"
 
 
 def wilson_interval(correct: int, images: int) -> tuple[float, float]:

@@ -12,17 +12,28 @@ from emotorch.analysis import metrics
 from emotorch.data.selection import ImageSet
 from emotorch.data.split import Indices
 from emotorch.training.calibration import fit_temperature
-from emotorch.training.loop import LabelledPixels, Score, network_outputs, predictions, score_outputs
+from emotorch.training.inputs import InputForm
+from emotorch.training.loop import LabelledPixels, network_outputs, predictions
 from emotorch.training.losses import Loss
+from emotorch.training.scores import NOTHING, Score, score_outputs
 
 
 @dataclass(frozen=True)
 class SetOutcome:
-    """A set's images, the network's outputs (N, K) on them, and the score."""
+    """What the network says of a set.
+
+    Attributes:
+        images: The set.
+        outputs: (N, K).
+        score: Over all of it.
+        without_twins: Over the images that have no exact twin in the training set. Only an official split, which
+            is what it is, leaves any on both sides.
+    """
 
     images: ImageSet
     outputs: Tensor
     score: Score
+    without_twins: Score
 
     @cached_property
     def answers(self) -> Indices:
@@ -32,10 +43,6 @@ class SetOutcome:
     def counts(self) -> metrics.Counts:
         return metrics.confusion_counts(self.images.labels, self.answers, self.outputs.shape[1])
 
-    @property
-    def macro_f1(self) -> float:
-        return metrics.macro_f1(self.images.labels, self.answers, self.outputs.shape[1])
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,18 +50,17 @@ class Outcome:
 
     Attributes:
         labels: Of the scheme.
-        sets: By `training`, `fer`, `ckp`, `fer_reference`, `ckp_reference`; those without images too.
+        sets: By name, as `Selection.sets` gives them.
+        validation: Those that validated.
+        combined: Over all validation images.
         temperature: Fitted on the validation sets; see `emotorch.training.calibration`.
     """
 
     labels: Sequence[str]
     sets: Mapping[str, SetOutcome]
+    validation: Mapping[str, SetOutcome]
+    combined: Score
     temperature: float
-
-    @property
-    def validation(self) -> dict[str, SetOutcome]:
-        """The validation sets that have images."""
-        return {name: self.sets[name] for name in ("fer", "ckp") if len(self.sets[name].images)}
 
     @property
     def never_answered(self) -> list[str]:
@@ -65,19 +71,39 @@ class Outcome:
 
 def score_sets(
     network: nn.Module,
+    form: InputForm,
     sets: Mapping[str, tuple[ImageSet, LabelledPixels]],
+    validating: Sequence[str],
     loss: Loss,
     labels: Sequence[str],
     threads: int,
 ) -> Outcome:
-    """Runs the network over every set, in evaluation mode, and fits the temperature."""
-    outcomes = {}
+    """Runs the network over every set, in evaluation mode, and fits the temperature.
+
+    Args:
+        network: Trained.
+        form: What it takes.
+        sets: By name; none is empty.
+        validating: The names of the validation sets.
+        loss: To score with.
+        labels: Of the scheme.
+        threads: To run on.
+    """
+    training_hashes = sets["training"][0].hashes
+    outcomes: dict[str, SetOutcome] = {}
     for name, (images, on_device) in sets.items():
-        outputs = network_outputs(network, on_device.pixels, threads) if len(images) else torch.empty(0, len(labels))
-        outcomes[name] = SetOutcome(images, outputs, score_outputs(outputs, on_device.labels, loss))
-    validation = [outcomes["fer"], outcomes["ckp"]]
-    temperature = fit_temperature(
-        torch.cat([outcome.outputs for outcome in validation]),
-        torch.from_numpy(np.concatenate([outcome.images.labels for outcome in validation])),
-    )
-    return Outcome(labels, outcomes, temperature)
+        outputs = network_outputs(network, on_device.pixels, form, threads)
+        truths = on_device.labels.cpu()
+        alone = torch.from_numpy(~np.isin(images.hashes, training_hashes))
+        outcomes[name] = SetOutcome(
+            images,
+            outputs,
+            score_outputs(outputs, truths, loss),
+            score_outputs(outputs[alone], truths[alone], loss),
+        )
+    validation = {name: outcomes[name] for name in validating}
+    if not validation:
+        return Outcome(labels, outcomes, validation, NOTHING, 1.0)
+    outputs = torch.cat([outcome.outputs for outcome in validation.values()])
+    truths = torch.from_numpy(np.concatenate([outcome.images.labels for outcome in validation.values()]))
+    return Outcome(labels, outcomes, validation, score_outputs(outputs, truths, loss), fit_temperature(outputs, truths))

@@ -9,22 +9,18 @@ import torch
 
 from emotorch.analysis.evaluate import Evaluation, EvaluationSet, answer
 from emotorch.data.images import Pixels, hash_pixels, read_face
+from emotorch.data.selection import dataset_title
 from emotorch.errors import EmoTorchError
-from emotorch.labels import LabelScheme, get_scheme
+from emotorch.labels import LabelScheme
 from emotorch.paths import Paths
 from emotorch.runs import CKP_VALIDATION, FER_VALIDATION, TRAINING, Run, read_image_usage
 from emotorch.training.checkpoints import Model
 
-_TITLES = {
-    FER_VALIDATION: "FER validation (held out)",
-    CKP_VALIDATION: "CK+ validation",
-    TRAINING: "training images (trained on: no test of anything)",
-}
-_NAMES = {FER_VALIDATION: "fer_val", CKP_VALIDATION: "ckp_val", TRAINING: "training"}
+_VALIDATION = "_validation"
 
 
 def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
-    """An evaluation for each part of image_usage.csv that has images: FER held out, CK+, training.
+    """An evaluation for each part of image_usage.csv that has images: held out, CK+, training.
 
     Raises:
         EmoTorchError: the run has no image_usage.csv, or none of its images is here.
@@ -32,13 +28,13 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
     rows = read_image_usage(run)
     if rows is None:
         raise EmoTorchError(f"{run.folder} has no image_usage.csv: which images it was validated on is unknown")
-    scheme = get_scheme(model.scheme)
     suffix = " (synthetic faces)" if paths.is_synthetic else ""
     evaluations: list[Evaluation] = []
     missing: list[str] = []
-    for usage, title in _TITLES.items():
+    for usage in _usages(rows):
+        name, title = _name_and_title(usage)
         chosen = [row for row in rows if row["usage"] == usage]
-        images, unmatched = _read(paths, chosen, _NAMES[usage], scheme)
+        images, unmatched = _read(paths, chosen, name, model.scheme)
         if images is None:
             if chosen:
                 missing.append(f"none of the {len(chosen)} images of {title} is here: not scored")
@@ -54,6 +50,20 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
         raise EmoTorchError(f"none of the {len(rows)} images of {run.name} is in {paths.root}: run stages 1-3 there")
     evaluations[-1] = replace(evaluations[-1], lines=[*evaluations[-1].lines, *missing])
     return evaluations
+
+
+def _usages(rows: Sequence[dict[str, str]]) -> list[str]:
+    """What to score, in order: FER's and CK+'s validation images, then other datasets', then training's."""
+    others = {row["usage"] for row in rows if row["usage"].endswith(_VALIDATION)} - {FER_VALIDATION, CKP_VALIDATION}
+    return [FER_VALIDATION, CKP_VALIDATION, *sorted(others), TRAINING]
+
+
+def _name_and_title(usage: str) -> tuple[str, str]:
+    if usage == TRAINING:
+        return TRAINING, "training images (trained on: no test of anything)"
+    dataset = usage.removesuffix(_VALIDATION)
+    held_out = "" if usage == CKP_VALIDATION else " (held out)"
+    return f"{dataset}_val", f"{dataset_title(dataset)} validation{held_out}"
 
 
 def _read(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from emotorch.data.faces import Box, find_faces
-from emotorch.data.images import Pixels, decode_picture, resize
+from emotorch.data.images import SIZE, Pixels, decode_picture, resize
 from emotorch.errors import EmoTorchError
 from emotorch.training.calibration import probabilities
 from emotorch.training.checkpoints import Model
@@ -70,19 +70,19 @@ def _read_input(path: Path) -> Pixels:
 def answer_picture(model: Model, picture: Pixels, detector: str) -> list[FaceAnswer]:
     """An answer for every face in a grey picture (H, W).
 
-    A picture of just the model's input size is taken as a face at once, as the training images are.
+    A picture of just the training images' size is taken as a face at once.
 
     Raises:
         EmoTorchError: no face was found.
     """
-    if detector == "none" or picture.shape == (model.image_size, model.image_size):
+    if detector == "none" or picture.shape == (SIZE, SIZE):
         boxes: list[Box | None] = [None]
     else:
         boxes = list(find_faces(picture))
         if not boxes:
             raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
-    faces = np.stack([resize(box.cut(picture) if box else picture, model.image_size) for box in boxes])
-    outputs = network_outputs(model.network, torch.from_numpy(faces).unsqueeze(1))
+    faces = np.stack([resize(box.cut(picture) if box else picture) for box in boxes])
+    outputs = network_outputs(model.network, torch.from_numpy(faces).unsqueeze(1), model.form)
     return [
         _face_answer(box, shares, model.labels)
         for box, shares in zip(boxes, probabilities(outputs, model.temperature).tolist(), strict=True)

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from emotorch.analysis.metrics import Counts, row_proportions
+from emotorch.analysis.outcome import Outcome
 from emotorch.data.selection import ImageSet, Selection
 from emotorch.files import write_csv, write_text
-from emotorch.runs import CKP_VALIDATION, FER_VALIDATION, TRAINING
-from emotorch.training.loop import EpochScores, Score
+from emotorch.runs import TRAINING
+from emotorch.training.scores import NOTHING, EpochScores, Score
 
 USAGE_COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "source_hash", "fer_usage")
 
@@ -22,36 +24,42 @@ def loss(value: float) -> str:
     return "NaN" if math.isnan(value) else f"{value:.4f}"
 
 
-def write_final_accuracies(path: Path, scores: Mapping[str, Score], macro_f1: Mapping[str, float], epochs: int) -> None:
-    """Writes `Metric,Value`: the published rows in their order, then the reference sets and F1.
+def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
+    """Writes `Metric,Value`: the published rows in their order, then other sets, reference sets and F1.
 
     Args:
         path: The file.
-        scores: By `training`, `fer`, `ckp`, `fer_reference`, `ckp_reference`.
-        macro_f1: In percent, by `fer`, `ckp`.
+        outcome: Of the best epoch.
         epochs: Completed.
     """
-    combined = Score.mean([scores["fer"], scores["ckp"]])
+    scores = {name: scored.score for name, scored in outcome.sets.items()}
     rows: list[tuple[str, str]] = []
-    for title, score in (
-        ("Training", scores["training"]),
-        ("FER Validation", scores["fer"]),
-        ("CKP Validation", scores["ckp"]),
-        ("Combined Validation", combined),
-    ):
-        rows += [(f"{title} Accuracy", percent(score.accuracy)), (f"{title} Loss", loss(score.loss))]
+
+    def add(title: str, score: Score) -> None:
+        rows.extend([(f"{title} Accuracy", percent(score.accuracy)), (f"{title} Loss", loss(score.loss))])
+
+    add("Training", scores["training"])
+    for name in ("fer", "ckp"):
+        add(f"{name.upper()} Validation", outcome.validation[name].score if name in outcome.validation else NOTHING)
+    add("Combined Validation", outcome.combined)
     rows += [
         ("Epochs Completed", str(epochs)),
         ("Total Training Images", str(scores["training"].images)),
-        ("Total Validation Images", str(combined.images)),
+        ("Total Validation Images", str(outcome.combined.images)),
     ]
-    for title, name in (("FER Reference", "fer_reference"), ("CKP Reference", "ckp_reference")):
-        rows += [
-            (f"{title} Accuracy", percent(scores[name].accuracy)),
-            (f"{title} Loss", loss(scores[name].loss)),
-            (f"{title} Images", str(scores[name].images)),
-        ]
-    rows += [(f"{name.upper()} Validation Macro-F1", percent(value)) for name, value in macro_f1.items()]
+    others = [name for name in outcome.validation if name not in ("fer", "ckp")]
+    for name in others:
+        add(f"{name.upper()} Validation", scores[name])
+    for name in ("fer", "ckp", *others):
+        score = scores.get(f"{name}_reference", NOTHING)
+        add(f"{name.upper()} Reference", score)
+        rows.append((f"{name.upper()} Reference Images", str(score.images)))
+    for name, scored in outcome.validation.items():
+        rows.append((f"{name.upper()} Validation Macro-F1", percent(scored.score.macro_f1)))
+        twins = scored.score.images - scored.without_twins.images
+        if twins:
+            rows.append((f"{name.upper()} Validation Images With Twin In Training", str(twins)))
+            rows.append((f"{name.upper()} Validation Accuracy Without Them", percent(scored.without_twins.accuracy)))
     write_csv(path, ("Metric", "Value"), rows)
 
 
@@ -96,25 +104,24 @@ def write_image_usage(path: Path, selection: Selection) -> None:
             for position, (file, label, source, fer_usage) in enumerate(columns)
         ]
 
-    write_csv(
-        path,
-        USAGE_COLUMNS,
-        rows(TRAINING, selection.training)
-        + rows(FER_VALIDATION, selection.fer_validation)
-        + rows(CKP_VALIDATION, selection.ckp_validation),
-    )
+    sets = [rows(TRAINING, selection.training)]
+    sets += [rows(f"{name}_validation", images) for name, images in selection.validation.items()]
+    write_csv(path, USAGE_COLUMNS, chain.from_iterable(sets))
 
 
 def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str]) -> None:
-    sets = (
-        ("Training", selection.training),
-        ("FER_Validation", selection.fer_validation),
-        ("CKP_Validation", selection.ckp_validation),
-    )
+    """One row for each set; FER's and CK+'s also when they are empty, as published."""
+    nothing = [0] * (1 + len(labels))
+    counts = {
+        f"{name.upper()}_Validation": [len(images), *images.class_counts()]
+        for name, images in selection.validation.items()
+    }
+    counts = {"FER_Validation": nothing, "CKP_Validation": nothing} | counts
+    training = [len(selection.training), *selection.training.class_counts()]
     write_csv(
         path,
         ("Usage Type", "Total Images", *(label.capitalize() for label in labels)),
-        ((title, len(images), *images.class_counts()) for title, images in sets),
+        ((title, *values) for title, values in {"Training": training, **counts}.items()),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from emotorch.data.selection import dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.reports.figures import (
     ConfusionPanel,
@@ -11,8 +12,6 @@ from emotorch.reports.figures import (
     plot_training_history,
 )
 from emotorch.runs import Run, read_history, read_matrix
-
-_SETS = {"fer": "FER validation", "ckp": "CK+ validation", "combined": "Combined validation"}
 
 
 def plot_run_confusion(run: Run) -> Path:
@@ -23,14 +22,15 @@ def plot_run_confusion(run: Run) -> Path:
     """
     panels = []
     labels: tuple[str, ...] = ()
-    for name in ("fer", "ckp"):
+    for name in _datasets(run, "confusion_matrix_{}_val.csv"):
         matrix = read_matrix(run, f"{name}_val")
         if matrix is not None:
             labels = matrix.labels
-            panels.append(ConfusionPanel(_SETS[name], matrix.proportions, matrix.counts))
+            panels.append(ConfusionPanel(_title(name), matrix.proportions, matrix.counts))
     if not panels:
         raise EmoTorchError(f"{run.folder}: no confusion_matrix_fer_val.csv or confusion_matrix_ckp_val.csv to draw")
-    note = None if read_matrix(run, "ckp_val") else "No CK+ images: no CK+ matrix."
+    has_ckp = run.record.get("dataset", {}).get("ckp", True)
+    note = None if has_ckp or read_matrix(run, "ckp_val") else "No CK+ images: no CK+ matrix."
     path = run.folder / "confusion_matrices_fer_vs_ckp.png"
     return plot_confusion_matrices(path, panels, labels, f"{run.name}{_synthetic(run)}", note)
 
@@ -42,7 +42,8 @@ def plot_run_history(run: Run) -> Path:
         EmoTorchError: the run has no training history.
     """
     curves: dict[str, Curve] = {}
-    for name, title in _SETS.items():
+    for name in (*_datasets(run, "training_history_{}.csv"), "combined"):
+        title = _title(name)
         history = read_history(run, name)
         if history is None:
             continue
@@ -55,10 +56,22 @@ def plot_run_history(run: Run) -> Path:
             curves[title] = curve
     if not curves:
         raise EmoTorchError(f"{run.folder}: no training_history_*.csv to draw")
-    if {"FER validation", "Combined validation"} <= curves.keys() and "CK+ validation" not in curves:
-        del curves["Combined validation"]  # it is the FER curve once more
+    if len(curves) == 3:  # training, one dataset, and its curve once more as the combined one
+        curves.pop(_title("combined"), None)
     path = run.folder / "training_history.png"
     return plot_training_history(path, curves, f"{run.name}{_synthetic(run)}", run.record.get("best_epoch"))
+
+
+def _datasets(run: Run, pattern: str) -> list[str]:
+    """The datasets that the run has such files of: FER, then CK+, then others."""
+    before, after = pattern.split("{}")
+    names = [path.name.removeprefix(before).removesuffix(after) for path in run.folder.glob(pattern.format("*"))]
+    order = {"fer": 0, "ckp": 1}
+    return sorted({*names} - {"combined"}, key=lambda name: (order.get(name, 2), name))
+
+
+def _title(name: str) -> str:
+    return "Combined validation" if name == "combined" else f"{dataset_title(name)} validation"
 
 
 def _synthetic(run: Run) -> str:

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from emotorch.analysis import metrics
 from emotorch.analysis.outcome import Outcome, SetOutcome
 from emotorch.data.images import Pixels
-from emotorch.data.selection import Selection
+from emotorch.data.selection import Selection, dataset_title
 from emotorch.data.split import draw
 from emotorch.files import write_text
 from emotorch.reports import figures, run_files
 from emotorch.reports.run_pictures import plot_run_confusion, plot_run_history
 from emotorch.runs import Run
 from emotorch.training.calibration import probabilities
-from emotorch.training.loop import EpochScores
+from emotorch.training.scores import EpochScores
 
 _SHEET_IMAGES = 32
 
@@ -23,8 +23,6 @@ def write_results(
     history: Sequence[EpochScores],
     selection: Selection,
     pixels: Mapping[str, Pixels],
-    *,
-    synthetic: bool,
 ) -> None:
     """Writes everything into the run's folder that is drawn or computed from its outcome.
 
@@ -34,13 +32,12 @@ def write_results(
         history: Of all epochs.
         selection: The images of the run.
         pixels: (N, 48, 48) of each set, by its name.
-        synthetic: Whether the faces are drawn; titles say so.
     """
     folder, labels = run.folder, outcome.labels
-    suffix = " (synthetic faces)" if synthetic else ""
+    suffix = " (synthetic faces)" if selection.training.index.paths.is_synthetic else ""
     reports = []
     for name, scored in outcome.validation.items():
-        title = f"{run.name}: {name.upper()} validation{suffix}"
+        title = f"{run.name}: {dataset_title(name)} validation{suffix}"
         report = metrics.report(scored.images.labels, scored.answers, labels)
         reports.append(f"{title}, {len(scored.images)} images\n{report}")
         run_files.write_confusion(folder, f"{name}_val", scored.counts, labels)
@@ -53,12 +50,7 @@ def write_results(
         )
         _plot_sheet(run, name, pixels[name], scored, outcome, title)
     write_text(folder / "classification_report.txt", "\n".join(reports) or "no validation images\n")
-    run_files.write_final_accuracies(
-        folder / "final_accuracies.csv",
-        {name: scored.score for name, scored in outcome.sets.items()},
-        {name: scored.macro_f1 for name, scored in outcome.validation.items()},
-        len(history),
-    )
+    run_files.write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
     run_files.write_history(folder, history, list(outcome.validation))
     run_files.write_image_usage(folder / "image_usage.csv", selection)
     run_files.write_usage_summary(folder / "usage_summary.csv", selection, labels)

@@ -9,7 +9,6 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.errors import EmoTorchError
 from emotorch.experiment import Settings, train_new
 from emotorch.files import write_csv
-from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.runs import timestamped
 from emotorch.sweep.plan import PlannedRun, write_plan
@@ -44,7 +43,7 @@ def run_sweep(paths: Paths, base: Settings, plan: Sequence[PlannedRun]) -> tuple
     Raises:
         EmoTorchError: the dataset is not there.
     """
-    index = DatasetIndex.load(paths, get_scheme(base.scheme))
+    index = DatasetIndex.load(paths, base.scheme)
     folder = timestamped(paths.models, "sweep")
     write_plan(folder / "plan.csv", plan)
     results: list[Result] = []

@@ -1,8 +1,6 @@
 """Checkpoints: what a model file holds, how it is written, and how it is read without running its code."""
 
-import io
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +12,15 @@ from torch import nn
 from emotorch import __version__
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_atomically
-from emotorch.labels import get_scheme
+from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
-from emotorch.recipes import Recipe
+from emotorch.networks.weights import DAMAGES, first_line, read_tensors
+from emotorch.recipes import Recipe, Value
+from emotorch.training.inputs import InputForm
 
 # A file in the published format says neither: it is this network, with these labels.
 _PUBLISHED_NETWORK = "emotorch_cnn"
 _PUBLISHED_SCHEME = "emotorch4"
-# What PyTorch raises on damaged files, depending on the byte that is wrong.
-_DAMAGES = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
 
 
 @dataclass(frozen=True)
@@ -31,33 +29,35 @@ class Model:
 
     Attributes:
         network: In evaluation mode, on the CPU.
-        scheme: The name of its label scheme.
-        labels: In the order of its outputs.
-        image_size: Side length of its input, pixels.
-        channels: Of its input.
+        scheme: Its classes, in the order of its outputs: from its own file, not from today's list.
+        form: What it takes.
         temperature: For `calibration.probabilities`; 1 in files that say nothing of it.
     """
 
     network: nn.Module
-    scheme: str
-    labels: tuple[str, ...]
-    image_size: int
-    channels: int
+    scheme: LabelScheme
+    form: InputForm
     temperature: float = 1.0
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.scheme.labels
 
-def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, int]:
+
+def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, Value]:
     """The `model_config` of the published format."""
     return {**recipe.network_config, "num_classes": len(labels)}
 
 
-def describe(recipe: Recipe, labels: tuple[str, ...], scheme: str) -> dict[str, Any]:
+def describe(recipe: Recipe, scheme: LabelScheme) -> dict[str, Any]:
     """What a checkpoint says beside its weights."""
+    form = InputForm.of(recipe)
     return {
-        "model_config": network_config(recipe, labels),
+        "model_config": network_config(recipe, scheme.labels),
+        "normalization": {"mean": form.mean, "std": form.std},
         "recipe": recipe.as_dict(),
-        "labels": list(labels),
-        "scheme": scheme,
+        "labels": list(scheme.labels),
+        "scheme": scheme.as_dict(),
         "emotorch_version": __version__,
     }
 
@@ -72,23 +72,10 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         EmoTorchError: the file is missing, damaged, or a pickle that wants to run code.
     """
-    if not path.is_file():
-        raise EmoTorchError(f"{path} does not exist")
-    try:
-        state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = _reason(error)
-        raise EmoTorchError(f"{path}: refused, it holds more than weights and plain values ({reason})") from None
-    except _DAMAGES as error:
-        raise EmoTorchError(f"{path}: not a model file, or a damaged one ({_reason(error)})") from None
+    state = read_tensors(path)
     if not isinstance(state, dict) or not {"model_state_dict", "model_config"} <= state.keys():
         raise EmoTorchError(f"{path}: no model_state_dict and model_config in it; it is not a model of this pipeline")
     return state
-
-
-def _reason(error: Exception) -> str:
-    """One line: PyTorch's messages have many, an EOFError's none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def load_model(path: Path) -> Model:
@@ -102,23 +89,25 @@ def load_model(path: Path) -> Model:
         return _build(state)
     except EmoTorchError as error:
         raise EmoTorchError(f"{path}: {error}") from None
-    except _DAMAGES as error:
-        raise EmoTorchError(f"{path}: its model_config, recipe or labels are damaged ({_reason(error)})") from None
+    except DAMAGES as error:
+        raise EmoTorchError(f"{path}: its model_config, recipe or labels are damaged ({first_line(error)})") from None
 
 
 def _build(state: Mapping[str, Any]) -> Model:
     config = dict(state["model_config"])
     network = create_network(state.get("recipe", {}).get("network", _PUBLISHED_NETWORK), config)
-    scheme = state.get("scheme", _PUBLISHED_SCHEME)
-    labels = tuple(state.get("labels") or get_scheme(scheme).labels)
-    if len(labels) != config["num_classes"]:
-        raise EmoTorchError(f"{len(labels)} labels for {config['num_classes']} outputs")
+    stated = state.get("scheme", _PUBLISHED_SCHEME)
+    scheme = get_scheme(stated) if isinstance(stated, str) else LabelScheme.from_dict(stated)
+    if list(scheme.labels) != list(state.get("labels", scheme.labels)):
+        raise EmoTorchError(f"its labels are not those of its scheme: {', '.join(state['labels'])}")
+    if len(scheme.labels) != config["num_classes"]:
+        raise EmoTorchError(f"{len(scheme.labels)} labels for {config['num_classes']} outputs")
     temperature = state.get("temperature", 1.0)
     if not (isinstance(temperature, float) and 0 < temperature < math.inf):
         raise EmoTorchError(f"temperature {temperature!r} is no number above 0")
     try:
         network.load_state_dict(state["model_state_dict"])
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise EmoTorchError(f"the weights do not fit the network ({_reason(error)})") from None
+        raise EmoTorchError(f"the weights do not fit the network ({first_line(error)})") from None
     network.eval()
-    return Model(network, scheme, labels, config["image_size"], config["channels"], temperature)
+    return Model(network, scheme, InputForm.from_checkpoint(state), temperature)

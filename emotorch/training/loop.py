@@ -1,4 +1,4 @@
-"""The training loop: epochs, scores, early stopping, and the state that a checkpoint holds."""
+"""The training loop of every recipe: steps, epochs, early stopping, and the state that a checkpoint holds."""
 
 import copy
 import logging
@@ -13,17 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
-from emotorch.recipes import Recipe
+from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
-from emotorch.training.losses import LOSSES, Loss
+from emotorch.training.augmentation import DRAWS, augment
+from emotorch.training.device import computes_in_bfloat16
+from emotorch.training.inputs import InputForm, to_input
+from emotorch.training.losses import class_weights, loss_of, training_targets, weighted
+from emotorch.training.optimization import Schedule, clip, new_optimizer
+from emotorch.training.scores import NOTHING, EpochScores, Score, score_outputs
 from emotorch.workers import progress
 
 logger = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 512
+_SECONDS_BETWEEN_CHECKPOINTS = 120.0
 
 
 @dataclass(frozen=True)
@@ -41,85 +48,42 @@ class LabelledPixels:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class Score:
-    """Means over images: loss, and accuracy in percent. NaN for an empty set."""
-
-    loss: float
-    accuracy: float
-    images: int
-
-    @classmethod
-    def mean(cls, scores: "list[Score]") -> "Score":
-        """Of several sets, weighted by their images."""
-        images = sum(score.images for score in scores)
-        if not images:
-            return cls(math.nan, math.nan, 0)
-        counted = [score for score in scores if score.images]
-        return cls(
-            sum(score.loss * score.images for score in counted) / images,
-            sum(score.accuracy * score.images for score in counted) / images,
-            images,
-        )
-
-
-@dataclass(frozen=True)
-class EpochScores:
-    """An epoch: training scores as they ran, validation scores after it, by the set's name."""
-
-    epoch: int
-    learning_rate: float
-    seconds: float
-    training: Score
-    validation: Mapping[str, Score]
-
-    @property
-    def combined(self) -> Score:
-        """Over all validation images of all sets."""
-        return Score.mean(list(self.validation.values()))
-
-
-def to_input(pixels: Tensor) -> Tensor:
-    """Grey values (N, 1, H, W) 0-255 to what networks take: floats 0-1. The one preprocessing there is."""
-    return pixels.float().div_(255.0)
-
-
-def network_outputs(network: nn.Module, pixels: Tensor, threads: int = 1) -> Tensor:
+def network_outputs(network: nn.Module, pixels: Tensor, form: InputForm, threads: int = 1) -> Tensor:
     """(N, K) outputs for (N, 1, H, W) bytes, in evaluation mode, on the CPU; the same for any number of threads."""
     network.eval()
 
     @torch.inference_mode()
     def run(batch: Tensor) -> Tensor:
-        outputs: Tensor = network(to_input(batch))
+        outputs: Tensor = network(to_input(batch, form))
         return outputs.cpu()
 
+    batches = torch.split(pixels, _EVALUATION_BATCH)
+    if threads == 1:
+        return torch.cat([run(batch) for batch in batches])
     with ThreadPoolExecutor(threads) as pool:
-        return torch.cat(list(pool.map(run, torch.split(pixels, _EVALUATION_BATCH))))
+        return torch.cat(list(pool.map(run, batches)))
 
 
-def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
-    if not len(labels):
-        return Score(math.nan, math.nan, 0)
-    labels = labels.cpu()
-    correct = (outputs.argmax(1) == labels).double().mean().item()
-    return Score(loss(outputs, labels).double().mean().item(), 100.0 * correct, len(labels))
+@dataclass
+class _Progress:
+    """How far an epoch is: its steps done, and sums over the images of these."""
 
-
-def score(network: nn.Module, images: LabelledPixels, loss: Loss, threads: int = 1) -> Score:
-    if not len(images):
-        return Score(math.nan, math.nan, 0)
-    return score_outputs(network_outputs(network, images.pixels, threads), images.labels, loss)
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
 
 
 class Trainer:
     """Trains a network by a recipe until it stops improving; the best epoch's weights come back.
 
-    All randomness of an epoch comes from the seed and the epoch's number, so that a training that is resumed
-    after any finished epoch goes on as if it had never stopped.
+    All randomness of a step comes from the seed and the step's place, so that a training that is resumed
+    from any step goes on as if it had never stopped.
 
-    On a CPU every batch is cut into one part per thread, and the parts' gradients are added in a fixed order:
-    equal threads give equal weights. Threads that meet once a step, not once an operation, lose little on a
-    busy machine, where OpenMP's threads wait for each other most of the time.
+    On a CPU, a network whose images do not meet in a batch (no batch norm, no dropout: it says so by
+    `images_are_independent`) has every batch cut into one part per thread, and the parts' gradients added in
+    a fixed order: equal threads give equal weights. Threads that meet once a step, not once an operation, lose
+    little on a busy machine, where OpenMP's threads wait for each other most of the time. Other networks get
+    PyTorch's own threads.
     """
 
     def __init__(
@@ -128,89 +92,192 @@ class Trainer:
         recipe: Recipe,
         training: LabelledPixels,
         validation: Mapping[str, LabelledPixels],
+        *,
+        classes: int,
         seed: int,
         threads: int = 1,
     ) -> None:
         self.network = network
         self.recipe = recipe
         self.history: list[EpochScores] = []
+        self.best_epoch = 0
         self._training = training
         self._validation = validation
+        self._classes = classes
         self._seed = seed
-        self._loss = LOSSES[recipe.loss]
-        self._parameters = list(network.parameters())
-        self._parts = threads if training.labels.device.type == "cpu" else 1
-        self._pool = ThreadPoolExecutor(self._parts)
-        self.optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.learning_rate)
-        self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer, factor=recipe.plateau_factor, patience=recipe.plateau_patience
+        self._form = InputForm.of(recipe)
+        self._loss = loss_of(recipe)
+        device = training.labels.device
+        self._weights = (
+            class_weights(torch.bincount(training.labels, minlength=classes)) if recipe.class_weights else None
         )
-        self.best_epoch = 0
-        self._best_loss = math.inf
+        self._autocast = partial(
+            torch.autocast,
+            device.type,
+            dtype=torch.bfloat16,
+            enabled=recipe.precision == "mixed" and computes_in_bfloat16(device),
+        )
+        self._independent = getattr(network, "images_are_independent", False) and not recipe.mixup
+        self._parts = threads if self._independent and device.type == "cpu" else 1
+        torch.set_num_threads(1 if self._parts > 1 else threads)
+        self._pool = ThreadPoolExecutor(self._parts)
+        self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimizer = new_optimizer(recipe, network)
+        self.scheduler = Schedule(recipe, self.optimizer, self._steps_per_epoch)
+        self._averaged = (
+            AveragedModel(
+                network,
+                multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
+            if recipe.ema_decay
+            else None
+        )
+        self._progress = _Progress()
+        self._best_value = math.inf
         self._best_weights = copy.deepcopy(network.state_dict())
 
     @property
     def finished(self) -> bool:
-        epochs = len(self.history)
-        return epochs >= self.recipe.epochs or epochs - self.best_epoch >= self.recipe.early_stop_patience
+        epochs, patience = len(self.history), self.recipe.early_stop_patience
+        return epochs >= self.recipe.epochs or (patience > 0 and epochs - self.best_epoch >= patience)
 
-    def run(self, after_epoch: Callable[["Trainer"], None]) -> None:
-        """Trains to the end, then restores the best epoch's weights; `after_epoch` saves checkpoints."""
-        with self._pool:
+    @property
+    def within_epoch(self) -> bool:
+        """Whether an epoch has begun and not ended."""
+        return self._progress.step > 0
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(len(self._training) / self.recipe.batch_size)
+
+    @property
+    def _judged(self) -> nn.Module:
+        """The network that is validated and kept: the averaged one where there is one."""
+        return self.network if self._averaged is None else self._averaged.module
+
+    def run(self, checkpoint: Callable[["Trainer"], None], every_s: float = _SECONDS_BETWEEN_CHECKPOINTS) -> None:
+        """Trains to the end, then restores the best epoch's weights.
+
+        Args:
+            checkpoint: Called after every epoch, and within one when the last call is `every_s` ago.
+            every_s: Seconds; what a killed training loses at most.
+        """
+        with self._pool, torch.random.fork_rng():
             while not self.finished:
-                self._run_epoch()
-                after_epoch(self)
+                self._run_epoch(checkpoint, every_s)
+                checkpoint(self)
         self.network.load_state_dict(self._best_weights)
 
-    def _run_epoch(self) -> None:
+    def _run_epoch(self, checkpoint: Callable[["Trainer"], None], every_s: float) -> None:
         started = time.perf_counter()
         epoch = len(self.history) + 1
-        training = self._train_epoch(epoch)
-        validation = {
-            name: score(self.network, images, self._loss, self._parts) for name, images in self._validation.items()
-        }
-        scores = EpochScores(
-            epoch, self.optimizer.param_groups[0]["lr"], time.perf_counter() - started, training, validation
-        )
+        training = self._train_epoch(epoch, checkpoint, every_s)
+        validation, combined = self._validate()
+        seconds = time.perf_counter() - started
+        scores = EpochScores(epoch, self.scheduler.learning_rate, seconds, training, validation, combined)
         self.history.append(scores)
-        # Without any validation image the training loss has to do.
-        watched = scores.combined.loss if scores.combined.images else training.loss
-        self.scheduler.step(watched)
-        if watched < self._best_loss:
-            self._best_loss = watched
+        watched = self._watched(scores)
+        self.scheduler.after_epoch(watched)
+        value = watched if self.recipe.watch == "loss" else -watched
+        if value < self._best_value:
+            self._best_value = value
             self.best_epoch = epoch
-            self._best_weights = copy.deepcopy(self.network.state_dict())
-        logger.info("%s", _epoch_line(scores, self.recipe.epochs, self.best_epoch == epoch))
+            self._best_weights = copy.deepcopy(self._judged.state_dict())
+        logger.info("%s", _epoch_line(scores, self.recipe, self.best_epoch == epoch))
 
-    def _train_epoch(self, epoch: int) -> Score:
+    def _watched(self, scores: EpochScores) -> float:
+        # Without any validation image the training images have to do.
+        watched: float = getattr(scores.combined if scores.combined.images else scores.training, self.recipe.watch)
+        return watched
+
+    def _validate(self) -> tuple[dict[str, Score], Score]:
+        outputs = {
+            name: network_outputs(self._judged, images.pixels, self._form, self._parts)
+            for name, images in self._validation.items()
+            if len(images)
+        }
+        if not outputs:
+            return dict.fromkeys(self._validation, NOTHING), NOTHING
+        scores = {
+            name: score_outputs(outputs[name], images.labels, self._loss) if len(images) else NOTHING
+            for name, images in self._validation.items()
+        }
+        labels = torch.cat([self._validation[name].labels for name in outputs])
+        return scores, score_outputs(torch.cat(list(outputs.values())), labels, self._loss)
+
+    def _train_epoch(self, epoch: int, checkpoint: Callable[["Trainer"], None], every_s: float) -> Score:
         self.network.train()
         device = self._training.labels.device
-        order = torch.from_numpy(generator("order", self._seed, epoch).permutation(len(self._training))).to(device)
-        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        batches = torch.split(order, self.recipe.batch_size)
-        for batch in progress(batches, total=len(batches), description=f"epoch {epoch}", unit="batch", scale=False):
-            for part_loss, part_correct in self._step(batch):
+        batches = torch.split(self._order(epoch).to(device), self.recipe.batch_size)
+        first = self._progress.step
+        loss_sum = torch.tensor(self._progress.loss_sum, dtype=torch.float64, device=device)
+        correct = torch.tensor(self._progress.correct, dtype=torch.int64, device=device)
+        saved = time.perf_counter()
+        bar = progress(
+            batches[first:], total=len(batches) - first, description=f"epoch {epoch}", unit="batch", scale=False
+        )
+        for step, batch in enumerate(bar, start=first):
+            if time.perf_counter() - saved > every_s and step > first:
+                self._progress = _Progress(step, loss_sum.item(), int(correct.item()))
+                checkpoint(self)
+                saved = time.perf_counter()
+            self.scheduler.before_step((epoch - 1) * len(batches) + step)
+            for part_loss, part_correct in self._step(batch, epoch, step):
                 loss_sum += part_loss
                 correct += part_correct
-        images = len(self._training)
-        return Score(loss_sum.item() / images, 100.0 * correct.item() / images, images)
+        self._progress = _Progress()
+        images = sum(map(len, batches))
+        return Score(loss_sum.item() / images, 100.0 * correct.item() / images, math.nan, images)
 
-    def _step(self, batch: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _order(self, epoch: int) -> Tensor:
+        """The epoch's images, in the order of training."""
+        drawing = generator("order", self._seed, epoch)
+        if self.recipe.sampling == "shuffled":
+            return torch.from_numpy(drawing.permutation(len(self._training)))
+        labels = self._training.labels.cpu().numpy()
+        shares = 1.0 / np.bincount(labels)[labels]
+        return torch.from_numpy(drawing.choice(len(labels), len(labels), p=shares / shares.sum()))
+
+    def _step(self, batch: Tensor, epoch: int, step: int) -> list[tuple[Tensor, Tensor]]:
         """One step of the optimizer; returns each part's sum of losses and number of right answers."""
+        key = (self._seed, epoch, step)
+        draws = self._draws(len(batch), generator("augmentation", *key))
+        if not self._independent:
+            torch.manual_seed(int(generator("network", *key).integers(2**63)))  # of dropout and its like
+        run = partial(self._part_gradients, images=len(batch), key=key)
         parts = batch.chunk(self._parts)
-        run = partial(self._part_gradients, images=len(batch))
-        results = list(self._pool.map(run, parts) if self._parts > 1 else map(run, parts))
+        part_draws = [None] * len(parts) if draws is None else draws.chunk(self._parts)
+        results = list(self._pool.map(run, parts, part_draws) if self._parts > 1 else map(run, parts, part_draws))
         for parameter, *gradients in zip(self._parameters, *(gradients for gradients, _, _ in results), strict=True):
             parameter.grad = reduce(Tensor.add_, gradients)
+        clip(self._parameters, self.recipe.gradient_clip)
         self.optimizer.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.network)
         return [(loss, correct) for _, loss, correct in results]
 
-    def _part_gradients(self, part: Tensor, images: int) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+    def _draws(self, images: int, drawing: np.random.Generator) -> Tensor | None:
+        """Random numbers for the augmentation of a batch: the same for any number of parts."""
+        if self.recipe.augmentation == Augmentation():
+            return None
+        return torch.from_numpy(drawing.random((images, DRAWS), dtype=np.float32))
+
+    def _part_gradients(
+        self, part: Tensor, draws: Tensor | None, images: int, key: tuple[int, int, int]
+    ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
         """Gradients of a part's share in the mean loss over `images`, its sum of losses, its right answers."""
         labels = self._training.labels[part]
-        outputs = self.network(to_input(self._training.pixels[part]))
-        loss = self._loss(outputs, labels).sum()
+        pixels = self._training.pixels[part]
+        if draws is not None:
+            pixels = augment(pixels, self.recipe.augmentation, draws)
+        targets = training_targets(labels, self._classes, self.recipe.label_smoothing)
+        if self.recipe.mixup:
+            pixels, targets = _mix(pixels, targets, self.recipe.mixup, generator("mixup", *key))
+        with self._autocast():
+            outputs = self.network(to_input(pixels, self._form))
+        outputs = outputs.float()
+        loss = weighted(self._loss(outputs, targets), targets, self._weights).sum()
         gradients = torch.autograd.grad(loss / images, self._parameters)
         return gradients, loss.detach(), (outputs.detach().argmax(1) == labels).sum()
 
@@ -220,9 +287,11 @@ class Trainer:
             "model_state_dict": self.network.state_dict(),
             "optimizer_state_dict": self.optimizer.state_dict(),
             "scheduler_state_dict": self.scheduler.state_dict(),
+            "averaged_state_dict": self._averaged.state_dict() if self._averaged is not None else None,
             "best_model_state_dict": self._best_weights,
             "best_epoch": self.best_epoch,
-            "best_loss": self._best_loss,
+            "best_value": self._best_value,
+            "progress": asdict(self._progress),
             "history": [asdict(scores) for scores in self.history],
         }
 
@@ -231,28 +300,35 @@ class Trainer:
         self.network.load_state_dict(state["model_state_dict"])
         self.optimizer.load_state_dict(state["optimizer_state_dict"])
         self.scheduler.load_state_dict(state["scheduler_state_dict"])
+        if self._averaged is not None:
+            self._averaged.load_state_dict(state["averaged_state_dict"])
         self._best_weights = state["best_model_state_dict"]
         self.best_epoch = state["best_epoch"]
-        self._best_loss = state["best_loss"]
-        self.history = [
-            EpochScores(
-                **{
-                    **scores,
-                    "training": Score(**scores["training"]),
-                    "validation": {name: Score(**value) for name, value in scores["validation"].items()},
-                }
-            )
-            for scores in state["history"]
-        ]
+        self._best_value = state["best_value"]
+        self._progress = _Progress(**state["progress"])
+        self.history = [EpochScores.from_dict(scores) for scores in state["history"]]
 
 
-def _epoch_line(scores: EpochScores, epochs: int, best: bool) -> str:
+def _mix(pixels: Tensor, targets: Tensor, shape: float, drawing: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Each image and its target, mixed with another of the batch.
+
+    Source: Zhang et al., "mixup: Beyond empirical risk minimization" (ICLR 2018).
+    """
+    share = float(drawing.beta(shape, shape))
+    others = torch.from_numpy(drawing.permutation(len(pixels))).to(pixels.device)
+    return tuple(share * values + (1 - share) * values[others] for values in (pixels.float(), targets))  # type: ignore[return-value]
+
+
+def _epoch_line(scores: EpochScores, recipe: Recipe, best: bool) -> str:
     validation = "  ".join(
         f"{name.upper()} {value.accuracy:5.2f}%" for name, value in scores.validation.items() if value.images
     )
+    if recipe.watch == "macro_f1":
+        validation += f"  macro-F1 {scores.combined.macro_f1:5.2f}"
     return (
-        f"epoch {scores.epoch:2d}/{epochs}  loss {scores.training.loss:.4f}  training {scores.training.accuracy:5.2f}%"
-        f"  validation loss {scores.combined.loss:.4f}  {validation}  {scores.seconds:.1f} s{'  *' if best else ''}"
+        f"epoch {scores.epoch:2d}/{recipe.epochs}  loss {scores.training.loss:.4f}"
+        f"  training {scores.training.accuracy:5.2f}%  validation loss {scores.combined.loss:.4f}  {validation}"
+        f"  learning rate {scores.learning_rate:.2g}  {scores.seconds:.1f} s{'  *' if best else ''}"
     )
 
 

@@ -1,21 +1,68 @@
 """Losses, one value per image: means over images are taken where they are reported."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emotorch.recipes import Recipe
+
+# Of outputs (N, K) and targets (N, K), whose rows sum to 1: (N,).
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def cosine_proximity(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Minus the cosine between outputs (N, K) and one-hot labels (N,); (N,) in -1 to 1.
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """(N,) labels to (N, K) targets."""
+    return F.one_hot(labels, classes).float()
+
+
+def cosine_proximity(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Minus the cosine between outputs and targets; -1 to 1.
 
     Keras's `cosine_proximity`, which the published original was trained with.
     """
-    targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
     return -torch.cosine_similarity(outputs, targets, dim=1)
 
 
-LOSSES: dict[str, Loss] = {"cosine_proximity": cosine_proximity}
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+def focal(outputs: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Cross-entropy, less of it the surer the answer is; with `gamma` 0 the cross-entropy.
+
+    Source: Lin et al., "Focal loss for dense object detection" (ICCV 2017).
+    """
+    log_shares = F.log_softmax(outputs, dim=1)
+    return -(targets * (1 - log_shares.exp()).pow(gamma) * log_shares).sum(1)
+
+
+def loss_of(recipe: Recipe) -> Loss:
+    """The loss that a recipe names, without its smoothing and weights: those are training's alone."""
+    if recipe.loss == "focal":
+        return partial(focal, gamma=recipe.focal_gamma)
+    return {"cosine_proximity": cosine_proximity, "cross_entropy": cross_entropy}[recipe.loss]
+
+
+def training_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
+    """(N, K) targets with a part of each label spread over all classes.
+
+    Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (CVPR 2016).
+    """
+    return one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+
+
+def class_weights(counts: Tensor) -> Tensor:
+    """(K,) weights by inverse frequency whose mean over the counted images is 1.
+
+    A class without images has weight 0.
+    """
+    present = counts > 0
+    return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0).float()
+
+
+def weighted(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """(N,) losses times the weights (K,) of their targets (N, K); None weighs nothing."""
+    return losses if weights is None else losses * (targets @ weights)

@@ -1,0 +1,136 @@
+"""Augmentation of training batches, on the device that holds them, drawn anew for every image of every batch.
+
+`emotorch.data.augmentations` is something else: it writes variants of a dataset to disk.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emotorch.recipes import Augmentation
+
+# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else.
+DRAWS = 17
+
+_LEAST_SIGMA = 0.1  # pixels; so narrow a blur changes nothing
+_LEAST_PATCH = 1 / 3  # of the largest patch's side
+
+
+@torch.no_grad()
+def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
+    """Bytes (N, C, H, W) to floats 0-255 of the same shape, on the same device.
+
+    The draws, (N, DRAWS) numbers from 0 to below 1, are on the CPU, where they become amounts: so those are the
+    same on every device, and an image's result depends on its own draws alone, not on the rest of the batch.
+    """
+    height, width = pixels.shape[2:]
+    flip, rotation, shift_x, shift_y, scale, crop, crop_x, crop_y = draws[:, :8].unbind(1)
+    brightness, contrast, blur, sigma, occlusion, patch_height, patch_width, patch_y, patch_x = draws[:, 8:].unbind(1)
+
+    images = pixels.to(torch.float32, copy=True)
+    mirror = (flip < policy.flip).float()
+    if policy.rotation or policy.shift or policy.scale != (1.0, 1.0) or policy.crop < 1:
+        kept = _between(policy.crop, 1, crop).sqrt()  # of each side
+        matrices = turns(_around_0(policy.rotation, rotation), kept / _between(*policy.scale, scale), mirror)
+        # The shift counts in pixels of the result, the crop's place in those of the image.
+        shift = torch.stack([_around_0(policy.shift * width, shift_x), _around_0(policy.shift * height, shift_y)], 1)
+        free_x, free_y = (1 - kept) * (width - 1) / 2, (1 - kept) * (height - 1) / 2
+        place = torch.stack([free_x * _around_0(1, crop_x), free_y * _around_0(1, crop_y)], 1)
+        images = warp(images, matrices, place - (matrices @ shift[:, :, None])[:, :, 0])
+    elif policy.flip:
+        images.lerp_(images.flip(3), _per_image(mirror, images))  # exact for weights 0 and 1
+
+    if policy.blur:
+        chosen = (blur < policy.blur).nonzero()[:, 0]
+        sigmas = _between(_LEAST_SIGMA, policy.blur_sigma, sigma)[chosen]
+        chosen = chosen.to(images.device)
+        images[chosen] = gaussian_blur(images[chosen], sigmas)
+
+    if not (policy.brightness or policy.contrast or policy.occlusion):
+        return images.clamp_(0, 255)  # interpolation overshoots by a rounding error
+    bright = _per_image(1 + _around_0(policy.brightness, brightness), images)
+    mean = images.mean((1, 2, 3), keepdim=True).mul_(bright)
+    if policy.brightness or policy.contrast:
+        gain = _per_image(1 + _around_0(policy.contrast, contrast), images)
+        images.mul_(gain * bright).add_((1 - gain) * mean)
+    if policy.occlusion:
+        # In the image's mean grey: black or noise would be an edge of its own, stronger than the face's, and
+        # would change the mean of what the network sees.
+        patches = (occlusion < policy.occlusion).float() * policy.occlusion_size
+        rows = _span(patches * height * _between(_LEAST_PATCH, 1, patch_height), patch_y, height).to(images.device)
+        columns = _span(patches * width * _between(_LEAST_PATCH, 1, patch_width), patch_x, width).to(images.device)
+        images.lerp_(mean, rows[:, None, :, None] * columns[:, None, None, :])
+    return images.clamp_(0, 255)
+
+
+def turns(degrees: Tensor, steps: Tensor, mirror: Tensor) -> Tensor:
+    """(N, 2, 2): from a place in the result to one in the image, as (x, y) from the centre of each.
+
+    Args:
+        degrees: Of rotation.
+        steps: Pixels of the image that one pixel of the result covers.
+        mirror: 1 for a mirror image, else 0.
+    """
+    angles = degrees * (math.pi / 180)
+    cos, sin = steps * angles.cos(), steps * angles.sin()
+    side = 1 - 2 * mirror
+    return torch.stack([side * cos, -sin, side * sin, cos], 1).view(-1, 2, 2)
+
+
+def warp(images: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
+    """Each image read at matrix · (p − centre) + centre + offset for pixel p of the result, bilinearly.
+
+    Beyond its edge the picture goes on as its mirror image. Faces touch the edge: zeros would add black corners,
+    which tell the angle rather than the face, and repeated edge pixels would add streaks.
+    """
+    height, width = images.shape[2:]
+    device = images.device
+    x = torch.arange(width, device=device) - (width - 1) / 2
+    y = torch.arange(height, device=device) - (height - 1) / 2
+    # What grid_sample takes goes from -1 to 1 between the centres of the first and the last pixel.
+    units = torch.tensor([2 / max(1, width - 1), 2 / max(1, height - 1)])
+    places = torch.cat([matrices, offsets[:, :, None]], 2).mul_(units[:, None]).to(device)[:, :, :, None, None]
+    grid = places[:, :, 0] * x + (places[:, :, 1] * y[:, None] + places[:, :, 2])
+    # The coordinate comes first in memory and last in shape: so it is made and read in runs of a row.
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)
+
+
+def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
+    """Each image with a Gaussian of its own σ in pixels; at the edge only what is inside the image counts.
+
+    Products of matrices, one per axis: for small images as fast as convolutions, and as simple for many σ.
+    """
+    height, width = images.shape[2:]
+    precision = (-0.5 / sigmas**2)[:, None, None, None].to(images.device)
+    down, across = (_distances(side, images.device).square() for side in (height, width))
+    return torch.softmax(precision * down, 3) @ images @ torch.softmax(precision * across, 3).mT
+
+
+def _distances(side: int, device: torch.device) -> Tensor:
+    places = torch.arange(side, dtype=torch.float32, device=device)
+    return places[:, None] - places
+
+
+def _span(length: Tensor, place: Tensor, side: int) -> Tensor:
+    """(N, side): 1 along a run of so many pixels, rounded, that lies anywhere within the side, else 0."""
+    length = length.round()[:, None]
+    first = (place[:, None] * (side - length + 1)).floor()
+    pixels = torch.arange(side)
+    return ((first <= pixels) & (pixels < first + length)).float()
+
+
+def _between(low: float, high: float, numbers: Tensor) -> Tensor:
+    """Numbers 0-1 to low-high."""
+    return low + (high - low) * numbers
+
+
+def _around_0(most: float, numbers: Tensor) -> Tensor:
+    """Numbers 0-1 to at most so much either way."""
+    return most * (2 * numbers - 1)
+
+
+def _per_image(values: Tensor, images: Tensor) -> Tensor:
+    """(N,) to (N, 1, 1, 1), on the images' device."""
+    return values[:, None, None, None].to(images.device)

@@ -1,0 +1,56 @@
+"""From grey pixels to what a network takes: the one preprocessing there is.
+
+Training, evaluation, prediction and export all go through `to_input`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emotorch.recipes import NORMALIZATIONS, Recipe
+
+
+@dataclass(frozen=True)
+class InputForm:
+    """What a network takes.
+
+    Attributes:
+        image_size: Side length, pixels.
+        channels: 1, or 3 for a network that was made for colour: the grey values are repeated.
+        mean: Of each channel (or one for all), of values 0-1.
+        std: Likewise.
+    """
+
+    image_size: int = 48
+    channels: int = 1
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "InputForm":
+        mean, std = NORMALIZATIONS[recipe.normalization]
+        config = recipe.network_config
+        return cls(int(config["image_size"]), int(config["channels"]), mean, std)
+
+    @classmethod
+    def from_checkpoint(cls, state: Mapping[str, Any]) -> "InputForm":
+        """Of a checkpoint; one in the published format says nothing of normalisation: it has none."""
+        config, normalization = state["model_config"], state.get("normalization", {})
+        mean, std = tuple(normalization.get("mean", (0.0,))), tuple(normalization.get("std", (1.0,)))
+        return cls(config["image_size"], config["channels"], mean, std)
+
+
+def to_input(pixels: Tensor, form: InputForm) -> Tensor:
+    """Grey values (N, 1, H, W) 0-255, bytes or floats, to (N, channels, image_size, image_size) normalised floats."""
+    images = pixels.float() if pixels.dtype == torch.uint8 else pixels
+    if images.shape[-1] != form.image_size:
+        size = (form.image_size, form.image_size)
+        images = F.interpolate(images, size, mode="bilinear", antialias=images.shape[-1] > form.image_size)
+    if form.mean == (0.0,) and form.std == (1.0,):
+        return (images / 255.0).expand(-1, form.channels, -1, -1)
+    mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (form.mean, form.std))
+    return ((images - 255.0 * mean) / (255.0 * std)).expand(-1, form.channels, -1, -1)
