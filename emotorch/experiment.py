@@ -6,7 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,29 +53,27 @@ class Settings:
     device: str = "auto"
     threads: int = 1
     tensorboard: bool = False
+    checkpoint_every_s: float = 120.0
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "scheme": self.scheme.as_dict()}
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace, factors: Mapping[str, float | None]) -> "Settings":
-        """From what `cli.add_training_options` and `cli.add_device_options` read.
-
-        Args:
-            options: As read.
-            factors: Those that were given; None stands for the recipe's.
-        """
-        recipe = recipe_from_options(options)
-        given = {name: value for name, value in factors.items() if value is not None}
+    def from_options(cls, options: argparse.Namespace) -> "Settings":
+        """From what stages 4 and 5 read; what a stage has no option for, and None, stand for the default."""
+        recipe = _recipe_from_options(options)
+        given = {name: value for name, value in vars(options).items() if value is not None}
+        factors = {f.name: given[f.name] for f in fields(Factors) if f.name in given}
         return cls(
             recipe=recipe,
             scheme=get_scheme(options.scheme or recipe.scheme),
-            factors=Factors(**{"fer_aug": recipe.variants, "ckp_aug": recipe.variants, **given}),
+            factors=Factors(**{"fer_aug": recipe.variants, "ckp_aug": recipe.variants, **factors}),
             train_on=options.train_on,
             seed=options.seed,
             device=options.device,
             threads=options.threads,
-            tensorboard=options.tensorboard,
+            tensorboard=given.get("tensorboard", False),
+            checkpoint_every_s=given.get("checkpoint_every", cls.checkpoint_every_s),
         )
 
     @classmethod
@@ -92,7 +90,7 @@ class Settings:
         )
 
 
-def recipe_from_options(options: argparse.Namespace) -> Recipe:
+def _recipe_from_options(options: argparse.Namespace) -> Recipe:
     """The recipe that `cli.add_training_options` names, with its changes."""
     recipe = override(get_recipe(options.recipe), options.set)
     if options.epochs is not None:
@@ -209,7 +207,7 @@ def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> N
         if not trainer.within_epoch:
             log.write(trainer.history)
 
-    trainer.run(checkpoint)
+    trainer.run(checkpoint, settings.checkpoint_every_s)
     if not trainer.best_epoch:
         raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
     trained = time.perf_counter()

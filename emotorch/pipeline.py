@@ -95,7 +95,7 @@ def _summary(paths: Paths, model: str) -> str:
     pictures = "\n".join(
         f"  {path}" for path in sorted(run.folder.rglob("*.png")) if "misclassified" not in path.parent.name
     )
-    return f"{text_table(rows, left=("model",))}\n\nPictures of {model}:\n{pictures}"
+    return f"{text_table(rows, left=('model',))}\n\nPictures of {model}:\n{pictures}"
 
 
 def _row(run: Run) -> tuple[str, ...]:

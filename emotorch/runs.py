@@ -110,6 +110,28 @@ def timestamped(folder: Path, stem: str, suffix: str = "") -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class NewFolder:
+    """Where to write, and what the folder is called once it is whole."""
+
+    prepared: Path
+    final: Path
+
+
+@contextmanager
+def new_folder(parent: Path, stem: str) -> Iterator[NewFolder]:
+    """A folder `<stem>_<time>`, whole or not there."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = NewFolder(Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=parent)), timestamped(parent, stem))
+    try:
+        folder.prepared.chmod(0o755)
+        yield folder
+        folder.prepared.rename(folder.final)
+    except BaseException:
+        shutil.rmtree(folder.prepared, ignore_errors=True)
+        raise
+
+
 def claim(models: Path, record: dict[str, Any]) -> Run:
     """Makes the next `model_NNNNN`, with its record in it, for this process alone.
 

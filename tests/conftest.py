@@ -20,6 +20,7 @@ from running import Trained, copy_root, copy_trained, error_line, train
 
 from emotorch.data import augmented, dataset, fer2013
 from emotorch.data.images import Pixels
+from emotorch.data.synthetic_dataset import write_fer2013_csv
 from emotorch.errors import EmoTorchError
 from emotorch.labels import FER_EMOTIONS, FER_USAGES, get_scheme
 from emotorch.paths import REPOSITORY, Paths
@@ -117,6 +118,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     write_small_fer(paths)
     write_small_ckplus(paths)
     prepare(paths)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A root with 400 drawn faces of FER-2013 after stages 1 and 2 for seven classes and for four moods; not to be
+    changed."""
+    paths = Paths(tmp_path_factory.mktemp("seven"))
+    write_fer2013_csv(paths.fer_csv, rows=400, seed=3)
+    fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
+    for scheme in ("seven", "mood4"):
+        dataset.create(paths, get_scheme(scheme), workers=1, force=False)
     return paths
 
 

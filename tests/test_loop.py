@@ -447,3 +447,11 @@ def test_mixed_precision_trains_in_bfloat16_where_that_is_fast_and_scores_in_flo
     Trainer(Watching(), recipe, striped(16), {"fer": striped(5, seed=1)}, classes=4, seed=1).run(ignore)
     fast = computes_in_bfloat16(CPU)
     assert seen == [torch.bfloat16 if fast else torch.float32, torch.float32]
+
+
+def test_a_last_image_alone_joins_the_batch_before_it_where_batches_are_normed() -> None:
+    recipe = replace(RECIPE, batch_size=37, epochs=1)
+    assert [len(batch) for batch in trainer(recipe)._batches(torch.arange(75))] == [37, 37, 1]
+    normed = Trainer(Normed(), recipe, striped(75), {}, classes=4, seed=1)
+    assert [len(batch) for batch in normed._batches(torch.arange(75))] == [37, 38]
+    assert torch.equal(torch.cat(normed._batches(torch.arange(75))), torch.arange(75))

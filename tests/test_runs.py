@@ -196,6 +196,28 @@ def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbe
     assert "is finished: there is nothing to resume" in error_line(call_script(paths, TRAIN, "--resume", folder.name))
 
 
+def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed_result(
+    seven: Paths, tmp_path: Path
+) -> None:
+    """A network with batch norm and dropout, with augmentation, and the checkpoint that the kill left behind."""
+    options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 3, "--set", "batch_size=4")
+    paths = copy_root(seven, tmp_path / "killed")
+    process, folder = start_training(paths, *options, "--checkpoint-every", 1)
+    deadline = time.monotonic() + 60
+    while not torch.load(folder / "model_last.pth", weights_only=True)["progress"]["step"]:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    step = torch.load(folder / "model_last.pth", weights_only=True)["progress"]["step"]
+    assert step > 0, "killed between epochs: nothing was tested"
+    undisturbed = train(copy_root(seven, tmp_path / "undisturbed"), *options)
+    assert last_line(call_script(paths, TRAIN, "--resume", folder.name)) == str(folder)
+    assert_same_weights(folder, undisturbed)
+    for name in ("confusion_counts_fer_val.csv", "final_accuracies.csv"):
+        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
 def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tmp_path: Path) -> None:
     process, folder = start_training(copy_root(prepared, tmp_path / "root"), *LONG)
     process.send_signal(signal.SIGINT)

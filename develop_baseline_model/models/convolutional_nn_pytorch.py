@@ -29,6 +29,13 @@ def main() -> None:
         "--tensorboard", action="store_true", help="write logs for TensorBoard too, into the model folder"
     )
     parser.add_argument(
+        "--checkpoint-every",
+        type=cli.positive_integer,
+        default=120,
+        metavar="SECONDS",
+        help="how often an epoch that lasts is saved: what a kill loses at most (default: %(default)s)",
+    )
+    parser.add_argument(
         "--resume",
         metavar="MODEL",
         help="go on with an interrupted run; its own settings count, no other option",
@@ -54,9 +61,7 @@ def main() -> None:
     if options.resume:
         run = experiment.resume(paths, runs.find(paths, options.resume))
     else:
-        names = ("fer", "fer_aug", "ckp", "ckp_aug")
-        factors = {name: getattr(options, name) for name in names}
-        run = experiment.train_new(paths, experiment.Settings.from_options(options, factors))
+        run = experiment.train_new(paths, experiment.Settings.from_options(options))
     print(run.folder)
 
 

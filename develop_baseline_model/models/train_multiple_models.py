@@ -32,7 +32,7 @@ def main() -> int:
     )
     parser.add_argument("--engine", choices=("local",), default="local", help="where it runs (default: %(default)s)")
     cli.add_training_options(parser)
-    parser.set_defaults(seed=SEED, tensorboard=False)
+    parser.set_defaults(seed=SEED)
     cli.add_device_options(parser)
     options = parser.parse_args()
 
@@ -42,7 +42,7 @@ def main() -> int:
     from emotorch.sweep.plan import FactorRanges, draw_plan
 
     plan = draw_plan(FactorRanges(FER_RANGE, FER_AUG_RANGE, CKP_RANGE, CKP_AUG_RANGE), options.num_models, options.seed)
-    settings = experiment.Settings.from_options(options, {})
+    settings = experiment.Settings.from_options(options)
     folder, results = run_sweep(Paths.from_environment(), settings, plan)
     failed = [result for result in results if result.status != "finished"]
     print(f"{len(results) - len(failed)} of {len(results)} models trained")

@@ -30,7 +30,6 @@ from emotorch.workers import progress
 logger = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 512
-_SECONDS_BETWEEN_CHECKPOINTS = 120.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Trainer:
         self._pool = ThreadPoolExecutor(self._parts)
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = new_optimizer(recipe, network)
-        self.scheduler = Schedule(recipe, self.optimizer, self._steps_per_epoch)
+        self.scheduler = Schedule(recipe, self.optimizer, len(self._batches(torch.arange(len(training)))))
         self._averaged = (
             AveragedModel(
                 network,
@@ -147,16 +146,19 @@ class Trainer:
         """Whether an epoch has begun and not ended."""
         return self._progress.step > 0
 
-    @property
-    def _steps_per_epoch(self) -> int:
-        return math.ceil(len(self._training) / self.recipe.batch_size)
+    def _batches(self, order: Tensor) -> list[Tensor]:
+        batches = list(torch.split(order, self.recipe.batch_size))
+        if len(batches) > 1 and len(batches[-1]) == 1 and not self._independent:
+            # Batch norm cannot learn from a single image: it joins the batch before it.
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return batches
 
     @property
     def _judged(self) -> nn.Module:
         """The network that is validated and kept: the averaged one where there is one."""
         return self.network if self._averaged is None else self._averaged.module
 
-    def run(self, checkpoint: Callable[["Trainer"], None], every_s: float = _SECONDS_BETWEEN_CHECKPOINTS) -> None:
+    def run(self, checkpoint: Callable[["Trainer"], None], every_s: float = math.inf) -> None:
         """Trains to the end, then restores the best epoch's weights.
 
         Args:
@@ -209,7 +211,7 @@ class Trainer:
     def _train_epoch(self, epoch: int, checkpoint: Callable[["Trainer"], None], every_s: float) -> Score:
         self.network.train()
         device = self._training.labels.device
-        batches = torch.split(self._order(epoch).to(device), self.recipe.batch_size)
+        batches = self._batches(self._order(epoch).to(device))
         first = self._progress.step
         loss_sum = torch.tensor(self._progress.loss_sum, dtype=torch.float64, device=device)
         correct = torch.tensor(self._progress.correct, dtype=torch.int64, device=device)

@@ -1,0 +1,184 @@
+"""Every published system goes through the same scripts: trained, evaluated, asked, drawn, described."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from running import (
+    EVALUATE,
+    EVALUATE_USAGE,
+    PLOT_CONFUSION,
+    PLOT_HISTORY,
+    PREDICT,
+    TRAIN,
+    call_script,
+    copy_root,
+    error_line,
+    last_line,
+    read_counts,
+    read_table,
+    train,
+)
+
+from emotorch.data.images import read_face, write_png
+from emotorch.data.synthetic_dataset import write_fer2013_csv
+from emotorch.labels import get_scheme
+from emotorch.paths import Paths
+from emotorch.recipes import RECIPES, Recipe, get_recipe
+from emotorch.training.checkpoints import load_model
+from emotorch.training.loop import network_outputs
+
+# Short, and of few images: what is tested is that the parts fit, not what is learned.
+QUICK = {
+    "emotion_cnn": ("--set", "batch_size=32"),
+    "emotion_classifier": (),
+    "resnet50v2_cbam": ("--fer", 0.3, "--set", "network_config.image_size=48", "--set", "batch_size=32"),
+    "shared_cnn": ("--fer", 0.5),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_system_goes_through_the_same_scripts_as_the_baseline(name: str, seven: Paths, tmp_path: Path) -> None:
+    paths = copy_root(seven, tmp_path / "root")
+    labels = get_scheme(get_recipe(name).scheme).labels
+    folder = train(paths, "--recipe", name, "--epochs", 1, *QUICK[name])
+    usage = read_table(folder / "image_usage.csv")
+    assert {row["fer_usage"] for row in usage if row["usage"] == "training"} == {"Training"}
+    assert {row["fer_usage"] for row in usage if row["usage"] == "fer_validation"} == {"PublicTest"}
+    header = (folder / "confusion_matrix_fer_val.csv").read_text().splitlines()[0]
+    assert header == "," + ",".join(labels)
+    history = json.loads((folder / "training_history.json").read_text())["epochs"]
+    assert [epoch["validation"]["fer"]["images"] for epoch in history] == [read_counts(folder, "fer_val").sum()]
+
+    evaluated = call_script(paths, EVALUATE, folder.name, "fer-public")
+    values = {row["Metric"]: row["Value"] for row in read_table(folder / "final_accuracies.csv")}
+    assert f"accuracy {values['FER Reference Accuracy']}%" in evaluated.stdout
+    assert last_line(call_script(paths, EVALUATE_USAGE, "--model", folder))
+    for script in (PLOT_CONFUSION, PLOT_HISTORY):
+        assert last_line(call_script(paths, script, folder.name)).endswith(".png")
+
+    face = next((paths.raw / "FER2013img" / "surprise").glob("*.png"))
+    answer = json.loads(last_line(call_script(paths, PREDICT, face, "--model", folder, "--json")))["faces"][0]
+    assert tuple(answer["probabilities"]) == labels
+    assert sum(answer["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
+    model = load_model(folder / "model.pth")
+    pixels = torch.from_numpy(read_face(face))[None, None]
+    best = network_outputs(model.network, pixels, model.form).argmax().item()
+    assert answer["emotion"] == labels[best]
+
+
+@pytest.mark.parametrize("scheme", ["emotorch4", "seven", "mood4"])
+def test_outputs_stand_for_the_labels_in_the_scheme_s_order(scheme: str, paths: Paths) -> None:
+    """From the raw pixels of each class to the checkpoint: a class list that is permuted anywhere shows here.
+
+    Every class has a bright square in a place of its own, so that a short training tells them apart.
+    """
+    orders = {
+        "emotorch4": {"angry": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
+        "seven": {name: name for name in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")},
+        "mood4": {name: name for name in ("happy", "neutral", "sad", "surprise")},
+    }
+    for number, emotion in enumerate(orders[scheme]):
+        for image in range(40):
+            write_grey(paths.raw / "SQUARES" / emotion / f"{image}.png", square(number, image))
+    write_fer2013_csv(paths.fer_csv, rows=70, seed=1)
+    stage_1_and_2(paths, scheme)
+    folder = train(
+        paths, "--train-on", "SQUARES", "--scheme", scheme, "--recipe", "emotion_classifier", "--epochs", 12,
+        "--set", "augmentation.flip=0", "--set", "augmentation.shift=0", "--set", "batch_size=16",
+    )  # fmt: skip
+    model = load_model(folder / "model.pth")
+    for number, label in enumerate(orders[scheme].values()):
+        images = torch.from_numpy(np.stack([square(number, image) for image in range(40, 50)]))[:, None]
+        answers = network_outputs(model.network, images, model.form).argmax(1).tolist()
+        assert [model.labels[answer] for answer in answers].count(label) >= 8, label
+
+
+def square(number: int, image: int) -> np.ndarray:
+    """Noise with a bright square in the number-th of nine places."""
+    pixels = np.random.default_rng([number, image]).integers(0, 120, (48, 48)).astype(np.uint8)
+    row, column = divmod(number, 3)
+    pixels[16 * row : 16 * row + 16, 16 * column : 16 * column + 16] += 130
+    return pixels
+
+
+def write_grey(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, pixels)
+
+
+def stage_1_and_2(paths: Paths, scheme: str) -> None:
+    for script, *options in (
+        ("develop_baseline_model/helpers/FER_csv_to_img.py",),
+        ("develop_baseline_model/helpers/create_original_dataset.py", "--scheme", scheme),
+    ):
+        done = call_script(paths, script, *options)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_trains_by_its_own_splits_and_its_test_images_take_no_part(seven: Paths, tmp_path: Path) -> None:
+    paths = copy_root(seven, tmp_path / "root")
+    for split, count in (("train", 6), ("val", 3), ("test", 2)):
+        for emotion in get_scheme("seven").labels:
+            for number in range(count):
+                pixels = np.random.default_rng([count, number, len(emotion)]).integers(0, 256, (48, 48), np.uint8)
+                write_grey(paths.raw / "MINE" / split / emotion / f"{number}.png", pixels)
+    stage_1_and_2(paths, "seven")
+    folder = train(paths, "--train-on", "MINE", "--recipe", "shared_cnn", "--epochs", 1)
+    usage = read_table(folder / "image_usage.csv")
+    counts = {name: sum(row["usage"] == name for row in usage) for name in ("training", "mine_validation")}
+    assert counts == {"training": 42, "mine_validation": 21}
+    assert len(usage) == 63
+    assert (folder / "confusion_matrix_mine_val.png").exists()
+    assert not (folder / "confusion_matrix_fer_val.csv").exists()
+    values = {row["Metric"]: row["Value"] for row in read_table(folder / "final_accuracies.csv")}
+    assert values["FER Validation Accuracy"] == "NaN"
+    assert values["MINE Validation Accuracy"] == values["Combined Validation Accuracy"] != "NaN"
+
+
+def test_an_unknown_dataset_to_train_on_is_named_with_those_that_there_are(seven: Paths) -> None:
+    line = error_line(call_script(seven, TRAIN, "--recipe", "shared_cnn", "--train-on", "RAF"), 2)
+    assert "there are no RAF images" in line
+    assert "it has FER" in line
+
+
+def test_official_splits_keep_twins_and_the_run_says_how_many(seven: Paths, tmp_path: Path) -> None:
+    paths = copy_root(seven, tmp_path / "root")
+    folder = train(paths, "--recipe", "emotion_cnn", "--epochs", 1)
+    usage = read_table(folder / "image_usage.csv")
+    hashes = {row["source_hash"] for row in usage if row["usage"] == "training"}
+    twins = sum(row["usage"] == "fer_validation" and row["source_hash"] in hashes for row in usage)
+    values = {row["Metric"]: row["Value"] for row in read_table(folder / "final_accuracies.csv")}
+    assert int(values.get("FER Validation Images With Twin In Training", 0)) == twins
+    assert ("FER Validation Accuracy Without Them" in values) == (twins > 0)
+
+
+def test_the_list_of_recipes_has_the_published_sizes(seven: Paths) -> None:
+    lines = call_script(seven, TRAIN, "--list-recipes").stdout.splitlines()
+    rows = {line.split()[0]: line for line in lines[1:]}
+    assert list(rows) == list(RECIPES)
+    for name, parameters in (("emotorch", "6,964"), ("emotion_cnn", "595,076"), ("emotion_classifier", "1,572,551")):
+        assert parameters in rows[name]
+
+
+def test_a_shown_recipe_is_toml_that_gives_it_back_and_then_its_layers(seven: Paths) -> None:
+    shown = call_script(seven, TRAIN, "--show-recipe", "emotion_classifier", "--set", "epochs=3").stdout
+    toml, table = re.split(r"\n(?=layer +kind)", shown)
+    recipe = Recipe.from_dict(tomllib.loads(toml))
+    assert recipe.epochs == 3
+    assert recipe.augmentation == get_recipe("emotion_classifier").augmentation
+    assert "1,572,551" in table.splitlines()[-1]
+    assert re.search(r"fc1 +Linear +512 +1,180,160 +1,179,648", table)
+
+
+def test_a_network_of_timm_trains_by_name(seven: Paths, tmp_path: Path) -> None:
+    paths = copy_root(seven, tmp_path / "root")
+    folder = train(
+        paths, "--recipe", "resnet50v2_cbam", "--epochs", 1, "--fer", 0.2,
+        "--set", "network=timm:test_resnet", "--set", "network_config.image_size=48",
+    )  # fmt: skip
+    assert load_model(folder / "model.pth").labels == get_scheme("seven").labels
