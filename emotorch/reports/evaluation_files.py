@@ -1,10 +1,6 @@
 """The folder of an evaluation: report, matrices, and the images that were answered wrongly."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,7 @@ from emotorch.data.images import write_png
 from emotorch.files import write_csv, write_text
 from emotorch.reports import figures
 from emotorch.reports.run_files import write_confusion
-from emotorch.runs import Run, timestamped
+from emotorch.runs import Run, new_folder
 
 MISCLASSIFICATION_COLUMNS = (
     "image_path",
@@ -32,7 +28,7 @@ def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) ->
     """Writes `evaluation_<dataset>_<time>/` into the run's folder, whole or not at all; returns it."""
     images, answers = evaluation.images, evaluation.answers
     name = images.name
-    with _new_folder(run, name) as new:
+    with new_folder(run.folder, f"evaluation_{name}") as new:
         report = metrics.report(images.labels, answers.classes, labels)
         write_text(new.prepared / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
         write_confusion(new.prepared, name, answers.counts, labels)
@@ -45,30 +41,6 @@ def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) ->
         )
         _write_misclassified(new.prepared, images, answers, labels)
     return new.final
-
-
-@dataclass(frozen=True)
-class _NewFolder:
-    """Where to write, and what the folder is called once it is whole."""
-
-    prepared: Path
-    final: Path
-
-
-@contextmanager
-def _new_folder(run: Run, name: str) -> Iterator[_NewFolder]:
-    """A folder `evaluation_<name>_<time>` in the run's, whole or not there."""
-    folder = _NewFolder(
-        Path(tempfile.mkdtemp(prefix=".evaluation-", dir=run.folder)),
-        timestamped(run.folder, f"evaluation_{name}"),
-    )
-    try:
-        folder.prepared.chmod(0o755)
-        yield folder
-        folder.prepared.rename(folder.final)
-    except BaseException:
-        shutil.rmtree(folder.prepared, ignore_errors=True)
-        raise
 
 
 def _write_misclassified(folder: Path, images: EvaluationSet, answers: Answers, labels: Sequence[str]) -> None:
@@ -86,7 +58,7 @@ def _write_misclassified(folder: Path, images: EvaluationSet, answers: Answers, 
 
 def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Path:
     """Writes `evaluation_image_usage_<time>/`: one report, a matrix per part, the validation parts side by side."""
-    with _new_folder(run, "image_usage") as new:
+    with new_folder(run.folder, "evaluation_image_usage") as new:
         reports = []
         for evaluation in evaluations:
             report = metrics.report(evaluation.images.labels, evaluation.answers.classes, labels)

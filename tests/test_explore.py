@@ -1,0 +1,261 @@
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_images, prepare, tree, write_small_ckplus, write_small_fer
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from running import call_script, copy_root, last_line, read_table
+
+from emotorch.data import contents, integrity
+from emotorch.data.images import Pixels, encode_png
+from emotorch.paths import Paths
+from emotorch.reports import dataset_pictures as pictures
+from emotorch.reports.dataset_pictures import SheetRow
+
+SCRIPT = "develop_baseline_model/helpers/explore_dataset.py"
+LONG_TITLE = "A dataset whose name nobody would call short, with_a_$dollar$_sign (synthetic faces): class balance"
+
+
+def write(path: Path, pixels: Pixels) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(pixels))
+
+
+def findings(folder: Path) -> dict[str, list[str]]:
+    """The files of each kind of fault that some file has."""
+    read = contents.read(folder)
+    found = integrity.inspect(read, integrity.measure(read.faces))
+    return {kind.name: [image.entry.file for image in kind.images] for kind in found if kind.images}
+
+
+# --- Measures -----------------------------------------------------------------------------------------------
+
+
+def test_measures_are_those_of_each_image_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "_BLOCK", 3)
+    faces = draw_images(8, seed=1)
+    measures = integrity.measure(faces)
+    for position, face in enumerate(faces.astype(np.float64)):
+        laplacian = cv2.Laplacian(face, cv2.CV_64F)[1:-1, 1:-1]
+        expected = face.mean(), face.std(), laplacian.var()
+        values = (getattr(measures, name)[position] for name in ("brightness", "contrast", "sharpness"))
+        assert tuple(values) == pytest.approx(expected, rel=1e-5)
+
+
+def test_blur_lowers_sharpness_and_darkening_brightness() -> None:
+    face = draw_images(1, seed=2)[0]
+    noisy = np.clip(face.astype(int) + np.random.default_rng(0).integers(-20, 21, face.shape), 0, 255).astype(np.uint8)
+    blurred = cv2.GaussianBlur(noisy, (0, 0), 1.5)
+    measures = integrity.measure(np.stack([noisy, blurred, noisy // 2]))
+    assert measures.sharpness[1] < 0.2 * measures.sharpness[0]
+    assert measures.brightness[2] == pytest.approx(measures.brightness[0] / 2, abs=1)
+
+
+# --- Findings -----------------------------------------------------------------------------------------------
+
+
+def test_a_sound_dataset_has_no_findings(tmp_path: Path) -> None:
+    for number, face in enumerate(draw_images(6, seed=3)):
+        write(tmp_path / ("joy" if number % 2 else "fear") / f"{number}.png", face)
+    assert findings(tmp_path) == {}
+
+
+def test_each_fault_is_found_in_the_very_files_that_have_it(tmp_path: Path) -> None:
+    faces = draw_images(5, seed=4)
+    for name, pixels in {
+        "train/joy/sound.png": faces[0],
+        "train/joy/twin.png": faces[1],
+        "test/joy/twin.png": faces[1],
+        "train/joy/other_label.png": faces[2],
+        "train/fear/other_label.png": faces[2],
+        "train/joy/blank.png": np.full((48, 48), 128, np.uint8),
+        "train/joy/black.png": faces[3] // 16,
+        "train/joy/white.png": 255 - faces[3] // 16,
+        "train/joy/faint.png": 100 + faces[3] // 16,
+        "train/joy/small.png": cv2.resize(faces[4], (40, 44)),
+        "train/joy/wide.png": cv2.resize(faces[4], (200, 100)),
+    }.items():
+        write(tmp_path / name, pixels)
+    (tmp_path / "train/joy/broken.png").write_bytes(encode_png(faces[0])[:-30])
+    found = findings(tmp_path)
+    assert found.pop("low contrast") == ["train/joy/black.png", "train/joy/faint.png", "train/joy/white.png"]
+    assert {kind: sorted(files) for kind, files in found.items()} == {
+        "unreadable": ["train/joy/broken.png"],
+        "twins": [
+            "test/joy/twin.png",
+            "train/fear/other_label.png",
+            "train/joy/other_label.png",
+            "train/joy/twin.png",
+        ],
+        "twins, other label": ["train/fear/other_label.png", "train/joy/other_label.png"],
+        "twins, other split": ["test/joy/twin.png", "train/joy/twin.png"],
+        "blank": ["train/joy/blank.png"],
+        "black": ["train/joy/black.png"],
+        "white": ["train/joy/white.png"],
+        "small": ["train/joy/small.png"],
+        "not square": ["train/joy/wide.png"],
+    }
+
+
+def test_twins_stand_together(tmp_path: Path) -> None:
+    faces = draw_images(3, seed=5)
+    for number in range(9):
+        write(tmp_path / "joy" / f"{number}.png", faces[number % 3])
+    assert findings(tmp_path)["twins"] == [f"joy/{number}.png" for number in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
+
+
+def test_a_stage_s_image_that_changed_or_went_is_found(prepared: Paths, tmp_path: Path) -> None:
+    paths = copy_root(prepared, tmp_path / "root")
+    before = findings(paths.fer_images)
+    files = [entry.file for entry in contents.read(paths.fer_images).entries]
+    for file in files[20], files[21], files[22]:
+        (paths.fer_images / file).unlink()
+    write(paths.fer_images / files[21], draw_images(1, seed=9)[0])
+    write(paths.fer_images / files[22], draw_images(1, seed=9)[0][:40])
+    found = findings(paths.fer_images)
+    assert "changed" not in before
+    assert found["changed"] == [files[21]]
+    assert found["unreadable"] == [files[20], files[22]]
+
+
+# --- The report ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the script wrote about a root, and what was in the root before."""
+
+    paths: Paths
+    folder: Path
+    before: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def report(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    paths = copy_root(prepared, tmp_path_factory.mktemp("explored") / "root")
+    before = tree(paths.root)
+    return Report(paths, Path(last_line(call_script(paths, SCRIPT, "--examples", 3))), before)
+
+
+def test_the_report_counts_what_stage_2_wrote(report: Report) -> None:
+    paths, folder = report.paths, report.folder
+    assert folder.parent == paths.reports
+    manifest = read_table(paths.originals / "manifest.csv")
+    expected = Counter((f"{row['dataset']} {row['usage']}".strip(), row["emotion"]) for row in manifest)
+    balance = read_table(folder / "class_balance.csv")
+    assert {(row["split"], row["class"]): int(row["images"]) for row in balance if row["images"] != "0"} == expected
+    for split in {row["split"] for row in balance}:
+        assert sum(float(row["percent_of_split"]) for row in balance if row["split"] == split) == pytest.approx(
+            100, abs=0.1
+        )
+    assert [row["file"] for row in read_table(folder / "images.csv")] == [row["file"] for row in manifest]
+    hashes = Counter(row["hash"] for row in manifest)
+    twins = sum(count for count in hashes.values() if count > 1)
+    counts = {row["finding"]: row for row in read_table(folder / "findings.csv")}
+    assert int(counts["twins"]["images"]) == twins > 0
+    listed = Counter(row["finding"] for row in read_table(folder / "findings_files.csv"))
+    assert listed == {name: int(row["images"]) for name, row in counts.items() if row["images"] != "0"}
+    labels = {row["emotion"] for row in manifest}
+    names = {"class_balance", "brightness_sharpness", "findings", *(f"samples_{label}" for label in labels)}
+    assert {path.stem for path in folder.glob("*.png")} == names
+    for path in folder.glob("*.png"):
+        Image.open(path).verify()
+    assert {file: data for file, data in tree(paths.root).items() if not file.startswith("reports/")} == report.before
+
+
+def test_the_same_dataset_gives_the_same_report(report: Report) -> None:
+    again = Path(last_line(call_script(report.paths, SCRIPT, report.paths.originals, "--examples", 3)))
+    assert again != report.folder
+    assert tree(again) == tree(report.folder)
+
+
+def test_as_many_examples_are_shown_as_asked_for(report: Report) -> None:
+    (twins,) = (row for row in read_table(report.folder / "findings.csv") if row["finding"] == "twins")
+    assert len(twins["examples"].split("; ")) == 3 < int(twins["images"])
+
+
+def test_synthetic_faces_are_called_so_on_every_picture(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_small_fer(paths)
+    write_small_ckplus(paths)
+    prepare(paths, variants=False)
+    paths.synthetic_marker.write_text("drawn by a program\n")
+    titles: list[str] = []
+    save = pictures.save
+
+    def note(figure: Figure, path: Path) -> Path:
+        titles.append(" ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " "))
+        return save(figure, path)
+
+    monkeypatch.setattr(pictures, "save", note)
+    done = call_script(paths, SCRIPT)
+    assert done.returncode == 0, done.stderr
+    assert len(titles) == 3 + 4
+    assert all("FER-Original-Dataset (synthetic faces):" in title for title in titles)
+
+
+# --- Pictures -----------------------------------------------------------------------------------------------
+
+
+def spread(labels: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(labels)
+    return {f"class number {label}": np.clip(rng.normal(120, 40, 90), 0, 255) for label in range(labels)}
+
+
+FIGURES = {
+    "one split": lambda: pictures._balance_figure({"all": {"joy": 3, "fear": 0}}, "T"),
+    "seven splits": lambda: pictures._balance_figure(
+        {f"FER split {number}": {f"class number {label}": 7215 * label for label in range(7)} for number in range(7)},
+        LONG_TITLE,
+    ),
+    "one class": lambda: pictures._distributions_figure(spread(1), spread(1), "T"),
+    "seven classes": lambda: pictures._distributions_figure(spread(7), spread(7), LONG_TITLE),
+    "blank images": lambda: pictures._distributions_figure({"joy": np.zeros(3)}, {"joy": np.zeros(3)}, "T"),
+    "one image": lambda: pictures._sheet_figure([SheetRow("", draw_images(1, 0))], LONG_TITLE, 12),
+    "captions": lambda: pictures._sheet_figure(
+        [SheetRow("a caption that is longer than the row of images is wide " * 2, draw_images(9, 0))] * 3, "T", 4
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut(name: str) -> None:
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    width, height = figure.bbox.size
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text() and _is_drawn(figure, text):
+            box = text.get_window_extent()
+            inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+            assert inside, text.get_text()
+
+
+def _is_drawn(figure: Figure, text: Text) -> bool:
+    """Axes keep ticks beyond their limits, which are never drawn; and those of panels that are switched off."""
+    for axes in figure.axes:
+        for axis, (start, end) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if text in (tick.label1, tick.label2):
+                    return axes.axison and min(start, end) <= tick.get_loc() <= max(start, end)
+    return True
+
+
+def test_a_sheet_keeps_every_pixel(tmp_path: Path) -> None:
+    faces = draw_images(5, seed=6)
+    with Image.open(pictures.plot_sheet(tmp_path / "sheet.png", [SheetRow("five", faces)], "T", 3)) as image:
+        sheet = np.asarray(image.convert("L"))
+    for face in faces:
+        tile = face.repeat(2, axis=0).repeat(2, axis=1)
+        y, x = np.unravel_index((found := cv2.matchTemplate(sheet, tile, cv2.TM_SQDIFF)).argmin(), found.shape)
+        assert (sheet[y : y + 96, x : x + 96] == tile).all()
+
+
+def test_wrong_input_is_named() -> None:
+    with pytest.raises(ValueError, match="different classes"):
+        pictures._balance_figure({"a": {"joy": 1}, "b": {"fear": 1}}, "T")
+    with pytest.raises(ValueError, match="uint8, is needed"):
+        pictures._sheet_figure([SheetRow("", draw_images(2, 0).astype(float))], "T", 3)
