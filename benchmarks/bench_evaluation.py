@@ -8,8 +8,10 @@ import torch
 from timing import paired, report
 
 from emotorch.analysis.evaluate import EvaluationSet, answer
+from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.training.checkpoints import Model
+from emotorch.training.inputs import InputForm
 
 IMAGES = 20000
 BATCH = 512
@@ -22,7 +24,7 @@ def main() -> None:
     labels = rng.integers(0, 4, IMAGES)
     images = EvaluationSet("random", [""] * IMAGES, pixels, labels, np.array([""] * IMAGES))
     network = EmoTorchCNN().to(memory_format=torch.channels_last).eval()
-    model = Model(network, "emotorch4", ("anger", "fear", "calm", "surprise"), 48, 1)
+    model = Model(network, get_scheme("emotorch4"), InputForm())
     floats = torch.from_numpy(pixels).unsqueeze(1).float() / 255
 
     @torch.inference_mode()

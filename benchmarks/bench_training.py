@@ -7,99 +7,72 @@ threads. Ours is `Trainer`. Each step between them is measured alone, and beside
 which this machine multiplies large matrices.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from plain_training import SEED, multiply_rate, new_network, plain_epoch, random_images
 from timing import paired, report
-from torch.utils.data import DataLoader, TensorDataset
 
-from emotorch.networks.emotorch_cnn import EmoTorchCNN
+from emotorch.networks.describe import layers, total
 from emotorch.recipes import get_recipe
-from emotorch.training.loop import LabelledPixels, Trainer, to_input
-from emotorch.training.losses import cosine_proximity
+from emotorch.training.inputs import InputForm, to_input
+from emotorch.training.loop import LabelledPixels, Trainer
+from emotorch.training.losses import cosine_proximity, one_hot
 
 IMAGES = 6400
 ROUNDS = 5
-SEED = 1
-# Multiply-adds of the four convolutions of one 48×48 image; backward costs about two forward passes more.
-_FORWARD = 45**2 * 10 * 16 + 42**2 * 10 * 160 + 18**2 * 10 * 160 + 15**2 * 10 * 160
-FLOPS_PER_IMAGE = 2 * 3 * _FORWARD
+CLASSES = 4
+RECIPE = get_recipe("emotorch")
 
 
-def new_network() -> EmoTorchCNN:
-    torch.manual_seed(SEED)
-    return EmoTorchCNN()
-
-
-def plain_epoch(images: LabelledPixels, batch: int) -> float:
-    """Mean loss of one epoch, in the given order, so that losses can be compared."""
-    network = new_network()
-    optimizer = torch.optim.RMSprop(network.parameters(), lr=5e-4)
-    loader = DataLoader(TensorDataset(to_input(images.pixels), images.labels), batch_size=batch)
-    total = 0.0
-    for pixels, labels in loader:
-        optimizer.zero_grad()
-        loss = cosine_proximity(network(pixels), labels).mean()
-        loss.backward()
-        optimizer.step()
-        total += loss.item() * len(labels)
-    return total / len(images)
-
-
-def without_loader(images: LabelledPixels, batch: int, memory_format: torch.memory_format) -> float:
-    network = new_network().to(memory_format=memory_format)
-    optimizer = torch.optim.RMSprop(network.parameters(), lr=5e-4)
-    total = torch.zeros(())
-    for pixels, labels in zip(torch.split(images.pixels, batch), torch.split(images.labels, batch), strict=True):
+def without_loader(images: LabelledPixels, memory_format: torch.memory_format) -> float:
+    network = new_network(RECIPE, CLASSES).to(memory_format=memory_format)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=RECIPE.learning_rate)
+    total_loss = torch.zeros(())
+    batches = (torch.split(values, RECIPE.batch_size) for values in (images.pixels, images.labels))
+    for pixels, labels in zip(*batches, strict=True):
         optimizer.zero_grad(set_to_none=True)
-        loss = cosine_proximity(network(to_input(pixels)), labels).mean()
+        loss = cosine_proximity(network(to_input(pixels, InputForm())), one_hot(labels, CLASSES)).mean()
         loss.backward()
         optimizer.step()
-        total += loss.detach() * len(labels)
-    return float(total) / len(images)
+        total_loss += loss.detach() * len(labels)
+    return float(total_loss) / len(images)
 
 
-def trainer_epoch(images: LabelledPixels) -> float:
-    recipe = replace(get_recipe("emotorch"), epochs=1)
-    trainer = Trainer(new_network().to(memory_format=torch.channels_last), recipe, images, {}, SEED)
+def trainer_epoch(images: LabelledPixels, threads: int) -> float:
+    network = new_network(RECIPE, CLASSES).to(memory_format=torch.channels_last)
+    recipe = replace(RECIPE, epochs=1)
+    trainer = Trainer(network, recipe, images, {}, classes=CLASSES, seed=SEED, threads=threads)
     trainer.run(lambda _: None)
     return trainer.history[0].training.loss
 
 
-def multiply_rate() -> float:
-    """Floating-point operations per second of a large matrix product."""
-    a, b = torch.rand(1536, 1536), torch.rand(1536, 1536)
-    times = []
-    for _ in range(8):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - started)
-    return 2 * 1536**3 / statistics.median(times[2:])
-
-
 def main() -> None:
-    torch.manual_seed(0)
-    images = LabelledPixels(
-        torch.randint(0, 256, (IMAGES, 1, 48, 48), dtype=torch.uint8), torch.randint(0, 4, (IMAGES,))
-    )
-    batch = get_recipe("emotorch").batch_size
-    print(f"{torch.get_num_threads()} threads, {IMAGES} images, batch {batch}")
-    peak = multiply_rate()
+    images = random_images(IMAGES, CLASSES)
+    threads = torch.get_num_threads()
+    print(f"{threads} threads, {IMAGES} images, batch {RECIPE.batch_size}")
+    multiply_adds = total(layers(new_network(RECIPE, CLASSES), (1, 48, 48))).multiply_adds
+
+    def plain() -> float:
+        torch.set_num_threads(threads)
+        return plain_epoch(RECIPE, images, CLASSES)
+
+    peak = multiply_rate(torch.float32)
     steps: list[tuple[str, Callable[[], float]]] = [
-        ("bytes on the device, no DataLoader", lambda: without_loader(images, batch, torch.contiguous_format)),
-        ("and channels last", lambda: without_loader(images, batch, torch.channels_last)),
-        ("Trainer", lambda: trainer_epoch(images)),
+        ("bytes on the device, no DataLoader", lambda: without_loader(images, torch.contiguous_format)),
+        ("and channels last", lambda: without_loader(images, torch.channels_last)),
+        (f"Trainer, {threads} parts of a batch", lambda: trainer_epoch(images, threads)),
     ]
-    losses = {"plain": plain_epoch(images, batch)}
+    losses = {"plain": plain()}
     for name, epoch in steps:
         losses[name] = epoch()
-        ours_s, plain_s, ratio = paired(epoch, lambda: plain_epoch(images, batch), ROUNDS)
+        ours_s, plain_s, ratio = paired(epoch, plain, ROUNDS)
         report(name, IMAGES, "images", ours_s, "the plain form", plain_s, ratio)
-        share = IMAGES * FLOPS_PER_IMAGE / ours_s / peak
-        print(f"    {share:.0%} of the {peak / 1e9:.0f} GFLOP/s of a large matrix product")
+        # Three forward passes' work a step: backward costs two.
+        print(
+            f"    {2 * 3 * IMAGES * multiply_adds / ours_s / peak:.0%} of {peak / 1e9:.0f} GFLOP/s of a matrix product"
+        )
     print("mean losses:", ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items()), "(Trainer: another order)")
 
 

@@ -86,6 +86,15 @@ def add_scheme_option(parser: argparse.ArgumentParser, default: str | None = "em
     )
 
 
+def add_reading_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scheme",
+        metavar="NAME",
+        help="read the answers as another label scheme: a seven-class model as emotorch4, for example; its other "
+        "classes are dropped (default: the model's own)",
+    )
+
+
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",

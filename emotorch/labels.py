@@ -75,6 +75,20 @@ class LabelScheme:
         """Whether a class folder of this name is a label or an emotion, even one that takes no part."""
         return class_name.lower() in (*self.labels, *known_emotions())
 
+    def read_as(self, other: "LabelScheme") -> list[int]:
+        """For each label of another scheme the one here that stands for the same classes of FER-2013.
+
+        Raises:
+            UsageError: a label of the other has none here, or several.
+        """
+        found = []
+        for label in other.labels:
+            ours = {self.sources["FER"].get(emotion) for emotion, name in other.sources["FER"].items() if name == label}
+            if len(ours) != 1 or None in ours:
+                raise UsageError(f"{self.name} cannot be read as {other.name}: it has no one class that is {label!r}")
+            found.append(self.index(str(ours.pop())))
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Plain strings, lists and dicts, for checkpoints and run records."""
         return {

@@ -26,6 +26,7 @@ from running import (
 
 from emotorch.data.images import read_face, write_png
 from emotorch.data.synthetic_dataset import write_fer2013_csv
+from emotorch.errors import UsageError
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.recipes import RECIPES, Recipe, get_recipe
@@ -182,3 +183,45 @@ def test_a_network_of_timm_trains_by_name(seven: Paths, tmp_path: Path) -> None:
         "--set", "network=timm:test_resnet", "--set", "network_config.image_size=48",
     )  # fmt: skip
     assert load_model(folder / "model.pth").labels == get_scheme("seven").labels
+
+
+def test_a_seven_class_model_read_as_four_emotions_drops_the_others_and_renormalises(
+    seven: Paths, tmp_path: Path
+) -> None:
+    paths = copy_root(seven, tmp_path / "root")
+    folder = train(paths, "--recipe", "shared_cnn", "--epochs", 1, "--fer", 0.5)
+    stage_1_and_2(paths, "emotorch4")
+    face = next((paths.raw / "FER2013img" / "surprise").glob("*.png"))
+
+    def shares(*options: object) -> dict[str, float]:
+        done = call_script(paths, PREDICT, face, "--model", folder, "--json", *options)
+        return dict(json.loads(last_line(done))["faces"][0]["probabilities"])
+
+    whole, read = shares(), shares("--scheme", "emotorch4")
+    names = {"anger": "angry", "fear": "fear", "calm": "neutral", "surprise": "surprise"}
+    kept = sum(whole[name] for name in names.values())
+    assert read == pytest.approx({label: whole[name] / kept for label, name in names.items()}, abs=1e-3)
+    done = call_script(paths, EVALUATE, folder, "fer-public", "--scheme", "emotorch4")
+    assert "read as emotorch4" in done.stdout
+    assert (Path(last_line(done)) / "confusion_matrix_fer-public.csv").read_text().startswith(",anger,fear,calm,")
+    line = error_line(call_script(paths, PREDICT, face, "--model", folder, "--scheme", "nine"), 2)
+    assert "unknown label scheme" in line
+
+
+def test_training_images_are_known_again_when_a_model_is_read_as_another_scheme(seven: Paths, tmp_path: Path) -> None:
+    paths = copy_root(seven, tmp_path / "root")
+    folder = train(paths, "--recipe", "emotion_classifier", "--epochs", 1)
+    stage_1_and_2(paths, "emotorch4")
+    done = call_script(paths, EVALUATE, folder, "fer", "--scheme", "emotorch4")
+    usage = read_table(folder / "image_usage.csv")
+    four = {"angry", "fear", "neutral", "surprise"}
+    trained_on = {row["source_hash"] for row in usage if row["usage"] == "training" and row["emotion"] in four}
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("left out"))
+    assert int(re.search(r"(\d+) images", line)[1]) >= len(trained_on)
+
+
+def test_a_model_without_all_labels_of_a_scheme_cannot_be_read_as_it() -> None:
+    with pytest.raises(UsageError, match="mood4 cannot be read as emotorch4: it has no one class that is 'anger'"):
+        get_scheme("mood4").read_as(get_scheme("emotorch4"))
+    assert get_scheme("seven").read_as(get_scheme("emotorch4")) == [0, 2, 6, 5]
+    assert get_scheme("seven").read_as(get_scheme("mood4")) == [3, 6, 4, 5]

@@ -27,6 +27,7 @@ def main() -> int:
         default="haar",
         help="how faces are found; none for faces that are cut out already (default: %(default)s)",
     )
+    cli.add_reading_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per picture")
     parser.add_argument("--csv", metavar="FILE", help="write a table, one row per face")
     parser.add_argument("--save", metavar="FILE", help="write a picture with boxes and bars (one input only)")
@@ -48,7 +49,7 @@ def main() -> int:
     from emotorch.training.checkpoints import load_model
 
     weights = shipped_or_named(Paths.from_environment(), model_name)
-    model = load_model(weights)
+    model = load_model(weights, options.scheme)
     answers = [answer_file(model, Path(name), options.detector) for name in inputs]
     for answer in answers:
         if options.json:

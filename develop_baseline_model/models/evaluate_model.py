@@ -23,6 +23,7 @@ def main() -> None:
         default="fer",
         help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders (default: %(default)s)",
     )
+    cli.add_reading_option(parser)
     cli.add_device_options(parser)
     options = parser.parse_args()
 
@@ -35,7 +36,7 @@ def main() -> None:
 
     paths = Paths.from_environment()
     run = runs.find(paths, options.model)
-    model = load_model(runs.weights_file(paths, options.model))
+    model = load_model(runs.weights_file(paths, options.model), options.scheme)
     make_repeatable(options.threads)
     evaluation = evaluate(paths, run, model, options.dataset, choose_device(options.device))
     folder = write_evaluation(run, evaluation, model.labels)

@@ -192,14 +192,17 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     """
     everything = load_set(paths, dataset, model.scheme)
     known = TrainingImages.of(run)
-    trained_on, twins = _seen(everything, known, paths.for_scheme(model.scheme.name), by_name=dataset in DATASETS)
+    # In another scheme's dataset the same images have other names.
+    by_name = dataset in DATASETS and model.trained_as is None
+    trained_on, twins = _seen(everything, known, paths.for_scheme(model.scheme.name), by_name=by_name)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise EmoTorchError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
     answers = answer(model, images, device)
     inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
     suffix = " (synthetic faces)" if inside and paths.is_synthetic else ""
-    title = f"{run.name} on {images.name}{suffix}"
+    reading = f", read as {model.scheme.name}" if model.trained_as else ""
+    title = f"{run.name} on {images.name}{reading}{suffix}"
     lines = [f"{title}: {answers.line()}"]
     if known is None:
         lines.append("the run has no image_usage.csv: which of these images it was trained on is unknown")

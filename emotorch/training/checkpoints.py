@@ -1,13 +1,13 @@
 """Checkpoints: what a model file holds, how it is written, and how it is read without running its code."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from emotorch import __version__
 from emotorch.errors import EmoTorchError
@@ -32,16 +32,42 @@ class Model:
         scheme: Its classes, in the order of its outputs: from its own file, not from today's list.
         form: What it takes.
         temperature: For `calibration.probabilities`; 1 in files that say nothing of it.
+        trained_as: The scheme that it was trained with, when it is read as another.
     """
 
     network: nn.Module
     scheme: LabelScheme
     form: InputForm
     temperature: float = 1.0
+    trained_as: LabelScheme | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
         return self.scheme.labels
+
+    def read_as(self, scheme: LabelScheme) -> "Model":
+        """The model with only another scheme's labels for answers: its other classes are dropped before the softmax.
+
+        Raises:
+            UsageError: the model has not all of these labels.
+        """
+        if scheme == self.scheme:
+            return self
+        chosen = _ChosenOutputs(self.network, self.scheme.read_as(scheme)).eval()
+        return replace(self, network=chosen, scheme=scheme, trained_as=self.scheme)
+
+
+class _ChosenOutputs(nn.Module):
+    """A network, and some of its outputs in another order."""
+
+    def __init__(self, network: nn.Module, chosen: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self._chosen = list(chosen)
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs: Tensor = self.network(images)
+        return outputs[:, self._chosen]
 
 
 def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, Value]:
@@ -78,19 +104,25 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, scheme: str | None = None) -> Model:
     """A model from its file, in our format or the published one.
+
+    Args:
+        path: The file.
+        scheme: To read its answers as another label scheme.
 
     Raises:
         EmoTorchError: see `read`; or the weights do not fit the network that the file names.
+        UsageError: the model cannot be read as that scheme.
     """
     state = read(path)
     try:
-        return _build(state)
+        model = _build(state)
     except EmoTorchError as error:
         raise EmoTorchError(f"{path}: {error}") from None
     except DAMAGES as error:
         raise EmoTorchError(f"{path}: its model_config, recipe or labels are damaged ({first_line(error)})") from None
+    return model.read_as(get_scheme(scheme)) if scheme else model
 
 
 def _build(state: Mapping[str, Any]) -> Model:

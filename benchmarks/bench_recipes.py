@@ -1,0 +1,79 @@
+"""Images per second of every recipe against the plain form of its network; goal 1.5 for `emotion_classifier`.
+
+    python benchmarks/bench_recipes.py [RECIPE …]
+
+Three forms of ours, each with one thing more: the engine alone in float32, with the recipe's augmentation, and
+in the recipe's precision. The share of the machine's arithmetic counts three forward passes a step, and is
+of the rate of a large matrix product in the same precision.
+"""
+
+import os
+import sys
+from dataclasses import replace
+
+import torch
+from plain_training import SEED, multiply_rate, new_network, plain_epoch, random_images
+from timing import paired, report
+
+from emotorch.labels import get_scheme
+from emotorch.networks.describe import layers, total
+from emotorch.recipes import RECIPES, Augmentation, Recipe, get_recipe
+from emotorch.training.device import computes_in_bfloat16
+from emotorch.training.inputs import InputForm
+from emotorch.training.loop import LabelledPixels, Trainer
+
+# Multiply-adds that a round may cost: small networks get more images.
+_WORK = 3e11
+_ROUNDS = 3
+
+
+def our_epoch(recipe: Recipe, images: LabelledPixels, classes: int, threads: int) -> float:
+    network = new_network(recipe, classes).to(memory_format=torch.channels_last)
+    trainer = Trainer(network, replace(recipe, epochs=1), images, {}, classes=classes, seed=SEED, threads=threads)
+    trainer.run(lambda _: None)
+    return trainer.history[0].training.loss
+
+
+def measure(recipe: Recipe, threads: int) -> None:
+    classes = len(get_scheme(recipe.scheme).labels)
+    form = InputForm.of(recipe)
+    size = total(layers(new_network(recipe, classes), (form.channels, form.image_size, form.image_size)))
+    batches = max(3, round(_WORK / size.multiply_adds / 3 / recipe.batch_size))
+    count = min(batches, 200) * recipe.batch_size
+    images = random_images(count, classes)
+    print(f"{recipe.name}: {size.multiply_adds / 1e6:.1f} M multiply-adds an image, batch {recipe.batch_size}, {count}")
+    alone = replace(recipe, augmentation=Augmentation(), precision="float32")
+    forms = {
+        "engine": alone,
+        "with augmentation": replace(alone, augmentation=recipe.augmentation),
+        "as the recipe trains": recipe,
+    }
+    seen: list[Recipe] = []
+    for name, ours in forms.items():
+        if ours in seen:
+            continue
+        seen.append(ours)
+
+        def plain() -> float:
+            torch.set_num_threads(threads)
+            return plain_epoch(recipe, images, classes)
+
+        our_epoch(ours, images, classes, threads)
+        ours_s, plain_s, ratio = paired(lambda ours=ours: our_epoch(ours, images, classes, threads), plain, _ROUNDS)
+        report(f"  {name}", count, "images", ours_s, "the plain form", plain_s, ratio)
+        mixed = ours.precision == "mixed" and computes_in_bfloat16(torch.device("cpu"))
+        torch.set_num_threads(threads)
+        peak = multiply_rate(torch.bfloat16 if mixed else torch.float32)
+        share = 2 * 3 * size.multiply_adds * count / ours_s / peak
+        print(f"    {share:.0%} of the {peak / 1e9:.0f} GFLOP/s of a product in {'bfloat16' if mixed else 'float32'}")
+
+
+def main() -> None:
+    threads = len(os.sched_getaffinity(0))
+    print(f"{threads} threads")
+    for name in sys.argv[1:] or RECIPES:
+        measure(get_recipe(name), threads)
+
+
+if __name__ == "__main__":
+    main()
