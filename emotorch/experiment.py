@@ -25,7 +25,7 @@ from emotorch.networks import create_network
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import Recipe, get_recipe, override
-from emotorch.reports.epochs import EpochLog
+from emotorch.reports.epochs import EpochLog, require_tensorboard
 from emotorch.reports.run_files import write_parameters
 from emotorch.reports.run_results import write_results
 from emotorch.runs import FINISHED, RUNNING, Run, claim, now
@@ -145,9 +145,11 @@ def train_new(
         EmoTorchError: the data is missing or damaged; no folder is claimed then.
     """
     device = choose_device(settings.device)
+    if settings.tensorboard:
+        require_tensorboard()
     index = index or DatasetIndex.load(paths, settings.scheme)
     data = read_run_data(index, settings)
-    network = _new_network(settings).to(device)
+    network = new_network(settings).to(device)
     run = claim(paths.models, _new_record(settings, index, data.selection, device) | dict(origin or {}))
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
     with run.running():
@@ -172,7 +174,7 @@ def resume(paths: Paths, run: Run) -> Run:
         raise EmoTorchError(f"{run.name} was trained on another dataset than {index.paths.originals} is now")
     device = choose_device(record["device"])
     data = read_run_data(index, settings)
-    network = _new_network(settings).to(device)
+    network = new_network(settings).to(device)
     with run.running():
         _train(run, settings, data, network)
     return run
@@ -256,7 +258,8 @@ def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _new_network(settings: Settings) -> nn.Module:
+def new_network(settings: Settings) -> nn.Module:
+    """A run's network before its first step."""
     recipe = settings.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -384,6 +385,12 @@ def test_losses_that_are_no_numbers_fail_the_run_in_one_line(trained: Trained, t
         (("--set", "epoch=3"), 2, "did you mean epochs?"),
         (("--set", "scheme=nine"), 2, "unknown label scheme 'nine'"),
         (("--set", "network=resnet"), 1, "unknown network 'resnet'"),
+        pytest.param(
+            ("--tensorboard",),
+            2,
+            "--tensorboard needs TensorBoard: pip install",
+            marks=pytest.mark.skipif(find_spec("tensorboard") is not None, reason="TensorBoard is installed"),
+        ),
         (("--fer", 0, "--fer-aug", 0), 1, "no image of class 'anger'"),
     ],
 )

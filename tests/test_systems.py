@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,16 @@ def test_a_shown_recipe_is_toml_that_gives_it_back_and_then_its_layers(seven: Pa
     assert recipe.augmentation == get_recipe("emotion_classifier").augmentation
     assert "1,572,551" in table.splitlines()[-1]
     assert re.search(r"fc1 +Linear +512 +1,180,160 +1,179,648", table)
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="an extra: pip install 'emotorch[tensorboard]'")
+def test_tensorboard_logs_every_epoch_of_every_set(seven: Paths, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = train(copy_root(seven, tmp_path / "root"), "--recipe", "emotion_cnn", "--tensorboard")
+    logged = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert {"learning_rate", "loss/training", "accuracy/fer", "macro_f1/fer"} <= set(logged.Tags()["scalars"])
+    assert [scalar.step for scalar in logged.Scalars("accuracy/fer")] == [1, 2]
 
 
 def test_a_network_of_timm_trains_by_name(seven: Paths, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,9 @@ class EpochLog:
         self._folder = folder
         self._writer: Any = None
         if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise UsageError("--tensorboard needs TensorBoard: pip install 'emotorch[tensorboard]'") from None
+            require_tensorboard()
+            from torch.utils.tensorboard import SummaryWriter
+
             self._writer = SummaryWriter(folder / LOGS_NAME)
 
     def write(self, history: Sequence[EpochScores]) -> None:
@@ -47,6 +47,12 @@ class EpochLog:
                 if value is not None and metric != "images":
                     self._writer.add_scalar(f"{metric}/{name}", value, scores.epoch)
         self._writer.flush()
+
+
+def require_tensorboard() -> None:
+    """Raises UsageError where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        raise UsageError("--tensorboard needs TensorBoard: pip install 'emotorch[tensorboard]'")
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
