@@ -312,15 +312,15 @@ def test_a_dataset_that_was_trained_on_whole_leaves_nothing_to_score(lively: Tra
 
 
 def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(lively: Trained, tmp_path: Path) -> None:
-    def fails(model: object, dataset: object, *words: str) -> None:
-        line = error_line(call_script(lively.paths, EVALUATE, model, dataset))
+    def fails(model: object, dataset: object, *words: str, status: int = 1) -> None:
+        line = error_line(call_script(lively.paths, EVALUATE, model, dataset), status)
         for word in words:
             assert word in line
 
     ours = lively.folder.name
     fails("model_00042", "fer", "no model folder 'model_00042'", ours)
     fails("model_original", "fer", "model_original/model.pth does not exist")
-    fails(ours, "fer2013", "'fer2013' is neither a folder nor one of fer, ckp, raf, fer-public, fer-private")
+    fails(ours, "fer2013", "'fer2013' is neither a folder nor one of fer, ckp, raf, fer-public, fer-private", status=2)
     fails(ours, "raf", "has no RAF images")
     (tmp_path / "empty").mkdir()
     fails(ours, tmp_path / "empty", "empty", "no images in class folders")

@@ -15,7 +15,7 @@ from emotorch.data import folders
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import FER_BOTH_TESTS, FER_USAGES, LabelScheme
 from emotorch.paths import Paths
 from emotorch.runs import TRAINING, Run, now, read_image_usage
@@ -139,7 +139,8 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
     """A dataset by its name or folder.
 
     Raises:
-        EmoTorchError: there is no such dataset or folder, or it has no images.
+        EmoTorchError: the dataset has no images, or one of them is damaged.
+        UsageError: there is no such dataset or folder.
     """
     if dataset in DATASETS:
         source, usage = DATASETS[dataset]
@@ -154,7 +155,7 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
         return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
     folder = Path(dataset)
     if not folder.is_dir():
-        raise EmoTorchError(f"{dataset!r} is neither a folder nor one of {', '.join(DATASETS)}")
+        raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(DATASETS)}")
     found, left_out = folders.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
