@@ -70,9 +70,10 @@ def test_focal_loss_with_gamma_0_is_cross_entropy_and_else_that_times_the_doubt(
     torch.testing.assert_close(focal(outputs, targets, 2.0), entropy * doubt**2)
 
 
-def test_focal_loss_has_a_gradient_where_the_answer_is_certain() -> None:
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_loss_has_a_gradient_where_the_answer_is_certain(gamma: float) -> None:
     outputs = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
-    focal(outputs, one_hot(torch.tensor([0, 0]), 2), 2.0).sum().backward()
+    focal(outputs, one_hot(torch.tensor([0, 0]), 2), gamma).sum().backward()
     assert outputs.grad.isfinite().all()
 
 

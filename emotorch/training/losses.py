@@ -36,7 +36,8 @@ def focal(outputs: Tensor, targets: Tensor, gamma: float) -> Tensor:
     Source: Lin et al., "Focal loss for dense object detection" (ICCV 2017).
     """
     log_shares = F.log_softmax(outputs, dim=1)
-    return -(targets * (1 - log_shares.exp()).pow(gamma) * log_shares).sum(1)
+    doubts = (1 - log_shares.exp()).clamp(min=torch.finfo(log_shares.dtype).eps)  # a root has no slope at 0
+    return -(targets * doubts.pow(gamma) * log_shares).sum(1)
 
 
 def loss_of(recipe: Recipe) -> Loss:
