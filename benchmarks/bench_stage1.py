@@ -3,12 +3,12 @@
     python benchmarks/bench_stage1.py
 
 Ours reads, checks, hashes and writes every row. The plain loop reads with `csv`, makes an array of the numbers
-and saves with Pillow. Bare writing creates as many files of the same size in the same number of processes,
-and does nothing else: what the machine can do.
+and saves with Pillow. Bare writing creates as many files of the same size in as many folders and processes
+by the same system calls, and does nothing else: what the machine can do.
 """
 
 import csv
-import shutil
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -43,16 +43,25 @@ def write_bare(job: tuple[Path, int, int]) -> None:
     folder, first, count = job
     data = encode_png(np.zeros((48, 48), np.uint8))
     for number in range(first, first + count):
-        with open(folder / f"{number}.png", "wb", buffering=0) as file:  # noqa: PTH123
-            file.write(data)
+        path = f"{folder}/{number % len(FER_EMOTIONS)}/{number}.png"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.write(descriptor, data)
+        os.close(descriptor)
 
 
 def bare_writing(folder: Path, files: int, workers: int) -> None:
-    folder.mkdir(parents=True)
+    for number in range(len(FER_EMOTIONS)):
+        (folder / str(number)).mkdir(parents=True)
     share = files // (4 * workers)
     jobs = [(folder, first, share) for first in range(0, share * 4 * workers, share)]
     for _ in map_in_order(write_bare, jobs, workers):
         pass
+
+
+def put_aside(folder: Path) -> None:
+    """Makes room for another run without the time that deleting takes."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}-{time.monotonic_ns()}"))
 
 
 def main() -> None:
@@ -62,7 +71,7 @@ def main() -> None:
         workers = available_cores()
 
         def ours() -> None:
-            shutil.rmtree(paths.fer_images, ignore_errors=True)
+            put_aside(paths.fer_images)
             fer2013.convert(paths, workers=workers, force=False, skip_bad_rows=False)
 
         def plain() -> None:

@@ -16,6 +16,7 @@ from emotorch.errors import EmoTorchError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _ORPHAN_CHECK_S = 0.3
+_KEPT_BYTES = 1 << 24
 
 
 def progress(items: Iterable[Item], *, total: int, description: str, unit: str, scale: bool = True) -> Iterable[Item]:
@@ -35,11 +36,14 @@ def map_in_order(
         EmoTorchError: a worker died (for example for want of memory).
         Exception: the first error in the items' order, as the function raised it.
     """
+    _keep_freed_memory()
     if workers == 1 or len(items) <= 1:
         for item in items:
             yield item, function(item)
         return
-    with ProcessPoolExecutor(min(workers, len(items)), initializer=_start_worker, initargs=(os.getpid(),)) as pool:
+    # Before the fork too: a fork has no threads, and OpenCV would wait forever for those that it had.
+    _leave_the_cores_to_processes()
+    with ProcessPoolExecutor(min(workers, len(items)), initializer=start_worker, initargs=(os.getpid(),)) as pool:
         futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
         try:
             for item, future in zip(items, futures, strict=True):
@@ -50,12 +54,26 @@ def map_in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(parent: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)  # the processes already fill the cores
+def start_worker(parent: int) -> None:
+    """What a worker process does first: it leaves Ctrl-C to its parent, and ends when that has gone."""
+    _leave_the_cores_to_processes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _keep_freed_memory() -> None:
+    """Lets this process and its forks use freed memory again, rather than give it back and ask for it anew.
+
+    The C library keeps as much as the largest piece freed so far, and getting megabytes for every few rows takes
+    longer than the work on them.
+    """
+    bytearray(_KEPT_BYTES)
+
+
+def _leave_the_cores_to_processes() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
 
 
 def _die_with(parent: int) -> None:

@@ -10,7 +10,7 @@ from conftest import Script, draw_images, the_error, tree, write_fer_csv, write_
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from emotorch.data.fer2013 import COMMAND, _parse_pixels, _parse_pixels_slowly, parse_row
+from emotorch.data.fer2013 import COMMAND, _parse_pixels, _parse_pixels_slowly, _parse_rows, parse_row
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
 from emotorch.labels import FER_EMOTIONS
 from emotorch.paths import Paths
@@ -77,12 +77,34 @@ def test_the_fast_parser_agrees_with_the_slow_one(
     assert outcome(_parse_pixels, text) == outcome(_parse_pixels_slowly, text)
 
 
-def outcome(parse: Callable[[bytes], Pixels], text: bytes) -> object:
+def outcome(parse: Callable[[bytes], object], text: bytes) -> object:
     try:
-        pixels = parse(text)
+        return shown(parse(text))
     except ValueError as error:
-        return str(error)
-    return pixels.shape, pixels.dtype, pixels.tobytes()
+        return shown(error)
+
+
+def shown(parsed: object) -> object:
+    """Something that can be compared, of pixels, a row or an error."""
+    if isinstance(parsed, tuple):
+        return tuple(map(shown, parsed))
+    return (parsed.shape, parsed.dtype, parsed.tobytes()) if isinstance(parsed, np.ndarray) else str(parsed)
+
+
+NUMBERS = draw_images(1, seed=5)[0].astype(str).ravel().tolist()
+ONE_MORE, ONE_LESS = [*NUMBERS, "7"], NUMBERS[:-1]
+FIELDS = st.sampled_from([NUMBERS, ONE_MORE, ONE_LESS, [*ONE_LESS, "256"], ["0255", *NUMBERS[1:]], []])
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    rows=st.lists(st.tuples(FIELDS, st.sampled_from(["2,{},Training", "9,{},Training", "2,{}", " "])), max_size=5),
+    good=st.integers(0, 2),
+)
+@example(rows=[(numbers, "2,{},Training") for numbers in (ONE_MORE, ONE_LESS)], good=0)
+def test_rows_together_are_what_they_are_alone(rows: list[tuple[list[str], str]], good: int) -> None:
+    lines = [row.format(" ".join(numbers)).encode() for numbers, row in [*rows, *good * [(NUMBERS, "2,{},Training")]]]
+    assert [shown(parsed) for parsed in _parse_rows(lines)] == [outcome(parse_row, line) for line in lines]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Stage:
     Attributes:
         number: 1 to 3.
         command: Its script.
-        rows: Of the CSV that it all begins with; the stage then works for about a second.
+        rows: Of the CSV that it all begins with; the stage then works long enough to be met at it.
         chunk: How many files a finished chunk has at least.
     """
 
@@ -71,7 +71,7 @@ class Stage:
 
 
 STAGES = [
-    Stage(1, fer2013.COMMAND, rows=900, chunk=200),
+    Stage(1, fer2013.COMMAND, rows=6000, chunk=200),
     Stage(2, dataset.COMMAND, rows=900, chunk=200),
     Stage(3, augmented.COMMAND, rows=140, chunk=400),
 ]
@@ -215,7 +215,7 @@ def test_a_killed_worker_is_one_line(before: tuple[Paths, dict[str, bytes]], sta
 
 def test_no_other_run_begins_while_an_orphan_may_still_write(tmp_path: Path) -> None:
     paths, stage = Paths(tmp_path), STAGES[0]
-    write_small_fer(paths, 1600)
+    write_small_fer(paths, 6000)
     process = stage.start(paths, 2)
     wait_for_files(process, stage.partial(paths), 50)
     orphan = min(live_processes_of(process.pid) - {process.pid})

@@ -8,11 +8,12 @@ from emotorch.data.augmentations import OPERATIONS, augment
 from emotorch.data.chunks import work_through
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
-from emotorch.data.images import hash_pixels, read_face, write_png
+from emotorch.data.images import hash_pixels, read_face, write_faces
 from emotorch.data.manifest import NAME as MANIFEST
 from emotorch.data.manifest import read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_stamp, stage_folder
+from emotorch.labels import command
 from emotorch.paths import Paths
 
 COMMAND = "develop_baseline_model/helpers/augment_original_dataset.py"
@@ -21,13 +22,14 @@ _SOURCES_PER_CHUNK = 32
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some images of the dataset: (file, hash) each, and where to read and write."""
+    """Some images of the dataset: (file, hash) each, and where to read and write; the command that wrote them."""
 
     name: str
     originals: Path
     folder: Path
     sources: Sequence[tuple[str, str]]
     seed: int
+    stage_2: str
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,16 @@ def variant_file(file: str, operation: str) -> str:
 
 
 def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
-    """Writes `FER-Original-Dataset-Augmented/<dataset>/<class>/<n>_<operation>.png`.
+    """Writes the augmented folder of the paths' scheme, `<dataset>/<class>/<n>_<operation>.png`.
 
     Every picture depends on the seed, its source's pixels and its operation alone.
 
     Raises:
         EmoTorchError: stage 2 has not run, or one of its images is missing or damaged.
     """
-    read_stamp(paths.originals, STAGE_2)
-    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
+    stage_2 = command(STAGE_2, paths.scheme)
+    read_stamp(paths.originals, stage_2)
+    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, stage_2)
     stamp = {
         "stage": 3,
         "seed": seed,
@@ -63,7 +66,7 @@ def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
                 (build.folder / folder).mkdir(parents=True, exist_ok=True)
             sources = [(row["file"], row["hash"]) for row in rows]
             chunks = [
-                _Chunk(f"images from {first}", paths.originals, build.folder, sources[first:last], seed)
+                _Chunk(f"images from {first}", paths.originals, build.folder, sources[first:last], seed, stage_2)
                 for first in range(0, len(sources), _SOURCES_PER_CHUNK)
                 for last in [first + _SOURCES_PER_CHUNK]
             ]
@@ -76,10 +79,9 @@ def _augment_chunk(chunk: _Chunk) -> int:
     for file, source_hash in chunk.sources:
         pixels = read_face(chunk.originals / file)
         if hash_pixels(pixels) != source_hash:
-            raise EmoTorchError(f"{chunk.originals / file}: changed since it was written; run {STAGE_2} --force")
-        for operation in OPERATIONS:
-            write_png(
-                chunk.folder / variant_file(file, operation),
-                augment(pixels, source_hash, operation, chunk.seed),
-            )
+            raise EmoTorchError(f"{chunk.originals / file}: changed since it was written; run {chunk.stage_2} --force")
+        write_faces(
+            (f"{chunk.folder}/{variant_file(file, operation)}" for operation in OPERATIONS),
+            [augment(pixels, source_hash, operation, chunk.seed) for operation in OPERATIONS],
+        )
     return len(chunk.sources) * len(OPERATIONS)

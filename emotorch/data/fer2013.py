@@ -4,19 +4,21 @@ Source: Goodfellow et al., "Challenges in representation learning: a report on t
 contests" (2013); https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge
 """
 
+import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import BinaryIO, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.chunks import work_through
-from emotorch.data.images import SIZE, Pixels, hash_pixels, write_png
+from emotorch.data.images import SIZE, Pixels, hash_pixels, write_faces
 from emotorch.data.manifest import NAME as MANIFEST
 from emotorch.errors import EmoTorchError
-from emotorch.files import StageBuild, hash_file, stage_folder, write_csv
+from emotorch.files import StageBuild, stage_folder, write_csv, write_text
 from emotorch.labels import FER_EMOTIONS, FER_USAGES
 from emotorch.paths import Paths
 
@@ -28,31 +30,33 @@ SKIPPED_ROWS = "skipped_rows.csv"
 HEADER = ("emotion", "pixels", "Usage")
 _PIXELS = SIZE * SIZE
 _ROWS_PER_CHUNK = 256
+_ROWS_AT_ONCE = 16  # what is made of so many stays in the processor's cache
+_BLOCK = 1 << 20
+_LINE_END = ord("\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some consecutive rows of the CSV: where they stand in the file, and where their images go."""
+    """Some consecutive rows of the CSV, and where their images go.
+
+    Attributes:
+        offsets: Where in the file each row begins, and where the last one ends.
+    """
 
     csv: Path
     folder: Path
     first_row: int
-    start: int
-    stop: int
+    offsets: NDArray[np.int64]
     skip_bad_rows: bool
 
     @property
     def name(self) -> str:
-        return f"rows from {self.first_row}"
+        return _chunk_name(self.first_row)
 
 
-class _ImageRecord(TypedDict):
-    file: str
-    row: int
-    emotion: str
-    usage: str
-    hash: str
+def _chunk_name(first_row: int) -> str:
+    return f"{_ROWS_PER_CHUNK} rows from {first_row}"
 
 
 class _SkippedRow(TypedDict):
@@ -62,7 +66,7 @@ class _SkippedRow(TypedDict):
 
 
 class _ChunkRecords(TypedDict):
-    images: list[_ImageRecord]
+    manifest: str  # its lines of the chunk's images
     skipped: list[_SkippedRow]
 
 
@@ -87,8 +91,8 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool) -> 
     csv = paths.fer_csv
     if not csv.is_file():
         raise EmoTorchError(f"{csv} does not exist: put FER-2013's fer2013.csv there (FER-Datasets/README.md)")
-    offsets = _row_offsets(csv)
-    stamp = {"stage": 1, "csv": hash_file(csv), "skip_bad_rows": skip_bad_rows}
+    offsets, digest = _read_through(csv)
+    stamp = {"stage": 1, "csv": digest, "skip_bad_rows": skip_bad_rows}
     with stage_folder(paths.fer_images, stamp, stage="stage 1", force=force) as build:
         if build is None:
             return Summary(*_count_existing(paths.fer_images), up_to_date=True)
@@ -102,26 +106,25 @@ def _convert_chunks(
     for emotion in FER_EMOTIONS:
         (build.folder / emotion).mkdir(exist_ok=True)
     chunks = [
-        _Chunk(csv, build.folder, first, int(offsets[first]), int(offsets[last]), skip_bad_rows)
+        _Chunk(csv, build.folder, first, offsets[first : first + _ROWS_PER_CHUNK + 1], skip_bad_rows)
         for first in range(0, len(offsets) - 1, _ROWS_PER_CHUNK)
-        for last in [min(first + _ROWS_PER_CHUNK, len(offsets) - 1)]
     ]
     work_through(build, chunks, _convert_chunk, workers, "CSV to PNG")
 
 
 def _finish(build: StageBuild, csv: Path, rows: int) -> Summary:
-    images: list[_ImageRecord] = []
+    lines: list[str] = []
     skipped: list[_SkippedRow] = []
     for first in range(0, rows, _ROWS_PER_CHUNK):
-        records: _ChunkRecords = build.records(f"rows from {first}")
-        images += records["images"]
+        records: _ChunkRecords = build.records(_chunk_name(first))
+        lines.append(records["manifest"])
         skipped += records["skipped"]
-    if not images:
+    if len(skipped) == rows:
         raise EmoTorchError(f"{csv}: no row is usable, all {rows} are bad")
-    write_csv(build.folder / MANIFEST, MANIFEST_COLUMNS, (list(image.values()) for image in images))
+    write_text(build.folder / MANIFEST, ",".join(MANIFEST_COLUMNS) + "\n" + "".join(lines))
     if skipped:
         write_csv(build.folder / SKIPPED_ROWS, ("row", "line", "reason"), (list(row.values()) for row in skipped))
-    return Summary(len(images), len(skipped), up_to_date=False)
+    return Summary(rows - len(skipped), len(skipped), up_to_date=False)
 
 
 def _count_existing(folder: Path) -> tuple[int, int]:
@@ -132,62 +135,110 @@ def _count_existing(folder: Path) -> tuple[int, int]:
     return rows(MANIFEST), rows(SKIPPED_ROWS)
 
 
-def _row_offsets(csv: Path) -> NDArray[np.int64]:
-    """Byte offsets of the rows after the header, and of the end of the last one.
+def _read_through(csv: Path) -> tuple[NDArray[np.int64], str]:
+    """Byte offsets of the rows after the header, with the end of the last one; and the file's SHA-256 in hex.
 
     Raises:
         EmoTorchError: the file is empty, has another header, or no row.
     """
-    offsets = []
-    rows = 0  # up to the last line that is not blank
+    digest = hashlib.sha256()
+    starts = []  # of the lines after the first one
+    size = 0
     with csv.open("rb") as file:
-        header = file.readline(1000)
-        names = header.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace").strip().split(",")
-        if not header:
-            raise EmoTorchError(f"{csv}: the file is empty")
-        if tuple(name.strip().strip('"') for name in names) != HEADER:
-            shown = header[:60].decode("utf-8", "replace").strip()
-            raise EmoTorchError(f"{csv}, line 1: the header is {shown!r}, not {','.join(HEADER)!r}")
-        position = file.tell()
-        for line in file:
-            offsets.append(position)
-            position += len(line)
-            if line.strip():
-                rows = len(offsets)
-    if not rows:
+        _check_header(csv, file.readline(1000))
+        file.seek(0)
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            starts.append(np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END) + (size + 1))
+            size += len(block)
+        offsets = np.concatenate(starts)
+        if not len(offsets) or offsets[-1] != size:  # the last line has no end
+            offsets = np.append(offsets, size)
+        while len(offsets) > 1 and not _read(file, offsets[-2], offsets[-1]).strip():
+            offsets = offsets[:-1]
+    if len(offsets) == 1:
         raise EmoTorchError(f"{csv}: a header but no rows")
-    return np.array([*offsets, position][: rows + 1], dtype=np.int64)
+    return offsets, digest.hexdigest()
+
+
+def _read(file: BinaryIO, start: int, stop: int) -> bytes:
+    file.seek(start)
+    return file.read(stop - start)
+
+
+def _check_header(csv: Path, header: bytes) -> None:
+    names = header.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace").strip().split(",")
+    if not header:
+        raise EmoTorchError(f"{csv}: the file is empty")
+    if tuple(name.strip().strip('"') for name in names) != HEADER:
+        shown = header[:60].decode("utf-8", "replace").strip()
+        raise EmoTorchError(f"{csv}, line 1: the header is {shown!r}, not {','.join(HEADER)!r}")
 
 
 def _convert_chunk(chunk: _Chunk) -> _ChunkRecords:
-    with chunk.csv.open("rb") as file:
-        file.seek(chunk.start)
-        lines = file.read(chunk.stop - chunk.start).removesuffix(b"\n").split(b"\n")
-    records: _ChunkRecords = {"images": [], "skipped": []}
-    for row, line in enumerate(lines, start=chunk.first_row):
-        try:
-            emotion, pixels, usage = parse_row(line)
-        except ValueError as error:
-            if not chunk.skip_bad_rows:
-                raise EmoTorchError(
-                    f"{chunk.csv}, line {row + 2} (row {row}): {error}; mend it, or use --skip-bad-rows"
-                ) from None
-            records["skipped"].append({"row": row, "line": row + 2, "reason": str(error)})
-            continue
-        file_name = f"{emotion}/{emotion}_{row:06d}.png"
-        write_png(chunk.folder / file_name, pixels)
-        records["images"].append(
-            {"file": file_name, "row": row, "emotion": emotion, "usage": usage, "hash": hash_pixels(pixels)}
-        )
+    records: _ChunkRecords = {"manifest": "", "skipped": []}
+    with chunk.csv.open("rb", buffering=0) as file:
+        for first in range(0, len(chunk.offsets) - 1, _ROWS_AT_ONCE):
+            bounds = chunk.offsets[first : first + _ROWS_AT_ONCE + 1]
+            lines = _read(file, bounds[0], bounds[-1]).split(b"\n")[: len(bounds) - 1]
+            _convert_rows(chunk, chunk.first_row + first, lines, records)
     return records
 
 
-def parse_row(line: bytes) -> tuple[str, Pixels, str]:
+def _convert_rows(chunk: _Chunk, first_row: int, lines: Sequence[bytes], records: _ChunkRecords) -> None:
+    files, faces = [], []
+    for row, parsed in enumerate(_parse_rows(lines), start=first_row):
+        if isinstance(parsed, ValueError):
+            if not chunk.skip_bad_rows:
+                raise EmoTorchError(
+                    f"{chunk.csv}, line {row + 2} (row {row}): {parsed}; mend it, or use --skip-bad-rows"
+                )
+            records["skipped"].append({"row": row, "line": row + 2, "reason": str(parsed)})
+            continue
+        emotion, pixels, usage = parsed
+        file = f"{emotion}/{emotion}_{row:06d}.png"
+        files.append(f"{chunk.folder}/{file}")
+        faces.append(pixels)
+        # No value has a comma or a quote, so that a line needs none of CSV's quoting.
+        records["manifest"] += f"{file},{row},{emotion},{usage},{hash_pixels(pixels)}\n"
+    if faces:
+        write_faces(files, faces)
+
+
+_Row = tuple[str, Pixels, str]
+
+
+def _parse_rows(lines: Sequence[bytes]) -> list[_Row | ValueError]:
+    """`parse_row` of each, or what it raises: all at once when nothing is out of the ordinary."""
+    try:
+        rows = [_split_row(line) for line in lines]
+    except ValueError:
+        return [_parsed_or_error(line) for line in lines]
+    faces = _parse_ordinary_pixels([text for _, text, _ in rows])
+    if faces is None:
+        return [_parsed_or_error(line) for line in lines]
+    return [(emotion, face, usage) for (emotion, _, usage), face in zip(rows, faces, strict=True)]
+
+
+def _parsed_or_error(line: bytes) -> _Row | ValueError:
+    try:
+        return parse_row(line)
+    except ValueError as error:
+        return error
+
+
+def parse_row(line: bytes) -> _Row:
     """One row of the CSV as (emotion, (48, 48) uint8, usage).
 
     Raises:
         ValueError: what is wrong with it.
     """
+    emotion, text, usage = _split_row(line)
+    return emotion, _parse_pixels(text), usage
+
+
+def _split_row(line: bytes) -> tuple[str, bytes, str]:
+    """One row as (emotion, the text of the pixels, usage)."""
     if not line.strip():
         raise ValueError("an empty line")
     fields = line.strip().split(b",")
@@ -198,34 +249,52 @@ def parse_row(line: bytes) -> tuple[str, Pixels, str]:
         raise ValueError(f"unknown emotion {_shown(code)}, not 0-{len(FER_EMOTIONS) - 1}")
     if usage.decode("utf-8", "replace") not in FER_USAGES:
         raise ValueError(f"unknown usage {_shown(usage)}, not {', '.join(FER_USAGES)}")
-    return FER_EMOTIONS[int(code)], _parse_pixels(pixels), usage.decode()
-
-
-_SPACE, _ZERO = ord(" "), ord("0")
+    return FER_EMOTIONS[int(code)], pixels, usage.decode()
 
 
 def _parse_pixels(text: bytes) -> Pixels:
-    """The 2,304 numbers of a row. Works on the digits as an array, an order faster than number by number."""
-    # Three leading spaces, so that every number has three characters before its end.
-    characters = np.frombuffer(b"   " + text + b" ", np.uint8)
-    spaces = np.flatnonzero(characters == _SPACE)
-    ends = spaces[3:]
-    lengths = ends - spaces[2:-1] - 1
+    """The 2,304 numbers of a row."""
+    faces = _parse_ordinary_pixels([text])
+    return _parse_pixels_slowly(text) if faces is None else faces[0]
+
+
+_SPACE, _ZERO = ord(" "), ord("0")
+# So that there are as many characters before every number's end as the longest number and its space have.
+_BEFORE = b"    "
+
+
+def _parse_ordinary_pixels(texts: Sequence[bytes]) -> Pixels | None:
+    """The numbers of some rows, when all have 2,304 of up to three digits, each a single space from the next.
+
+    Works on the characters as one array of bytes: at each it finds the value of the digits that end there, and
+    then takes those that a space follows. An order faster than number by number.
+    """
+    characters = np.frombuffer(_BEFORE + b" ".join(texts) + b" ", np.uint8)
+    is_space = characters == _SPACE
+    ends = np.flatnonzero(is_space)[len(_BEFORE) :]
+    row_ends = len(_BEFORE) - 1 + np.cumsum([len(text) + 1 for text in texts])
+    if len(ends) != _PIXELS * len(texts) or not np.array_equal(ends[_PIXELS - 1 :: _PIXELS], row_ends):
+        return None
     digits = characters - np.uint8(_ZERO)  # wraps around for what stands before "0"
+    is_digit = digits <= 9
+    two_digits = is_digit[:-1] & is_digit[1:]
     ordinary = (
-        len(ends) == _PIXELS
-        and int(lengths.min()) >= 1
-        and int(lengths.max()) <= 3
-        and np.count_nonzero(digits > 9) == len(spaces)
+        np.count_nonzero(is_digit) + len(ends) + len(_BEFORE) == len(characters)
+        and not (is_space[len(_BEFORE) :] & is_space[len(_BEFORE) - 1 : -1]).any()  # a number before every space
+        and not (two_digits[:-2] & two_digits[2:]).any()  # of four digits
     )
     if not ordinary:
-        return _parse_pixels_slowly(text)
-    values = digits[ends - 1].astype(np.int16)
-    values += np.where(lengths >= 2, digits[ends - 2], 0) * np.int16(10)
-    values += np.where(lengths == 3, digits[ends - 3], 0) * np.int16(100)
-    if values.max() > 255:
-        return _parse_pixels_slowly(text)
-    return values.astype(np.uint8).reshape(SIZE, SIZE)
+        return None
+    digits *= is_digit
+    hundreds = digits[:-2] * two_digits[1:]
+    largest_hundreds = hundreds.max()
+    hundreds *= np.uint8(100)
+    values = digits[1:-1] * np.uint8(10)
+    values += digits[2:]
+    values += hundreds
+    if largest_hundreds > 2 or (values < hundreds).any():  # over 255, and wrapped around
+        return None
+    return values.take(ends - 3).reshape(-1, SIZE, SIZE)
 
 
 def _parse_pixels_slowly(text: bytes) -> Pixels:

@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -40,6 +41,9 @@ _FACE_HEADER = _png_header(SIZE, SIZE)
 # byte each, 4 of checksum.
 _FACE_DATA = 2 + 5 + SIZE * (SIZE + 1) + 4
 _FACE_FILE = len(_FACE_HEADER) + 12 + _FACE_DATA + len(_END)
+_FACE_KIND = len(_FACE_HEADER) + 4  # where the data's chunk has its name, from where on it has a checksum
+_FACE_ROWS = _FACE_KIND + 4 + 2 + 5
+_FACE_ROWS_END = _FACE_ROWS + SIZE * (SIZE + 1)
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -48,6 +52,21 @@ def encode_png(pixels: Pixels) -> bytes:
     rows[:, 1:] = pixels
     header = _FACE_HEADER if pixels.shape == (SIZE, SIZE) else _png_header(*pixels.shape)
     return header + _png_chunk(b"IDAT", zlib.compress(rows.tobytes(), 0)) + _END
+
+
+_BLACK_FACE = np.frombuffer(encode_png(np.zeros((SIZE, SIZE), np.uint8)), np.uint8)
+
+
+def _encode_faces(faces: Sequence[Pixels] | Pixels) -> Iterator[memoryview]:
+    """`encode_png` of each: what they have in common is copied, not made again."""
+    files = np.tile(_BLACK_FACE, (len(faces), 1))
+    files[:, _FACE_ROWS:_FACE_ROWS_END].reshape(-1, SIZE, SIZE + 1)[:, :, 1:] = faces
+    data = files.reshape(-1).data
+    for start in range(0, len(data), _FACE_FILE):
+        file = data[start : start + _FACE_FILE]
+        struct.pack_into(">I", file, _FACE_ROWS_END, zlib.adler32(file[_FACE_ROWS:_FACE_ROWS_END]))
+        struct.pack_into(">I", file, _FACE_ROWS_END + 4, zlib.crc32(file[_FACE_KIND : _FACE_ROWS_END + 4]))
+        yield file
 
 
 def _decode_own_png(data: bytes) -> Pixels | None:
@@ -67,7 +86,16 @@ def _decode_own_png(data: bytes) -> Pixels | None:
 
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """Writes a grey PNG in place: for stage folders, which get their name only when they are whole."""
-    data = encode_png(pixels)
+    _write_in_place(path, encode_png(pixels))
+
+
+def write_faces(paths: Iterable[str], faces: Sequence[Pixels] | Pixels) -> None:
+    """Writes 48×48 pictures as `write_png` does, in half the time."""
+    for path, data in zip(paths, _encode_faces(faces), strict=True):
+        _write_in_place(path, data)
+
+
+def _write_in_place(path: str | Path, data: bytes | memoryview) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
@@ -82,7 +110,7 @@ def write_png(path: str | Path, pixels: Pixels) -> None:
 
 def hash_pixels(pixels: Pixels) -> str:
     """SHA-256 of the grey values, row by row, in hex: equal pictures have equal hashes."""
-    return hashlib.sha256(pixels.tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def read_face(path: Path) -> Pixels:

@@ -1,0 +1,22 @@
+"""Work in several processes."""
+
+import subprocess
+import sys
+
+IN_A_PROCESS_WHOSE_OPENCV_HAS_THREADS = """
+import cv2, numpy as np
+from emotorch.workers import map_in_order
+
+def average(grey):
+    return int(cv2.resize(np.full((400, 400), grey, np.uint8), (48, 48), interpolation=cv2.INTER_AREA).mean())
+
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (9, 9), 3)
+print(list(map_in_order(average, [3, 1, 2], 2)))
+"""
+
+
+def test_workers_do_not_wait_for_threads_that_only_their_parent_has() -> None:
+    command = [sys.executable, "-c", IN_A_PROCESS_WHOSE_OPENCV_HAS_THREADS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[(3, 3), (1, 1), (2, 2)]\n", "")
