@@ -1,15 +1,16 @@
 """Run folders: `model_00001`, …: claimed by one process, recorded in `run.json`, read by everything else."""
 
 import csv
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -20,6 +21,8 @@ from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths
 RECORD_NAME = "run.json"
 _LOCK_NAME = ".running"
 _NUMBERED = re.compile(r"model_(\d{5,})$")
+
+Number = TypeVar("Number", int, float)
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 
@@ -42,7 +45,10 @@ class Run:
     def record(self) -> dict[str, Any]:
         """The content of run.json; empty for a folder that other code wrote."""
         path = self.folder / RECORD_NAME
-        record: dict[str, Any] = read_json(path) if path.exists() else {}
+        try:
+            record: dict[str, Any] = read_json(path)
+        except FileNotFoundError:
+            return {}
         if not isinstance(record, dict):
             raise EmoTorchError(f"{path}: not a run's record")
         return record
@@ -50,13 +56,15 @@ class Run:
     def update(self, **changes: object) -> None:
         write_json(self.folder / RECORD_NAME, {**self.record, **changes})
 
-    def status(self) -> str:
+    def status(self, record: Mapping[str, Any] | None = None) -> str:
         """`finished` for a folder without a record: another program wrote it, all at once.
 
         A run that says it is running, but whose process has gone, is recorded as interrupted.
+
+        Args:
+            record: The run's, when it is read already.
         """
-        record = self.record
-        status: str = record.get("status", FINISHED)
+        status: str = (self.record if record is None else record).get("status", FINISHED)
         if status == RUNNING and not self._is_held():
             self.update(status=INTERRUPTED)
             return INTERRUPTED
@@ -164,8 +172,9 @@ def list_runs(models: Path) -> list[Run]:
     """Every `model_*` folder but the published original, by name."""
     if not models.is_dir():
         return []
-    folders = (path for path in models.iterdir() if path.name.startswith("model_") and path.is_dir())
-    return [Run(folder) for folder in sorted(folders) if folder.name != MODEL_ORIGINAL.name]
+    with os.scandir(models) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith("model_") and entry.is_dir()]
+    return [Run(models / name) for name in sorted(names) if name != MODEL_ORIGINAL.name]
 
 
 def newest(paths: Paths) -> Run:
@@ -237,15 +246,17 @@ def read_matrix(run: Run, name: str) -> "Matrix | None":
     """`confusion_matrix_<name>.csv` with its counts where there are any; None without that file.
 
     Raises:
-        EmoTorchError: the file is no square table of numbers with equal labels in rows and columns.
+        EmoTorchError: a file is no square table of numbers with equal labels in rows and columns, or the counts
+            are none, or not of the matrix's labels.
     """
-    path = run.folder / f"confusion_matrix_{name}.csv"
-    if not path.exists():
+    matrix = _read_square(run.folder / f"confusion_matrix_{name}.csv", float)
+    if matrix is None:
         return None
-    labels, proportions = _read_square(path)
-    counts_path = run.folder / f"confusion_counts_{name}.csv"
-    counts = [[int(value) for value in row] for row in _read_square(counts_path)[1]] if counts_path.exists() else None
-    return Matrix(labels, proportions, counts)
+    path = run.folder / f"confusion_counts_{name}.csv"
+    counts = _read_square(path, _whole_number)
+    if counts is not None and counts[0] != matrix[0]:
+        raise EmoTorchError(f"{path}: its labels are {', '.join(counts[0])}, the matrix's {', '.join(matrix[0])}")
+    return Matrix(*matrix, None if counts is None else counts[1])
 
 
 @dataclass(frozen=True)
@@ -303,17 +314,27 @@ def _read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _read_square(path: Path) -> tuple[tuple[str, ...], list[list[float]]]:
+def _read_square(path: Path, parse: Callable[[str], Number]) -> tuple[tuple[str, ...], list[list[Number]]] | None:
+    """Labels and values; None without that file."""
+    if not path.exists():
+        return None
     with _open_table(path) as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
     labels = tuple(header[1:])
     try:
-        values = [[float(value) for value in row[1:]] for row in rows]
+        values = [list(map(parse, row[1:])) for row in rows]
     except ValueError as error:
         raise EmoTorchError(f"{path}: {error}") from None
     if not labels or tuple(row[0] for row in rows) != labels or any(len(row) != len(labels) for row in values):
         raise EmoTorchError(f"{path}: not a square matrix with the same labels in rows and columns")
     return labels, values
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(f"{text} is not a number of images")
+    return value
 
 
 @contextmanager

@@ -5,9 +5,11 @@ import pytest
 from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
 from running import COMPARE, call_script, error_line, last_line, read_table
 
-from emotorch.analysis.compare import Comparison, compare_runs
+from emotorch.analysis.compare import Comparison, compare_runs, distance_to_original, varied
 from emotorch.errors import EmoTorchError
 from emotorch.paths import Paths
+from emotorch.reports.comparison_report import describe
+from emotorch.runs import Run
 
 ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))
 ORIGINAL_CKP = ((0.60, 0.13, 0.23, 0.05), (0.48, 0.26, 0.16, 0.11), (0.22, 0.26, 0.62, 0.08), (0.16, 0.09, 0.06, 0.69))
@@ -114,19 +116,36 @@ def test_a_collapsed_run_is_marked_and_a_label_that_is_never_answered_named(path
     assert "never answers calm, surprise" in notes["model_00003"]
 
 
+def count_images(folder: Path, images: int = 500) -> Path:
+    """Writes the counts that so many images of each class, answered as the matrices say, would give."""
+    for path in folder.glob("confusion_matrix_*_val.csv"):
+        header, *lines = path.read_text().splitlines()
+        labels, *columns = zip(*(line.split(",") for line in lines), strict=True)
+        counts = [[round(images * float(share)) for share in row] for row in zip(*columns, strict=True)]
+        write_matrix(folder / path.name.replace("matrix", "counts"), counts, labels)
+        assert header == "," + ",".join(labels)
+    return folder
+
+
+def record(folder: Path, **content: object) -> Path:
+    (folder / "run.json").write_text(json.dumps({"status": "finished", **content}))
+    return folder
+
+
 def garble(folder: Path, what: str) -> None:
-    accuracies, matrix, record = (
-        folder / name for name in ("final_accuracies.csv", "confusion_matrix_fer_val.csv", "run.json")
+    accuracies, matrix, counts, run_json = (
+        folder / name
+        for name in ("final_accuracies.csv", "confusion_matrix_fer_val.csv", "confusion_counts_fer_val.csv", "run.json")
     )
     match what:
         case "failed":
-            record.write_text('{"status": "failed", "error": "disk full"}')
+            run_json.write_text('{"status": "failed", "error": "disk full"}')
         case "killed":
-            record.write_text('{"status": "running"}')
+            run_json.write_text('{"status": "running"}')
         case "record cut short":
-            record.write_text('{"status": "fin')
+            run_json.write_text('{"status": "fin')
         case "record of another kind":
-            record.write_text("[1]")
+            run_json.write_text("[1]")
         case "no accuracies":
             accuracies.unlink()
         case "accuracies cut short":
@@ -147,6 +166,18 @@ def garble(folder: Path, what: str) -> None:
             matrix.write_bytes(bytes(range(256)))
         case "unknown shares":
             write_matrix(matrix, ((float("nan"),) * 4, *FER[1:]))
+        case "trained on CK+":
+            record(folder, settings={"train_on": "CKP", "scheme": {"name": "emotorch4"}})
+        case "other scheme":
+            record(folder, settings={"train_on": "FER", "scheme": {"name": "mine"}})
+        case "factors of another kind":
+            record(folder, factors=[1, 2])
+        case "fewer than no images":
+            counts.write_text(count_images(folder).joinpath(counts.name).read_text().replace(",330", ",-330"))
+        case "counts that are shares":
+            write_matrix(counts, FER)
+        case "counts of other classes":
+            write_matrix(counts, ((1,) * 4,) * 4, ("anger", "fear", "happy", "surprise"))
         case "other classes":
             write_matrix(matrix, FER, ("anger", "fear", "happy", "surprise"))
 
@@ -168,6 +199,12 @@ def garble(folder: Path, what: str) -> None:
         ("matrix in binary", "confusion_matrix_fer_val.csv"),
         ("unknown shares", "a share that is no number"),
         ("other classes", "its classes are anger, fear, happy, surprise"),
+        ("trained on CK+", "trained on CKP, and only runs trained on FER are compared"),
+        ("other scheme", "its label scheme is mine, the original's emotorch4"),
+        ("factors of another kind", "factors is [1, 2], not a table"),
+        ("fewer than no images", "confusion_counts_fer_val.csv: -330 is not a number of images"),
+        ("counts that are shares", "confusion_counts_fer_val.csv: invalid literal"),
+        ("counts of other classes", "its labels are anger, fear, happy, surprise, the matrix's anger, fear, calm"),
     ],
 )
 def test_a_folder_that_cannot_be_compared_is_left_out_with_the_reason(paths: Paths, what: str, reason: str) -> None:
@@ -195,19 +232,132 @@ def test_a_run_without_accuracies_is_ranked_by_matrices_but_not_by_accuracy(path
         compare(paths, accuracy_weight=1)
 
 
-def test_the_script_prints_what_was_left_out_the_best_and_the_file(paths: Paths) -> None:
-    add(paths, "model_00001")
+def test_the_script_prints_the_best_what_was_left_out_the_picture_and_the_table(paths: Paths) -> None:
+    factors = {"fer": 0.984799, "fer_aug": 0.029835, "ckp": 0.931732, "ckp_aug": 0.077907}
+    record(count_images(add(paths, "model_00001")), factors=factors)
     garble(add(paths, "model_00002"), "killed")
     add(paths, "model_00003", fer=ORIGINAL_FER)
+    for number in range(4, 9):
+        add(paths, f"model_{number:05d}", fer=ONE_ANSWER, ckp=ONE_ANSWER)
     done = call_script(paths, COMPARE)
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "left out: model_00002 (interrupted)"
-    assert "model_00003" in lines[2]
-    assert "model_00001" in lines[3]
-    assert Path(lines[-1]).name.startswith("comparison_results_")
-    assert Path(lines[-1]).is_file()
+    _, header, first, second, *others = done.stdout.splitlines()
+    assert header.split() == ["#", "model", "distance", "95%", "interval", *factors, "note"]
+    assert first.split() == ["1", "model_00003", "0.01540", *"-----"]
+    assert second.split()[:3] == ["2", "model_00001", "0.02016"]
+    assert second.split()[4:] == ["0.9848", "0.02984", "0.9317", "0.07791"]
+    assert [line.split()[1] for line in others[:3]] == ["model_00004", "model_00005", "model_00006"]
+    assert others[3] == "model_00003 has no confusion counts: whether it is the best beyond chance is unknown"
+    assert others[4] == "published recreation, on FER and CK+: 0.02016"
+    assert others[5] == "compared: 2, and 5 that collapsed to one class; left out: 1"
+    assert others[6] == "left out: model_00002 (interrupted)"
+    picture, table = Path(others[7].removeprefix("picture: ")), Path(others[8])
+    assert table.is_file()
+    assert table.name.startswith("comparison_results_")
+    assert picture == table.with_name(table.stem.replace("_results", "") + ".png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert json.loads((paths.models / "model_00002" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_of_many_runs_left_out_ten_are_named(paths: Paths) -> None:
+    add(paths, "model_00001")
+    for number in range(2, 14):
+        garble(add(paths, f"model_{number:05d}"), "failed")
+    said = describe(compare(paths)).splitlines()
+    assert said[-12] == "compared: 1, and 0 that collapsed to one class; left out: 12"
+    assert said[-2:] == ["left out: model_00011 (failed)", "left out: … and 2 more"]
+
+
+def test_intervals_come_last_and_are_nan_without_counts(paths: Paths) -> None:
+    count_images(add(paths, "model_00001"))
+    add(paths, "model_00002")
+    only_fer = count_images(add(paths, "model_00003"))
+    (only_fer / "confusion_counts_ckp_val.csv").unlink()
+    count_images(add(paths, "model_00004", ckp=None))
+    comparison = compare(paths)
+    assert comparison.file.read_text().splitlines()[0].endswith(",note,distance_low,distance_high")
+    table = {row["model"]: row for row in rows(comparison)}
+    for model in ("model_00001", "model_00004"):
+        low, distance, high = (
+            float(table[model][f"{name}"]) for name in ("distance_low", "combined_score", "distance_high")
+        )
+        assert 0 < low < distance < high < 2 * distance
+    for model in ("model_00002", "model_00003"):
+        assert table[model]["distance_low"] == table[model]["distance_high"] == "NaN"
+
+
+def test_an_interval_depends_on_the_run_alone_and_shrinks_with_images(paths: Paths) -> None:
+    for number, images in enumerate((100, 10000, 100), start=1):
+        count_images(add(paths, f"model_{number:05d}"), images)
+    together = {distance.model: (distance.low, distance.high) for distance in compare(paths).distances}
+    assert together["model_00001"] == together["model_00003"]
+    few, many = (high - low for low, high in (together["model_00001"], together["model_00002"]))
+    assert few / many == pytest.approx(10, rel=0.15)
+    (paths.models / "model_00002").rename(paths.root / "away")
+    (paths.models / "model_00003").rename(paths.root / "away too")
+    (alone,) = compare(paths).distances
+    assert (alone.low, alone.high) == together["model_00001"]
+
+
+def test_the_weights_count_in_the_interval_too(paths: Paths) -> None:
+    count_images(add(paths, "model_00001", **{"Combined Validation Accuracy": "54.1"}))
+    (matrices,), (twice,), (accuracy,) = (
+        compare(paths, *weights).distances for weights in ((0.0, 1.0), (0.0, 2.0), (1.0, 0.0))
+    )
+    assert (twice.low, twice.high) == pytest.approx((2 * matrices.low, 2 * matrices.high))
+    assert accuracy.low < accuracy.combined < accuracy.high
+
+
+def test_the_best_is_so_within_noise_where_intervals_overlap(paths: Paths) -> None:
+    near, far = moved(ORIGINAL_FER, 0.06), moved(ORIGINAL_FER, 0.3)
+    count_images(add(paths, "model_00001", fer=moved(ORIGINAL_FER, 0.05)))
+    count_images(add(paths, "model_00002", fer=near))
+    count_images(add(paths, "model_00003", fer=far))
+    count_images(add(paths, "model_00004", fer=moved(ORIGINAL_FER, 0.05), ckp=None))
+    add(paths, "model_00005", fer=near)
+    comparison = compare(paths)
+    assert [run.model for run in comparison.within_noise] == ["model_00001", "model_00002"]
+    assert "model_00001 is the best only within noise: 1 run cannot be told from it, down to rank 2" in describe(
+        comparison
+    )
+    (paths.models / "model_00002").rename(paths.root / "away")
+    assert "model_00001 is the best beyond chance" in describe(compare(paths))
+
+
+def test_the_best_never_is_one_that_collapsed_unless_all_did(paths: Paths) -> None:
+    add(paths, "model_00001", fer=ONE_ANSWER, ckp=ONE_ANSWER)
+    assert compare(paths).best.model == "model_00001"
+    add(paths, "model_00002", ckp=None)
+    assert compare(paths).best.model == "model_00002"
+
+
+def test_the_published_recreation_is_there_to_compare_with(paths: Paths) -> None:
+    add(paths, "model_00224_final")
+    comparison = compare(paths)
+    assert comparison.recreation(complete=True) == comparison.distances[0].combined
+    assert comparison.recreation(complete=False) == pytest.approx(0.00475, abs=5e-6)
+    assert compare(paths, 1, 0).recreation(complete=True) == pytest.approx((3.56**2 + 2.49**2) / 2)
+
+
+def test_the_distance_of_one_run_is_that_of_the_table(paths: Paths) -> None:
+    run = Run(record(add(paths, "model_00001"), settings={"recipe": {"fer_usage": "official"}}))
+    assert distance_to_original(run) == compare(paths).distances[0]
+    garble(run.folder, "trained on CK+")
+    with pytest.raises(EmoTorchError, match="trained on CKP"):
+        distance_to_original(run)
+
+
+def test_what_varies_are_factors_and_numbers_of_the_recipe(paths: Paths) -> None:
+    for number, flip in enumerate((0.0, 0.5, 0.5), start=1):
+        recipe = {"name": str(number), "epochs": 50, "augmentation": {"flip": flip}, "class_weights": number > 1}
+        factors = {"fer": 0.9 + number / 100, "ckp": 1.0}
+        record(
+            add(paths, f"model_{number:05d}"), factors=factors, settings={"recipe": {**recipe, "batch_size": number}}
+        )
+    distances = compare(paths).distances
+    assert varied(distances) == (["fer"], ["batch_size", "augmentation.flip"])
+    assert varied(distances, most=1) == (["fer"], ["batch_size"])
+    assert varied(distances[:1]) == ([], [])
 
 
 def test_the_script_s_weights_reach_the_table(paths: Paths) -> None:

@@ -1,11 +1,9 @@
-import itertools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from drawing import assert_legible, texts
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
 from emotorch.errors import EmoTorchError
@@ -38,12 +36,6 @@ def faces(number: int, labels: tuple[str, ...] = FOUR) -> list[dict[str, float]]
     return [dict(zip(labels, row, strict=True)) for row in shares.tolist()]
 
 
-def sweep(runs: int = 40) -> pd.DataFrame:
-    generator = np.random.default_rng(3)
-    table = pd.DataFrame({name: generator.uniform(0.9, 1, runs) for name in ("fer", "fer_aug", "ckp", "ckp_aug")})
-    return table.assign(score=generator.uniform(0.01, 0.2, runs), collapsed=generator.random(runs) < 0.2)
-
-
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8)
 
@@ -56,15 +48,6 @@ def sheet(number: int, confidences: list[float] | None = None, columns: int = 8)
 def photo(height: int, width: int, number: int, title: str = "photo.jpg") -> Figure:
     boxes = [(20.0 + 30 * index, 10.0, 25.0, 25.0) for index in range(number)]
     return pictures._probabilities_figure(noise(height, width, 3), boxes, faces(number, SEVEN), title)
-
-
-def factors(table: pd.DataFrame, *columns: str, title: str = "T") -> Figure:
-    return figures._factors_figure(table, "score", columns, ("published", 0.02016), "collapsed", title)
-
-
-def texts(figure: Figure) -> list[str]:
-    found = (text.get_text() for text in figure.findobj(Text) if text.get_visible())
-    return [text for text in found if text]
 
 
 FIGURES = {
@@ -88,40 +71,12 @@ FIGURES = {
     "a panorama": lambda: photo(200, 900, 8, LONG_TITLE),
     "a group": lambda: photo(300, 400, 6),
     "nobody": lambda: photo(300, 400, 0),
-    "four factors": lambda: factors(sweep(), "fer", "fer_aug", "ckp", "ckp_aug", title=LONG_TITLE),
-    "five factors": lambda: factors(sweep(), "fer", "fer_aug", "ckp", "ckp_aug", "fer"),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_is_cut_or_covers_another(name: str) -> None:
-    figure = FIGURES[name]()
-    figure.draw_without_rendering()
-    undrawn = _undrawn_tick_labels(figure)
-    boxes = {
-        (index, text.get_text()): text.get_window_extent()
-        for index, text in enumerate(figure.findobj(Text))
-        if text.get_visible() and text.get_text() and text not in undrawn
-    }
-    width, height = figure.bbox.size
-    for key, box in boxes.items():
-        inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
-        assert inside, f"{key} is cut"
-    for (key, box), (other_key, other) in itertools.combinations(boxes.items(), 2):
-        apart = box.x1 <= other.x0 or other.x1 <= box.x0 or box.y1 <= other.y0 or other.y1 <= box.y0
-        assert apart, f"{key} covers {other_key}"
-
-
-def _undrawn_tick_labels(figure: Figure) -> set[Text]:
-    """Axes keep ticks beyond their limits, which are never drawn."""
-    return {
-        label
-        for axes in figure.axes
-        for axis, (start, end) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        for label in (tick.label1, tick.label2)
-        if not (axes.axison and min(start, end) <= tick.get_loc() <= max(start, end))
-    }
+    assert_legible(FIGURES[name]())
 
 
 def write_all(folder: Path) -> list[Path]:
@@ -135,7 +90,6 @@ def write_all(folder: Path) -> list[Path]:
             folder / "sheet.png", noise(10, 60, 40, 3), ["calm"] * 10, ["fear"] * 10, None, "Sheet", columns=4
         ),
         figures.plot_probabilities(folder / "photo.png", noise(48, 48), [None], faces(1), "Photo"),
-        figures.plot_factors(folder / "factors.png", sweep(), "score", ["fer"], None, None, "Factors"),
     ]
 
 
@@ -221,19 +175,6 @@ def test_photo_numbers_faces_and_says_how_many_have_bars() -> None:
     assert "No face found." in texts(photo(200, 300, 0))
 
 
-def test_factors_star_the_best_run_that_did_not_collapse() -> None:
-    table = pd.DataFrame(
-        {"fer": [0.9, 0.95, 1.0, 1.0], "score": [0.01, 0.03, 0.05, np.nan], "collapsed": [True, False, False, False]}
-    )
-    figure = factors(table, "fer")
-    said = texts(figure)
-    assert {"run (2)", "run that collapsed to one class (1)", "best run: 0.03", "published: 0.02016"} <= set(said)
-    assert "not drawn: 1 without a score" in said
-    assert figure.axes[0].get_yscale() == "log"
-    everything_collapsed = factors(table.assign(collapsed=True), "fer")
-    assert "best run: 0.01" in texts(everything_collapsed)
-
-
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -248,9 +189,6 @@ def test_factors_star_the_best_run_that_did_not_collapse() -> None:
         (lambda: sheet(2, columns=0), "0 columns"),
         (lambda: pictures._probabilities_figure(np.zeros((4, 4)), [], [], "T"), "uint8"),
         (lambda: pictures._probabilities_figure(noise(4, 4), [None], [], "T"), "1 boxes do not fit 0 faces"),
-        (lambda: factors(sweep(), "batch"), "no column batch"),
-        (lambda: factors(sweep()), "at least one factor"),
-        (lambda: factors(sweep().assign(score=np.nan), "fer"), "no run has a positive score"),
     ],
 )
 def test_wrong_input_is_named(draw: object, message: str) -> None:

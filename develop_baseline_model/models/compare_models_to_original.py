@@ -1,14 +1,15 @@
 """Stage 6 of 8. Ranks all trained models by how closely they behave like the published original.
 
 Reads  develop_baseline_model/models/model_*/ (matrices and accuracies), and model_original/
-Writes develop_baseline_model/models/comparison_results_<time>.csv, most similar first
+Writes develop_baseline_model/models/comparison_results_<time>.csv, most similar first, with 95% intervals, and
+       comparison_<time>.png: every model's distance by rank and over the factors that vary
 
-Models without a CK+ matrix come after the complete ones, ranked on FER alone.
+Models without a CK+ matrix come after the complete ones, ranked on FER alone. The intervals come of drawing each
+model's validation images anew; the original stays fixed, since how many images are behind its matrices was never
+published. Models that are trained on other data than FER, or have other labels, are left out.
 """
 
 from emotorch import cli
-
-SHOWN = 5
 
 
 def main() -> None:
@@ -31,18 +32,18 @@ def main() -> None:
 
     from emotorch.analysis.compare import compare_runs
     from emotorch.paths import Paths
+    from emotorch.reports.comparison_report import describe
+    from emotorch.reports.sweep_pictures import plot_comparison
 
     comparison = compare_runs(
         Paths.from_environment(),
         accuracy_weight=options.accuracy_weight,
         matrix_weight=options.matrix_weight,
     )
-    for name, reason in comparison.left_out:
-        print(f"left out: {name} ({reason})")
-    print(f"most like the original, of {len(comparison.distances)}:")
-    for rank, distance in enumerate(comparison.distances[:SHOWN], start=1):
-        note = f"  [{distance.note}]" if distance.note else ""
-        print(f"  {rank}. {distance.model:<14} distance {distance.combined:.5f}{note}")
+    stem = comparison.file.stem.replace("comparison_results", "comparison")
+    picture = plot_comparison(comparison.file.with_name(f"{stem}.png"), comparison)
+    print(describe(comparison))
+    print(f"picture: {picture}")
     print(comparison.file)
 
 

@@ -8,6 +8,7 @@ shared, so that threads may draw at the same time.
 import textwrap
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -15,7 +16,7 @@ from emotorch.files import write_atomically
 
 DPI = 150
 BLACK, ORANGE, BLUE, VERMILLION = "#000000", "#E69F00", "#0072B2", "#D55E00"
-GREEN, PURPLE, GREY, PALE = "#009E73", "#CC79A7", "#9A9A9A", "#E8E8E8"
+GREEN, PURPLE, SKY, GREY, PALE = "#009E73", "#CC79A7", "#56B4E9", "#9A9A9A", "#E8E8E8"
 TITLE_POINTS = 12.0
 # A character's mean width in parts of the font size; generous, so that nothing is cut.
 CHARACTER_EM = 0.6
@@ -43,6 +44,13 @@ def new_figure(width: float, height: float, title: str, *, compress: bool = Fals
 def wrap(text: str, width: float, points: float) -> str:
     """Breaks a text into lines of at most `width` inches at this font size."""
     return textwrap.fill(text, max(10, int(width * 72 / (points * CHARACTER_EM))))
+
+
+def tidy(axes: Axes) -> None:
+    """A pale grid behind, and no frame above and at the right."""
+    axes.grid(color=PALE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -1,24 +1,20 @@
-"""Every picture that a run, a comparison or an evaluation writes: from arrays to a PNG.
+"""Every picture that a run or an evaluation writes: from arrays to a PNG.
 
 The charts are drawn here, the pictures with faces in them in `pictures`; callers find both here.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from matplotlib import colormaps
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from emotorch.reports.canvas import (
     BLACK,
@@ -33,6 +29,7 @@ from emotorch.reports.canvas import (
     new_figure,
     require,
     save,
+    tidy,
     wrap,
 )
 from emotorch.reports.pictures import plot_prediction_sheet, plot_probabilities
@@ -42,7 +39,6 @@ __all__ = [
     "Curve",
     "plot_confusion_matrices",
     "plot_confusion_matrix",
-    "plot_factors",
     "plot_prediction_sheet",
     "plot_probabilities",
     "plot_training_history",
@@ -224,7 +220,7 @@ def _history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | 
     for axes, quantity in ((loss_axes, "Loss"), (accuracy_axes, "Accuracy (%)")):
         axes.set(xlabel="Epoch", ylabel=quantity, xlim=(0.5, epochs + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-        _tidy(axes)
+        tidy(axes)
         if best_epoch is not None:
             axes.axvline(best_epoch, color=GREY, linewidth=1.5, zorder=0)
             # Near an end the words stay inside the panel.
@@ -241,92 +237,4 @@ def _history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | 
             )
     handles, names = loss_axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, handlelength=3.5)
-    return figure
-
-
-def _tidy(axes: Axes) -> None:
-    axes.grid(color=PALE)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-# --- A sweep's score over its factors -----------------------------------------------------------------------
-
-
-def plot_factors(
-    path: Path,
-    table: pd.DataFrame,
-    score_column: str,
-    factor_columns: Sequence[str],
-    reference: tuple[str, float] | None,
-    collapsed: str | None,
-    title: str,
-) -> Path:
-    """Draws the score of every run (lower is better) over each factor.
-
-    Args:
-        path: The PNG to write.
-        table: A row per run.
-        score_column: The distance; runs without a positive one are counted in the legend, not drawn.
-        factor_columns: The shares of the data that the runs used; one panel each.
-        reference: A name and its score, for a line.
-        collapsed: The column that is true for runs that answer one class only; drawn hollow, never starred.
-        title: Above all panels.
-    """
-    return save(_factors_figure(table, score_column, factor_columns, reference, collapsed, title), path)
-
-
-def _factors_figure(
-    table: pd.DataFrame,
-    score_column: str,
-    factor_columns: Sequence[str],
-    reference: tuple[str, float] | None,
-    collapsed: str | None,
-    title: str,
-) -> Figure:
-    require(len(factor_columns) > 0, "a figure of factors needs at least one factor")
-    wanted = [score_column, *factor_columns] + ([collapsed] if collapsed else [])
-    missing = [column for column in wanted if column not in table.columns]
-    require(not missing, f"the table has no column {', '.join(missing)}")
-    scored = table[np.isfinite(table[score_column]) & (table[score_column] > 0)]
-    require(len(scored) > 0, f"no run has a positive {score_column}")
-    scores = scored[score_column].to_numpy(dtype=float)
-    hollow = scored[collapsed].isin([True]).to_numpy() if collapsed else np.zeros(len(scored), dtype=bool)
-    best = int(np.where(hollow & ~hollow.all(), np.inf, scores).argmin())
-
-    columns = min(len(factor_columns), 4)
-    rows = math.ceil(len(factor_columns) / columns)
-    figure = new_figure(max(2.6 * columns + 0.8, 6.0), 3.2 * rows + 1.0, title)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes in grid.flat[len(factor_columns) :]:
-        axes.set_axis_off()
-    for axes, factor in zip(grid.flat, factor_columns, strict=False):
-        values = scored[factor].to_numpy(dtype=float)
-        solid = axes.scatter(values[~hollow], scores[~hollow], s=18, color=BLUE, alpha=0.6, linewidths=0)
-        rings = axes.scatter(values[hollow], scores[hollow], s=20, facecolors="none", edgecolors=GREY)
-        star = axes.scatter(values[best], scores[best], s=170, marker="*", color=ORANGE, edgecolors="black", zorder=3)
-        if reference is not None:
-            line = axes.axhline(reference[1], color=VERMILLION, linestyle="--", linewidth=1.5)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-        # Few ticks: the last of a panel and the first of the next must not touch.
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.set_xlabel(factor.replace("_", " "), parse_math=False)
-        _tidy(axes)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(f"{score_column.replace('_', ' ')} (lower is better)", parse_math=False)
-
-    entries: list[tuple[Artist, str]] = [(solid, f"run ({(~hollow).sum()})")]
-    if hollow.any():
-        entries.append((rings, f"run that collapsed to one class ({hollow.sum()})"))
-    entries.append((star, f"best run: {scores[best]:.4g}"))
-    if reference is not None:
-        entries.append((line, f"{reference[0]}: {reference[1]:.4g}"))
-    if unscored := len(table) - len(scored):
-        entries.append((Line2D([], [], linestyle="none"), f"not drawn: {unscored} without a score"))
-    handles, names = zip(*entries, strict=True)
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from emotorch.analysis import bootstrap
+from emotorch.seeding import generator
+
+ORIGINAL = np.array(
+    [(0.66, 0.16, 0.10, 0.08), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.1, 0.03, 0.8)]
+)
+TRUTH = np.array(
+    [(0.60, 0.15, 0.19, 0.06), (0.33, 0.36, 0.15, 0.16), (0.32, 0.15, 0.48, 0.05), (0.14, 0.16, 0.09, 0.61)]
+)
+# As many validation images as FER-2013 and CK+ give.
+FER, CKP = (743, 768, 930, 600), (135, 75, 207, 249)
+
+
+def counts(images: tuple[int, ...], key: object = 0) -> np.ndarray:
+    return generator("counts", key).multinomial(images, TRUTH)
+
+
+def drawn(key: object = 0) -> np.ndarray:
+    return bootstrap.draw(generator("draws", key), 4)
+
+
+def distances(shares: np.ndarray) -> np.ndarray:
+    """Of (K, R, K) shares."""
+    return np.square(shares - ORIGINAL[:, None, :]).mean(axis=(0, 2))
+
+
+def interval(table: np.ndarray, key: object = 0) -> tuple[float, float]:
+    return bootstrap.interval(distances(bootstrap.resample(table, drawn(key))))
+
+
+def test_resampled_shares_have_the_multinomial_s_mean_and_covariance() -> None:
+    table = counts(CKP)
+    measured, resampled = np.split(bootstrap.resample(table, drawn()), [1], axis=1)
+    assert measured[:, 0, :] == pytest.approx(table / table.sum(axis=1, keepdims=True))
+    assert resampled.sum(axis=2) == pytest.approx(1)
+    for row, images, shares in zip(resampled, table.sum(axis=1), measured[:, 0, :], strict=True):
+        covariance = (np.diag(shares) - np.outer(shares, shares)) / images
+        assert row.mean(axis=0) == pytest.approx(shares, abs=4 * np.sqrt(0.25 / images / len(row)))
+        assert np.cov(row.T) == pytest.approx(covariance, abs=0.1 * covariance.max())
+
+
+@pytest.mark.parametrize("images", [FER, CKP])
+def test_the_interval_is_that_of_images_drawn_with_repetition(images: tuple[int, ...]) -> None:
+    table = counts(images)
+    again = generator("again").multinomial(images, table / table.sum(axis=1, keepdims=True), size=(20000, 4))
+    shares = np.concatenate([table[None], again]) / np.array(images)[:, None]
+    expected = distances(shares.transpose(1, 0, 2))
+    low, high = np.quantile(expected[1:], [0.025, 0.975]) - 2 * (expected[1:].mean() - expected[0])
+    assert interval(table) == pytest.approx((low, high), abs=0.08 * (high - low))
+
+
+@pytest.mark.parametrize("images", [FER, CKP])
+def test_95_of_100_intervals_hold_the_true_distance(images: tuple[int, ...]) -> None:
+    truth, fixed = float(np.square(TRUTH - ORIGINAL).mean()), drawn()
+    held = 0
+    for trial in range(400):
+        low, high = bootstrap.interval(distances(bootstrap.resample(counts(images, trial), fixed)))
+        held += low <= truth <= high
+    assert 0.92 <= held / 400 <= 0.985
+
+
+def test_of_many_images_the_interval_shrinks_to_the_measured_distance() -> None:
+    widths = []
+    for scale in (1, 100, 10000):
+        table = (TRUTH * 1000 * scale).round().astype(np.int64)
+        measured = float(np.square(TRUTH - ORIGINAL).mean())
+        low, high = interval(table)
+        assert low < measured < high
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(10, rel=0.1)
+    assert widths[1] / widths[2] == pytest.approx(10, rel=0.1)
+    assert widths[2] < 0.01 * measured
+
+
+def test_equal_seeds_give_equal_intervals_and_others_nearly_so() -> None:
+    table = counts(FER)
+    assert interval(table) == interval(table)
+    low, high = interval(table)
+    other = interval(table, key=1)
+    assert other != (low, high)
+    assert other == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
+def test_one_answer_has_no_spread_and_a_class_without_images_stays_so() -> None:
+    table = np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])
+    shares = bootstrap.resample(table, drawn())
+    assert (shares == shares[:, :1, :]).all()
+    assert (shares[1] == 0).all()
+    low, high = interval(table)
+    assert low == pytest.approx(high) == pytest.approx(distances(shares)[0])
+
+
+def test_a_run_like_the_original_has_an_interval_from_0() -> None:
+    low, high = interval(generator("alike").multinomial(FER, ORIGINAL))
+    assert low == 0.0
+    assert 0 <= high < 0.001
