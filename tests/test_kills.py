@@ -154,7 +154,7 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(
     folder, partial = stage.folder(paths), stage.partial(paths)
     chance = random.Random(f"stage {stage.number}, {workers} workers")
     kills = 0
-    for _ in range(20):
+    for _ in range(100):
         process = stage.start(paths, workers)
         wait_for_files(process, partial, int(len(expected) * (kills + chance.random()) / KILLS))
         process.kill()
