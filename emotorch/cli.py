@@ -153,6 +153,13 @@ def fraction(text: str) -> float:
     return value
 
 
+def number_range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW:HIGH, two numbers with a colon between them")
+    return _number(low, float), _number(high, float)
+
+
 def weight(text: str) -> float:
     value = _number(text, float)
     if not 0.0 <= value < float("inf"):

@@ -111,11 +111,14 @@ def count_files(folder: Path) -> int:
 
 
 @contextmanager
-def exclusive(lock: Path, holder: str) -> Iterator[None]:
+def exclusive(lock: Path, holder: str) -> Iterator[int]:
     """Holds a lock file, so that one process works and the others say so.
 
     The processes that it forks hold it too: those that outlive it, by the moment that they take to notice,
     may still be writing.
+
+    Yields:
+        The descriptor that holds it, for processes that are not forked.
 
     Raises:
         EmoTorchError: another process holds it; `holder` says what that is.
@@ -129,7 +132,7 @@ def exclusive(lock: Path, holder: str) -> Iterator[None]:
     except Timeout:
         raise EmoTorchError(f"{holder} is running already (it holds {lock}); wait for it to end") from None
     try:
-        yield
+        yield inherited[0]
     finally:
         file_lock.release()
         for descriptor in inherited:

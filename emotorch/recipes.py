@@ -281,13 +281,22 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         key, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting!r} is not KEY=VALUE")
-        kinds = changeable(recipe)
-        if key not in kinds:
-            nearest = difflib.get_close_matches(key, kinds, n=1) or [name for name in kinds if name.endswith(f".{key}")]
-            hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(kinds)}"
-            raise UsageError(f"a recipe has no setting {key!r}{hint}")
-        recipe = changed(recipe, key, _parse(key, text, kinds[key]))
+        recipe = changed(recipe, key, _parse(key, text, kind_of(recipe, key)))
     return recipe
+
+
+def kind_of(recipe: Recipe, key: str) -> Any:
+    """The type of a field that may be changed.
+
+    Raises:
+        UsageError: there is none of this dotted name; the nearest right one is named.
+    """
+    kinds = changeable(recipe)
+    if key not in kinds:
+        nearest = difflib.get_close_matches(key, kinds, n=1) or [name for name in kinds if name.endswith(f".{key}")]
+        hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(kinds)}"
+        raise UsageError(f"a recipe has no setting {key!r}{hint}")
+    return kinds[key]
 
 
 def changeable(recipe: Recipe) -> dict[str, Any]:

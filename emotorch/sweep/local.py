@@ -1,66 +1,204 @@
-"""Runs a sweep's plan on this machine, one run after the other."""
+"""The engine that runs a sweep on this machine: processes that import once and train one run after the other."""
 
+import contextlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Any
 
+from emotorch.cli import available_cores
 from emotorch.data.selection import DatasetIndex
-from emotorch.errors import EmoTorchError
-from emotorch.experiment import Settings, train_new
-from emotorch.files import write_csv
+from emotorch.experiment import Settings
 from emotorch.paths import Paths
-from emotorch.runs import timestamped
-from emotorch.sweep.plan import PlannedRun, write_plan
+from emotorch.sweep.calibration import Measurement, choose_workers, measure
+from emotorch.sweep.drive import OpenEngine
+from emotorch.sweep.folder import LOG_NAME, Sweep
+from emotorch.sweep.one import Job, Result, run_job
+from emotorch.workers import start_worker
 
 logger = logging.getLogger(__name__)
 
-RESULT_COLUMNS = ("number", "model", "status", "seconds", "error")
+_PATIENCE_S = 10.0
+# A new process, not a fork of this one: torch's threads, and CUDA, do not survive a fork.
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def local_engine(paths: Paths, workers: int | None) -> OpenEngine:
+    """An engine of so many processes; without a number, of as many as a short measurement finds worth while."""
+    return partial(_open, paths, workers)
+
+
+@contextlib.contextmanager
+def _open(
+    paths: Paths, workers: int | None, sweep: Sweep, index: DatasetIndex, base: Settings, runs: int
+) -> Iterator["LocalEngine"]:
+    engine = LocalEngine(paths, sweep, index)
+    try:
+        if workers is None:
+            choose_workers(engine, base, min(available_cores(), runs))
+        else:
+            engine.resize(min(workers, runs))
+        yield engine
+    finally:
+        engine.close()
+
+
+@dataclass
+class _Worker:
+    """A process, our end of the pipe to it, and what it works on."""
+
+    process: SpawnProcess
+    connection: Connection
+    job: Job | None = None
+
+
+class LocalEngine:
+    """Worker processes, each with one job at a time.
+
+    All have the same settings, so the same number of threads: a run's files do not depend on how many there are.
+    They map the same cache of pixels, whose pages the system keeps once.
+    """
+
+    def __init__(self, paths: Paths, sweep: Sweep, index: DatasetIndex) -> None:
+        self._paths = paths
+        self._sweep = sweep
+        self._index = index
+        self._workers: list[_Worker] = []
+
+    @property
+    def slots(self) -> int:
+        return len(self._workers)
+
+    def resize(self, workers: int) -> None:
+        """Starts or ends idle workers, until there are so many."""
+        while len(self._workers) < workers:
+            self._workers.append(self._new_worker())
+        while len(self._workers) > workers:
+            _end(self._workers.pop())
+
+    def start(self, job: Job) -> None:
+        worker = next(worker for worker in self._workers if worker.job is None)
+        if not worker.process.is_alive():
+            worker = self._replace(worker)
+        worker.job = job
+        _send(worker, job)
+
+    def wait(self) -> tuple[Job, Result | None]:
+        busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
+        worker = busy[wait(list(busy))[0]]  # type: ignore[index]
+        job, worker.job = worker.job, None
+        assert job is not None
+        try:
+            return job, worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._replace(worker)
+            return job, None
+
+    def measure(self, measurement: Measurement) -> float:
+        """Images per second of all workers together, each of which trains the same at the same time."""
+        for worker in self._workers:
+            _send(worker, measurement)
+        try:
+            return float(sum(worker.connection.recv() for worker in self._workers))
+        except (EOFError, ConnectionResetError):
+            # One died, most likely for want of memory: so many are too many.
+            for worker in self._workers:
+                if not worker.process.is_alive():
+                    self._replace(worker)
+            return 0.0
+
+    def close(self) -> None:
+        """Ends the workers; a run that one is busy with becomes `interrupted`."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            _end(worker)
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        _end(worker)
+        new = self._new_worker()
+        self._workers[self._workers.index(worker)] = new
+        return new
+
+    def _new_worker(self) -> _Worker:
+        ours, theirs = _SPAWN.Pipe()
+        # The log takes what would run into each other on a terminal: the epochs of several runs.
+        log = self._sweep.folder / LOG_NAME
+        arguments = (theirs, os.getpid(), _Inherited(self._sweep.lock), log, self._paths, self._index)
+        process = _SPAWN.Process(target=_work, args=arguments, daemon=True)
+        with _without_ctrl_c():
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a planned run ended: its model folder, or what went wrong."""
+class _Inherited:
+    """A file descriptor that arrives in a spawned process as one of its own."""
 
-    number: int
-    model: str
-    status: str
-    seconds: float
-    error: str
+    descriptor: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detach, (DupFd(self.descriptor),)
 
 
-def run_sweep(paths: Paths, base: Settings, plan: Sequence[PlannedRun]) -> tuple[Path, list[Result]]:
-    """Trains every run of the plan; one that fails is recorded, and the next one starts.
+def _detach(duplicate: Any) -> int:
+    descriptor: int = duplicate.detach()
+    return descriptor
+
+
+def _send(worker: _Worker, task: Job | Measurement) -> None:
+    # Where the worker has just died, waiting for its answer says so.
+    with contextlib.suppress(BrokenPipeError):
+        worker.connection.send(task)
+
+
+def _end(worker: _Worker) -> None:
+    """Waits for a worker that has nothing more to do; one that does not end by itself is killed."""
+    worker.connection.close()
+    worker.process.join(_PATIENCE_S)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process that starts in here never hears Ctrl-C, not even while it imports; this one hears it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(connection: Connection, parent: int, lock: int, log: Path, paths: Paths, index: DatasetIndex) -> None:
+    """A worker's life: a task, its result, the next task, until the parent closes the pipe.
 
     Args:
+        connection: To the parent.
+        parent: Its process.
+        lock: The descriptor of the sweep's, held for as long as this process lives.
+        log: Where everything goes that is said here.
         paths: Where the data is and the models go.
-        base: The settings that all runs share; factors and seed come from the plan.
-        plan: Of the sweep.
-
-    Returns:
-        The sweep's folder, with plan.csv and results.csv, and the results.
-
-    Raises:
-        EmoTorchError: the dataset is not there.
+        index: Of the dataset.
     """
-    index = DatasetIndex.load(paths, base.scheme)
-    folder = timestamped(paths.models, "sweep")
-    write_plan(folder / "plan.csv", plan)
-    results: list[Result] = []
-    for planned in plan:
-        logger.info("sweep: run %d of %d", planned.number, len(plan))
-        results.append(_run(paths, replace(base, factors=planned.factors, seed=planned.seed), planned, index, folder))
-        rows = ((r.number, r.model, r.status, f"{r.seconds:.1f}", r.error) for r in results)
-        write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
-    return folder, results
-
-
-def _run(paths: Paths, settings: Settings, planned: PlannedRun, index: DatasetIndex, folder: Path) -> Result:
-    origin = {"sweep": folder.name, "sweep_number": planned.number}
-    try:
-        run = train_new(paths, settings, index=index, origin=origin)
-    except EmoTorchError as error:
-        logger.error("sweep: run %d failed: %s", planned.number, error)
-        return Result(planned.number, "", "failed", 0.0, str(error))
-    record = run.record
-    return Result(planned.number, run.name, record["status"], sum(record["timings_s"].values()), "")
+    start_worker(parent)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a run ends in order: as interrupted
+    with log.open("a", encoding="utf-8") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(message)s", stream=sys.stderr)
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        while True:
+            task: Job | Measurement = connection.recv()
+            connection.send(run_job(paths, task, index) if isinstance(task, Job) else measure(task))

@@ -1,15 +1,27 @@
-"""A sweep's plan: which runs, with which factors and seeds, drawn before the first one starts."""
+"""A sweep as data: what is varied and how, and the runs that this gives, drawn before the first one starts."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+import csv
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import reduce
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from emotorch.data.selection import Factors
-from emotorch.errors import UsageError
-from emotorch.files import write_csv
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.experiment import Settings
+from emotorch.recipes import Recipe, changed, kind_of
 from emotorch.seeding import generator
 
 Range = tuple[float, float]
+Number = int | float
+
+FACTOR_NAMES = tuple(factor.name for factor in fields(Factors))
+RANDOM, GRID, GUIDED = "random", "grid", "guided"
 
 
 @dataclass(frozen=True)
@@ -22,32 +34,234 @@ class FactorRanges:
     ckp_aug: Range = (0.0, 0.1)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            low, high = getattr(self, field.name)
+        for factor in fields(self):
+            low, high = getattr(self, factor.name)
             if not 0.0 <= low <= high <= 1.0:
-                raise UsageError(f"the range of {field.name} is {low}-{high}, not within 0-1 and rising")
+                raise UsageError(f"the range of {factor.name} is {low}-{high}, not within 0-1 and rising")
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A number that differs between the runs of a sweep.
+
+    Attributes:
+        name: A factor's, or the dotted name of a recipe's field.
+        low: The smallest value.
+        high: The largest one.
+        log: Whether equal factors, rather than equal differences, are equally far apart.
+        whole: Whether it is an integer.
+    """
+
+    name: str
+    low: Number
+    high: Number
+    log: bool = False
+    whole: bool = False
+
+    def at(self, place: float) -> Number:
+        """The value at a place of the range, from 0 to 1."""
+        value = self.low * (self.high / self.low) ** place if self.log else self.low + (self.high - self.low) * place
+        value = min(max(value, self.low), self.high)
+        return round(value) if self.whole else value
+
+    def levels(self, count: int) -> list[Number]:
+        """So many different values from end to end, evenly apart; the middle for one."""
+        if count == 1:
+            return [self.at(0.5)]
+        values = [self.at(number / (count - 1)) for number in range(count)]
+        if self.whole:
+            # Rounding joins neighbours where the steps are short: push them apart, up and then down from the top.
+            values = list(itertools.accumulate(values, lambda last, value: max(value, last + 1)))
+            values[-1] = self.high
+            values = list(itertools.accumulate(reversed(values), lambda last, value: min(value, last - 1)))[::-1]
+        return values
+
+    @property
+    def most_levels(self) -> float:
+        return self.high - self.low + 1 if self.whole else math.inf
+
+
+def parse_varied(recipe: Recipe, text: str) -> Varied:
+    """What `KEY=LOW:HIGH[:log]` says of a recipe's field.
+
+    Raises:
+        UsageError: no such field (the nearest right one is named), not a number, or a range that does not fit it.
+    """
+    name, equals, bounds = text.partition("=")
+    low_text, *others = bounds.split(":")
+    if not equals or len(others) not in (1, 2) or others[1:] not in ([], ["log"]):
+        raise UsageError(f"--vary {text!r} is not KEY=LOW:HIGH or KEY=LOW:HIGH:log")
+    kind = kind_of(recipe, name)
+    if kind not in (int, float):
+        raise UsageError(f"--vary {name}: it is not a number; fix it with --set")
+    if name == "variants":
+        raise UsageError(
+            "--vary variants: in a sweep the ranges of fer_aug and ckp_aug say how many variants are drawn"
+        )
+    try:
+        low, high = float(low_text), float(others[0])
+    except ValueError:
+        raise UsageError(f"--vary {text!r}: {bounds!r} is not two numbers with a colon between them") from None
+    log = others[1:] == ["log"]
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise UsageError(f"--vary {name}: {bounds!r} is not a finite, rising range")
+    if log and low <= 0:
+        raise UsageError(f"--vary {name}: a log range begins above 0, not at {low:g}")
+    varied = Varied(name, kind(round(low) if kind is int else low), kind(round(high) if kind is int else high), log)
+    for end in (varied.low, varied.high):
+        changed(recipe, name, end)
+    return Varied(name, varied.low, varied.high, log, whole=kind is int)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One row of a plan. `number` counts from 1."""
+    """One row of a plan. `number` counts from 1; `changes` are the recipe's fields that the sweep varies."""
 
     number: int
     factors: Factors
     seed: int
+    changes: Mapping[str, Number] = field(default_factory=dict)
+
+    def settings(self, base: Settings) -> Settings:
+        """Those that all runs of the sweep share, with what is this one's own."""
+        recipe = reduce(lambda recipe, change: changed(recipe, *change), self.changes.items(), base.recipe)
+        return replace(base, recipe=recipe, factors=self.factors, seed=self.seed)
 
 
-def draw_plan(ranges: FactorRanges, count: int, seed: int) -> list[PlannedRun]:
-    """Draws every factor evenly from its range. A longer plan of the same seed starts with the shorter one."""
+@dataclass(frozen=True)
+class Design:
+    """What a plan comes from.
+
+    Attributes:
+        strategy: `random`, every number drawn evenly from its range (a longer plan of the same seed starts with the
+            shorter one); `grid`, see `_grid`; `guided`, each run chosen by the results before it.
+        count: How many runs.
+        seed: Of the drawing, and of the runs: each has this plus its number.
+        ranges: Of the factors.
+        varied: Fields of the recipe.
+    """
+
+    strategy: str
+    count: int
+    seed: int
+    ranges: FactorRanges = field(default_factory=FactorRanges)
+    varied: tuple[Varied, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [varied.name for varied in self.varied]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"--vary {name} is given twice")
+
+    @property
+    def dimensions(self) -> tuple[Varied, ...]:
+        """The factors, then the recipe's fields."""
+        return (*(Varied(name, *getattr(self.ranges, name)) for name in FACTOR_NAMES), *self.varied)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the plan's file."""
+        return ("number", *(dimension.name for dimension in self.dimensions), "seed")
+
+    def planned(self, number: int, values: Mapping[str, Number]) -> PlannedRun:
+        """A run with a value for every dimension."""
+        factors = Factors(**{name: float(values[name]) for name in FACTOR_NAMES})
+        changes = {varied.name: values[varied.name] for varied in self.varied}
+        return PlannedRun(number, factors, self.seed + number, changes)
+
+    def row(self, planned: PlannedRun) -> tuple[Number, ...]:
+        """A run as the plan's file states it."""
+        return (planned.number, *asdict(planned.factors).values(), *planned.changes.values(), planned.seed)
+
+    def read(self, path: Path) -> list[PlannedRun]:
+        """The plan in a file.
+
+        Raises:
+            EmoTorchError: it is not there, or not of this design.
+        """
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            return [self._parse(row) for row in rows]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise EmoTorchError(f"{path}: not the plan of its sweep ({error!r}); delete the sweep's folder") from None
+
+    def _parse(self, row: Mapping[str, str]) -> PlannedRun:
+        values = {
+            dimension.name: int(row[dimension.name]) if dimension.whole else float(row[dimension.name])
+            for dimension in self.dimensions
+        }
+        planned = self.planned(int(row["number"]), values)
+        if int(row["seed"]) != planned.seed:
+            raise ValueError(f"run {planned.number} has seed {row['seed']}")
+        return planned
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def draw_plan(design: Design) -> list[PlannedRun]:
+    """The runs that can be planned before any result is known: all, or none of a guided sweep.
+
+    Raises:
+        UsageError: a grid has fewer points than runs are wanted.
+    """
+    if design.strategy == GUIDED:
+        return []
+    if design.strategy == GRID:
+        return _grid(design)
+    return [_random(design, number) for number in range(1, design.count + 1)]
+
+
+def _random(design: Design, number: int) -> PlannedRun:
+    rng = generator("sweep", design.seed, number)
+    factors = {name: float(rng.uniform(*getattr(design.ranges, name))) for name in FACTOR_NAMES}
+    # A generator for each: what else is varied changes no number.
+    changes = {
+        varied.name: varied.at(generator("sweep", design.seed, number, varied.name).random())
+        for varied in design.varied
+    }
+    return design.planned(number, {**factors, **changes})
+
+
+def _grid(design: Design) -> list[PlannedRun]:
+    """The smallest balanced grid with at least as many points as runs, evenly thinned to their number.
+
+    Balanced: the numbers of levels of any two dimensions differ by at most one, but for whole numbers that have not so
+    many values. A range without width is not varied; the first dimensions are the first to get one more level.
+    Evenly: each level of a dimension keeps as many points as another, give or take two.
+    """
+    dimensions = [dimension for dimension in design.dimensions if dimension.high > dimension.low]
+    levels = _levels([dimension.most_levels for dimension in dimensions], design.count)
+    chosen = _thinned(levels, design.count)
+    values = [dimension.levels(count) for dimension, count in zip(dimensions, levels, strict=True)]
+    fixed = {dimension.name: dimension.low for dimension in design.dimensions}
     plan = []
-    for number in range(1, count + 1):
-        rng = generator("sweep", seed, number)
-        drawn = {field.name: float(rng.uniform(*getattr(ranges, field.name))) for field in fields(FactorRanges)}
-        plan.append(PlannedRun(number, Factors(**drawn), seed + number))
+    for number, point in enumerate(chosen, start=1):
+        at_point = {d.name: v[level] for d, v, level in zip(dimensions, values, point, strict=True)}
+        plan.append(design.planned(number, fixed | at_point))
     return plan
 
 
-def write_plan(path: Path, plan: Sequence[PlannedRun]) -> None:
-    factor_names = [field.name for field in fields(Factors)]
-    rows = ((run.number, *asdict(run.factors).values(), run.seed) for run in plan)
-    write_csv(path, ("number", *factor_names, "seed"), rows)
+def _thinned(levels: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """So many points of a grid: those are left out whose levels are met the most often among what is left."""
+    points = np.array(list(np.ndindex(*levels)), dtype=np.int64).reshape(math.prod(levels), len(levels))
+    left = np.ones(len(points), dtype=bool)
+    for _ in range(len(points) - count):
+        surplus = np.zeros(len(points))
+        for column in points.T:
+            met = np.bincount(column[left])
+            surplus += (met / met.mean())[column]
+        left[np.argmax(np.where(left, surplus, -np.inf))] = False
+    return [tuple(point) for point in points[left].tolist()]
+
+
+def _levels(most: Sequence[float], count: int) -> list[int]:
+    """How many levels each dimension gets."""
+    levels = [1] * len(most)
+    while (points := math.prod(levels)) < count:
+        growing = [number for number, level in enumerate(levels) if level < most[number]]
+        if not growing:
+            raise UsageError(f"the grid has {points} point(s) at most, not {count}: vary more, or plan fewer models")
+        levels[min(growing, key=lambda number: levels[number])] += 1
+    return levels

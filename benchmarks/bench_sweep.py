@@ -1,0 +1,144 @@
+"""A sweep: floor 3, goal 5 times the models per hour of the published way; 2 workers: goal 1.8 times one.
+
+    python benchmarks/bench_sweep.py [--models 8] [--epochs 3] [--rows 6000]
+
+The published way is a new process for each model, which imports everything, decodes every PNG with Pillow, and
+trains in the plain form (`plain_training.plain_epoch`, PyTorch's default threads), here without any of the files
+that it wrote afterwards. Ours is stage 5 as a user runs it, on the same plan and from an empty cache, with all its
+files. Drawn faces, in a folder of its own.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from emotorch.paths import REPOSITORY, Paths
+
+SEED = 42
+SCRIPT = REPOSITORY / "develop_baseline_model" / "models" / "train_multiple_models.py"
+
+
+def prepare(root: Path, rows: int) -> Paths:
+    """Stages 1 to 3 on drawn faces."""
+    from emotorch.data import augmented, dataset, fer2013
+    from emotorch.data.synthetic_dataset import write_fer2013_csv
+    from emotorch.labels import get_scheme
+
+    paths = Paths(root)
+    workers = len(os.sched_getaffinity(0))
+    write_fer2013_csv(paths.fer_csv, rows=rows, seed=SEED)
+    fer2013.convert(paths, workers=workers, force=False, skip_bad_rows=False)
+    dataset.create(paths, get_scheme("emotorch4"), workers=workers, force=False)
+    augmented.create(paths, seed=SEED, workers=workers, force=False)
+    return paths
+
+
+def write_draws(paths: Paths, models: int) -> list[Path]:
+    """What each run of the plan trains on and is validated on, as files with their labels."""
+    from emotorch.data.selection import DatasetIndex, select
+    from emotorch.labels import get_scheme
+    from emotorch.sweep.plan import Design, draw_plan
+
+    index = DatasetIndex.load(paths, get_scheme("emotorch4"))
+    draws = []
+    for run in draw_plan(Design("random", models, SEED)):
+        selection = select(index, run.factors, fer_usage="all", seed=run.seed)
+        sets = {"training": selection.training, "validation": selection.validation["fer"]}
+        draws.append(paths.root / f"draw_{run.number}.json")
+        draws[-1].write_text(
+            json.dumps({name: [images.files, images.labels.tolist()] for name, images in sets.items()})
+        )
+    return draws
+
+
+def train_plainly(draw: Path, epochs: int) -> None:
+    """One model in the published way: the whole of a process."""
+    # What a published script imports, needed or not.
+    import matplotlib.pyplot  # noqa: F401
+    import numpy as np
+    import pandas  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+    import torch
+    from PIL import Image
+    from plain_training import plain_epoch
+
+    from emotorch.recipes import get_recipe
+    from emotorch.training.loop import LabelledPixels
+
+    recipe = get_recipe("emotorch")
+    sets = {}
+    for name, (files, labels) in json.loads(draw.read_text()).items():
+        pixels = np.stack([np.asarray(Image.open(draw.parent / file)) for file in files])
+        sets[name] = LabelledPixels(torch.from_numpy(pixels).unsqueeze(1), torch.tensor(labels))
+    for _ in range(epochs):
+        plain_epoch(recipe, sets["training"], classes=4)
+        # Validation is a forward pass: about a third of an epoch's work on an image.
+        third = len(sets["validation"]) // 3
+        plain_epoch(
+            recipe, LabelledPixels(sets["validation"].pixels[:third], sets["validation"].labels[:third]), classes=4
+        )
+
+
+def timed(command: Sequence[object], root: Path) -> float:
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *map(str, command)],
+        env={**os.environ, "EMOTORCH_ROOT": str(root)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=8, help="of each way (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="of each model (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=6000, help="of the drawn FER-2013 (default: %(default)s)")
+    parser.add_argument("--plain", type=Path, metavar="FILE", help="train one model in the published way, and stop")
+    options = parser.parse_args()
+    if options.plain:
+        train_plainly(options.plain, options.epochs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        paths = prepare(Path(folder), options.rows)
+        draws = write_draws(paths, options.models)
+        images = [len(json.loads(draw.read_text())["training"][0]) for draw in draws]
+        print(f"{options.models} models, {options.epochs} epochs of {min(images):,}-{max(images):,} images")
+        plain = sum(timed([__file__, "--plain", draw, "--epochs", options.epochs], paths.root) for draw in draws)
+        rates = {"the published way": report("the published way", options.models, plain)}
+        for workers in (1, 2):
+            name = f"ours, {workers} worker(s)"
+            shutil.rmtree(paths.cache.parent, ignore_errors=True)
+            sweep = ("--num-models", options.models, "--epochs", options.epochs, "--seed", SEED, "--new")
+            rates[name] = report(
+                name, options.models, timed([SCRIPT, *sweep, "--workers", workers, "--device", "cpu"], paths.root)
+            )
+            print(f"    {shares(paths, options.models)}")
+        one, two = rates["ours, 1 worker(s)"], rates["ours, 2 worker(s)"]
+        print(f"ours with 2 workers: {two / rates['the published way']:.2f} times the published way (floor 3, goal 5)")
+        print(f"2 workers: {two / one:.2f} times one (goal 1.8)")
+
+
+def report(name: str, models: int, seconds: float) -> float:
+    print(f"{name}: {3600 * models / seconds:,.0f} models per hour ({seconds:.1f} s)", flush=True)
+    return models / seconds
+
+
+def shares(paths: Paths, models: int) -> str:
+    """Where the time of the newest sweep's runs went."""
+    records = [json.loads(path.read_text()) for path in sorted(paths.models.glob("model_*/run.json"))[-models:]]
+    totals = {part: sum(record["timings_s"][part] for record in records) for part in records[0]["timings_s"]}
+    return "seconds of its workers: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in totals.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""A sweep's folder: `sweep.json` (what it is), `plan.csv` (its runs), `results.csv` (how each ended)."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emotorch.data.selection import DatasetIndex
+from emotorch.errors import EmoTorchError
+from emotorch.experiment import Settings
+from emotorch.files import exclusive, read_json, write_csv, write_json, write_text
+from emotorch.paths import Paths
+from emotorch.runs import new_folder, now
+from emotorch.sweep.one import Result
+from emotorch.sweep.plan import Design, PlannedRun, draw_plan
+
+LOG_NAME = "log.txt"
+RESULT_COLUMNS = ("number", "model", "status", "seconds", "distance", "collapsed", "error")
+_ABOUT, _PLAN, _RESULTS, _LOCK = "sweep.json", "plan.csv", "results.csv", ".lock"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that this process holds.
+
+    Attributes:
+        folder: Where it is recorded.
+        design: What its plan comes from.
+        plan: Its runs; those of a guided sweep so far.
+        results: Of the runs that ended, by number.
+        lock: The descriptor that holds it. Workers hold it too: until those of a killed sweep have ended, nobody
+            goes on with it.
+    """
+
+    folder: Path
+    design: Design
+    plan: list[PlannedRun]
+    results: dict[int, Result]
+    lock: int
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def add(self, planned: PlannedRun) -> None:
+        """Plans one more run."""
+        _append(self.folder / _PLAN, self.design.row(planned))
+        self.plan.append(planned)
+
+    def record(self, result: Result) -> None:
+        _append(self.folder / _RESULTS, _as_row(result))
+        self.results[result.number] = result
+
+
+@contextmanager
+def open_sweep(
+    paths: Paths, base: Settings, design: Design, index: DatasetIndex, *, new: bool = False
+) -> Iterator[Sweep]:
+    """Goes on with the newest sweep of this very design, settings and dataset when it is unfinished, or begins one.
+
+    Args:
+        paths: Where the models go.
+        base: The settings that all runs share.
+        design: Of the sweep.
+        index: Of the dataset.
+        new: Begin one whatever is unfinished.
+
+    Raises:
+        EmoTorchError: another process runs that sweep.
+    """
+    about = {"design": design.as_dict(), "settings": base.as_dict(), "dataset": index.fingerprint}
+    about = json.loads(json.dumps(about))
+    plan = draw_plan(design)
+    with ExitStack() as held:
+        with exclusive(paths.models / ".sweeps.lock", "the start of another sweep"):
+            folder = None if new else _unfinished(paths.models, about)
+            folder = folder or _begin(paths.models, about, design, plan)
+            # Taken before the other lock is let go: no other process finds it unfinished and free.
+            lock = held.enter_context(exclusive(folder / _LOCK, f"the same sweep, {folder.name},"))
+        _mend(folder / _PLAN)
+        _mend(folder / _RESULTS)
+        results = {result.number: result for result in _read_results(folder / _RESULTS)}
+        yield Sweep(folder, design, design.read(folder / _PLAN), results, lock)
+
+
+def _begin(models: Path, about: Mapping[str, Any], design: Design, plan: Iterable[PlannedRun]) -> Path:
+    with new_folder(models, "sweep") as folder:
+        write_json(folder.prepared / _ABOUT, {"started": now(), **about})
+        write_csv(folder.prepared / _PLAN, design.columns, map(design.row, plan))
+        write_csv(folder.prepared / _RESULTS, RESULT_COLUMNS, ())
+    return folder.final
+
+
+def _unfinished(models: Path, about: Mapping[str, Any]) -> Path | None:
+    """The newest sweep of this kind, if it has runs without a result."""
+    same = [path.parent for path in models.glob(f"sweep_*/{_ABOUT}") if about.items() <= read_json(path).items()]
+    if not same:
+        return None
+    newest = max(same, key=lambda folder: (read_json(folder / _ABOUT)["started"], folder.name))
+    text = (newest / _RESULTS).read_text(encoding="utf-8")
+    return newest if text.count("\n") - 1 < about["design"]["count"] else None
+
+
+def _append(path: Path, row: Sequence[object]) -> None:
+    """One more row of a table, in one go; what a kill cuts short, `_mend` takes away."""
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
+    except OSError as error:
+        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _mend(path: Path) -> None:
+    """Takes away a last line that a kill cut short: its run is planned, or its result read, again."""
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        write_text(path, whole)
+
+
+def _as_row(result: Result) -> tuple[object, ...]:
+    distance = "NaN" if math.isnan(result.distance) else repr(result.distance)
+    collapsed = str(result.collapsed).lower()
+    error = " ".join(result.error.split())  # a row is a line
+    return (result.number, result.model, result.status, f"{result.seconds:.1f}", distance, collapsed, error)
+
+
+def _read_results(path: Path) -> list[Result]:
+    results = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                number, seconds, distance = int(row["number"]), float(row["seconds"]), float(row["distance"])
+                collapsed = {"true": True, "false": False}[row["collapsed"]]
+                results.append(Result(number, row["model"], row["status"], seconds, distance, collapsed, row["error"]))
+            except (KeyError, TypeError, ValueError):
+                raise EmoTorchError(
+                    f"{path}, line {line}: not a result; delete the line, its run is read again"
+                ) from None
+    return results

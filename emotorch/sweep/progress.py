@@ -1,0 +1,73 @@
+"""What a person sees of a sweep: a line for each run that ended, and a summary."""
+
+import math
+import time
+from collections.abc import Iterable
+
+from emotorch.runs import FINISHED
+from emotorch.sweep.one import Result
+
+
+class Progress:
+    """How far a sweep is, and how fast since this process works on it."""
+
+    def __init__(self, count: int, results: Iterable[Result]) -> None:
+        self._count = count
+        self._results = list(results)
+        self._before = len(self._results)
+        self._started = time.monotonic()
+
+    def line(self, result: Result) -> str:
+        """One that ended: which, how many of how many, the rate, the time left, the best so far, the collapsed."""
+        self._results.append(result)
+        done = len(self._results)
+        seconds = (time.monotonic() - self._started) / (done - self._before)
+        parts = [
+            f"{done} of {self._count}: {_describe(result)}",
+            f"{3600 / max(seconds, 1e-9):,.0f} models per hour",
+            f"{_duration(seconds * (self._count - done))} left",
+        ]
+        best = most_alike(self._results)
+        if best is not None:
+            parts.append(f"best {best.model} at {best.distance:.5f}")
+        collapsed = count_collapsed(self._results)
+        if collapsed:
+            parts.append(f"{collapsed} collapsed")
+        return "; ".join(parts)
+
+
+def summary(results: Iterable[Result]) -> str:
+    """How a sweep ended, in a few lines."""
+    results = list(results)
+    finished = [result for result in results if result.status == FINISHED]
+    lines = [f"{len(finished)} of {len(results)} models trained"]
+    if len(finished) < len(results):
+        lines.append(f"{len(results) - len(finished)} failed: results.csv says why")
+    if collapsed := count_collapsed(results):
+        lines.append(f"{collapsed} of the trained collapsed to one class")
+    if (best := most_alike(results)) is not None:
+        lines.append(f"most like the original: {best.model}, distance {best.distance:.5f}")
+    return "\n".join(lines)
+
+
+def most_alike(results: Iterable[Result]) -> Result | None:
+    """The run with the smallest distance to the original; one that collapsed is like nothing."""
+    known = [result for result in results if not math.isnan(result.distance) and not result.collapsed]
+    return min(known, key=lambda result: (result.distance, result.number), default=None)
+
+
+def count_collapsed(results: Iterable[Result]) -> int:
+    return sum(result.collapsed for result in results)
+
+
+def _describe(result: Result) -> str:
+    if result.status != FINISHED:
+        return f"run {result.number} failed: {result.error}"
+    if result.collapsed:
+        return f"{result.model} collapsed to one class"
+    return result.model if math.isnan(result.distance) else f"{result.model} at {result.distance:.5f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes else f"{seconds:.0f} s"
