@@ -137,7 +137,7 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 def script() -> Script:
     """Runs a script of the repository in a root, as a user would."""
 
-    def run(paths: Paths, name: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(paths: Paths, name: str, *arguments: object, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(REPOSITORY / name), *map(str, arguments)],
             env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},

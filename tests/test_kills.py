@@ -27,7 +27,7 @@ from emotorch.data.augmentations import OPERATIONS
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 
-PATIENCE_S = 60
+PATIENCE_S = 600
 KILLS = 4
 
 

@@ -151,7 +151,7 @@ def start_training(paths: Paths, *options: object) -> tuple[subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (found := list(paths.models.glob("model_*/model_last.pth"))):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
@@ -203,7 +203,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed
     options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 3, "--set", "batch_size=4")
     paths = copy_root(seven, tmp_path / "killed")
     process, folder = start_training(paths, *options, "--checkpoint-every", 1)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not torch.load(folder / "model_last.pth", weights_only=True)["progress"]["step"]:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline

@@ -23,7 +23,7 @@ ALLOWED_S = 0.2
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
 
 
 def seconds(work: Callable[[], object]) -> float:
