@@ -6,6 +6,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,11 @@ from emotorch.paths import REPOSITORY, Paths
 TRAINED_WITH = ("--seed", 4, "--set", "learning_rate=0.003")
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the processes that tests start, also where the suite itself runs in a shell's background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def draw_images(count: int, seed: int) -> Pixels:
