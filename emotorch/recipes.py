@@ -258,6 +258,30 @@ RECIPES: dict[str, Recipe] = {
                 flip=0.5, rotation=10, brightness=0.2, contrast=0.2, blur=0.1, blur_sigma=1.0, occlusion=0.25
             ),
         ),
+        # python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe compact
+        # This project's own: the seven classes at less than 2 million parameters.
+        Recipe(
+            name="compact",
+            network="compact",
+            scheme="seven",
+            network_config={"image_size": 48, "channels": 1, "dropout": 0.3},
+            normalization="symmetric",
+            label_smoothing=0.1,
+            mixup=0.2,
+            optimizer="adamw",
+            learning_rate=2e-3,
+            weight_decay=0.05,
+            schedule="one_cycle",
+            ema_decay=0.998,
+            precision="mixed",
+            batch_size=128,
+            epochs=40,
+            watch="accuracy",
+            early_stop_patience=0,
+            augmentation=Augmentation(
+                flip=0.5, rotation=12, shift=0.08, scale=(0.9, 1.1), brightness=0.2, contrast=0.2, occlusion=0.4
+            ),
+        ),
     )
 }
 

@@ -1,4 +1,4 @@
-"""The networks by name. Each file is one published system's architecture, with its source."""
+"""The networks by name. Each file is one architecture, with its source."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +8,7 @@ from torch import nn
 
 from emotorch.errors import EmoTorchError
 from emotorch.networks.backbone import BackboneClassifier
+from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotion_classifier import EmotionClassifier
 from emotorch.networks.emotion_cnn import EmotionCNN
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
@@ -19,6 +20,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "emotion_classifier": EmotionClassifier,
     "resnet50v2_cbam": partial(BackboneClassifier, "resnetv2_50"),
     "shared_cnn": SharedCNN,
+    "compact": CompactNet,
 }
 # Before the name of any timm model: a classifier on it.
 _TIMM = "timm:"
