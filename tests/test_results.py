@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from emotorch.analysis.results import read_findings, result_folder, write_findings
+from emotorch.runs import Run
+
+
+def ask(run: Run, weights: Path, *, severity: int = 1, force: bool = False) -> bool:
+    """Whether the question was answered anew."""
+    with result_folder(run, "robustness", weights, {"severity": severity}, force=force) as folder:
+        if folder is None:
+            return False
+        write_findings(folder, {"severity": severity})
+        (folder / "curve.csv").write_text("severity,accuracy\n")
+    return True
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "model.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_a_question_is_answered_once_for_the_same_weights_and_options(tmp_path: Path, weights: Path) -> None:
+    run = Run(tmp_path)
+    assert read_findings(run, "robustness", weights) is None
+    assert ask(run, weights)
+    assert not ask(run, weights)
+    assert ask(run, weights, force=True)
+    assert ask(run, weights, severity=2)
+    assert read_findings(run, "robustness", weights) == {"severity": 2}
+    assert (tmp_path / "robustness" / "curve.csv").is_file()
+
+
+def test_findings_about_other_weights_are_none(tmp_path: Path, weights: Path) -> None:
+    run = Run(tmp_path)
+    ask(run, weights)
+    weights.write_bytes(b"other weights")
+    assert read_findings(run, "robustness", weights) is None
+    assert ask(run, weights)
+
+
+def test_an_answer_that_failed_half_way_is_no_answer(tmp_path: Path, weights: Path) -> None:
+    run = Run(tmp_path)
+    with pytest.raises(ZeroDivisionError), result_folder(run, "robustness", weights, {}, force=False) as folder:
+        assert folder is not None
+        write_findings(folder, {"severity": 1 // 0})
+    assert read_findings(run, "robustness", weights) is None
