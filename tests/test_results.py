@@ -42,9 +42,14 @@ def test_findings_about_other_weights_are_none(tmp_path: Path, weights: Path) ->
     assert ask(run, weights)
 
 
-def test_an_answer_that_failed_half_way_is_no_answer(tmp_path: Path, weights: Path) -> None:
-    run = Run(tmp_path)
-    with pytest.raises(ZeroDivisionError), result_folder(run, "robustness", weights, {}, force=False) as folder:
+def ask_and_fail(run: Run, weights: Path) -> None:
+    with result_folder(run, "robustness", weights, {}, force=False) as folder:
         assert folder is not None
         write_findings(folder, {"severity": 1 // 0})
+
+
+def test_an_answer_that_failed_half_way_is_no_answer(tmp_path: Path, weights: Path) -> None:
+    run = Run(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        ask_and_fail(run, weights)
     assert read_findings(run, "robustness", weights) is None
