@@ -15,6 +15,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.networks import NETWORKS, create_network
 from emotorch.networks.backbone import BackboneClassifier
 from emotorch.networks.cbam import CBAM
+from emotorch.networks.compact import CompactNet, ResidualBlock
 from emotorch.networks.emotion_classifier import EmotionClassifier
 from emotorch.networks.emotion_cnn import EmotionCNN
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
@@ -87,6 +88,7 @@ def test_what_cannot_be_built_is_refused_in_one_line(name: str, change: dict[str
         ("emotion_classifier", {"image_size": 15}, "an image of 15 pixels is too small"),
         ("emotion_classifier", {"dropout": 1.5}, "dropout"),
         ("shared_cnn", {"image_size": 15}, "an image of 15 pixels is too small"),
+        ("compact", {"image_size": 15}, "an image of 15 pixels is too small"),
         ("shared_cnn", {"channels": 0}, "channels must be at least 1, not 0"),
         ("resnet50v2_cbam", {"hidden": 0}, "hidden must be at least 1, not 0"),
         ("resnet50v2_cbam", {"backbone": "resnet18"}, "backbone"),
@@ -428,3 +430,17 @@ def test_files_that_hold_no_weights_are_refused(name: str, tmp_path: Path) -> No
 def test_timm_is_imported_only_when_it_is_needed() -> None:
     code = "import sys, emotorch.networks.pretrained; assert 'timm' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_compact_stays_below_2_million_parameters() -> None:
+    assert parameters(CompactNet()) == 1_596_103
+
+
+@pytest.mark.parametrize("size", [16, 33, 48, 64])
+def test_compact_takes_images_of_any_size_that_is_large_enough(size: int) -> None:
+    assert CompactNet(size, channels=3, num_classes=4).eval()(pixels(2, 3, size)).shape == (2, 4)
+
+
+def test_a_residual_block_starts_as_the_identity() -> None:
+    images = pixels(2, 8, 12)
+    assert torch.equal(ResidualBlock(8, 8, halve=False)(images), images)
