@@ -59,11 +59,11 @@ FIGURES = {
     "a footnote": lambda: figures._confusion_figure(
         [ConfusionPanel("FER", proportions(4))], FOUR, "T", "no CK+ images: no CK+ matrix " * 4
     ),
-    "one epoch": lambda: figures._history_figure(history(1), "T", 1),
-    "fifty epochs": lambda: figures._history_figure(
+    "one epoch": lambda: figures.history_figure(history(1), "T", 1),
+    "fifty epochs": lambda: figures.history_figure(
         history(50, "CK+ validation", "Combined validation"), LONG_TITLE, 50
     ),
-    "unknown losses": lambda: figures._history_figure({"Training": Curve([np.nan] * 3, [1, np.nan, 3])}, "T", None),
+    "unknown losses": lambda: figures.history_figure({"Training": Curve([np.nan] * 3, [1, np.nan, 3])}, "T", None),
     "a sheet": lambda: sheet(20, [1.0] * 20),
     "a narrow sheet": lambda: sheet(1),
     "a photo": lambda: photo(300, 400, 2),
@@ -139,7 +139,7 @@ def test_matrices_share_one_scale_and_carry_the_note() -> None:
 
 def test_history_marks_the_best_epoch_and_keeps_a_set_s_look() -> None:
     without, complete = (
-        figures._history_figure(history(16, *names, "Combined validation"), "T", 13).axes[0]
+        figures.history_figure(history(16, *names, "Combined validation"), "T", 13).axes[0]
         for names in ((), ("CK+ validation",))
     )
     looks = [
@@ -181,9 +181,9 @@ def test_photo_numbers_faces_and_says_how_many_have_bars() -> None:
         (lambda: figures._confusion_figure([ConfusionPanel("", proportions(3))], FOUR, "T"), r"\(3, 3\) do not fit 4"),
         (lambda: figures._confusion_figure([ConfusionPanel("", proportions(4), counts(3))], FOUR, "T"), "counts of"),
         (lambda: figures._confusion_figure([], FOUR, "T"), "at least one matrix"),
-        (lambda: figures._history_figure({}, "T", None), "at least one curve"),
-        (lambda: figures._history_figure({"Training": Curve([1.0], [1.0, 2.0])}, "T", None), r"\[1, 2\] epochs"),
-        (lambda: figures._history_figure(history(3), "T", 4), "best epoch 4 is not in 1 to 3"),
+        (lambda: figures.history_figure({}, "T", None), "at least one curve"),
+        (lambda: figures.history_figure({"Training": Curve([1.0], [1.0, 2.0])}, "T", None), r"\[1, 2\] epochs"),
+        (lambda: figures.history_figure(history(3), "T", 4), "best epoch 4 is not in 1 to 3"),
         (lambda: pictures._sheet_figure(noise(0, 48, 48), [], [], None, "T", 8), "images of shape"),
         (lambda: pictures._sheet_figure(noise(2, 8, 8), ["calm"], ["calm"] * 2, None, "T", 8), "truths"),
         (lambda: sheet(2, columns=0), "0 columns"),

@@ -37,6 +37,7 @@ from emotorch.reports.pictures import plot_prediction_sheet, plot_probabilities
 __all__ = [
     "ConfusionPanel",
     "Curve",
+    "history_figure",
     "plot_confusion_matrices",
     "plot_confusion_matrix",
     "plot_prediction_sheet",
@@ -188,10 +189,11 @@ def plot_training_history(path: Path, history: Mapping[str, Curve], title: str, 
         title: Above both panels.
         best_epoch: The epoch whose weights were kept, counted from 1; None draws no line.
     """
-    return save(_history_figure(history, title, best_epoch), path)
+    return save(history_figure(history, title, best_epoch), path)
 
 
-def _history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Figure:
+def history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Figure:
+    """Loss and accuracy over the epochs; see `plot_training_history`."""
     require(len(history) > 0, "a training history needs at least one curve")
     lengths = {np.size(values) for curve in history.values() for values in (curve.loss, curve.accuracy)}
     require(

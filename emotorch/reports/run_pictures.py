@@ -11,7 +11,13 @@ from emotorch.reports.figures import (
     plot_confusion_matrices,
     plot_training_history,
 )
-from emotorch.runs import Run, read_history, read_matrix
+from emotorch.runs import Matrix, Run, read_history, read_matrix
+
+
+def validation_matrices(run: Run) -> dict[str, Matrix]:
+    """The confusion matrix of each validation set, by its title."""
+    found = {_title(name): read_matrix(run, f"{name}_val") for name in _datasets(run, "confusion_matrix_{}_val.csv")}
+    return {title: matrix for title, matrix in found.items() if matrix is not None}
 
 
 def plot_run_confusion(run: Run) -> Path:
@@ -20,15 +26,11 @@ def plot_run_confusion(run: Run) -> Path:
     Raises:
         EmoTorchError: the run has no confusion matrix.
     """
-    panels = []
-    labels: tuple[str, ...] = ()
-    for name in _datasets(run, "confusion_matrix_{}_val.csv"):
-        matrix = read_matrix(run, f"{name}_val")
-        if matrix is not None:
-            labels = matrix.labels
-            panels.append(ConfusionPanel(_title(name), matrix.proportions, matrix.counts))
-    if not panels:
+    matrices = validation_matrices(run)
+    if not matrices:
         raise EmoTorchError(f"{run.folder}: no confusion_matrix_fer_val.csv or confusion_matrix_ckp_val.csv to draw")
+    labels = next(iter(matrices.values())).labels
+    panels = [ConfusionPanel(title, matrix.proportions, matrix.counts) for title, matrix in matrices.items()]
     has_ckp = run.record.get("dataset", {}).get("ckp", True)
     note = None if has_ckp or read_matrix(run, "ckp_val") else "No CK+ images: no CK+ matrix."
     path = run.folder / "confusion_matrices_fer_vs_ckp.png"
@@ -40,6 +42,19 @@ def plot_run_history(run: Run) -> Path:
 
     Raises:
         EmoTorchError: the run has no training history.
+    """
+    curves = training_curves(run)
+    if not curves:
+        raise EmoTorchError(f"{run.folder}: no training_history_*.csv to draw")
+    path = run.folder / "training_history.png"
+    return plot_training_history(path, curves, f"{run.name}{_synthetic(run)}", run.record.get("best_epoch"))
+
+
+def training_curves(run: Run) -> dict[str, Curve]:
+    """The curve of each set over the epochs, by its title; empty without a training history.
+
+    Raises:
+        EmoTorchError: a history has not the columns that it should.
     """
     curves: dict[str, Curve] = {}
     for name in (*_datasets(run, "training_history_{}.csv"), "combined"):
@@ -54,12 +69,9 @@ def plot_run_history(run: Run) -> Path:
             raise EmoTorchError(f"{run.folder}/training_history_{name}.csv: no column {error}") from None
         if not all(map(math.isnan, history[f"{name}_val_loss"])):
             curves[title] = curve
-    if not curves:
-        raise EmoTorchError(f"{run.folder}: no training_history_*.csv to draw")
     if len(curves) == 3:  # training, one dataset, and its curve once more as the combined one
         curves.pop(_title("combined"), None)
-    path = run.folder / "training_history.png"
-    return plot_training_history(path, curves, f"{run.name}{_synthetic(run)}", run.record.get("best_epoch"))
+    return curves
 
 
 def _datasets(run: Run, pattern: str) -> list[str]:
