@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.recipes import FER_USAGE_CHOICES
 
 Number = TypeVar("Number", int, float)
 
@@ -44,10 +45,11 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
 def add_fer_usage_option(parser: argparse.ArgumentParser, default: str | None = "all") -> None:
     parser.add_argument(
         "--fer-usage",
-        choices=("all", "training", "official"),
+        choices=FER_USAGE_CHOICES,
         default=default,
         help="split all of FER-2013 85/15 as published, or only its Training rows, so that the official test rows "
-        "stay unseen, or as is official: Training trains, PublicTest validates "
+        "stay unseen; as is official: Training trains, PublicTest validates; or, to choose among recipes with "
+        "PublicTest unseen, nine tenths of Training and one "
         f"(default: {default or 'the recipe’s own'})",
     )
 

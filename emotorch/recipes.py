@@ -14,7 +14,7 @@ SCHEDULE_NAMES = ("constant", "plateau", "cosine", "one_cycle")
 PRECISION_NAMES = ("float32", "mixed")
 METRIC_NAMES = ("loss", "accuracy", "macro_f1")
 SAMPLING_NAMES = ("shuffled", "balanced")
-FER_USAGE_CHOICES = ("all", "training", "official")
+FER_USAGE_CHOICES = ("all", "training", "official", "search")
 # Mean and standard deviation of each channel, of grey values 0-1.
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
@@ -78,8 +78,8 @@ class Recipe:
         normalization: Of the input; see `NORMALIZATIONS`.
         pretrained: File of weights to start from; empty to start from scratch.
         trained_layers: With `pretrained`: how many of the backbone's last layers are trained; 0 for all.
-        fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows, or `official` (Training trains,
-            PublicTest selects).
+        fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows; `official` (Training trains,
+            PublicTest selects); or `search` (90/10 of Training: what choices among recipes are made on).
         variants: Part of stage 3's variants that training and validation draw when no option says.
         loss: `cosine_proximity`, `cross_entropy` or `focal`.
         focal_gamma: Of the focal loss: how little the images count that are right already.

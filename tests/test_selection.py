@@ -19,7 +19,7 @@ from emotorch.paths import Paths
 SCHEME = get_scheme("emotorch4")
 SEEDS = st.integers(0, 2**32 - 1)
 FACTORS = st.builds(Factors, *4 * [st.floats(0, 1) | st.sampled_from([0.0, 0.001, 0.01, 0.5, 1.0])])
-USAGES = st.sampled_from(["all", "training"])
+USAGES = st.sampled_from(["all", "training", "search"])
 any_run = settings(derandomize=True, deadline=None, max_examples=80)
 
 
@@ -159,6 +159,15 @@ def test_about_fifteen_percent_of_every_class_is_held_out(index: DatasetIndex) -
         np.array(images.class_counts()) for images in (selection.training, selection.reference["fer"])
     )
     assert np.abs(held_out / (training + held_out) - 0.15).max() < 0.03
+
+
+def test_a_search_sees_a_tenth_of_the_training_rows_and_no_test_image(index: DatasetIndex) -> None:
+    selection = select(with_many_twins(index, 3, images=3000), Factors(1, 0, 1, 0), fer_usage="search", seed=1)
+    assert set(selection.validation) == {"fer"}
+    held_out = selection.validation["fer"]
+    assert {*selection.training.usages, *held_out.usages} == {"Training"}
+    share = len(held_out) / (len(selection.training) + len(held_out))
+    assert abs(share - 0.1) < 0.02
 
 
 def test_another_seed_draws_other_images(index: DatasetIndex) -> None:

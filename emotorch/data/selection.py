@@ -17,7 +17,7 @@ from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.manifest import NAME as MANIFEST
 from emotorch.data.manifest import read_manifest
-from emotorch.data.split import Indices, draw, group_sources, validation_mask
+from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
@@ -29,6 +29,7 @@ _SLOTS_PER_IMAGE = 1 + len(_OPERATION_NAMES)
 # What the datasets' own splits call the images that train, and those that select; empty where there is no split.
 _TRAINING_USAGES = ("", "Training", "train")
 _SELECTING_USAGES = ("PublicTest", "val")
+_SEARCH_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,8 @@ def select(
 ) -> Selection:
     """Splits a dataset by source and thins each side by the factors.
 
-    FER-2013 is split 85/15, of all or of its Training rows; CK+ then validates too, as published. With the
+    FER-2013 is split 85/15, of all or of its Training rows; CK+ then validates too, as published. For a search
+    among recipes a tenth of the Training rows is held out, and nothing else takes part. With the
     official split, and in every other dataset, the given splits count: PublicTest, or a folder's `val`, selects,
     and test images take no part. Where none is given, 15% are held out (of CK+, whole subjects).
 
@@ -225,7 +227,7 @@ def select(
         index: The dataset.
         factors: How much of each kind to draw.
         train_on: `FER`, `CKP`, `RAF` or the name of a folder.
-        fer_usage: `all` of FER-2013, only its `training` rows, or its `official` split.
+        fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, or the `search` one.
         seed: Of the drawing; the split has its own, fixed one.
 
     Raises:
@@ -248,7 +250,7 @@ def select(
     reference = {name: index.originals(held_out_rows)}
     if train_on != "CKP":
         reference["ckp"] = index.originals(ckp_rows)
-        if train_on == "FER" and fer_usage != "official" and len(ckp_rows):
+        if train_on == "FER" and fer_usage in ("all", "training") and len(ckp_rows):
             validation["ckp"] = thin("ckp_validation", ckp_rows, factors.ckp, factors.ckp_aug)
     selection = Selection(
         thin("training", training_rows, factors.fer, factors.fer_aug),
@@ -274,14 +276,16 @@ def _split(index: DatasetIndex, train_on: str, fer_usage: str) -> tuple[Indices,
     selecting = np.flatnonzero(of_dataset & np.isin(index.usages, _SELECTING_USAGES))
     if train_on == "FER" and fer_usage == "training":
         return _hold_out(index, training)
+    if train_on == "FER" and fer_usage == "search":
+        return _hold_out(index, training, _SEARCH_SHARE)
     return (training, selecting) if len(selecting) else _hold_out(index, training)
 
 
-def _hold_out(index: DatasetIndex, rows: Indices) -> tuple[Indices, Indices]:
+def _hold_out(index: DatasetIndex, rows: Indices, share: float = VALIDATION_SHARE) -> tuple[Indices, Indices]:
     # A person of CK+ is on one side; elsewhere the persons are unknown, and equal pixels are one source.
     subjects = index.subjects[rows]
     sources = np.where(subjects == "", index.hashes[rows], subjects)
-    held_out = validation_mask(group_sources(sources), index.labels[rows])
+    held_out = validation_mask(group_sources(sources), index.labels[rows], share=share)
     return rows[~held_out], rows[held_out]
 
 

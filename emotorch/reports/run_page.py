@@ -121,7 +121,7 @@ def _provenance(run: Run, record: Mapping[str, Any]) -> Section:
         ("finished", record.get("finished")),
         ("code", versions["code"]),
         ("versions", f"emotorch {versions['emotorch']}, Python {versions['python']}, torch {versions['torch']}"),
-        ("dataset fingerprint", record["dataset"]["fingerprint"]),
+        ("dataset fingerprint", Markup("<code>{}</code>").format(record["dataset"]["fingerprint"])),
         ("images", ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in record["counts"].items())),
         ("device, threads", f"{record['device']}, {record['settings']['threads']}"),
         ("seed, split seed", f"{record['seed']}, {record['split_seed']}"),
