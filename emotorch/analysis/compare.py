@@ -6,7 +6,7 @@ more than 5% on one pair; it should, since the best of many runs is also the luc
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -118,7 +118,10 @@ class Distance:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All runs, most similar first (those with CK+ before those without), and the runs left out with why."""
+    """Runs, most similar first (those with CK+ before those without), and the runs left out with why.
+
+    `file` is where the table is, once it is written.
+    """
 
     distances: Sequence[Distance]
     left_out: Sequence[tuple[str, str]]
@@ -152,8 +155,18 @@ def compare_runs(paths: Paths, *, accuracy_weight: float, matrix_weight: float) 
     Raises:
         EmoTorchError: there is no run to compare.
     """
-    weights = Weights(accuracy_weight, matrix_weight)
-    distances, left_out = measure_runs(paths, weights)
+    comparison = compare(paths, Weights(accuracy_weight, matrix_weight))
+    write_csv(comparison.file, COLUMNS, map(_row, comparison.distances))
+    return comparison
+
+
+def compare(paths: Paths, weights: Weights, only: Collection[str] | None = None) -> Comparison:
+    """Compares every finished run, or only those of these names, with the published original.
+
+    Raises:
+        EmoTorchError: there is no run to compare.
+    """
+    distances, left_out = measure_runs(paths, weights, only)
     if not distances:
         reasons = "".join(f"; {name}: {why}" for name, why in left_out[:3])
         raise EmoTorchError(f"no finished model in {paths.models} to compare{reasons}")
@@ -162,17 +175,19 @@ def compare_runs(paths: Paths, *, accuracy_weight: float, matrix_weight: float) 
     # The same draws for every run: equal runs get equal intervals, whichever others are compared with them.
     drawn = [bootstrap.draw(generator("comparison", name), len(_LABELS)) for name in ("fer", "ckp")]
     distances = [_with_interval(distance, original, weights, drawn) for distance in distances]
-    file = timestamped(paths.models, "comparison_results", ".csv")
-    write_csv(file, COLUMNS, map(_row, distances))
-    return Comparison(distances, left_out, file, weights)
+    return Comparison(distances, left_out, timestamped(paths.models, "comparison_results", ".csv"), weights)
 
 
-def measure_runs(paths: Paths, weights: Weights) -> tuple[list[Distance], list[tuple[str, str]]]:
-    """The distance of every run by name, without an interval, and the runs left out with why."""
+def measure_runs(
+    paths: Paths, weights: Weights, only: Collection[str] | None = None
+) -> tuple[list[Distance], list[tuple[str, str]]]:
+    """The distance of every run by name, or of these, without an interval, and the runs left out with why."""
     original = _Behaviour.of(Run(MODEL_ORIGINAL))
     distances: list[Distance] = []
     left_out: list[tuple[str, str]] = []
     for run in list_runs(paths.models):
+        if only is not None and run.name not in only:
+            continue
         try:
             record = run.record
             status = run.status(record)
