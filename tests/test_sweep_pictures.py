@@ -42,7 +42,7 @@ def make_runs(count: int, *, ckp: bool = True) -> list[Distance]:
 
 
 def draw(*runs: Distance) -> Figure:
-    return sweep_pictures._comparison_figure(Comparison(runs, [], Path("table.csv"), Weights()))
+    return sweep_pictures.comparison_figure(Comparison(runs, [], Path("table.csv"), Weights()))
 
 
 def rates(count: int) -> list[Distance]:

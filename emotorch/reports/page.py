@@ -75,10 +75,6 @@ def text(words: str) -> Markup:
     return Markup("<p>{}</p>").format(words)
 
 
-def heading(words: str) -> Markup:
-    return Markup("<h3>{}</h3>").format(words)
-
-
 def missing(what: str, command: str) -> Markup:
     """Says that a part is not there, and how to get it."""
     return Markup('<p class="missing">{}. To have it: <code>{}</code></p>').format(what, command)
@@ -127,6 +123,11 @@ def matrix(labels: Sequence[str], proportions: npt.ArrayLike, counts: npt.ArrayL
     return Markup(
         _TEMPLATES.get_template("matrix.html.j2").render(labels=labels, shares=shares, counts=numbers, caption=caption)
     )
+
+
+def beside(parts: Sequence[Markup]) -> Markup:
+    """Parts side by side where the page is wide enough."""
+    return Markup('<div class="beside">{}</div>').format(Markup("").join(parts))
 
 
 def drawing(figure: Figure, alternative: str) -> Markup:

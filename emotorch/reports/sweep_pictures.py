@@ -28,7 +28,7 @@ def plot_comparison(path: Path, comparison: Comparison) -> Path:
 
     Runs with CK+ and runs without have rows of their own: their distances are sums of different parts.
     """
-    return save(_comparison_figure(comparison), path)
+    return save(comparison_figure(comparison), path)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class _Block:
         return max(smallest / 3, min([smallest, *ends])) / 1.3, max([*scores, *ends]) * 1.3
 
 
-def _comparison_figure(comparison: Comparison) -> Figure:
+def comparison_figure(comparison: Comparison) -> Figure:
+    """See `plot_comparison`."""
     blocks = []
     for complete, parts in ((True, "FER and CK+"), (False, "FER alone")):
         # A logarithmic axis has no place for a run that equals the original.

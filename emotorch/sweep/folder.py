@@ -83,7 +83,7 @@ def open_sweep(
             lock = held.enter_context(exclusive(folder / _LOCK, f"the same sweep, {folder.name},"))
         _mend(folder / _PLAN)
         _mend(folder / _RESULTS)
-        results = {result.number: result for result in _read_results(folder / _RESULTS)}
+        results = {result.number: result for result in read_results(folder)}
         yield Sweep(folder, design, design.read(folder / _PLAN), results, lock)
 
 
@@ -129,8 +129,27 @@ def _as_row(result: Result) -> tuple[object, ...]:
     return (result.number, result.model, result.status, f"{result.seconds:.1f}", distance, collapsed, error)
 
 
-def _read_results(path: Path) -> list[Result]:
-    results = []
+def find_sweep(paths: Paths, name: str) -> Path | None:
+    """A sweep's folder by its name or path; None when it is no sweep's."""
+    for folder in (paths.models / name, Path(name)):
+        if (folder / _ABOUT).is_file():
+            return folder
+    return None
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a sweep is: when it started, its `design`, its `settings`, and the `dataset`'s fingerprint."""
+    about: dict[str, Any] = read_json(folder / _ABOUT)
+    return about
+
+
+def read_results(folder: Path) -> list[Result]:
+    """How the sweep's runs ended, in the order in which they did.
+
+    Raises:
+        EmoTorchError: a row is damaged.
+    """
+    path, results = folder / _RESULTS, []
     with path.open(encoding="utf-8", newline="") as file:
         for line, row in enumerate(csv.DictReader(file), start=2):
             try:
