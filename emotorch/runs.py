@@ -15,10 +15,12 @@ from typing import Any, TextIO, TypeVar
 from filelock import FileLock, Timeout
 
 from emotorch.errors import EmoTorchError
-from emotorch.files import read_json, write_json
+from emotorch.files import hash_file, read_json, write_json
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths
 
 RECORD_NAME = "run.json"
+# What a record calls the SHA-256 of its files of weights.
+HASHES = {"model.pth": "weights_sha256", "model.onnx": "onnx_sha256"}
 _LOCK_NAME = ".running"
 _NUMBERED = re.compile(r"model_(\d{5,})$")
 
@@ -224,6 +226,24 @@ def shipped_or_named(paths: Paths, model: str | None) -> Path:
     if not shipped.is_file():
         raise EmoTorchError("no trained model ships with this version: train one and name it with --model")
     return shipped
+
+
+def checked_hash(weights: Path) -> str:
+    """The SHA-256 of a file of weights: the one that the record of its run states, where that states one.
+
+    PyTorch and ONNX Runtime take wrong bytes in weights for weights.
+
+    Raises:
+        EmoTorchError: the record states another.
+    """
+    found = hash_file(weights)
+    stated = Run(weights.parent).record.get(HASHES.get(weights.name, ""), found)
+    if found != stated:
+        raise EmoTorchError(
+            f"{weights}: damaged or replaced, its SHA-256 is not the one that {RECORD_NAME} beside it states "
+            f"({stated}): bring that file back, or make it again"
+        )
+    return found
 
 
 def read_accuracies(run: Run) -> dict[str, float]:

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from desk import Desk
 from published import published_state
-from running import Trained, copy_root, copy_trained, error_line, train
+from running import Trained, copy_root, copy_trained, error_line, replace_weights, train
 
 from emotorch.data import augmented, dataset, fer2013
 from emotorch.data.images import Pixels
@@ -167,5 +168,13 @@ def trained(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Traine
 def lively(trained: Trained, tmp_path: Path) -> Trained:
     """The trained run in a root of the test's own, with weights that give every answer to some image."""
     ours = copy_trained(trained, tmp_path / "root")
-    torch.save(published_state(), ours.folder / "model.pth")
+    replace_weights(ours.folder, published_state())
     return ours
+
+
+@pytest.fixture
+def desk(paths: Paths) -> Desk:
+    folder = paths.models / "model_00224_final"
+    folder.mkdir(parents=True)
+    torch.save(published_state(), folder / "model.pth")
+    return Desk(paths, folder / "model.pth")

@@ -18,7 +18,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from emotorch.files import hash_file
 from emotorch.paths import REPOSITORY, Paths
+from emotorch.runs import Run
 
 MODELS = "develop_baseline_model/models"
 COMPARE = f"{MODELS}/compare_models_to_original.py"
@@ -27,6 +29,7 @@ PLOT_CONFUSION = f"{MODELS}/plot_confusion_matrix.py"
 PLOT_HISTORY = f"{MODELS}/plot_training_history.py"
 SWEEP = f"{MODELS}/train_multiple_models.py"
 TRAIN = f"{MODELS}/convolutional_nn_pytorch.py"
+EXPORT_ONNX = "baseline_model/model/export_onnx.py"
 EVALUATE_USAGE = "baseline_model/model/eval_model.py"
 PREDICT = "baseline_model/model/predict_image_baselinemodel.py"
 
@@ -115,6 +118,12 @@ def assert_same_weights(first: Path, second: Path) -> None:
         ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (first, second))
         for key, weights in ours["model_state_dict"].items():
             assert torch.equal(weights, theirs["model_state_dict"][key]), (name, key)
+
+
+def replace_weights(folder: Path, state: dict[str, object]) -> None:
+    """Another model in a run's folder, which its record says is its own."""
+    torch.save(state, folder / "model.pth")
+    Run(folder).update(weights_sha256=hash_file(folder / "model.pth"))
 
 
 def copy_root(paths: Paths, to: Path) -> Paths:

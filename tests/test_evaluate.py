@@ -21,6 +21,7 @@ from running import (
     last_line,
     read_counts,
     read_table,
+    replace_weights,
 )
 
 from emotorch.analysis.metrics import wilson_interval
@@ -111,6 +112,8 @@ def assert_consistent(result: Result, root: Path, answered: Mapping[str, str]) -
         f"confusion_matrix_{name}.csv",
         f"confusion_matrix_{name}.png",
         f"misclassifications_{name}.csv",
+        f"reliability_{name}.csv",
+        f"reliability_{name}.png",
         pictures.name,
     }
     truths = {file: Path(file).parent.name for file in answered}
@@ -341,6 +344,6 @@ def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(li
 def test_a_model_whose_labels_are_not_its_scheme_s_is_refused(lively: Trained) -> None:
     """Its second output would be read as another emotion than it means."""
     state = {**published_state(), "labels": list(LABELS[::-1]), "scheme": "emotorch4"}
-    torch.save(state, lively.folder / "model.pth")
+    replace_weights(lively.folder, state)
     line = error_line(call_script(lively.paths, EVALUATE, lively.folder.name, "ckp"))
     assert "surprise, calm, fear, anger" in line

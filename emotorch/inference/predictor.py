@@ -1,18 +1,19 @@
 """Answers for pictures: faces are found, cut out, and read by a trained model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from emotorch.data.faces import Box, find_faces
-from emotorch.data.images import SIZE, Pixels, decode_picture, resize
+from emotorch.data.faces import Box, cut_face, find_faces
+from emotorch.data.images import SIZE, Pixels, decode_picture, open_file
 from emotorch.errors import EmoTorchError
-from emotorch.training.calibration import probabilities
-from emotorch.training.checkpoints import Model
-from emotorch.training.loop import network_outputs
+from emotorch.inference.reader import FaceReader
+
+# Instead of a label, where the model is asked to abstain.
+UNSURE = "unsure"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class FaceAnswer:
 
     Attributes:
         box: Where it is in the picture; None when the whole picture was taken as the face.
-        emotion: The most probable label.
+        emotion: The most probable label, or UNSURE.
         confidence: Its probability.
         probabilities: Of every label; they sum to 1.
     """
@@ -30,6 +31,20 @@ class FaceAnswer:
     emotion: str
     confidence: float
     probabilities: Mapping[str, float]
+
+    def abstaining_below(self, confidence: float) -> "FaceAnswer":
+        """The same, but UNSURE when it is less confident."""
+        return replace(self, emotion=UNSURE) if self.confidence < confidence else self
+
+    def as_dict(self) -> dict[str, Any]:
+        """As programs read it: `box` is x, y, width, height, or None."""
+        box = None if self.box is None else [self.box.x, self.box.y, self.box.width, self.box.height]
+        return {
+            "box": box,
+            "emotion": self.emotion,
+            "confidence": self.confidence,
+            "probabilities": dict(self.probabilities),
+        }
 
 
 @dataclass(frozen=True)
@@ -48,29 +63,34 @@ class Answer:
     faces: Sequence[FaceAnswer]
     error: str | None
 
+    def abstaining_below(self, confidence: float) -> "Answer":
+        return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
 
-def answer_file(model: Model, path: Path, detector: str) -> Answer:
+    def as_dict(self, model: str) -> dict[str, Any]:
+        """The object that `--json` prints for an input; `model` is what it calls the model."""
+        return {
+            "input": self.input,
+            "model": model,
+            "faces": [face.as_dict() for face in self.faces],
+            "error": self.error,
+        }
+
+
+def answer_file(reader: FaceReader, path: Path, detector: str) -> Answer:
     """An answer for a picture file in any format that Pillow reads; what is wrong with one is part of it."""
     picture = None
     try:
-        picture = _read_input(path)
-        return Answer(str(path), picture, answer_picture(model, picture, detector), None)
+        with open_file(path) as file:
+            picture = decode_picture(file, path, check_name=False)
+        return Answer(str(path), picture, answer_picture(reader, picture, detector), None)
     except EmoTorchError as error:
         return Answer(str(path), picture, [], str(error).removeprefix(f"{path}: "))
 
 
-def _read_input(path: Path) -> Pixels:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise EmoTorchError(f"{path}: {error.strerror or error}") from error
-    return decode_picture(data, path, check_name=False)
-
-
-def answer_picture(model: Model, picture: Pixels, detector: str) -> list[FaceAnswer]:
+def answer_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[FaceAnswer]:
     """An answer for every face in a grey picture (H, W).
 
-    A picture of just the training images' size is taken as a face at once.
+    A picture of just the training images' size is taken as a face at once; with the detector `none` every one is.
 
     Raises:
         EmoTorchError: no face was found.
@@ -78,14 +98,20 @@ def answer_picture(model: Model, picture: Pixels, detector: str) -> list[FaceAns
     if detector == "none" or picture.shape == (SIZE, SIZE):
         boxes: list[Box | None] = [None]
     else:
-        boxes = list(find_faces(picture))
+        boxes = list(find_faces(picture, detector))
         if not boxes:
             raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
-    faces = np.stack([resize(box.cut(picture) if box else picture) for box in boxes])
-    outputs = network_outputs(model.network, torch.from_numpy(faces).unsqueeze(1), model.form)
+    return answer_faces(reader, picture, boxes)
+
+
+def answer_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None]) -> list[FaceAnswer]:
+    """An answer for each box in a grey picture (H, W); None takes the whole picture as the face."""
+    if not boxes:
+        return []
+    faces = np.stack([cut_face(picture, box) for box in boxes])
     return [
-        _face_answer(box, shares, model.labels)
-        for box, shares in zip(boxes, probabilities(outputs, model.temperature).tolist(), strict=True)
+        _face_answer(box, shares, reader.labels)
+        for box, shares in zip(boxes, reader.probabilities(faces).tolist(), strict=True)
     ]
 
 

@@ -16,6 +16,7 @@ from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 from emotorch.recipes import Recipe, Value
+from emotorch.runs import checked_hash
 from emotorch.training.inputs import InputForm
 
 # A file in the published format says neither: it is this network, with these labels.
@@ -112,10 +113,12 @@ def load_model(path: Path, scheme: str | None = None) -> Model:
         scheme: To read its answers as another label scheme.
 
     Raises:
-        EmoTorchError: see `read`; or the weights do not fit the network that the file names.
+        EmoTorchError: see `read`; or the weights are not those that the file's run recorded, or do not fit the
+            network that the file names.
         UsageError: the model cannot be read as that scheme.
     """
     state = read(path)
+    checked_hash(path)
     try:
         model = _build(state)
     except EmoTorchError as error:

@@ -1,0 +1,131 @@
+"""A trained model as an ONNX file, which answers without PyTorch: written, then compared to PyTorch's own answers.
+
+The graph holds the preprocessing too (`to_input`, traced): it takes the grey bytes of faces, any number of them.
+"""
+
+import logging
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import Tensor, nn
+
+from emotorch import __version__
+from emotorch.data.images import SIZE, Pixels
+from emotorch.data.synthetic import Identity, draw_face
+from emotorch.errors import EmoTorchError
+from emotorch.files import hash_file, write_atomically
+from emotorch.inference.onnx_reader import INPUT, OUTPUT, OnnxReader, Stated
+from emotorch.inference.reader import ONNX_SUFFIX, FaceReader
+from emotorch.inference.torch_reader import TorchReader
+from emotorch.labels import FER_EMOTIONS
+from emotorch.networks.weights import first_line
+from emotorch.runs import HASHES, Run
+from emotorch.seeding import generator
+from emotorch.training.checkpoints import Model, load_model
+from emotorch.training.inputs import to_input
+
+# Of a probability. Both compute in float32, but sum in another order; a strong temperature makes more of that.
+TOLERANCE = 1e-4
+# One face, a few, and more than a reader takes at once.
+BATCHES = (1, 2, 7, 100)
+# What tells of every step of an export.
+_CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+@dataclass(frozen=True)
+class Export:
+    """An ONNX file that was written.
+
+    Attributes:
+        path: The file.
+        difference: The largest of any probability to PyTorch's.
+        faces: How many drawn faces were compared.
+    """
+
+    path: Path
+    difference: float
+    faces: int
+
+
+def export(weights: Path) -> Export:
+    """Writes a model's ONNX file beside its weights, and both files' hashes into the record of their run, if any.
+
+    Raises:
+        EmoTorchError: see `load_model`; the network cannot be exported, or the file's answers are not PyTorch's:
+            no file is written then.
+    """
+    model = load_model(weights)
+    stated = Stated(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
+    faces = drawn_faces(max(BATCHES))
+    path = weights.with_suffix(ONNX_SUFFIX)
+    difference = math.nan
+
+    def write(temporary: Path) -> None:
+        nonlocal difference
+        _write_graph(model, stated, temporary)
+        readers = TorchReader(model, weights), OnnxReader.open(temporary, threads=1)
+        difference = largest_difference(*readers, faces)
+        if not difference <= TOLERANCE:  # also when it is no number
+            raise EmoTorchError(f"a probability differs from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}")
+
+    try:
+        write_atomically(path, write)
+    except (EmoTorchError, torch.onnx.OnnxExporterError) as error:
+        raise EmoTorchError(f"{weights} is not exported: {first_line(error)}") from error
+    run = Run(path.parent)
+    if run.record:
+        run.update(**{HASHES[file.name]: hash_file(file) for file in (weights, path) if file.name in HASHES})
+    return Export(path, difference, len(faces))
+
+
+class _FromPixels(nn.Module):
+    """A network, and before it what makes its input."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network = model.network
+        self._form = model.form
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        outputs: Tensor = self.network(to_input(pixels, self._form))
+        return outputs
+
+
+def _write_graph(model: Model, stated: Stated, path: Path) -> None:
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _FromPixels(model).eval(),
+            # Two faces: an example of one would be taken for a number that never changes.
+            (torch.zeros(2, 1, SIZE, SIZE, dtype=torch.uint8),),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("faces")},),
+            verbose=False,
+        )
+    assert program is not None
+    # The exporter notes every line of source that it came through, by this machine's paths.
+    ClearMetadataAndDocStringPass()(program.model)
+    program.model.metadata_props.update(stated.as_metadata())
+    program.save(path)
+
+
+def drawn_faces(count: int) -> Pixels:
+    """(count, 48, 48) of all emotions in turn; always the same."""
+    rng = generator("onnx export")
+    emotions = (FER_EMOTIONS[number % len(FER_EMOTIONS)] for number in range(count))
+    return np.stack([draw_face(emotion, Identity.sample(rng), rng) for emotion in emotions])
+
+
+def largest_difference(first: FaceReader, second: FaceReader, faces: Pixels) -> float:
+    """The largest difference of a probability between two readers, over all `BATCHES` of faces (N, 48, 48)."""
+    differences = [first.probabilities(faces[:count]) - second.probabilities(faces[:count]) for count in BATCHES]
+    return float(np.max([np.abs(difference).max() for difference in differences]))

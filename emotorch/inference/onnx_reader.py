@@ -1,0 +1,151 @@
+"""Reading faces by ONNX Runtime, from a file that `onnx_export` wrote. Imports no PyTorch."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from emotorch.data.images import Pixels
+from emotorch.errors import EmoTorchError
+from emotorch.labels import LabelScheme
+from emotorch.runs import checked_hash
+
+# The graph's one input, (N, 1, 48, 48) bytes, and its one output, (N, K) as the network gives them.
+INPUT, OUTPUT = "pixels", "outputs"
+# As many faces at once as keep the features of a large network within the memory of a small machine.
+_BATCH = 64
+# ONNX Runtime's own levels: 4 is fatal only. What fails is raised, and said by us.
+_SILENT = 4
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a model's ONNX file says of it, as its metadata: text by text keys.
+
+    Attributes:
+        model: The name of the run.
+        scheme: Of the graph's outputs.
+        temperature: For the softmax.
+        weights_sha256: Of the file that it was made from.
+        emotorch_version: That made it.
+    """
+
+    model: str
+    scheme: LabelScheme
+    temperature: float
+    weights_sha256: str
+    emotorch_version: str
+
+    def as_metadata(self) -> dict[str, str]:
+        return {
+            "model": self.model,
+            "labels": json.dumps(self.scheme.labels),
+            "scheme": json.dumps(self.scheme.as_dict(), sort_keys=True),
+            "temperature": repr(self.temperature),
+            "weights_sha256": self.weights_sha256,
+            "emotorch_version": self.emotorch_version,
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "Stated":
+        """Raises EmoTorchError when something is missing or is not what it should be."""
+        try:
+            stated = cls(
+                metadata["model"],
+                LabelScheme.from_dict(json.loads(metadata["scheme"])),
+                float(metadata["temperature"]),
+                metadata["weights_sha256"],
+                metadata["emotorch_version"],
+            )
+        except KeyError as error:
+            raise EmoTorchError(f"no {error.args[0]} in its metadata: not a file that export_onnx.py wrote") from None
+        except ValueError as error:
+            raise EmoTorchError(f"its metadata is damaged ({error})") from None
+        if not 0 < stated.temperature < math.inf:
+            raise EmoTorchError(f"temperature {stated.temperature} is no number above 0")
+        return stated
+
+
+@dataclass(frozen=True)
+class OnnxReader:
+    """A `FaceReader`.
+
+    Attributes:
+        weights: The ONNX file.
+        stated: What it says of itself.
+        scheme: That it is read as.
+    """
+
+    session: onnxruntime.InferenceSession
+    weights: Path
+    stated: Stated
+    scheme: LabelScheme
+
+    @classmethod
+    def open(cls, path: Path, threads: int) -> "OnnxReader":
+        """Raises EmoTorchError when the file is damaged, not a model's, or not the one that its run recorded."""
+        checked_hash(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _SILENT
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other base
+            raise EmoTorchError(f"{path}: not an ONNX file, or a damaged one ({_last_part(error)})") from None
+        try:
+            stated = Stated.from_metadata(session.get_modelmeta().custom_metadata_map)
+            _require_shapes(session, stated)
+        except EmoTorchError as error:
+            raise EmoTorchError(f"{path}: {error}") from None
+        return cls(session, path, stated, stated.scheme)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.scheme.labels
+
+    @property
+    def weights_sha256(self) -> str:
+        return self.stated.weights_sha256
+
+    def read_as(self, scheme: LabelScheme) -> "OnnxReader":
+        """As `checkpoints.Model.read_as`: the other classes are dropped before the softmax.
+
+        Raises:
+            UsageError: the model has not all of these labels.
+        """
+        self.stated.scheme.read_as(scheme)
+        return replace(self, scheme=scheme)
+
+    def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
+        batches = [faces[start : start + _BATCH, None] for start in range(0, len(faces), _BATCH)]
+        outputs = np.concatenate([self.session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
+        if self.scheme != self.stated.scheme:
+            outputs = outputs[:, self.stated.scheme.read_as(self.scheme)]
+        return _probabilities(outputs, self.stated.temperature)
+
+
+def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """As `calibration.probabilities`, without PyTorch."""
+    scaled = outputs / np.float32(temperature)
+    shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares, np.float32)
+
+
+def _require_shapes(session: onnxruntime.InferenceSession, stated: Stated) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if [one.name for one in inputs] != [INPUT] or [one.name for one in outputs] != [OUTPUT]:
+        raise EmoTorchError(f"it does not take {INPUT!r} and give {OUTPUT!r}: not a file that export_onnx.py wrote")
+    if outputs[0].shape[1] != len(stated.scheme.labels):
+        raise EmoTorchError(f"{len(stated.scheme.labels)} labels for {outputs[0].shape[1]} outputs")
+
+
+def _last_part(error: Exception) -> str:
+    """ONNX Runtime's messages begin with codes and the file's path."""
+    return str(error).rsplit(":", 1)[-1].strip()

@@ -1,0 +1,71 @@
+"""What reads a face, however its network is run: by ONNX Runtime, or by PyTorch.
+
+PyTorch takes seconds to import. The ONNX file of a model gives the same answers without it.
+"""
+
+import logging
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.data.images import Pixels
+from emotorch.errors import EmoTorchError
+from emotorch.labels import LabelScheme, get_scheme
+from emotorch.runs import checked_hash
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_SUFFIX, ONNX_SUFFIX = ".pth", ".onnx"
+
+
+class FaceReader(Protocol):
+    """A trained model that is ready to read faces."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+
+    @property
+    def weights(self) -> Path:
+        """The file that answers."""
+
+    def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
+        """(N, 48, 48) grey values to (N, K) calibrated probabilities; each row sums to 1."""
+
+
+def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -> FaceReader:
+    """A model's reader: by its ONNX file where that is named, or lies beside the weights and is of just these.
+
+    Args:
+        weights: A `.pth` or an `.onnx` file.
+        scheme: To read its answers as another label scheme.
+        threads: Of the CPU, for one call; PyTorch takes the number for the whole process.
+
+    Raises:
+        EmoTorchError: a file is missing, damaged, not a model's, or not the one that its run recorded.
+        UsageError: the model cannot be read as that scheme.
+    """
+    if not weights.is_file():
+        raise EmoTorchError(f"{weights} does not exist")
+    wanted = get_scheme(scheme) if scheme else None
+    if weights.suffix == ONNX_SUFFIX or weights.with_suffix(ONNX_SUFFIX).is_file():
+        reader = _open_onnx(weights, wanted, threads)
+        if reader:
+            return reader
+    from emotorch.inference.torch_reader import open_torch_reader
+
+    return open_torch_reader(weights, wanted, threads)
+
+
+def _open_onnx(weights: Path, scheme: LabelScheme | None, threads: int) -> FaceReader | None:
+    """None when the ONNX file beside the named weights is of others."""
+    from emotorch.inference.onnx_reader import OnnxReader
+
+    exported = weights.with_suffix(ONNX_SUFFIX)
+    reader = OnnxReader.open(exported, threads)
+    if weights != exported and reader.weights_sha256 != checked_hash(weights):
+        logger.warning("%s is of other weights than %s and is not used: export it again", exported, weights.name)
+        return None
+    return reader.read_as(scheme) if scheme else reader

@@ -1,0 +1,39 @@
+"""Reading faces by PyTorch, from a checkpoint. Slow to import: only `reader.open_reader` asks for it, at need."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from emotorch.data.images import Pixels
+from emotorch.labels import LabelScheme
+from emotorch.training.calibration import probabilities
+from emotorch.training.checkpoints import Model, load_model
+from emotorch.training.device import make_repeatable
+from emotorch.training.loop import network_outputs
+
+
+@dataclass(frozen=True)
+class TorchReader:
+    """A `FaceReader`."""
+
+    model: Model
+    weights: Path
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.model.labels
+
+    def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
+        outputs = network_outputs(self.model.network, torch.from_numpy(faces).unsqueeze(1), self.model.form)
+        shares: NDArray[np.float32] = probabilities(outputs, self.model.temperature).numpy()
+        return shares
+
+
+def open_torch_reader(weights: Path, scheme: LabelScheme | None, threads: int) -> TorchReader:
+    """Raises what `checkpoints.load_model` does."""
+    make_repeatable(threads)
+    model = load_model(weights)
+    return TorchReader(model.read_as(scheme) if scheme else model, weights)

@@ -1,0 +1,154 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import draw_images, refusal
+from published import published_state
+from running import EXPORT_ONNX, Trained, call_script, copy_trained, error_line
+
+from emotorch import __version__
+from emotorch.files import hash_file
+from emotorch.inference import onnx_export
+from emotorch.inference.onnx_export import TOLERANCE, drawn_faces, export, largest_difference
+from emotorch.inference.reader import open_reader
+from emotorch.inference.torch_reader import open_torch_reader
+from emotorch.labels import get_scheme
+from emotorch.networks import NETWORKS, create_network
+from emotorch.paths import REPOSITORY, Paths
+from emotorch.recipes import get_recipe
+from emotorch.runs import Run
+from emotorch.training import checkpoints
+
+# Sizes below, at and above the pictures' own: shrunk, as they are, enlarged.
+SIZES = {
+    "emotorch_cnn": (48, 1),
+    "emotion_cnn": (40, 3),
+    "emotion_classifier": (32, 1),
+    "shared_cnn": (64, 1),
+    "compact": (48, 1),
+    "resnet50v2_cbam": (32, 3),
+}
+
+
+def save_untrained(network: str, weights: Path) -> None:
+    """A network with random weights and statistics, whose outputs spread."""
+    size, channels = SIZES[network]
+    recipe = replace(
+        get_recipe("compact"),
+        network=network,
+        network_config={"image_size": size, "channels": channels},
+        normalization="imagenet" if channels == 3 else "symmetric",
+    )
+    scheme = get_scheme("seven")
+    torch.manual_seed(2)
+    built = create_network(network, checkpoints.network_config(recipe, scheme.labels))
+    built.train()
+    with torch.no_grad():
+        for _ in range(3):
+            built(torch.randn(8, channels, size, size))  # batch norms learn statistics
+    state = {**checkpoints.describe(recipe, scheme), "model_state_dict": built.state_dict(), "temperature": 0.05}
+    checkpoints.save(weights, state)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_is_exported_and_answers_as_in_pytorch(network: str, tmp_path: Path) -> None:
+    weights = tmp_path / "model.pth"
+    save_untrained(network, weights)
+    written = export(weights)
+    assert written.path == tmp_path / "model.onnx"
+    assert 0 <= written.difference <= TOLERANCE
+    ours, theirs = open_reader(written.path), open_torch_reader(weights, None, 1)
+    assert largest_difference(ours, theirs, drawn_faces(100)) == pytest.approx(written.difference, abs=1e-6)
+    others = draw_images(5, seed=9)
+    np.testing.assert_allclose(ours.probabilities(others), theirs.probabilities(others), atol=TOLERANCE)
+    assert ours.probabilities(others).std(axis=0).max() > 1e-3  # it does tell faces apart
+
+
+def test_the_file_says_what_it_is_and_nothing_of_the_machine(tmp_path: Path) -> None:
+    folder = tmp_path / "model_00007"
+    folder.mkdir()
+    torch.save({**published_state(), "temperature": 0.25}, folder / "model.pth")
+    export(folder / "model.pth")
+    model = onnx.load(folder / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    stated = {entry.key: entry.value for entry in model.metadata_props}
+    scheme = get_scheme("emotorch4")
+    assert json.loads(stated.pop("labels")) == list(scheme.labels)
+    assert json.loads(stated.pop("scheme")) == scheme.as_dict()
+    assert stated == {
+        "model": "model_00007",
+        "temperature": "0.25",
+        "weights_sha256": hash_file(folder / "model.pth"),
+        "emotorch_version": __version__,
+    }
+    (shape,) = (value.type.tensor_type for value in model.graph.input)
+    assert shape.elem_type == onnx.TensorProto.UINT8
+    assert [dimension.dim_value or dimension.dim_param for dimension in shape.shape.dim] == ["faces", 1, 48, 48]
+    content = (folder / "model.onnx").read_bytes()
+    for word in (str(REPOSITORY), str(tmp_path), "site-packages", ".py"):
+        assert word.encode() not in content
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    torch.save(published_state(), tmp_path / "model.pth")
+    written = [export(tmp_path / "model.pth").path.read_bytes() for _ in range(2)]
+    assert written[0] == written[1]
+
+
+def test_answers_that_differ_from_pytorch_s_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "model.pth"
+    torch.save(published_state(), weights)
+    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
+    with refusal(f"{weights} is not exported: a probability differs from PyTorch's by "):
+        export(weights)
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+def test_a_network_that_answers_with_no_numbers_is_refused(tmp_path: Path) -> None:
+    state = published_state()
+    state["model_state_dict"]["fc.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "model.pth")
+    with refusal(f"{tmp_path / 'model.pth'} is not exported: a probability differs from PyTorch's by nan"):
+        export(tmp_path / "model.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_drawn_faces_are_always_the_same_and_of_many_kinds() -> None:
+    faces = drawn_faces(14)
+    assert (faces.shape, faces.dtype) == ((14, 48, 48), np.uint8)
+    assert (faces == drawn_faces(14)).all()
+    assert len({face.tobytes() for face in faces}) == 14
+
+
+def test_the_script_writes_the_file_says_the_difference_and_records_the_hash(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    done = call_script(ours.paths, EXPORT_ONNX, ours.folder.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    said, path = done.stdout.splitlines()
+    assert path == str(ours.folder / "model.onnx")
+    found = re.fullmatch(
+        r"largest difference of a probability to PyTorch: (\S+) \(at most 0\.0001 is taken\), "
+        r"on 100 drawn faces in batches of 1, 2, 7, 100",
+        said,
+    )
+    assert found is not None, said
+    assert 0 <= float(found[1]) <= 1e-4
+    assert Run(ours.folder).record["onnx_sha256"] == hash_file(ours.folder / "model.onnx")
+
+
+def test_a_folder_without_a_record_gets_none(tmp_path: Path) -> None:
+    torch.save(published_state(), tmp_path / "model.pth")
+    export(tmp_path / "model.pth")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.pth"]
+
+
+def test_what_cannot_be_exported_is_named_in_one_line(paths: Paths) -> None:
+    assert "no model folder 'model_00042'" in error_line(call_script(paths, EXPORT_ONNX, "model_00042"))
+    broken = paths.root / "broken.pth"
+    broken.write_bytes(b"no model")
+    assert "broken.pth" in error_line(call_script(paths, EXPORT_ONNX, broken))

@@ -1,0 +1,355 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import draw_images, refusal
+from numpy.typing import NDArray
+from published import LABELS, published_state
+from running import EXPORT_ONNX, PREDICT, Trained, call_script, copy_trained
+from torch import Tensor, nn
+
+from emotorch.analysis.evaluate import EvaluationSet, answer
+from emotorch.data.images import Pixels
+from emotorch.errors import UsageError
+from emotorch.files import hash_file, write_json
+from emotorch.inference import onnx_export
+from emotorch.inference.onnx_reader import OnnxReader
+from emotorch.inference.reader import open_reader
+from emotorch.inference.torch_reader import TorchReader
+from emotorch.labels import get_scheme
+from emotorch.networks import create_network
+from emotorch.paths import REPOSITORY, Paths
+from emotorch.recipes import get_recipe
+from emotorch.runs import Run
+from emotorch.training import checkpoints
+from emotorch.training.loop import LabelledPixels, Trainer
+
+CPU = torch.device("cpu")
+# Both compute in float32, in another order.
+CLOSE = 1e-5
+
+
+def state_of(scheme: str = "emotorch4", temperature: float = 0.5) -> dict[str, object]:
+    """A model of ours whose outputs spread, so that its answers differ."""
+    if scheme == "emotorch4":
+        return {**published_state(), "temperature": temperature}
+    recipe = replace(get_recipe("compact"), network_config={"image_size": 48, "channels": 1})
+    config = checkpoints.network_config(recipe, get_scheme(scheme).labels)
+    torch.manual_seed(3)
+    network = create_network(recipe.network, config)
+    with torch.no_grad():
+        network.fc.weight.mul_(20)
+    description = checkpoints.describe(recipe, get_scheme(scheme))
+    return {**description, "model_state_dict": network.state_dict(), "temperature": temperature}
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's weights with its ONNX file beside them; not to be changed."""
+    weights = tmp_path_factory.mktemp("exported") / "model.pth"
+    torch.save(state_of(), weights)
+    onnx_export.export(weights)
+    return weights
+
+
+@pytest.fixture(scope="session")
+def seven_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of seven classes."""
+    weights = tmp_path_factory.mktemp("seven") / "model.pth"
+    torch.save(state_of("seven"), weights)
+    onnx_export.export(weights)
+    return weights
+
+
+def copied(exported: Path, folder: Path) -> Path:
+    """The two files in a folder of the test's own."""
+    for path in (exported, exported.with_suffix(".onnx")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder / exported.name
+
+
+def alone(exported: Path, folder: Path) -> Path:
+    """The weights without the ONNX file."""
+    weights = copied(exported, folder)
+    weights.with_suffix(".onnx").unlink()
+    return weights
+
+
+def rewrite(path: Path, **metadata: str | None) -> None:
+    """An ONNX file with other metadata; None takes a key away."""
+    model = onnx.load(path)
+    stated = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {key: value for key, value in stated.items() if value is not None})
+    onnx.save(model, path)
+
+
+def test_the_onnx_file_beside_the_weights_answers_and_as_pytorch_does(exported: Path, tmp_path: Path) -> None:
+    faces = draw_images(150, seed=1)
+    ours, theirs = open_reader(exported), open_reader(alone(exported, tmp_path))
+    assert (type(ours), type(theirs)) == (OnnxReader, TorchReader)
+    assert (ours.weights, theirs.weights) == (exported.with_suffix(".onnx"), tmp_path / "model.pth")
+    assert ours.labels == theirs.labels == LABELS
+    for reader in (ours, theirs):
+        shares = reader.probabilities(faces)
+        assert (shares.shape, shares.dtype) == ((150, 4), np.float32)
+        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(ours.probabilities(faces), theirs.probabilities(faces), atol=CLOSE)
+    assert len(set(ours.probabilities(faces).argmax(1))) == 4
+
+
+def test_the_onnx_file_itself_may_be_named(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere.onnx"
+    path.write_bytes(exported.with_suffix(".onnx").read_bytes())
+    faces = draw_images(3, seed=1)
+    assert (open_reader(path).probabilities(faces) == open_reader(exported).probabilities(faces)).all()
+
+
+def test_a_face_s_answer_is_the_same_whatever_faces_come_with_it(exported: Path) -> None:
+    reader = open_reader(exported)
+    faces = draw_images(150, seed=2)
+    together = reader.probabilities(faces)
+    for place in (0, 63, 64, 149):
+        np.testing.assert_allclose(reader.probabilities(faces[place : place + 1])[0], together[place], atol=CLOSE)
+
+
+def test_an_onnx_file_of_other_weights_is_not_used_and_that_is_said(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = copied(exported, tmp_path)
+    torch.save(state_of(temperature=3.0), weights)
+    with caplog.at_level(logging.INFO, logger="emotorch"):
+        reader = open_reader(weights)
+    (line,) = caplog.messages
+    assert line.startswith(f"{weights.with_suffix('.onnx')} is of other weights than model.pth")
+    assert isinstance(reader, TorchReader)
+    faces = draw_images(1, seed=1)
+    onnx_export.export(weights)
+    assert isinstance(open_reader(weights), OnnxReader)
+    np.testing.assert_allclose(open_reader(weights).probabilities(faces), reader.probabilities(faces), atol=CLOSE)
+
+
+def test_read_as_another_scheme_the_other_classes_are_dropped_before_the_softmax(
+    seven_exported: Path, tmp_path: Path
+) -> None:
+    faces = draw_images(20, seed=1)
+    whole = open_reader(seven_exported).probabilities(faces)
+    kept = whole[:, [0, 2, 6, 5]]  # angry, fear, neutral, surprise of FER-2013's order
+    for weights in (seven_exported, alone(seven_exported, tmp_path)):
+        reader = open_reader(weights, "emotorch4")
+        assert reader.labels == ("anger", "fear", "calm", "surprise")
+        expected = kept / kept.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(reader.probabilities(faces), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("has_onnx", [True, False])
+def test_a_scheme_that_the_model_has_not_the_labels_for_is_wrong_usage(
+    exported: Path, tmp_path: Path, has_onnx: bool
+) -> None:
+    weights = copied(exported, tmp_path) if has_onnx else alone(exported, tmp_path)
+    with pytest.raises(UsageError, match="emotorch4 cannot be read as seven"):
+        open_reader(weights, "seven")
+    with pytest.raises(UsageError, match="unknown label scheme 'eight'"):
+        open_reader(weights, "eight")
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.onnx"])
+def test_a_flipped_bit_in_a_file_of_a_run_is_named(trained: Trained, exported: Path, tmp_path: Path, name: str) -> None:
+    """Neither PyTorch nor ONNX Runtime notices when it is in the weights."""
+    folder = copy_trained(trained, tmp_path / "root").folder
+    onnx_export.export(folder / "model.pth")
+    record = Run(folder).record
+    assert record["weights_sha256"] == hash_file(folder / "model.pth")
+    assert record["onnx_sha256"] == hash_file(folder / "model.onnx")
+    damaged = bytearray((folder / name).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / name).write_bytes(damaged)
+    with refusal(f"{folder / name}: damaged or replaced"):
+        open_reader(folder / "model.pth")
+    if name == "model.pth":
+        with refusal(f"{folder / name}: "):
+            checkpoints.load_model(folder / name)
+        assert open_reader(folder / "model.onnx").labels == LABELS
+
+
+def test_weights_that_no_record_states_a_hash_of_are_taken(exported: Path, tmp_path: Path) -> None:
+    weights = alone(exported, tmp_path)
+    write_json(tmp_path / "run.json", {"status": "finished"})
+    assert open_reader(weights).labels == LABELS
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x0a", None], ids=["empty", "text", "bytes", "cut"])
+def test_a_damaged_onnx_file_is_named(exported: Path, tmp_path: Path, content: bytes | None) -> None:
+    weights = copied(exported, tmp_path)
+    path = weights.with_suffix(".onnx")
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    for named in (weights, path):
+        with refusal(f"{path}: not an ONNX file, or a damaged one"):
+            open_reader(named)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"scheme": None}, "no scheme in its metadata: not a file that export_onnx.py wrote"),
+        ({"scheme": "{"}, "its metadata is damaged"),
+        ({"scheme": json.dumps(get_scheme("seven").as_dict())}, "7 labels for 4 outputs"),
+        ({"temperature": "warm"}, "its metadata is damaged"),
+        ({"temperature": "nan"}, "temperature nan is no number above 0"),
+        ({"weights_sha256": None}, "no weights_sha256 in its metadata"),
+    ],
+)
+def test_metadata_that_is_not_right_is_named(
+    exported: Path, tmp_path: Path, metadata: dict[str, str | None], message: str
+) -> None:
+    path = copied(exported, tmp_path).with_suffix(".onnx")
+    rewrite(path, **metadata)
+    with refusal(f"{path}: {message}"):
+        open_reader(path)
+
+
+def test_another_program_s_onnx_file_is_refused(exported: Path, tmp_path: Path) -> None:
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "other", values[:1], values[1:])
+    model = onnx.helper.make_model(graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 20)])
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    with refusal(f"{path}: no model in its metadata: not a file that export_onnx.py wrote"):
+        open_reader(path)
+    ours = onnx.load(exported.with_suffix(".onnx"))
+    rewrite(path, **{entry.key: entry.value for entry in ours.metadata_props})
+    with refusal(f"{path}: it does not take 'pixels' and give 'outputs'"):
+        open_reader(path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    for name in ("model.pth", "model.onnx"):
+        with refusal(f"{tmp_path / name} does not exist"):
+            open_reader(tmp_path / name)
+
+
+@contextmanager
+def inputs_of(network: nn.Module) -> Iterator[list[Tensor]]:
+    """What the network is given meanwhile."""
+    seen: list[Tensor] = []
+    handle = network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    yield seen
+    handle.remove()
+
+
+def sorted_rows(images: Tensor) -> NDArray[np.float32]:
+    rows = images.contiguous().flatten(1).numpy()
+    return rows[np.lexsort(rows.T[::-1])]
+
+
+def train_and_save(pixels: Pixels, weights: Path) -> Tensor:
+    """One epoch of a network that takes larger, coloured, normalised images; returns what it was given."""
+    recipe = replace(
+        get_recipe("emotorch"),
+        network="emotion_cnn",
+        network_config={"image_size": 64, "channels": 3},
+        normalization="imagenet",
+        epochs=1,
+    )
+    scheme = get_scheme("emotorch4")
+    torch.manual_seed(1)
+    network = create_network(recipe.network, checkpoints.network_config(recipe, scheme.labels))
+    images = LabelledPixels.of(pixels, np.arange(len(pixels)) % 4, CPU)
+    trainer = Trainer(network, recipe, images, {}, classes=4, seed=1)
+    with inputs_of(network) as seen:
+        trainer.run(lambda _: None)
+    state = {**checkpoints.describe(recipe, scheme), **trainer.state(), "temperature": 2.0}
+    checkpoints.save(weights, state)
+    return torch.cat(seen)
+
+
+def test_training_evaluation_and_both_predictions_see_the_same_in_the_same_pixels(tmp_path: Path) -> None:
+    pixels = draw_images(24, seed=5)
+    weights = tmp_path / "model.pth"
+    trained_on = train_and_save(pixels, weights)
+
+    model = checkpoints.load_model(weights)
+    truths = np.arange(24) % 4
+    images = EvaluationSet("drawn", [""] * 24, pixels, truths, np.array([""] * 24))
+    with inputs_of(model.network) as seen:
+        evaluated = answer(model, images, CPU)
+    by_torch = open_reader(weights)
+    assert isinstance(by_torch, TorchReader)
+    with inputs_of(by_torch.model.network) as predicted_on:
+        predicted = by_torch.probabilities(pixels)
+    assert torch.equal(torch.cat(seen), torch.cat(predicted_on))
+    assert trained_on.shape == (24, 3, 64, 64)
+    assert (sorted_rows(trained_on) == sorted_rows(torch.cat(seen))).all()
+
+    onnx_export.export(weights)
+    by_onnx = open_reader(weights)
+    assert isinstance(by_onnx, OnnxReader)
+    np.testing.assert_allclose(by_onnx.probabilities(pixels), predicted, atol=CLOSE)
+    assert (predicted.argmax(1) == evaluated.classes).all()
+    assert (by_onnx.probabilities(pixels).argmax(1) == evaluated.classes).all()
+    np.testing.assert_allclose(evaluated.confidences, predicted.max(axis=1), atol=1e-7)
+
+
+# Run as a script is, but telling at the end what it imported.
+_TELLING = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    status = end.code
+heavy = {"torch", "sklearn", "matplotlib", "pandas", "scipy", "timm", "onnx"} & set(sys.modules)
+print("imported", sorted(heavy))
+sys.exit(status)
+"""
+
+
+def test_an_answer_by_the_onnx_file_imports_nothing_heavy(exported: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "noise.png"
+    cv2.imwrite(str(picture), cv2.resize(draw_images(1, seed=1)[0], (200, 160)))
+    crop = tmp_path / "face.png"
+    cv2.imwrite(str(crop), draw_images(1, seed=1)[0])
+    for options in ((), ("--json",), ("--csv", tmp_path / "answers.csv")):
+        command = [REPOSITORY / PREDICT, picture, crop, "--model", exported, *options]
+        done = subprocess.run(
+            [sys.executable, "-c", _TELLING, *map(str, command)],
+            env={**os.environ, "EMOTORCH_ROOT": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert "no face found" in done.stdout + done.stderr
+        assert "face.png" in done.stdout
+        assert done.stdout.splitlines()[-1] == "imported []", done.stderr
+
+
+def test_the_script_answers_alike_by_either_file(exported: Path, tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    weights = alone(exported, tmp_path)
+    crop = tmp_path / "face.png"
+    cv2.imwrite(str(crop), draw_images(1, seed=1)[0])
+
+    def shares(model: Path) -> dict[str, float]:
+        done = call_script(paths, PREDICT, crop, model, "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        said = json.loads(done.stdout)
+        assert said["model"] == str(model)
+        found: dict[str, float] = said["faces"][0]["probabilities"]
+        return found
+
+    before = shares(weights)
+    assert call_script(paths, EXPORT_ONNX, weights).returncode == 0
+    assert shares(weights) == pytest.approx(before, abs=CLOSE)
+    assert shares(weights) == shares(weights.with_suffix(".onnx"))
