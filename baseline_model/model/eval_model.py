@@ -1,7 +1,9 @@
 """Scores a model on the very images of its image_usage.csv: held-out FER beside CK+, training images apart.
 
-Reads  MODEL/image_usage.csv, MODEL/model.pth and the images they name
-Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, one combined picture
+Reads  MODEL/image_usage.csv, MODEL/model.pth and the images that it names, found by their hashes
+Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, calibration, wrong answers, one combined picture
+
+Where the validation images cannot be told or are not here, FER-2013's PublicTest and PrivateTest stand in.
 """
 
 from emotorch import cli

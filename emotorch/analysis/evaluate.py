@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from emotorch.analysis import metrics
+from emotorch.analysis.calibration import Reliability, assess
 from emotorch.data import folders
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.selection import DatasetIndex
@@ -33,6 +35,10 @@ DATASETS: dict[str, tuple[str, str | None]] = {
     "fer-public": ("FER", FER_USAGES[1]),
     "fer-private": ("FER", FER_USAGES[2]),
 }
+
+
+class NothingUnseenError(EmoTorchError):
+    """A run was trained on every image that it should be scored on."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,12 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers to a set: (N,) classes and confidences, (K, K) counts."""
+    """A model's answers to a set: (N,) classes and confidences, (K, K) counts, (N, K) outputs before the softmax."""
 
     classes: Indices
     confidences: NDArray[np.float32]
     counts: metrics.Counts
+    outputs: Tensor
 
     @property
     def correct(self) -> int:
@@ -85,20 +92,19 @@ class Answers:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a run's image_usage.csv says it was trained on: the originals' files, and the hashes of their pixels
-    (empty where the published format does not state them)."""
+    """What a run's image_usage.csv says it was trained (or validated) on: the originals' files, and the hashes of
+    their pixels (empty where the published format does not state them)."""
 
     files: Mapping[str, str]
 
     @classmethod
-    def of(cls, run: Run) -> "TrainingImages | None":
-        """None for a run without that file."""
+    def of(cls, run: Run, *, validation: bool = False) -> "TrainingImages | None":
+        """The images that the run was trained on, or those that it was validated on; None without that file."""
         rows = read_image_usage(run)
         if rows is None:
             return None
-        return cls(
-            {_original_of(row["image_path"]): row.get("source_hash") or "" for row in rows if row["usage"] == TRAINING}
-        )
+        chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
+        return cls({original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen})
 
     def has(self, file: str, pixels: str) -> bool:
         """Whether an original or a variant of it was trained on.
@@ -112,7 +118,7 @@ class TrainingImages:
         return frozenset(self.files.values())
 
 
-def _original_of(file: str) -> str:
+def original_of(file: str) -> str:
     """`…-Augmented/FER/anger/1_flip.png` to `FER/anger/1.png`: the same for an original and its variants."""
     path = Path(file)
     return "/".join((*path.parts[-3:-1], path.stem.split("_")[0] + path.suffix))
@@ -127,12 +133,14 @@ class Evaluation:
         answers: To them.
         title: Run and dataset, marked when the faces are synthetic.
         lines: The result in words, and what was left out of it.
+        reliability: Whether the confidences mean what they say; None of images that were trained on.
     """
 
     images: EvaluationSet
     answers: Answers
     title: str
     lines: Sequence[str]
+    reliability: Reliability | None
 
 
 def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
@@ -179,7 +187,7 @@ def answer(model: Model, images: EvaluationSet, device: torch.device) -> Answers
     outputs = network_outputs(model.network.to(device), pixels, model.form)
     classes = predictions(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
-    return Answers(classes, confidences, metrics.confusion_counts(images.labels, classes, len(model.labels)))
+    return Answers(classes, confidences, metrics.confusion_counts(images.labels, classes, len(model.labels)), outputs)
 
 
 def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.device) -> Evaluation:
@@ -195,10 +203,10 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     known = TrainingImages.of(run)
     # In another scheme's dataset the same images have other names.
     by_name = dataset in DATASETS and model.trained_as is None
-    trained_on, twins = _seen(everything, known, paths.for_scheme(model.scheme.name), by_name=by_name)
+    trained_on, twins = seen_in_training(everything, known, paths.for_scheme(model.scheme.name), by_name=by_name)
     images = everything.part(~trained_on)
     if not len(images.labels):
-        raise EmoTorchError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
+        raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
     answers = answer(model, images, device)
     inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
     suffix = " (synthetic faces)" if inside and paths.is_synthetic else ""
@@ -214,14 +222,26 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     if remaining_twins.any():
         without = answer(model, images.part(~remaining_twins), device)
         lines.append(f"{int(remaining_twins.sum())} have an exact twin in training; without them: {without.line()}")
+    scheme_paths = paths.for_scheme(model.scheme.name)
+    validated = TrainingImages.of(run, validation=True)
+    itself, twin = seen_in_training(images, validated, scheme_paths, by_name=by_name)
+    fitted_on = None if validated is None else itself | twin
+    sources = sources_of(paths, images, model.scheme)
+    reliability = assess(answers.outputs, images.labels, sources, model.temperature, fitted_on)
+    lines.append(reliability.line())
+    record_scoring(run, dataset, answers)
+    return Evaluation(images, answers, title, lines, reliability)
+
+
+def record_scoring(run: Run, dataset: str, answers: Answers) -> None:
+    """Notes a scoring on `fer-private` in the run; at any other dataset one may look as often as one likes."""
     if dataset == "fer-private":
         earlier = run.record.get("private_scorings", [])
         scoring = {"time": now(), "images": answers.images, "correct": answers.correct}
         run.update(private_scorings=[*earlier, scoring])
-    return Evaluation(images, answers, title, lines)
 
 
-def _seen(
+def seen_in_training(
     images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images were trained on (themselves or a variant), and which others have a twin that was."""
@@ -232,8 +252,28 @@ def _seen(
     pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
     if not by_name:
         # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source.
-        variants = f"{paths.relative(paths.augmented)}/"
-        of_trained = [file.startswith(variants) and _original_of(file) in known.files for file in images.files]
+        variants = _variants_prefix(paths)
+        of_trained = [file.startswith(variants) and original_of(file) in known.files for file in images.files]
         return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
     itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
     return itself, pixels & ~itself
+
+
+def sources_of(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> NDArray[np.str_]:
+    """(N,) equal for images that are not independent: equal pictures, variants of one original, and, where the
+    dataset names its persons (CK+), all of one person."""
+    own = paths.for_scheme(scheme.name)
+    inside = f"{paths.relative(own.originals)}/", _variants_prefix(own)
+    if not any(file.startswith(inside) for file in images.files):
+        return images.hashes
+    index = DatasetIndex.load(paths, scheme)
+    sources = np.where(index.subjects == "", index.hashes, index.subjects).tolist()
+    known = dict(zip(index.files.tolist(), sources, strict=True))
+    pairs = zip(images.files, images.hashes.tolist(), strict=True)
+    return np.array(
+        [known.get(original_of(file), pixels) if file.startswith(inside) else pixels for file, pixels in pairs]
+    )
+
+
+def _variants_prefix(paths: Paths) -> str:
+    return f"{paths.relative(paths.augmented)}/"

@@ -1,6 +1,8 @@
 """Confusion matrices and reports. A matrix has a row and a column for every label, also unseen ones."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,70 @@ def row_proportions(counts: Counts) -> Proportions:
     """Each row divided by its sum; a class without images has a row of zeros."""
     totals = counts.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0))
+
+
+def accuracy(counts: NDArray[np.number[Any]]) -> Proportions:
+    """(…, K, K) counts to (…) percent; NaN without images."""
+    return _percent(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+
+
+def recalls(counts: NDArray[np.number[Any]]) -> Proportions:
+    """(…, K, K) counts to (…, K) percent of each true class; NaN for one without images."""
+    return _percent(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
+
+
+def macro_f1(counts: NDArray[np.number[Any]]) -> Proportions:
+    """(…, K, K) counts to (…) percent: the classes' mean F1. One that is never answered, or has no images, counts 0."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    both = counts.sum(axis=-1) + counts.sum(axis=-2)
+    return np.asarray(np.nan_to_num(_percent(2 * right, both)).mean(axis=-1))
+
+
+def _percent(part: NDArray[np.number[Any]], whole: NDArray[np.number[Any]]) -> Proportions:
+    nothing = np.full(np.shape(whole), np.nan)
+    return np.asarray(100 * np.divide(part, whole, out=nothing, where=np.asarray(whole) > 0))
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """What a matrix says of one class.
+
+    Attributes:
+        label: Its name.
+        images: Truly of it.
+        answers: That were given it.
+        correct: Both.
+    """
+
+    label: str
+    images: int
+    answers: int
+    correct: int
+
+    @property
+    def precision(self) -> float:
+        """Percent of the answers; NaN without any."""
+        return 100 * self.correct / self.answers if self.answers else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Percent of the images; NaN without any."""
+        return 100 * self.correct / self.images if self.images else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """Percent; NaN for a class that was neither there nor answered."""
+        both = self.images + self.answers
+        return 200 * self.correct / both if both else float("nan")
+
+
+def class_scores(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> list[ClassScore]:
+    """One for each label of a (K, K) matrix of counts."""
+    answers = [sum(column) for column in zip(*counts, strict=True)]
+    return [
+        ClassScore(label, sum(row), answers[place], row[place])
+        for place, (label, row) in enumerate(zip(labels, counts, strict=True))
+    ]
 
 
 def never_answered(counts: Counts, labels: Sequence[str]) -> list[str]:

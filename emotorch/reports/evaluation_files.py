@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from emotorch.analysis import metrics
-from emotorch.analysis.evaluate import Answers, Evaluation, EvaluationSet
+from emotorch.analysis.evaluate import Evaluation
 from emotorch.data.images import write_png
 from emotorch.files import write_csv, write_text
 from emotorch.reports import figures
+from emotorch.reports.reliability import write_reliability
 from emotorch.reports.run_files import write_confusion
-from emotorch.runs import Run, new_folder
+from emotorch.reports.side_by_side import plot_side_by_side
+from emotorch.runs import TRAINING, Run, new_folder
 
 MISCLASSIFICATION_COLUMNS = (
     "image_path",
@@ -26,50 +28,66 @@ MISCLASSIFICATION_COLUMNS = (
 
 def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) -> Path:
     """Writes `evaluation_<dataset>_<time>/` into the run's folder, whole or not at all; returns it."""
-    images, answers = evaluation.images, evaluation.answers
-    name = images.name
-    with new_folder(run.folder, f"evaluation_{name}") as new:
-        report = metrics.report(images.labels, answers.classes, labels)
-        write_text(new.prepared / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
-        write_confusion(new.prepared, name, answers.counts, labels)
-        figures.plot_confusion_matrix(
-            new.prepared / f"confusion_matrix_{name}.png",
-            metrics.row_proportions(answers.counts),
-            answers.counts,
-            labels,
-            evaluation.title,
-        )
-        _write_misclassified(new.prepared, images, answers, labels)
+    with new_folder(run.folder, f"evaluation_{evaluation.images.name}") as new:
+        _write_set(new.prepared, evaluation, labels)
+        _write_misclassified_images(new.prepared, evaluation, labels)
     return new.final
-
-
-def _write_misclassified(folder: Path, images: EvaluationSet, answers: Answers, labels: Sequence[str]) -> None:
-    wrong = np.flatnonzero(answers.classes != images.labels)
-    pictures = folder / f"misclassified_images_{images.name}"
-    pictures.mkdir()
-    rows = []
-    for number, position in enumerate(wrong.tolist(), start=1):
-        truth, guess = int(images.labels[position]), int(answers.classes[position])
-        confidence = f"{answers.confidences[position]:.4f}"
-        rows.append((images.files[position], position, labels[truth], labels[guess], truth, guess, confidence))
-        write_png(pictures / f"{number:03d}_true_{labels[truth]}_pred_{labels[guess]}.png", images.pixels[position])
-    write_csv(folder / f"misclassifications_{images.name}.csv", MISCLASSIFICATION_COLUMNS, rows)
 
 
 def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Path:
-    """Writes `evaluation_image_usage_<time>/`: one report, a matrix per part, the validation parts side by side."""
+    """Writes `evaluation_image_usage_<time>/`: what `write_evaluation` writes, for each part of image_usage.csv.
+
+    The parts that were not trained on stand side by side in `confusion_matrices.png`. Of the training images, the
+    wrongly answered ones are listed, not copied: there are thousands.
+    """
     with new_folder(run.folder, "evaluation_image_usage") as new:
-        reports = []
         for evaluation in evaluations:
-            report = metrics.report(evaluation.images.labels, evaluation.answers.classes, labels)
-            reports.append("\n".join([*evaluation.lines, "", report]))
-            write_confusion(new.prepared, evaluation.images.name, evaluation.answers.counts, labels)
-        write_text(new.prepared / "classification_report.txt", "\n".join(reports))
-        panels = [
-            figures.ConfusionPanel(
-                e.title.partition(": ")[2], metrics.row_proportions(e.answers.counts), e.answers.counts
-            )
-            for e in evaluations
-        ]
-        figures.plot_confusion_matrices(new.prepared / "confusion_matrices.png", panels, labels, run.name)
+            _write_set(new.prepared, evaluation, labels)
+            if evaluation.images.name != TRAINING:
+                _write_misclassified_images(new.prepared, evaluation, labels)
+        unseen = [evaluation for evaluation in evaluations if evaluation.images.name != TRAINING]
+        if unseen:
+            plot_side_by_side(new.prepared / "confusion_matrices.png", list(map(_panel, unseen)), labels, run.name)
     return new.final
+
+
+def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
+    """Report, matrices, reliability diagram and the table of wrong answers."""
+    images, answers = evaluation.images, evaluation.answers
+    name = images.name
+    report = metrics.report(images.labels, answers.classes, labels)
+    write_text(folder / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
+    write_confusion(folder, name, answers.counts, labels)
+    figures.plot_confusion_matrix(
+        folder / f"confusion_matrix_{name}.png",
+        metrics.row_proportions(answers.counts),
+        answers.counts,
+        labels,
+        evaluation.title,
+    )
+    if evaluation.reliability is not None:
+        write_reliability(folder, name, evaluation.reliability, evaluation.title)
+    rows = []
+    for position in _wrong(evaluation):
+        truth, guess = int(images.labels[position]), int(answers.classes[position])
+        confidence = f"{answers.confidences[position]:.4f}"
+        rows.append((images.files[position], position, labels[truth], labels[guess], truth, guess, confidence))
+    write_csv(folder / f"misclassifications_{name}.csv", MISCLASSIFICATION_COLUMNS, rows)
+
+
+def _write_misclassified_images(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
+    images, answers = evaluation.images, evaluation.answers
+    pictures = folder / f"misclassified_images_{images.name}"
+    pictures.mkdir()
+    for number, position in enumerate(_wrong(evaluation), start=1):
+        truth, guess = labels[images.labels[position]], labels[answers.classes[position]]
+        write_png(pictures / f"{number:03d}_true_{truth}_pred_{guess}.png", images.pixels[position])
+
+
+def _wrong(evaluation: Evaluation) -> list[int]:
+    return np.flatnonzero(evaluation.answers.classes != evaluation.images.labels).tolist()
+
+
+def _panel(evaluation: Evaluation) -> figures.ConfusionPanel:
+    counts = evaluation.answers.counts
+    return figures.ConfusionPanel(evaluation.title.partition(": ")[2], metrics.row_proportions(counts), counts)

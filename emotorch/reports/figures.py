@@ -95,7 +95,7 @@ def _confusion_figure(
     width = len(panels) * (side + 0.1 * longest + 0.7) + 0.9
     figure = new_figure(width, side + 1.2 + (0.3 if note else 0), title, compress=True)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    images = [_draw_confusion(axes, panel, labels) for axes, panel in zip(all_axes, panels, strict=True)]
+    images = [draw_confusion(axes, panel, labels) for axes, panel in zip(all_axes, panels, strict=True)]
     bar = figure.colorbar(images[0], ax=list(all_axes), pad=0.02)
     bar.set_label("Share of the true class (%)")
     bar.outline.set_visible(False)
@@ -104,7 +104,7 @@ def _confusion_figure(
     return figure
 
 
-def _draw_confusion(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> AxesImage:
+def draw_confusion(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> AxesImage:
     size = len(labels)
     proportions = np.asarray(panel.proportions, dtype=float)
     counts = None if panel.counts is None else np.asarray(panel.counts)
