@@ -1,0 +1,83 @@
+"""Does a model serve all groups of people equally well? By attributes that others have annotated of the images.
+
+Reads  MODEL/model.pth, the images of DATASET, and a CSV: image_path or source_hash, and a column per attribute
+Writes MODEL/fairness/: fairness.txt, groups.csv, recalls.csv, gaps.csv, fairness.png, findings.json
+
+Words are groups; numbers (more than 10 different ones) are cut at their quartiles or at --edges. image_path is as in
+image_usage.csv or a manifest, the raw dataset's file, or the end of either. Images that the model was trained on are
+left out. FER-2013 itself has no attributes.
+"""
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+
+from emotorch import cli
+
+
+def edges(text: str) -> tuple[str, list[float]]:
+    name, equals, cuts = text.partition("=")
+    try:
+        numbers = [float(cut) for cut in cuts.split(",")]
+    except ValueError:
+        numbers = []
+    if not (name and equals and numbers and all(a < b for a, b in pairwise(numbers))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=A,B,…, rising numbers")
+    return name, numbers
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/analyze_fairness.py model_00001 --attributes people.csv\n"
+        "  python develop_baseline_model/models/analyze_fairness.py model_00001 raf --attributes people.csv "
+        "--edges age=20,40,70",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        nargs="?",
+        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders (default: the run's own validation "
+        "images, originals only)",
+    )
+    parser.add_argument("--attributes", metavar="CSV", type=Path, help="needed: what is known of the images")
+    parser.add_argument(
+        "--column", metavar="NAME", action="append", default=[], help="only this attribute; may be repeated"
+    )
+    parser.add_argument(
+        "--edges",
+        metavar="COLUMN=A,B,…",
+        type=edges,
+        action="append",
+        default=[],
+        help="cut a column of numbers here: below A, A to below B, …; may be repeated (default: at its quartiles)",
+    )
+    parser.add_argument("--force", action="store_true", help="make it anew, also when it is there and up to date")
+    cli.add_reading_option(parser)
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+    if options.attributes is None:  # after all others, so that a misspelt one is named first
+        parser.error("--attributes CSV is needed: what others have annotated of the images")
+
+    from emotorch import runs
+    from emotorch.analysis.attributes import read_table
+    from emotorch.analysis.held_out import held_out
+    from emotorch.paths import Paths
+    from emotorch.reports.fairness_report import REPORT_NAME, answer_fairness
+    from emotorch.training.checkpoints import load_model
+    from emotorch.training.device import choose_device, make_repeatable
+
+    paths = Paths.from_environment()
+    table = read_table(options.attributes, options.column)
+    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    model = load_model(weights, options.scheme)
+    make_repeatable(options.threads)
+    images = held_out(paths, run, model, options.dataset, choose_device(options.device))
+    folder = answer_fairness(paths, run, weights, model, images, table, dict(options.edges), force=options.force)
+    print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")
+    print(folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)
