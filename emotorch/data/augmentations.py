@@ -88,12 +88,16 @@ def _either_way(rng: np.random.Generator, low: float, high: float) -> float:
     return value + low if value >= 0 else value - low
 
 
+def turn(image: Image, degrees: float) -> Image:
+    """Turn about the centre."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return _affine(image, cos, -sin, sin, cos)
+
+
 @operation
 def rotation(image: Image, rng: np.random.Generator) -> Image:
     """Turn by 5-25° either way: a smaller angle would give the source again."""
-    angle = math.radians(_either_way(rng, 5, 25))
-    cos, sin = math.cos(angle), math.sin(angle)
-    return _affine(image, cos, -sin, sin, cos)
+    return turn(image, _either_way(rng, 5, 25))
 
 
 @operation
@@ -154,14 +158,14 @@ def elastic(image: Image, rng: np.random.Generator) -> Image:
 # Light.
 
 
-def _linear(image: Image, gain: float, offset: float = 0.0) -> Image:
+def change_light(image: Image, gain: float, offset: float = 0.0) -> Image:
     """gain × pixel + offset, clipped and rounded."""
     return cast(Image, cv2.addWeighted(image, gain, image, 0, offset))  # the second image weighs nothing
 
 
-def _contrast(image: Image, factor: float) -> Image:
+def change_contrast(image: Image, factor: float) -> Image:
     """Stretch about the mean grey, so that the brightness stays."""
-    return _linear(image, factor, (1 - factor) * cv2.mean(image)[0])
+    return change_light(image, factor, (1 - factor) * cv2.mean(image)[0])
 
 
 _LEVELS = np.arange(256, dtype=np.float32)
@@ -175,25 +179,25 @@ def _tone(image: Image, curve: NDArray[np.floating[Any]]) -> Image:
 @operation
 def dark(image: Image, rng: np.random.Generator) -> Image:
     """Brightness × 0.2-0.4."""
-    return _linear(image, rng.uniform(0.2, 0.4))
+    return change_light(image, rng.uniform(0.2, 0.4))
 
 
 @operation
 def bright(image: Image, rng: np.random.Generator) -> Image:
     """Brightness × 1.6-2.2."""
-    return _linear(image, rng.uniform(1.6, 2.2))
+    return change_light(image, rng.uniform(1.6, 2.2))
 
 
 @operation
 def low_contrast(image: Image, rng: np.random.Generator) -> Image:
     """Contrast × 0.2-0.4 about the mean."""
-    return _contrast(image, rng.uniform(0.2, 0.4))
+    return change_contrast(image, rng.uniform(0.2, 0.4))
 
 
 @operation
 def high_contrast(image: Image, rng: np.random.Generator) -> Image:
     """Contrast × 2.5-3.5 about the mean."""
-    return _contrast(image, rng.uniform(2.5, 3.5))
+    return change_contrast(image, rng.uniform(2.5, 3.5))
 
 
 @operation
@@ -217,7 +221,7 @@ def posterize(image: Image, rng: np.random.Generator) -> Image:
 # Noise and blur.
 
 
-def _noise(image: Image, rng: np.random.Generator, sigma: float) -> Image:
+def add_noise(image: Image, rng: np.random.Generator, sigma: float) -> Image:
     """Add Gaussian noise; sigma is a share of the full scale."""
     noise = rng.standard_normal((SIZE, SIZE), np.float32)
     return cast(Image, cv2.addWeighted(image, 1, noise, 255 * sigma, 0, dtype=cv2.CV_8U))
@@ -226,13 +230,13 @@ def _noise(image: Image, rng: np.random.Generator, sigma: float) -> Image:
 @operation
 def heavy_noise(image: Image, rng: np.random.Generator) -> Image:
     """Gaussian noise of σ 0.12 of the full scale."""
-    return _noise(image, rng, 0.12)
+    return add_noise(image, rng, 0.12)
 
 
 @operation
 def light_noise(image: Image, rng: np.random.Generator) -> Image:
     """Gaussian noise of σ 0.04 of the full scale."""
-    return _noise(image, rng, 0.04)
+    return add_noise(image, rng, 0.04)
 
 
 @operation

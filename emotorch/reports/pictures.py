@@ -38,6 +38,7 @@ _SHEET_POINTS = 8.0
 _SHEET_IMAGE = 144
 _SHEET_FRAME, _SHEET_GAP = 5, 14
 _RIGHT, _WRONG = ("✓", BLUE), ("✗", VERMILLION)
+_WORDS = ("true", "right", "wrong")
 
 
 def plot_prediction_sheet(
@@ -48,6 +49,9 @@ def plot_prediction_sheet(
     confidences: Sequence[float] | None,
     title: str,
     columns: int = 8,
+    names: Sequence[str] | None = None,
+    *,
+    in_doubt: bool = False,
 ) -> Path:
     """Draws images with what they show and what the model answered; frame and mark say whether it is right.
 
@@ -59,8 +63,13 @@ def plot_prediction_sheet(
         confidences: N probabilities of the answers, 0 to 1, where they are known.
         title: Above the sheet.
         columns: Images in a row.
+        names: N texts above what the images show, their files' names for example.
+        in_doubt: Whether it is the labels that are in doubt: then no answer is called right or wrong.
     """
-    return save(_sheet_figure(images, truths, answers, confidences, title, columns), path)
+    return save(
+        _sheet_figure(images, truths, answers, confidences, title, columns, names, in_doubt=in_doubt),
+        path,
+    )
 
 
 def _sheet_figure(
@@ -70,6 +79,9 @@ def _sheet_figure(
     confidences: Sequence[float] | None,
     title: str,
     columns: int,
+    names: Sequence[str] | None = None,
+    *,
+    in_doubt: bool = False,
 ) -> Figure:
     pixels = np.asarray(images)
     require(
@@ -77,15 +89,20 @@ def _sheet_figure(
         f"images of shape {pixels.shape}, {pixels.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
     )
     number = len(pixels)
-    for name, values in (("truths", truths), ("answers", answers), ("confidences", confidences)):
+    lists = {"truths": truths, "answers": answers, "confidences": confidences, "names": names}
+    for name, values in lists.items():
         require(values is None or len(values) == number, f"{name}: not one for each of the {number} images")
     require(columns > 0, f"{columns} columns: at least 1 is needed")
 
     right = [truth == answer for truth, answer in zip(truths, answers, strict=True)]
     signs = [_RIGHT if is_right else _WRONG for is_right in right]
     shares = ["" for _ in right] if confidences is None else [f" {100 * share:.0f}%" for share in confidences]
-    upper = [f"true: {truth}" for truth in truths]
+    truth_word, right_word, wrong_word = ("label", "as labelled", "otherwise") if in_doubt else _WORDS
+    captions = [[f"{truth_word}: {truth}"] for truth in truths]
+    if names is not None:
+        captions = [[name, *lines] for name, lines in zip(names, captions, strict=True)]
     lower = [f"{mark} {answer}{share}" for (mark, _), answer, share in zip(signs, answers, shares, strict=True)]
+    lines_above = len(captions[0])
 
     # Laid out in pixels of the finished file, from the top left, so that images are enlarged without blur.
     point = DPI / 72
@@ -93,10 +110,10 @@ def _sheet_figure(
     height, width = pixels.shape[1:3]
     factor = max(1, round(_SHEET_IMAGE / width))
     tile_height, tile_width = factor * height + 2 * _SHEET_FRAME, factor * width + 2 * _SHEET_FRAME
-    caption = max(len(text) for text in upper + lower) * _SHEET_POINTS * point * CHARACTER_EM
+    caption = max(len(text) for lines in [*captions, lower] for text in lines) * _SHEET_POINTS * point * CHARACTER_EM
     columns = min(columns, number)
     step_x = int(max(tile_width, caption)) + _SHEET_GAP
-    step_y = tile_height + int(2 * line) + 2 * _SHEET_GAP
+    step_y = tile_height + int((1 + lines_above) * line) + 2 * _SHEET_GAP
     sheet_width = max(columns * step_x + _SHEET_GAP, 5 * DPI)
     wrapped = wrap(title, sheet_width / DPI, TITLE_POINTS)
     legend_y = 2 * _SHEET_GAP + (wrapped.count("\n") + 1) * TITLE_POINTS * point * LINE_EM
@@ -119,14 +136,16 @@ def _sheet_figure(
         image = pixels[index].repeat(factor, axis=0).repeat(factor, axis=1)
         inside = slice(_SHEET_FRAME, -_SHEET_FRAME)
         tile[inside, inside] = image if image.ndim == 3 else image[:, :, None]
-        write(x + tile_width / 2, y + tile_height + 5, upper[index])
-        write(x + tile_width / 2, y + tile_height + 5 + line, lower[index], colour)
+        below = y + tile_height + 5
+        for number_above, text in enumerate(captions[index]):
+            write(x + tile_width / 2, below + number_above * line, text)
+        write(x + tile_width / 2, below + lines_above * line, lower[index], colour)
     figure.figimage(sheet)
 
     write(sheet_width / 2, _SHEET_GAP, wrapped, points=TITLE_POINTS)
     legend = [
-        (f"{_RIGHT[0]} {sum(right)} right", _RIGHT[1], -1.7),
-        (f"{_WRONG[0]} {number - sum(right)} wrong", _WRONG[1], -0.7),
+        (f"{_RIGHT[0]} {sum(right)} {right_word}", _RIGHT[1], -1.7),
+        (f"{_WRONG[0]} {number - sum(right)} {wrong_word}", _WRONG[1], -0.7),
         ("" if confidences is None else "percent: the model's confidence", BLACK, 1.1),
     ]
     for text, colour, inches in legend:
@@ -146,6 +165,7 @@ def plot_probabilities(
     boxes: Sequence[_Box | None],
     faces: Sequence[Mapping[str, float]],
     title: str,
+    answers: Sequence[str] | None = None,
 ) -> Path:
     """Draws a picture with its faces numbered, and each face's distribution over the emotions.
 
@@ -155,12 +175,18 @@ def plot_probabilities(
         boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
         faces: For each face the probability, 0 to 1, by label; bars for the first six.
         title: Above all.
+        answers: For each face what it is said to show, where that need not be the most probable label: one that
+            is none of the labels leaves all bars grey.
     """
-    return save(_probabilities_figure(image, boxes, faces, title), path)
+    return save(_probabilities_figure(image, boxes, faces, title, answers), path)
 
 
 def _probabilities_figure(
-    image: npt.ArrayLike, boxes: Sequence[_Box | None], faces: Sequence[Mapping[str, float]], title: str
+    image: npt.ArrayLike,
+    boxes: Sequence[_Box | None],
+    faces: Sequence[Mapping[str, float]],
+    title: str,
+    answers: Sequence[str] | None = None,
 ) -> Figure:
     pixels = np.asarray(image)
     require(
@@ -198,7 +224,7 @@ def _probabilities_figure(
     for index, face in enumerate(shown):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns])
         name = "Whole picture" if boxes[index] is None else f"Face {index + 1}"
-        _draw_distribution(axes, face, name)
+        _draw_distribution(axes, face, name, answers[index] if answers else max(face, key=face.__getitem__))
     if not faces:
         figure.supxlabel("No face found.", fontsize=10)
     elif len(faces) > len(shown):
@@ -235,17 +261,17 @@ def _draw_picture(axes: Axes, pixels: _Pixels, boxes: Sequence[_Box | None]) -> 
         )
 
 
-def _draw_distribution(axes: Axes, face: Mapping[str, float], name: str) -> None:
+def _draw_distribution(axes: Axes, face: Mapping[str, float], name: str, answer: str) -> None:
     percent = 100 * np.asarray(list(face.values()), dtype=float)
-    best = int(percent.argmax())
-    bars = axes.barh(range(len(face)), percent, color=[BLUE if i == best else GREY for i in range(len(face))])
+    bars = axes.barh(range(len(face)), percent, color=[BLUE if label == answer else GREY for label in face])
     axes.bar_label(bars, [f"{value:.1f}%" for value in percent], padding=3, fontsize=8)
     axes.set_yticks(range(len(face)), list(face), parse_math=False)
-    axes.get_yticklabels()[best].set_fontweight("bold")
+    if answer in face:
+        axes.get_yticklabels()[list(face).index(answer)].set_fontweight("bold")
     axes.invert_yaxis()
     # Room for the number behind a full bar.
     axes.set(xlim=(0, 122), xticks=(0, 25, 50, 75, 100))
     axes.set_xlabel("Probability (%)", fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{name}: {list(face)[best]}", fontsize=11, parse_math=False)
+    axes.set_title(f"{name}: {answer}", fontsize=11, parse_math=False)

@@ -1,0 +1,61 @@
+"""Does a model survive blur, bad light, hats and noise? Scores it under eight corruptions, each in five severities.
+
+Reads  MODEL/model.pth, MODEL/image_usage.csv and images that the model was not trained on
+Writes MODEL/robustness/: robustness.csv, corruption_errors.csv, robustness_curves.png, corruptions.png,
+       findings.json
+
+Without DATASET the images are the run's own validation images. Errors are stated relative to those of the EmoTorch
+baseline that ships, or of another model (--reference), on images that neither was trained on.
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/measure_robustness.py model_00001\n"
+        "  python develop_baseline_model/models/measure_robustness.py model_00002 fer-public --reference model_00001",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        nargs="?",
+        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders; images that the model was trained "
+        "on are left out (default: the run's own validation images)",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="MODEL",
+        help="the model whose errors count as 100 (default: the EmoTorch baseline that ships)",
+    )
+    parser.add_argument("--force", action="store_true", help="measure again what is there and up to date")
+    cli.add_reading_option(parser)
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+
+    from emotorch import runs
+    from emotorch.analysis.held_out import held_out
+    from emotorch.analysis.robustness import find_reference
+    from emotorch.paths import Paths
+    from emotorch.reports.robustness_report import answer_robustness
+    from emotorch.training.checkpoints import load_model
+    from emotorch.training.device import choose_device, make_repeatable
+
+    paths = Paths.from_environment()
+    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    model = load_model(weights, options.scheme)
+    reference = find_reference(paths, options.reference, model)
+    make_repeatable(threads=1)  # of an operation: the conditions share out the threads
+    device = choose_device(options.device)
+    images = held_out(paths, run, model, options.dataset, device)
+    folder, lines = answer_robustness(
+        run, weights, model, images, reference, device, threads=options.threads, force=options.force
+    )
+    print("\n".join(lines))
+    print(folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)

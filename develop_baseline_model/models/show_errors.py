@@ -1,0 +1,66 @@
+"""What does a model get wrong? A gallery of its errors on images that it was not trained on.
+
+Reads  MODEL/model.pth, MODEL/image_usage.csv and images that the model was not trained on
+Writes MODEL/errors/: confusions.csv, confused_images.csv, confident_errors.csv, suspected_label_errors.csv, a sheet of
+       pictures for each list and for each confused pair of labels, findings.json
+
+Without DATASET the images are the run's own validation images. The sheets show the dataset's faces: mind its terms.
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/show_errors.py model_00001\n"
+        "  python develop_baseline_model/models/show_errors.py model_00002 fer-public --tiles 80",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        nargs="?",
+        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders; images that the model was trained "
+        "on are left out (default: the run's own validation images)",
+    )
+    parser.add_argument(
+        "--tiles",
+        type=cli.positive_integer,
+        default=40,
+        metavar="N",
+        help="images on a sheet at most; the tables have all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=cli.positive_integer,
+        default=4,
+        metavar="N",
+        help="pairs of labels that get a sheet of their own (default: %(default)s)",
+    )
+    parser.add_argument("--force", action="store_true", help="list again what is there and up to date")
+    cli.add_reading_option(parser)
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+
+    from emotorch import runs
+    from emotorch.analysis.held_out import held_out
+    from emotorch.paths import Paths
+    from emotorch.reports.error_sheets import answer_errors
+    from emotorch.training.checkpoints import load_model
+    from emotorch.training.device import choose_device, make_repeatable
+
+    paths = Paths.from_environment()
+    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    model = load_model(weights, options.scheme)
+    make_repeatable(options.threads)
+    images = held_out(paths, run, model, options.dataset, choose_device(options.device))
+    folder, lines = answer_errors(
+        run, weights, model, images, tiles=options.tiles, pairs=options.pairs, force=options.force
+    )
+    print("\n".join(lines))
+    print(folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)
