@@ -75,6 +75,11 @@ def text(words: str) -> Markup:
     return Markup("<p>{}</p>").format(words)
 
 
+def preformatted(words: str) -> Markup:
+    """Lines whose columns stand below each other."""
+    return Markup("<pre>{}</pre>").format(words)
+
+
 def missing(what: str, command: str) -> Markup:
     """Says that a part is not there, and how to get it."""
     return Markup('<p class="missing">{}. To have it: <code>{}</code></p>').format(what, command)

@@ -1,0 +1,36 @@
+"""One page about a run or a sweep: a single HTML file that needs no server and no other file.
+
+Reads  MODEL/ and the images that it was not trained on; or SWEEP/ and its runs
+Writes MODEL/report.html or SWEEP/report.html; what is not measured yet of a run is measured, or said to be missing
+
+The page of a run shows the dataset's faces: mind its terms.
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/write_report.py model_00001\n"
+        "  python develop_baseline_model/models/write_report.py sweep_20261120_190312",
+    )
+    parser.add_argument("name", metavar="MODEL|SWEEP", help="the folder of a model or of a sweep, or a path to it")
+    parser.add_argument("--force", action="store_true", help="measure again what is there and up to date")
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+
+    from emotorch.paths import Paths
+    from emotorch.reports.report import report_on_run, report_on_sweep
+    from emotorch.sweep.folder import find_sweep
+
+    paths = Paths.from_environment()
+    sweep = find_sweep(paths, options.name)
+    if sweep is not None:
+        print(report_on_sweep(paths, sweep))
+    else:
+        print(report_on_run(paths, options.name, device=options.device, threads=options.threads, force=options.force))
+
+
+if __name__ == "__main__":
+    cli.run(main)
