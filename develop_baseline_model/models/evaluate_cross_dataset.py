@@ -1,0 +1,49 @@
+"""Does a model hold on another dataset? Scores every model on every dataset, and what it loses beside its own.
+
+Reads  each MODEL/model.pth, run.json and image_usage.csv, and the datasets
+Writes develop_baseline_model/models/cross_dataset_<time>/: matrix.txt, matrix.csv, classes.csv, matrix.png,
+       findings.json
+
+Models of different label schemes are compared on the classes that all share; what has no counterpart is listed with
+its number of images. Images that a model was trained on are left out of its score, and counted.
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/evaluate_cross_dataset.py --models model_00001 model_00004\n"
+        "  python develop_baseline_model/models/evaluate_cross_dataset.py --models model_00001 --datasets fer my/faces",
+    )
+    parser.add_argument(
+        "--models", metavar="MODEL", nargs="+", required=True, help="model folders' names, or paths to them"
+    )
+    parser.add_argument(
+        "--datasets",
+        metavar="NAME",
+        nargs="+",
+        default=[],
+        help="fer, ckp, raf, fer-public, fer-private, or folders of class folders (default: all that stage 2 has read "
+        "but fer-private); those that the models were trained on are added",
+    )
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+
+    from emotorch.analysis.cross_dataset import load_entrants, score
+    from emotorch.paths import Paths
+    from emotorch.reports.cross_dataset_report import describe, write_cross_dataset
+    from emotorch.training.device import choose_device, make_repeatable
+
+    paths = Paths.from_environment()
+    entrants = load_entrants(paths, options.models)
+    make_repeatable(options.threads)
+    found = score(paths, entrants, options.datasets, choose_device(options.device))
+    folder = write_cross_dataset(paths.models, found)
+    print(describe(found))
+    print(folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)

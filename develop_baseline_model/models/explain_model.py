@@ -1,0 +1,91 @@
+"""Where does a model look when it answers? Maps over faces by five methods, their means, and two checks of the maps.
+
+Reads  MODEL/model.pth, and the pictures named, or MODEL/image_usage.csv and held-out images
+Writes MODEL/explanations/ (for named pictures MODEL/explanations_of_<hash>/): explanations.png, mean_maps.png,
+       checks.png, images.csv, checks.csv, deletion_curves.csv, findings.json
+
+Without IMAGES it explains held-out validation images, drawn by seed, equally of every class. The checks say which
+method's maps to believe: the answer should fall when important pixels go, and the map when the weights are random.
+"""
+
+from emotorch import cli
+
+
+def main() -> None:
+    parser = cli.make_parser(
+        __doc__,
+        "python develop_baseline_model/models/explain_model.py model_00001\n"
+        "  python develop_baseline_model/models/explain_model.py model_00001 photo.jpg faces/",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    parser.add_argument("images", metavar="IMAGES", nargs="*", help="pictures, or folders of pictures, to explain")
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="without IMAGES, draw from fer, ckp, raf, fer-public, fer-private or a folder of class folders (default: "
+        "the run's own validation images)",
+    )
+    parser.add_argument(
+        "--count",
+        type=cli.positive_integer,
+        default=64,
+        metavar="N",
+        help="held-out images for means and checks; more give steadier ones (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rows",
+        type=cli.positive_integer,
+        metavar="N",
+        help="faces in the sheet (default: 8; of IMAGES, all up to 64)",
+    )
+    parser.add_argument(
+        "--detector",
+        choices=("haar", "yunet", "none"),
+        default="haar",
+        help="how faces are found in IMAGES; none for faces that are cut out already (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=cli.seed, default=42, metavar="N", help="of the choice, the noise and the checks"
+    )
+    parser.add_argument("--force", action="store_true", help="explain again what is there and up to date")
+    cli.add_reading_option(parser)
+    cli.add_device_options(parser)
+    options = parser.parse_args()
+    if options.images and options.dataset:
+        parser.error("IMAGES or --dataset, not both")
+
+    from emotorch import runs
+    from emotorch.analysis.explanations import choose, named_faces
+    from emotorch.analysis.held_out import held_out
+    from emotorch.paths import Paths
+    from emotorch.reports.explanation_sheets import MOST_ROWS, answer_explanations
+    from emotorch.training.checkpoints import load_model
+    from emotorch.training.device import choose_device, make_repeatable
+
+    paths = Paths.from_environment()
+    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    model = load_model(weights, options.scheme)
+    make_repeatable(options.threads)
+    device = choose_device(options.device)
+    if options.images:
+        faces = named_faces(options.images, model, weights, options.detector)
+    else:
+        images = held_out(paths, run, model, options.dataset, device)
+        faces = choose(images, model.labels, options.count, options.seed)
+    folder, lines = answer_explanations(
+        run,
+        weights,
+        model,
+        faces,
+        device,
+        named=bool(options.images),
+        rows=options.rows or (MOST_ROWS if options.images else 8),
+        seed=options.seed,
+        force=options.force,
+    )
+    print("\n".join(lines))
+    print(folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)
