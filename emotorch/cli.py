@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError, ToldError, UsageError
 from emotorch.recipes import FER_USAGE_CHOICES
 
 Number = TypeVar("Number", int, float)
@@ -97,6 +97,49 @@ def add_reading_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prediction_options(parser: argparse.ArgumentParser) -> None:
+    """How pictures, videos and a camera are answered, and what comes of it."""
+    parser.add_argument(
+        "--detector",
+        choices=("haar", "yunet", "none"),
+        default="haar",
+        help="how faces are found: by OpenCV's cascade; by YuNet, whose ONNX file EMOTORCH_YUNET must name; or not "
+        "at all, for faces that are cut out already (default: %(default)s)",
+    )
+    add_reading_option(parser)
+    parser.add_argument(
+        "--abstain-below",
+        type=fraction,
+        default=0.0,
+        metavar="P",
+        help="where the confidence is below P, 0-1, the emotion is 'unsure', in text, JSON, CSV and pictures "
+        "alike; the distribution stays (default: always answer)",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object per picture, and per frame of a video")
+    parser.add_argument(
+        "--csv", metavar="FILE", help="write a table, a row per face; of a video with its time in seconds"
+    )
+    parser.add_argument(
+        "--save",
+        metavar="FILE",
+        help="write one picture's boxes and bars, or a contact sheet of several (.png, .jpg, .pdf, .svg); of a video "
+        "an annotated copy without sound (.mp4, .mov, .mkv, .avi, .webm) and FILE_timeline.png",
+    )
+    parser.add_argument(
+        "--visualize",
+        action="store_true",
+        help="show the same in a window; without a screen write it beside the input, as INPUT_emotions.png or .mp4",
+    )
+    parser.add_argument(
+        "--webcam",
+        nargs="?",
+        const="0",
+        metavar="CAMERA",
+        help="answer a camera live, by its number, until q is pressed (default: 0); a video file may stand in for one",
+    )
+    parser.add_argument("--frames", type=positive_integer, metavar="N", help="stop a video or camera after N frames")
+
+
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
@@ -177,10 +220,9 @@ def _number(text: str, kind: type[Number]) -> Number:
 
 
 def available_cores() -> int:
-    """The cores that this process may use, which a scheduler may have limited."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores that this process may use, which a scheduler may have limited; torchrun's processes share them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def run(main: Callable[[], int | None], *, interrupted: str = "the same command goes on from here") -> None:
@@ -196,6 +238,8 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
     try:
         status = main() or 0
         sys.stdout.flush()
+    except ToldError:
+        status = EXIT_FAILED
     except UsageError as error:
         status = _complain(str(error), EXIT_USAGE)
     except EmoTorchError as error:

@@ -2,11 +2,15 @@
 
 import hashlib
 import io
+import logging
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -15,12 +19,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from emotorch.errors import EmoTorchError
 
+logger = logging.getLogger(__name__)
+
 Pixels = NDArray[np.uint8]
 
 SIZE = 48  # pixels; FER-2013's side length, and so every dataset's after stage 2
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 # More than any camera gives, and less than fills the memory.
 MAX_PIXELS = 200_000_000
+# Of what is odd in a file that can be read; what is damaged is an error, which says so in one line.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns of more than this, and refuses more than twice as many
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -145,45 +154,102 @@ def _read_bytes(path: Path) -> bytes:
         raise EmoTorchError(f"{path}: {error.strerror or error}") from error
 
 
-def decode_picture(data: bytes, path: Path, *, check_name: bool = True) -> Pixels:
+def decode_picture(
+    data: bytes | BinaryIO,
+    path: Path,
+    *,
+    check_name: bool = True,
+    formats: tuple[str, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Pixels:
     """Decodes a picture and makes it grey; (H, W) uint8.
 
     Args:
-        data: The file's content.
+        data: The file's content, or the open file: of that no more is read than is needed.
         path: The file's name, for messages and for `check_name`.
         check_name: Refuse a file whose ending promises another format than it holds: in a dataset that is
             a sign of a broken conversion.
+        formats: Pillow's names of those to read; None for all that it knows.
+        max_pixels: A picture with more is refused before it is decoded.
 
     Raises:
         EmoTorchError: see `read_picture`.
     """
+    with _opened(data, path, check_name, formats, max_pixels) as image:
+        pixels = _to_grey(image)
+        # A camera's MPO holds one photo several times.
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            logger.info("%s: holds several pictures, of which the first is read", path)
+        return pixels
+
+
+def read_colours(path: Path) -> Pixels:
+    """The colours of a picture of any format and size, upright, to be shown; (H, W, 3) uint8, red, green, blue.
+
+    Raises:
+        EmoTorchError: see `read_picture`.
+    """
+    with open_file(path) as file, _opened(file, path, False, None, MAX_PIXELS) as image:
+        upright = _upright(image)
+        if _is_deep(upright):
+            return np.repeat(_to_grey(image)[:, :, None], 3, axis=2)
+        return np.asarray(upright.convert("RGB"), dtype=np.uint8)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Raises EmoTorchError when the file is missing or may not be read."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise EmoTorchError(f"{path}: {error.strerror or error}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _opened(
+    data: bytes | BinaryIO, path: Path, check_name: bool, formats: tuple[str, ...] | None, max_pixels: int
+) -> Iterator[Image.Image]:
+    """See `decode_picture`, also for what is raised while the picture is in use."""
     if check_name and path.suffix.lower() not in SUFFIXES:
         raise EmoTorchError(f"{path}: not an image ({', '.join(SUFFIXES)} are read); move it away")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=formats) as image:
             if check_name and image.format != SUFFIXES[path.suffix.lower()]:
                 raise EmoTorchError(f"{path}: holds a {image.format} image, not what its name says; rename it")
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > max_pixels:
                 raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
-            return _to_grey(image)
+            yield image
     except UnidentifiedImageError:
         raise EmoTorchError(f"{path}: not a readable image; replace or remove it") from None
     except Image.DecompressionBombError as error:
         raise EmoTorchError(f"{path}: too many pixels to read ({error})") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # what Pillow raises on damaged files
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
 
 
 def _to_grey(image: Image.Image) -> Pixels:
     """Grey values of the first frame, turned upright; transparent parts become white."""
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
+    upright = _upright(image)
+    if _is_deep(upright):
         return _scale_to_bytes(np.asarray(upright, dtype=np.float64), upright.mode)
-    if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
-        coloured = upright.convert("RGBA")
-        background = Image.new("RGBA", coloured.size, "white")
-        upright = Image.alpha_composite(background, coloured)
     return np.asarray(upright.convert("L"), dtype=np.uint8)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether it has more than 8 bits."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The first frame as the camera was held, on white where it is transparent."""
+    upright = ImageOps.exif_transpose(image)
+    is_transparent = upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info
+    if _is_deep(upright) or not is_transparent:
+        return upright
+    coloured = upright.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
 
 
 def _scale_to_bytes(values: NDArray[np.float64], mode: str) -> Pixels:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from emotorch.data.faces import centre_square, largest_face
+from emotorch.data.faces import centre_square, cut_face, largest_face
 from emotorch.data.images import Pixels, hash_pixels, read_face, read_picture, resize
 from emotorch.errors import EmoTorchError
 
@@ -46,7 +46,7 @@ class SourceImage:
         if self.reading is Reading.SCENE:
             scene = read_picture(self.path)
             face = largest_face(scene)
-            return resize((face or centre_square(scene)).cut(scene)), face is not None
+            return cut_face(scene, face or centre_square(scene)), face is not None
         if self.reading is Reading.CROP:
             return resize(read_picture(self.path)), True
         pixels = read_face(self.path)

@@ -1,8 +1,8 @@
 """What all pictures share: colours, titles that fit, and saving.
 
 Colours are Okabe and Ito's ("Color Universal Design", 2008), which colour-blind readers can tell apart, and a
-second sign (line style, marker, check mark) always says the same. Equal input gives equal bytes; no state is
-shared, so that threads may draw at the same time.
+second sign (line style, marker, check mark) always says the same. Equal input gives equal bytes (but for the
+names that an SVG gives its parts); no state is shared, so that threads may draw at the same time.
 """
 
 import textwrap
@@ -15,6 +15,14 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from emotorch.files import write_atomically
 
 DPI = 150
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf", ".svg": "svg"}
+# Without the drawing library's version and the date in it, a file depends only on what is drawn.
+_METADATA: dict[str, dict[str, None] | None] = {
+    "png": {"Software": None},
+    "jpg": None,
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
+}
 BLACK, ORANGE, BLUE, VERMILLION = "#000000", "#E69F00", "#0072B2", "#D55E00"
 GREEN, PURPLE, SKY, GREY, PALE = "#009E73", "#CC79A7", "#56B4E9", "#9A9A9A", "#E8E8E8"
 TITLE_POINTS = 12.0
@@ -54,13 +62,13 @@ def tidy(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes the PNG, whole or not at all.
+    """Writes the picture, in the format of its name's ending (`FORMATS`), whole or not at all.
 
     Raises:
         EmoTorchError: the folder is not writable.
     """
-    # Without the drawing library's version in it, the file depends only on what is drawn.
-    write_atomically(path, lambda partial: figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None}))
+    form = FORMATS[path.suffix.lower()]
+    write_atomically(path, lambda partial: figure.savefig(partial, format=form, dpi=DPI, metadata=_METADATA[form]))
     return path
 
 

@@ -1,0 +1,100 @@
+"""What a user points a model at: pictures, folders of them, patterns, videos."""
+
+import glob
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from emotorch.files import visible
+
+logger = logging.getLogger(__name__)
+
+# Of what Pillow reads; in a folder, only files with such a name are taken for pictures.
+PICTURE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"}
+    | {".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
+)
+# The end of the name of a picture that prediction itself wrote beside an input.
+ANSWER_STEM = "_emotions"
+
+
+class Kind(Enum):
+    PICTURE = "picture"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to answer.
+
+    Attributes:
+        path: A file; as named, or below the folder that was.
+        kind: By its name's ending; every other file is tried as a picture.
+        error: Why there is nothing to read, or None.
+    """
+
+    path: Path
+    kind: Kind = Kind.PICTURE
+    error: str | None = None
+
+
+def expand(names: Sequence[str]) -> list[Input]:
+    """The files that the names mean, in their order.
+
+    A folder gives all pictures in it and in its folders, sorted; how many other files it holds is logged. A
+    pattern (`photos/*.jpg`, `**` for any folders) that the shell left as it is gives what it matches, sorted. A
+    name that leads to no file gives an input with an error.
+    """
+    return [found for name in names for found in _expand_one(name)]
+
+
+def _expand_one(name: str) -> list[Input]:
+    path = Path(name)
+    # A file may well be called `me[1].jpg`: a pattern is what is no file.
+    if glob.has_magic(name) and not path.exists():
+        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        if not matches:
+            return [Input(path, error="no file matches this pattern")]
+        return [found for match in matches for found in _expand_path(Path(match))]
+    return _expand_path(path)
+
+
+def _expand_path(path: Path) -> list[Input]:
+    if not path.exists():
+        return [Input(path, error="no such file or folder")]
+    if path.is_dir():
+        return _expand_folder(path)
+    return [Input(path, Kind.VIDEO if path.suffix.lower() in VIDEO_SUFFIXES else Kind.PICTURE)]
+
+
+def _expand_folder(folder: Path) -> list[Input]:
+    others: Counter[str] = Counter()
+    try:
+        pictures = [Input(path) for path in _pictures_below(folder, others)]
+    except OSError as error:
+        return [Input(Path(error.filename or folder), error=error.strerror or str(error))]
+    if others:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        logger.info("%s: left out, as no pictures to answer: %s", folder, counts)
+    return pictures or [Input(folder, error="no pictures in this folder")]
+
+
+def _pictures_below(folder: Path, others: Counter[str]) -> Iterator[Path]:
+    for path in visible(folder):
+        if path.is_dir():
+            if path.is_symlink():  # it may lead back to where we are
+                others["linked folder"] += 1
+            else:
+                yield from _pictures_below(path, others)
+        elif path.stem.endswith(ANSWER_STEM):
+            others[f"answer (*{ANSWER_STEM}.*)"] += 1
+        elif path.suffix.lower() in PICTURE_SUFFIXES:
+            yield path
+        else:
+            others[path.suffix.lower() or "without an ending"] += 1

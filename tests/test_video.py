@@ -1,0 +1,303 @@
+"""Videos: faces are followed fast and in their places, frames are answered with their time, copies are whole."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import refusal
+from desk import Desk, expected
+from drawing import assert_legible, texts
+from running import error_line, read_table
+from scenes import HEIGHT, WIDTH, DrawnFace, draw_scene, write_clip
+
+from emotorch.data.faces import Box, cut_face, find_faces
+from emotorch.data.images import Pixels
+from emotorch.inference.predictor import FaceAnswer
+from emotorch.inference.tracking import FaceTracker
+from emotorch.inference.video import Frame, FrameAnswer, Video
+from emotorch.reports import timeline
+from emotorch.reports.frames import VIDEO_CODECS, draw_answers, write_video
+
+
+def walk(frames: int) -> list[list[DrawnFace]]:
+    """One face walks to the right; another shows itself from frame 15 to 39."""
+    steps = []
+    for frame in range(frames):
+        faces = [DrawnFace(20 + 3 * frame, 150 + round(20 * np.sin(frame / 8)), 150)]
+        if 15 <= frame < 40:
+            faces.append(DrawnFace(450, 40, 130, seed=11))
+        steps.append(faces)
+    return steps
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", walk(30))
+
+
+def frames_of(path: Path) -> list[Pixels]:
+    return [frame.colours for frame in Video(str(path))]
+
+
+# Following faces.
+
+
+def test_a_face_keeps_its_number_and_its_box_is_the_full_search_s() -> None:
+    tracker = FaceTracker("haar")
+    overlaps = []
+    for step, faces in enumerate(walk(60)):
+        scene = draw_scene(faces)
+        boxes = tracker.update(scene)
+        assert 1 in boxes, f"frame {step}"
+        assert faces[0].holds(boxes[1]), f"frame {step}"
+        if 15 + 10 <= step < 40:
+            assert faces[1].holds(boxes[2]), f"frame {step}"
+        elif step < 15 or step >= 40:
+            assert set(boxes) == {1}, f"frame {step}"
+        overlaps += [max(box.overlap(other) for other in boxes.values()) for box in find_faces(scene)[:1]]
+    assert np.mean(overlaps) > 0.85
+
+
+def test_a_face_that_hides_for_a_moment_keeps_its_number_and_a_new_one_gets_the_next() -> None:
+    tracker = FaceTracker("haar")
+    here, there = DrawnFace(60, 100, 160), DrawnFace(400, 100, 160, seed=11)
+
+    def numbers(faces: list[DrawnFace], frames: int) -> set[int]:
+        return set().union(*(tracker.update(draw_scene(faces)) for _ in range(frames)))
+
+    assert numbers([here], 4) == {1}
+    assert numbers([], 6) == set()
+    assert numbers([here], 4) == {1}
+    assert numbers([], 40) == set()
+    # After so long it may be anyone.
+    assert numbers([here], 4) == {2}
+    assert numbers([here, there], 12) == {2, 3}
+
+
+def test_most_frames_are_not_searched_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = []
+    monkeypatch.setattr(
+        "emotorch.inference.tracking.find_faces",
+        lambda pixels, detector: full.append(1) or find_faces(pixels, detector),
+    )
+    tracker, scene = FaceTracker("haar"), draw_scene([DrawnFace(200, 100, 160)])
+    for _ in range(41):
+        assert tracker.update(scene)
+    assert len(full) == 5
+
+
+# Reading.
+
+
+def test_a_video_gives_its_frames_with_their_seconds(clip: Path) -> None:
+    video = Video(str(clip))
+    frames = list(video)
+    assert (video.rate, video.count, video.error) == (25, 30, None)
+    assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(30)], abs=1e-3)
+    assert frames[0].colours.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_what_is_no_video_is_named(tmp_path: Path) -> None:
+    missing, text, empty = (tmp_path / name for name in ("missing.mp4", "text.mp4", "empty.mp4"))
+    text.write_text("no video")
+    empty.write_bytes(b"")
+    with refusal(f"{missing}: no such file"):
+        Video(str(missing))
+    for path in (text, empty):
+        with refusal(f"{path}: not a video that can be read, or damaged"):
+            Video(str(path))
+    with refusal("97: no camera of this number, or another program uses it"):
+        Video("97")
+
+
+def test_of_what_is_no_video_opencv_and_ffmpeg_say_nothing(tmp_path: Path) -> None:
+    """Their own complaints pass by Python's standard error: a process of its own tells."""
+    (tmp_path / "text.mp4").write_text("no video")
+    program = """
+from emotorch.errors import EmoTorchError
+from emotorch.inference.video import Video
+for name in ("text.mp4", "97"):
+    try:
+        Video(name)
+    except EmoTorchError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["text.mp4", "97"]
+    assert done.stderr == ""
+
+
+def test_a_video_that_is_cut_short_says_after_how_many_frames(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.avi", walk(30))
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    video = Video(str(cut))
+    read = len(list(video))
+    assert 5 < read < 25
+    assert video.error == f"damaged after {read} of 30 frames"
+
+
+# Writing.
+
+
+@pytest.mark.parametrize("ending", VIDEO_CODECS)
+def test_every_kind_of_video_is_written_whole_and_can_be_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"copy{ending}"
+    frames = [np.full((48, 64, 3), 10 * number, np.uint8) for number in range(12)]
+    assert write_video(path, iter(frames), 25) == 12
+    copies = frames_of(path)
+    assert len(copies) == 12
+    assert [abs(float(copy.mean()) - 10 * number) < 6 for number, copy in enumerate(copies)] == [True] * 12
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_without_frames_no_video_is_written(tmp_path: Path) -> None:
+    assert write_video(tmp_path / "copy.mp4", iter([]), 25) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_s_picture_has_boxes_and_bars_that_hide_no_face() -> None:
+    shares = {"anger": 0.7, "fear": 0.1, "calm": 0.1, "surprise": 0.1}
+    places = [Box(60, 100, 150, 150), Box(260, 110, 150, 150), Box(470, 100, 150, 150)]
+    faces = [FaceAnswer(box, "anger", 0.7, shares) for box in places]
+    frame = Frame(0.0, np.full((HEIGHT, WIDTH, 3), 128, np.uint8))
+    drawn = draw_answers(frame, FrameAnswer(0.0, (1, 2, 3), faces))
+    assert drawn.shape == frame.colours.shape
+    for box in places:
+        inside = Box(box.x + 5, box.y + 5, box.width - 10, box.height - 10)
+        assert (inside.cut(drawn) == 128).all()
+        assert tuple(drawn[box.y + box.height // 2, box.x + 2]) == (0, 159, 230)  # orange, as blue, green, red
+    assert (frame.colours == 128).all()
+
+
+# Through the script.
+
+
+def test_a_video_s_frames_are_answered_as_pictures_are(desk: Desk, clip: Path) -> None:
+    answers = desk.ask(clip, "--model", desk.model)
+    assert [answer["time"] for answer in answers] == pytest.approx([number / 25 for number in range(30)], abs=1e-3)
+    for answer, colours in list(zip(answers, frames_of(clip), strict=True))[::9]:
+        assert set(answer) == {"input", "model", "faces", "error", "time"}
+        assert (answer["input"], answer["error"]) == (str(clip), None)
+        grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY), np.uint8)
+        for said in answer["faces"]:
+            assert said["probabilities"] == pytest.approx(expected(cut_face(grey, Box(*said["box"]))), abs=1e-5)
+    assert sum(bool(answer["faces"]) for answer in answers) == 30
+
+
+def test_save_writes_a_copy_of_all_frames_and_a_timeline(desk: Desk, clip: Path) -> None:
+    copy, table = desk.paths.root / "out" / "copy.mp4", desk.paths.root / "out" / "answers.csv"
+    done = desk.predict(clip, desk.model, "--save", copy, "--csv", table)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [str(copy), str(copy.with_name("copy_timeline.png"))]
+    assert lines[2].startswith(f"{clip}: 30 frames in 1.2 s, 30 with a face, ")
+    copies, originals = frames_of(copy), frames_of(clip)
+    assert len(copies) == len(originals)
+    assert np.abs(copies[5].astype(int) - originals[5]).max() > 100
+    header = table.read_text().splitlines()[0]
+    assert header == "input,time,face,x,y,width,height,emotion,confidence,anger,fear,calm,surprise,error"
+    rows = read_table(table)
+    assert {row["time"] for row in rows} == {f"{number / 25:.3f}" for number in range(30)}
+    assert {row["face"] for row in rows} <= {"1", "2"}
+    assert sum(row["face"] == "1" for row in rows) == 30
+
+
+def test_visualize_gives_each_of_several_videos_its_copy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    for name in ("a.avi", "b.avi"):
+        write_clip(desk.paths.root / name, walk(3))
+    done = desk.predict("a.avi", "b.avi", "--model", desk.model, "--visualize", "--abstain-below", 1)
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in desk.paths.root.iterdir() if "emotions" in path.name}
+    assert written == {f"{name}_emotions{ending}" for name in "ab" for ending in (".mp4", "_timeline.png")}
+    assert "answers: unsure 100%" in done.stdout
+
+
+def test_a_video_without_a_face_and_a_broken_one_are_errors_and_the_rest_goes_on(desk: Desk, clip: Path) -> None:
+    nobody = write_clip(desk.paths.root / "nobody.avi", [[]] * 5)
+    broken = desk.paths.root / "broken.mp4"
+    broken.write_text("no video")
+    done = desk.predict(broken, nobody, clip, "--model", desk.model)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: {broken}: not a video that can be read, or damaged",
+        f"error: {nobody}: no face found in any of 5 frames",
+    ]
+    assert f"{clip}: 30 frames" in done.stdout
+    answers = desk.ask(broken, nobody, "--model", desk.model)
+    assert [answer["error"] for answer in answers] == [
+        "not a video that can be read, or damaged",
+        *[None] * 5,
+        "no face found in any of 5 frames",
+    ]
+
+
+def test_without_a_detector_each_frame_is_a_face(desk: Desk, clip: Path) -> None:
+    answers = desk.ask(clip, "--model", desk.model, "--detector", "none", "--frames", 2)
+    assert [[face["box"] for face in answer["faces"]] for answer in answers] == [[None], [None]]
+
+
+def test_a_camera_is_answered_until_so_many_frames(desk: Desk, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    done = desk.predict("--webcam", clip, "--frames", 4, "--model", desk.model, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [len(json.loads(line)["faces"]) for line in done.stdout.splitlines()] == [1, 1, 1, 1]
+
+
+def test_a_camera_without_a_screen_or_that_is_not_there_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    assert "there is no screen here" in error_line(desk.predict("--webcam", "--model", desk.model))
+    # A screen that nobody serves would end the process, if a window were tried.
+    monkeypatch.setenv("DISPLAY", ":987")
+    assert "there is no screen here" in error_line(desk.predict("--webcam", "--model", desk.model))
+    (answer,) = desk.ask("--webcam", 97, "--model", desk.model)
+    assert answer["error"] == "no camera of this number, or another program uses it"
+    assert "--webcam takes no INPUT" in error_line(desk.predict("a.png", "--webcam", "--model", desk.model), 2)
+
+
+# The timeline.
+
+
+def answered(times: list[float], numbers: list[list[int]], emotion: str = "anger") -> list[FrameAnswer]:
+    face = FaceAnswer(None, emotion, 0.6, {"anger": 0.6, "fear": 0.4})
+    return [
+        FrameAnswer(time, tuple(present), [face] * len(present)) for time, present in zip(times, numbers, strict=True)
+    ]
+
+
+def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
+    times = [number / 25 for number in range(50)]
+    frames = answered(times, [[1, 2, 3, 4] if 10 < number < 20 + 5 else [1] for number in range(50)])
+    figure = timeline._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
+    assert_legible(figure)
+    said = " ".join(texts(figure))
+    assert "Face 1: in sight in 50 of 50 frames, on average anger" in said
+    assert "Face 2: in sight in 14 of 50 frames" in said
+    assert "Face 4" not in said
+    assert "The 3 faces seen most, of 4." in said
+    assert said.count("Time (s)") == 3
+
+
+def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight() -> None:
+    frames = answered([0.0, 0.5, 1.0, 1.5], [[1], [], [1], [1]])
+    figure = timeline._timeline_figure(frames, ["anger", "fear"], "clip.mp4")
+    steps = {
+        axes.get_ylabel(): [patch.get_data() for patch in axes.patches] for axes in figure.findobj(type(figure.axes[0]))
+    }
+    for label, share in (("anger", 60), ("fear", 40)):
+        data = steps[label][0]
+        assert data.edges.tolist() == [0, 0.5, 1.0, 1.5, 2.0]
+        assert np.array_equal(data.values, [share, np.nan, share, share], equal_nan=True)
+    # The answer's steps are drawn again, in blue; the other label has none.
+    assert np.isfinite(steps["anger"][1].values).sum() == 3
+    assert np.isnan(steps["fear"][1].values).all()
+
+
+def test_a_video_of_one_frame_or_without_a_face_has_a_timeline_too() -> None:
+    assert_legible(timeline._timeline_figure(answered([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
+    assert "No face was found." in texts(timeline._timeline_figure(answered([0.0, 1.0], [[], []]), ["anger"], "none"))
