@@ -28,6 +28,7 @@ from emotorch.analysis.compare import Weights, measure_runs
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe
+from emotorch.runs import list_runs
 
 STAGE_6 = REPOSITORY / "develop_baseline_model" / "models" / "compare_models_to_original.py"
 FACTORS = {"fer": (0.9, 1.0), "fer_aug": (0.0, 0.1), "ckp": (0.9, 1.0), "ckp_aug": (0.0, 0.1)}
@@ -47,7 +48,9 @@ def main() -> None:
         paths, few = Paths(Path(temporary) / "all"), Paths(Path(temporary) / "few")
         write_runs(paths, count)
         write_runs(few, min(count, READ_RUNS))
-        ours_s, theirs_s, ratio = paired(lambda: measure_runs(few, Weights()), lambda: read_with_pandas(few), ROUNDS)
+        ours_s, theirs_s, ratio = paired(
+            lambda: measure_runs(list_runs(few.models), Weights()), lambda: read_with_pandas(few), ROUNDS
+        )
         report("reading", min(count, READ_RUNS), "run folders", ours_s, "pandas", theirs_s, ratio)
         started = time.perf_counter()
         subprocess.run(

@@ -7,3 +7,7 @@ class EmoTorchError(Exception):
 
 class UsageError(EmoTorchError):
     """Options that contradict each other or name something unknown (exit status 2)."""
+
+
+class ToldError(EmoTorchError):
+    """A failure that another process of the same work tells of: nothing more is to be said."""

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, dataset_title, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.errors import EmoTorchError
+from emotorch.files import hash_file, write_json
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.pretrained import start_from
@@ -28,8 +30,8 @@ from emotorch.recipes import Recipe, get_recipe, override
 from emotorch.reports.epochs import EpochLog, require_tensorboard
 from emotorch.reports.run_files import write_parameters
 from emotorch.reports.run_results import write_results
-from emotorch.runs import FINISHED, RUNNING, Run, claim, now
-from emotorch.training import checkpoints
+from emotorch.runs import FINISHED, HASHES, RECORD_NAME, RUNNING, Run, claim, now
+from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.inputs import InputForm
 from emotorch.training.loop import LabelledPixels, Trainer
@@ -132,6 +134,7 @@ def train_new(
     *,
     index: DatasetIndex | None = None,
     origin: Mapping[str, object] | None = None,
+    claimed: Run | None = None,
 ) -> Run:
     """Trains a model into a new run folder.
 
@@ -140,6 +143,7 @@ def train_new(
         settings: Of the run.
         index: Of the dataset, when it is loaded already.
         origin: What started it (a sweep and its row), for the record.
+        claimed: The folder, when it is claimed already.
 
     Raises:
         EmoTorchError: the data is missing or damaged; no folder is claimed then.
@@ -147,41 +151,61 @@ def train_new(
     device = choose_device(settings.device)
     if settings.tensorboard:
         require_tensorboard()
-    index = index or DatasetIndex.load(paths, settings.scheme)
-    data = read_run_data(index, settings)
+    with distributed.leader_first():
+        index = index or DatasetIndex.load(paths, settings.scheme)
+        data = read_run_data(index, settings)
     network = new_network(settings).to(device)
-    run = claim(paths.models, _new_record(settings, index, data.selection, device) | dict(origin or {}))
+    record = _new_record(settings, index, data.selection, device) | dict(origin or {})
+    run = distributed.from_leader(lambda: claimed or claim(paths.models, record))
+    if claimed:
+        write_json(claimed.folder / RECORD_NAME, record)
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
-    with run.running():
-        _train(run, settings, data, network)
+    _train(run, settings, data, network)
     return run
 
 
-def resume(paths: Paths, run: Run) -> Run:
+def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
     """Goes on with a run that was interrupted, from its last checkpoint.
+
+    Args:
+        paths: Where the data is.
+        run: The run.
+        index: Of the dataset, when it is loaded already.
 
     Raises:
         EmoTorchError: the run is finished already, or its dataset is no longer the same.
     """
+    record = distributed.from_leader(lambda: _unfinished_record(run))
+    settings = Settings.from_record(record)
+    index = index or DatasetIndex.load(paths, settings.scheme)
+    if index.fingerprint != record["dataset"]["fingerprint"]:
+        raise EmoTorchError(f"{run.name} was trained on another dataset than {index.paths.originals} is now")
+    device = choose_device(record["device"])
+    with distributed.leader_first():
+        data = read_run_data(index, settings)
+    network = new_network(settings).to(device)
+    _train(run, settings, data, network)
+    return run
+
+
+def _unfinished_record(run: Run) -> dict[str, Any]:
     record = run.record
     if "settings" not in record:
         raise EmoTorchError(f"{run.folder} has no record of its settings: it cannot be resumed")
     if run.status() == FINISHED:
         raise EmoTorchError(f"{run.name} is finished: there is nothing to resume")
-    settings = Settings.from_record(record)
-    index = DatasetIndex.load(paths, settings.scheme)
-    if index.fingerprint != record["dataset"]["fingerprint"]:
-        raise EmoTorchError(f"{run.name} was trained on another dataset than {index.paths.originals} is now")
-    device = choose_device(record["device"])
-    data = read_run_data(index, settings)
-    network = new_network(settings).to(device)
-    with run.running():
-        _train(run, settings, data, network)
-    return run
+    return record
 
 
 def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
+    """Trains a run to its end; of several processes all compute, and the leader holds the folder and writes."""
+    with run.running() if distributed.leads() else nullcontext():
+        _train_held(run, settings, data, network)
+
+
+def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
     make_repeatable(settings.threads)
+    leads = distributed.leads()
     started = time.perf_counter()
     selection, scheme = data.selection, settings.scheme
     device = next(network.parameters()).device
@@ -198,13 +222,19 @@ def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> N
     )
     last = run.folder / LAST_CHECKPOINT
     description = checkpoints.describe(settings.recipe, scheme)
-    log = EpochLog(run.folder, tensorboard=settings.tensorboard)
-    if last.exists():
-        trainer.load_state(checkpoints.read(last))
-        log.write(trainer.history)  # a kill may have come between the checkpoint and its epoch's log
+    log = EpochLog(run.folder, tensorboard=settings.tensorboard and leads)
+    if leads:
+        run.update(processes=distributed.size())
+    state = distributed.from_leader(lambda: checkpoints.read(last) if last.exists() else None)
+    if state is not None:
+        trainer.load_state(state)
+        if leads:
+            log.write(trainer.history)  # a kill may have come between the checkpoint and its epoch's log
         logger.info("%s: goes on after epoch %d", run.name, len(trainer.history))
 
     def checkpoint(trainer: Trainer) -> None:
+        if not leads:
+            return
         checkpoints.save(last, {**description, **trainer.state()})
         if not trainer.within_epoch:
             log.write(trainer.history)
@@ -212,6 +242,8 @@ def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> N
     trainer.run(checkpoint, settings.checkpoint_every_s)
     if not trainer.best_epoch:
         raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
+    if not leads:
+        return
     trained = time.perf_counter()
     outcome = score_sets(
         network,
@@ -239,7 +271,13 @@ def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> N
         "training": round(trained - started, 3),
         "results": round(time.perf_counter() - trained, 3),
     }
-    record = {**run.record, "status": FINISHED, "finished": now(), "timings_s": timings}
+    record = {
+        **run.record,
+        "status": FINISHED,
+        "finished": now(),
+        "timings_s": timings,
+        HASHES[BEST_CHECKPOINT]: hash_file(run.folder / BEST_CHECKPOINT),
+    }
     write_parameters(run.folder / "model_parameters.txt", record)
     run.update(**record)  # last of all: a run that says it is finished has every file
 

@@ -84,6 +84,13 @@ def test_equal_seeds_give_equal_intervals_and_others_nearly_so() -> None:
     assert other == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
+def test_squared_distances_are_those_of_the_resampled_shares() -> None:
+    for table in (counts(CKP), np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])):
+        expected = 16 * distances(bootstrap.resample(table, drawn()))
+        found = bootstrap.squared_distances(table, ORIGINAL, bootstrap.products(drawn()))
+        assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
+
+
 def test_one_answer_has_no_spread_and_a_class_without_images_stays_so() -> None:
     table = np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])
     shares = bootstrap.resample(table, drawn())

@@ -182,6 +182,7 @@ class Here:
     index: DatasetIndex
     deaths: Counter[int]
     slots: int = 1
+    reads_files: bool = True
     jobs: list[Job] = field(default_factory=list)
 
     def start(self, job: Job) -> None:

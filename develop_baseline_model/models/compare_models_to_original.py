@@ -39,6 +39,7 @@ def main() -> None:
         Paths.from_environment(),
         accuracy_weight=options.accuracy_weight,
         matrix_weight=options.matrix_weight,
+        workers=cli.available_cores(),
     )
     stem = comparison.file.stem.replace("comparison_results", "comparison")
     picture = plot_comparison(comparison.file.with_name(f"{stem}.png"), comparison)

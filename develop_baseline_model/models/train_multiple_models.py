@@ -4,7 +4,7 @@ Reads  FER-Original-Dataset, FER-Original-Dataset-Augmented (from stages 2 and 3
 Writes develop_baseline_model/models/model_NNNNN/ for each run, and sweep_<time>/ with plan.csv, written first,
 results.csv, a row as each run ends, and sweep.json
 
-The same command goes on with a sweep that is unfinished, and begins another when it is finished.
+The same command goes on with a sweep that is unfinished, and begins another when it is finished; by whichever engine.
 """
 
 from emotorch import cli
@@ -27,7 +27,9 @@ def main() -> int:
         __doc__,
         "python develop_baseline_model/models/train_multiple_models.py --num-models 20\n"
         "  python develop_baseline_model/models/train_multiple_models.py --num-models 60 --strategy guided "
-        "--vary learning_rate=1e-4:1e-2:log --vary network_config.filters=6:16",
+        "--vary learning_rate=1e-4:1e-2:log --vary network_config.filters=6:16\n"
+        "  python develop_baseline_model/models/train_multiple_models.py --num-models 1000 --engine ray "
+        "--address HOST:6379",
     )
     parser.add_argument(
         "--num-models",
@@ -63,13 +65,24 @@ def main() -> int:
         metavar="KEY=LOW:HIGH[:log]",
         help="vary a number of the recipe too, for example learning_rate=1e-4:1e-2:log; may be repeated",
     )
-    parser.add_argument("--engine", choices=("local",), default="local", help="where it runs (default: %(default)s)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where it runs: on this machine's cores, or on a Ray cluster whose nodes have this checkout installed; "
+        "with --device cuda each run there gets a GPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of the Ray cluster (default: the one that this machine is in)",
+    )
     parser.add_argument(
         "--workers",
         type=cli.positive_integer,
         metavar="N",
         help="models to train at once; their files are the same for any number (default: as many, up to the cores "
-        "this process may use, as a short measurement finds worth while)",
+        "this process may use, as a short measurement finds worth while; on a cluster, as it has room for)",
     )
     parser.add_argument(
         "--new", action="store_true", help="begin another sweep though the same is unfinished, or running"
@@ -78,6 +91,8 @@ def main() -> int:
     cli.add_device_options(parser)
     parser.set_defaults(recipe=RECIPE, seed=SEED, threads=1)
     options = parser.parse_args()
+    if options.address and options.engine != "ray":
+        parser.error("--address is of a Ray cluster: give --engine ray too")
 
     from emotorch.experiment import Settings
     from emotorch.paths import Paths
@@ -86,6 +101,7 @@ def main() -> int:
     from emotorch.sweep.local import local_engine
     from emotorch.sweep.plan import Design, FactorRanges, parse_varied
     from emotorch.sweep.progress import summary
+    from emotorch.sweep.ray_engine import ray_engine
 
     settings, paths = Settings.from_options(options), Paths.from_environment()
     design = Design(
@@ -95,7 +111,11 @@ def main() -> int:
         FactorRanges(options.fer_range, options.fer_aug_range, options.ckp_range, options.ckp_aug_range),
         tuple(parse_varied(settings.recipe, text) for text in options.vary or VARY),
     )
-    sweep = run_sweep(paths, settings, design, local_engine(paths, options.workers), new=options.new)
+    if options.engine == "ray":
+        engine = ray_engine(paths, options.address, options.workers)
+    else:
+        engine = local_engine(paths, options.workers)
+    sweep = run_sweep(paths, settings, design, engine, new=options.new)
     print(summary(sweep.results.values()))
     print(sweep.folder)
     return cli.EXIT_FAILED if any(result.status != FINISHED for result in sweep.results.values()) else 0

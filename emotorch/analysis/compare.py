@@ -6,9 +6,9 @@ more than 5% on one pair; it should, since the best of many runs is also the luc
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from emotorch.labels import DEFAULT
 from emotorch.paths import MODEL_ORIGINAL, Paths
 from emotorch.runs import FINISHED, Matrix, Run, list_runs, read_accuracies, read_matrix, timestamped
 from emotorch.seeding import generator
+from emotorch.workers import map_in_order
 
 COLUMNS = (
     "model",
@@ -39,6 +40,7 @@ COLUMNS = (
 )
 _COMPARED_ACCURACIES = ("Training Accuracy", "Combined Validation Accuracy")
 _TRAINED_ON = "FER"
+_READ_AT_ONCE = 500
 NO_CKP = "no CK+: ranked on FER alone"
 COLLAPSED = "collapsed to one class"
 
@@ -149,45 +151,52 @@ class Comparison:
         return _distance("", behaviour, _Behaviour.of(Run(MODEL_ORIGINAL)), self.weights).combined
 
 
-def compare_runs(paths: Paths, *, accuracy_weight: float, matrix_weight: float) -> Comparison:
-    """Compares every finished run with the published original, and writes the table.
+def compare_runs(paths: Paths, *, accuracy_weight: float, matrix_weight: float, workers: int = 1) -> Comparison:
+    """Compares every finished run with the published original, by so many processes, and writes the table.
 
     Raises:
         EmoTorchError: there is no run to compare.
     """
-    comparison = compare(paths, Weights(accuracy_weight, matrix_weight))
+    comparison = compare(paths, Weights(accuracy_weight, matrix_weight), workers=workers)
     write_csv(comparison.file, COLUMNS, map(_row, comparison.distances))
     return comparison
 
 
-def compare(paths: Paths, weights: Weights, only: Collection[str] | None = None) -> Comparison:
+def compare(paths: Paths, weights: Weights, only: Collection[str] | None = None, *, workers: int = 1) -> Comparison:
     """Compares every finished run, or only those of these names, with the published original.
 
     Raises:
         EmoTorchError: there is no run to compare.
     """
-    distances, left_out = measure_runs(paths, weights, only)
+    names = [run.name for run in list_runs(paths.models) if only is None or run.name in only]
+    parts = [names[start : start + _READ_AT_ONCE] for start in range(0, len(names), _READ_AT_ONCE)]
+    distances: list[Distance] = []
+    left_out: list[tuple[str, str]] = []
+    for _, (measured, others) in map_in_order(partial(_measure_with_intervals, paths, weights), parts, workers):
+        distances += measured
+        left_out += others
     if not distances:
         reasons = "".join(f"; {name}: {why}" for name, why in left_out[:3])
         raise EmoTorchError(f"no finished model in {paths.models} to compare{reasons}")
     distances.sort(key=lambda distance: (not distance.complete, distance.combined, distance.model))
-    original = _Behaviour.of(Run(MODEL_ORIGINAL))
-    # The same draws for every run: equal runs get equal intervals, whichever others are compared with them.
-    drawn = [bootstrap.draw(generator("comparison", name), len(_LABELS)) for name in ("fer", "ckp")]
-    distances = [_with_interval(distance, original, weights, drawn) for distance in distances]
     return Comparison(distances, left_out, timestamped(paths.models, "comparison_results", ".csv"), weights)
 
 
-def measure_runs(
-    paths: Paths, weights: Weights, only: Collection[str] | None = None
+def _measure_with_intervals(
+    paths: Paths, weights: Weights, names: Sequence[str]
 ) -> tuple[list[Distance], list[tuple[str, str]]]:
-    """The distance of every run by name, or of these, without an interval, and the runs left out with why."""
+    """Some runs, with intervals and without the counts that these come from: of many runs they take most memory."""
+    original, draws = _Behaviour.of(Run(MODEL_ORIGINAL)), _draws()
+    distances, left_out = measure_runs([Run(paths.models / name) for name in names], weights)
+    return [replace(_with_interval(run, original, weights, draws), counts=()) for run in distances], left_out
+
+
+def measure_runs(runs: Iterable[Run], weights: Weights) -> tuple[list[Distance], list[tuple[str, str]]]:
+    """The distance of every run, without an interval, and the runs left out with why."""
     original = _Behaviour.of(Run(MODEL_ORIGINAL))
     distances: list[Distance] = []
     left_out: list[tuple[str, str]] = []
-    for run in list_runs(paths.models):
-        if only is not None and run.name not in only:
-            continue
+    for run in runs:
         try:
             record = run.record
             status = run.status(record)
@@ -360,8 +369,21 @@ def _never_answered(matrices: Sequence[Matrix]) -> tuple[str, ...]:
     return tuple(label for label, shares in zip(matrices[0].labels, columns, strict=True) if max(shares) <= 0)
 
 
+@lru_cache
+def _draws() -> list[tuple[bootstrap.Array, bootstrap.Array]]:
+    """Normal numbers for FER and for CK+, and their products.
+
+    The same for every run: equal runs get equal intervals, whichever others are compared with them.
+    """
+    drawn = [bootstrap.draw(generator("comparison", name), len(_LABELS)) for name in ("fer", "ckp")]
+    return [(normals, bootstrap.products(normals)) for normals in drawn]
+
+
 def _with_interval(
-    distance: Distance, original: _Behaviour, weights: Weights, drawn: Sequence[bootstrap.Array]
+    distance: Distance,
+    original: _Behaviour,
+    weights: Weights,
+    drawn: Sequence[tuple[bootstrap.Array, bootstrap.Array]],
 ) -> Distance:
     """Adds the interval that comes of drawing the run's validation images anew; the original's counts are unknown,
     and it stays as it is, as does the training accuracy."""
@@ -369,13 +391,12 @@ def _with_interval(
         return distance
     combined = np.zeros(1 + bootstrap.RESAMPLES)
     right = np.zeros_like(combined)
-    for counts, matrix, normals in zip(distance.counts, (original.fer, original.ckp), drawn, strict=False):
+    for counts, matrix, (normals, products) in zip(distance.counts, (original.fer, original.ckp), drawn, strict=False):
         assert matrix is not None  # the run's own was compared with it
-        shares = bootstrap.resample(counts, normals)
-        off = shares - np.array(matrix.proportions)[:, None, :]
-        combined += weights.matrix * np.einsum("krj,krj->r", off, off) / counts.size
+        off = bootstrap.squared_distances(counts, np.array(matrix.proportions), products)
+        combined += weights.matrix * off / counts.size
         if weights.accuracy:
-            right += np.einsum("krk,k->r", shares, counts.sum(axis=1))
+            right += np.einsum("krk,k->r", bootstrap.resample(counts, normals), counts.sum(axis=1))
     if weights.accuracy:
         accuracies = 100 * right / sum(int(counts.sum()) for counts in distance.counts)
         differences = np.square(accuracies - original.accuracies[1]) + distance.differences[0] ** 2

@@ -14,7 +14,7 @@ from emotorch.data.augmented import variant_file
 from emotorch.data.cache import PixelCache
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
-from emotorch.data.images import Pixels, hash_pixels
+from emotorch.data.images import SIZE, Pixels, hash_pixels
 from emotorch.data.manifest import NAME as MANIFEST
 from emotorch.data.manifest import read_manifest
 from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
@@ -60,6 +60,7 @@ class DatasetIndex:
         hashes: Of the pixels.
         usages: FER-2013's official usage or another dataset's split; empty where there is none.
         subjects: The person, where the dataset tells (CK+), or empty.
+        packed: (N, 48, 48) pixels by operation, on a machine that has these in memory and no files; else None.
     """
 
     paths: Paths
@@ -71,6 +72,7 @@ class DatasetIndex:
     hashes: NDArray[np.str_]
     usages: NDArray[np.str_]
     subjects: NDArray[np.str_]
+    packed: Mapping[int, Pixels] | None = None
 
     @classmethod
     def load(cls, paths: Paths, scheme: LabelScheme) -> "DatasetIndex":
@@ -173,14 +175,24 @@ class ImageSet:
             EmoTorchError: a file is missing, damaged, or no longer what the manifest tells of.
         """
         root = self.index.paths.root
-        pixels = _cache(self.index).read(
-            [root / file for file in self.files], self.rows * _SLOTS_PER_IMAGE + self.operations
-        )
+        if self.index.packed is not None:
+            pixels = self._unpacked(self.index.packed)
+        else:
+            pixels = _cache(self.index).read(
+                [root / file for file in self.files], self.rows * _SLOTS_PER_IMAGE + self.operations
+            )
         for position in np.flatnonzero(self.operations == 0):
             if hash_pixels(pixels[position]) != self.index.hashes[self.rows[position]]:
                 file = root / self.files[position]
                 stage = command(STAGE_2, self.index.scheme.name)
                 raise EmoTorchError(f"{file}: changed since it was written; run {stage} --force")
+        return pixels
+
+    def _unpacked(self, packed: Mapping[int, Pixels]) -> Pixels:
+        pixels = np.empty((len(self), SIZE, SIZE), np.uint8)
+        for operation in np.unique(self.operations).tolist():
+            chosen = self.operations == operation
+            pixels[chosen] = packed[operation][self.rows[chosen]]
         return pixels
 
 

@@ -15,7 +15,7 @@ from emotorch.data.selection import DatasetIndex, ImageSet, select
 from emotorch.errors import EmoTorchError
 from emotorch.experiment import Settings
 from emotorch.paths import Paths
-from emotorch.runs import FAILED, FINISHED
+from emotorch.runs import FAILED, FINISHED, Run
 from emotorch.sweep import guided
 from emotorch.sweep.folder import Sweep, open_sweep
 from emotorch.sweep.one import Job, Result, result_of, runs_of
@@ -29,7 +29,13 @@ DIED = "its worker process died twice (killed, or out of memory?); rerun with fe
 
 
 class Engine(Protocol):
-    """Where jobs run: on this machine's cores, or elsewhere. It does with each what `one.run_job` does."""
+    """Where jobs run: on this machine's cores, or elsewhere. It does with each what `one.run_job` does.
+
+    Attributes:
+        reads_files: Whether its workers read this machine's image files, which are then brought into the cache before.
+    """
+
+    reads_files: bool
 
     @property
     def slots(self) -> int:
@@ -121,12 +127,13 @@ class _Work:
         busy = 0
         while True:
             while busy < engine.slots and (job := self._next()) is not None:
-                self._read_ahead(job)
+                if engine.reads_files:
+                    self._read_ahead(job)
                 engine.start(job)
                 busy += 1
             if not busy:
                 return
-            if self.waiting:
+            if self.waiting and engine.reads_files:
                 self._read_ahead(self.waiting[0])
             job, result = engine.wait()
             busy -= 1
@@ -174,7 +181,7 @@ class _Work:
 
     def _after_death(self, job: Job) -> Result | None:
         """The result of a run whose worker died; none when it is to be tried again."""
-        run = runs_of(self.paths, self.sweep.name).get(job.number)
+        run = Run(self.paths.models / job.model) if job.model else runs_of(self.paths, self.sweep.name).get(job.number)
         # A run that nobody holds any more becomes `interrupted` by being asked.
         if run is not None and run.status() in (FINISHED, FAILED):
             return result_of(job.number, run)

@@ -68,6 +68,8 @@ class LocalEngine:
     They map the same cache of pixels, whose pages the system keeps once.
     """
 
+    reads_files = True
+
     def __init__(self, paths: Paths, sweep: Sweep, index: DatasetIndex) -> None:
         self._paths = paths
         self._sweep = sweep

@@ -22,13 +22,18 @@ class Job:
         number: Of its row.
         settings: All of them.
         sweep: The name of the sweep's folder.
-        model: The folder of the run when it was begun before; else empty.
+        model: The folder of the run when it was claimed before; else empty.
     """
 
     number: int
     settings: Settings
     sweep: str
     model: str = ""
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """What the run's record says of where it comes from."""
+        return {"sweep": self.sweep, "sweep_number": self.number}
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,14 @@ class Result:
 def run_job(paths: Paths, job: Job, index: DatasetIndex) -> Result:
     """Trains a planned run, or goes on with it; whatever goes wrong is its result, and the sweep's next run starts."""
     try:
-        if job.model:
-            run = resume(paths, Run(paths.models / job.model))
+        claimed = Run(paths.models / job.model) if job.model else None
+        if claimed and "settings" in claimed.record:
+            run = resume(paths, claimed, index=index)
         else:
-            run = train_new(paths, job.settings, index=index, origin={"sweep": job.sweep, "sweep_number": job.number})
+            run = train_new(paths, job.settings, index=index, origin=job.origin, claimed=claimed)
     except Exception as error:
         logger.exception("run %d failed", job.number)
-        begun = runs_of(paths, job.sweep).get(job.number)
+        begun = claimed or runs_of(paths, job.sweep).get(job.number)
         text = str(error) if isinstance(error, EmoTorchError) else f"{type(error).__name__}: {error}"
         return Result(job.number, begun.name if begun else "", FAILED, error=text)
     return result_of(job.number, run)

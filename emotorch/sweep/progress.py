@@ -12,27 +12,30 @@ class Progress:
     """How far a sweep is, and how fast since this process works on it."""
 
     def __init__(self, count: int, results: Iterable[Result]) -> None:
+        results = list(results)
         self._count = count
-        self._results = list(results)
-        self._before = len(self._results)
+        self._best = most_alike(results)
+        self._collapsed = count_collapsed(results)
+        self._before = self._done = len(results)
         self._started = time.monotonic()
 
     def line(self, result: Result) -> str:
         """One that ended: which, how many of how many, the rate, the time left, the best so far, the collapsed."""
-        self._results.append(result)
-        done = len(self._results)
+        # Kept as it goes: a look over all results at each would take hours in a sweep of 100,000.
+        self._done += 1
+        self._best = most_alike([result] if self._best is None else [self._best, result])
+        self._collapsed += result.collapsed
+        done = self._done
         seconds = (time.monotonic() - self._started) / (done - self._before)
         parts = [
             f"{done} of {self._count}: {_describe(result)}",
             f"{3600 / max(seconds, 1e-9):,.0f} models per hour",
             f"{_duration(seconds * (self._count - done))} left",
         ]
-        best = most_alike(self._results)
-        if best is not None:
-            parts.append(f"best {best.model} at {best.distance:.5f}")
-        collapsed = count_collapsed(self._results)
-        if collapsed:
-            parts.append(f"{collapsed} collapsed")
+        if self._best is not None:
+            parts.append(f"best {self._best.model} at {self._best.distance:.5f}")
+        if self._collapsed:
+            parts.append(f"{self._collapsed} collapsed")
         return "; ".join(parts)
 
 

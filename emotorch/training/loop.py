@@ -4,8 +4,9 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
 from typing import Any
@@ -19,6 +20,7 @@ from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
+from emotorch.training import distributed
 from emotorch.training.augmentation import DRAWS, augment
 from emotorch.training.device import computes_in_bfloat16
 from emotorch.training.inputs import InputForm, to_input
@@ -83,6 +85,8 @@ class Trainer:
     a fixed order: equal threads give equal weights. Threads that meet once a step, not once an operation, lose
     little on a busy machine, where OpenMP's threads wait for each other most of the time. Other networks get
     PyTorch's own threads.
+
+    Where processes train together (`distributed`), each computes its part of a batch, and all make the same steps.
     """
 
     def __init__(
@@ -194,11 +198,7 @@ class Trainer:
         return watched
 
     def _validate(self) -> tuple[dict[str, Score], Score]:
-        outputs = {
-            name: network_outputs(self._judged, images.pixels, self._form, self._parts)
-            for name, images in self._validation.items()
-            if len(images)
-        }
+        outputs = {name: self._outputs(images.pixels) for name, images in self._validation.items() if len(images)}
         if not outputs:
             return dict.fromkeys(self._validation, NOTHING), NOTHING
         scores = {
@@ -208,6 +208,10 @@ class Trainer:
         labels = torch.cat([self._validation[name].labels for name in outputs])
         return scores, score_outputs(torch.cat(list(outputs.values())), labels, self._loss)
 
+    def _outputs(self, pixels: Tensor) -> Tensor:
+        mine = pixels[distributed.share(len(pixels))]
+        return distributed.gather(network_outputs(self._judged, mine, self._form, self._parts), len(pixels))
+
     def _train_epoch(self, epoch: int, checkpoint: Callable[["Trainer"], None], every_s: float) -> Score:
         self.network.train()
         device = self._training.labels.device
@@ -216,18 +220,18 @@ class Trainer:
         loss_sum = torch.tensor(self._progress.loss_sum, dtype=torch.float64, device=device)
         correct = torch.tensor(self._progress.correct, dtype=torch.int64, device=device)
         saved = time.perf_counter()
-        bar = progress(
-            batches[first:], total=len(batches) - first, description=f"epoch {epoch}", unit="batch", scale=False
-        )
-        for step, batch in enumerate(bar, start=first):
+        left: Iterable[Tensor] = batches[first:]
+        if distributed.leads():
+            left = progress(left, total=len(batches) - first, description=f"epoch {epoch}", unit="batch", scale=False)
+        for step, batch in enumerate(left, start=first):
             if time.perf_counter() - saved > every_s and step > first:
                 self._progress = _Progress(step, loss_sum.item(), int(correct.item()))
                 checkpoint(self)
                 saved = time.perf_counter()
             self.scheduler.before_step((epoch - 1) * len(batches) + step)
-            for part_loss, part_correct in self._step(batch, epoch, step):
-                loss_sum += part_loss
-                correct += part_correct
+            step_loss, step_correct = self._step(batch, epoch, step)
+            loss_sum += step_loss
+            correct += step_correct
         self._progress = _Progress()
         images = sum(map(len, batches))
         return Score(loss_sum.item() / images, 100.0 * correct.item() / images, math.nan, images)
@@ -241,23 +245,26 @@ class Trainer:
         shares = 1.0 / np.bincount(labels)[labels]
         return torch.from_numpy(drawing.choice(len(labels), len(labels), p=shares / shares.sum()))
 
-    def _step(self, batch: Tensor, epoch: int, step: int) -> list[tuple[Tensor, Tensor]]:
-        """One step of the optimizer; returns each part's sum of losses and number of right answers."""
+    def _step(self, batch: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer; returns the sum of the batch's losses and the number of right answers."""
         key = (self._seed, epoch, step)
         draws = self._draws(len(batch), generator("augmentation", *key))
         if not self._independent:
             torch.manual_seed(int(generator("network", *key).integers(2**63)))  # of dropout and its like
-        run = partial(self._part_gradients, images=len(batch), key=key)
-        parts = batch.chunk(self._parts)
-        part_draws = [None] * len(parts) if draws is None else draws.chunk(self._parts)
-        results = list(self._pool.map(run, parts, part_draws) if self._parts > 1 else map(run, parts, part_draws))
-        for parameter, *gradients in zip(self._parameters, *(gradients for gradients, _, _ in results), strict=True):
-            parameter.grad = reduce(Tensor.add_, gradients)
+        run = partial(self._part_gradients, batch=batch, draws=draws, key=key)
+        parts = _cut(distributed.share(len(batch)), self._parts)
+        results = list(self._pool.map(run, parts) if self._parts > 1 else map(run, parts))
+        gradients, losses, corrects = zip(*results, strict=True)
+        totals = [reduce(Tensor.add_, summands) for summands in zip(*gradients, strict=True)]
+        loss, correct = torch.stack(losses).sum(), torch.stack(corrects).sum()
+        distributed.add_up([*totals, loss, correct])
+        for parameter, gradient in zip(self._parameters, totals, strict=True):
+            parameter.grad = gradient
         clip(self._parameters, self.recipe.gradient_clip)
         self.optimizer.step()
         if self._averaged is not None:
             self._averaged.update_parameters(self.network)
-        return [(loss, correct) for _, loss, correct in results]
+        return loss, correct
 
     def _draws(self, images: int, drawing: np.random.Generator) -> Tensor | None:
         """Random numbers for the augmentation of a batch: the same for any number of parts."""
@@ -266,22 +273,31 @@ class Trainer:
         return torch.from_numpy(drawing.random((images, DRAWS), dtype=np.float32))
 
     def _part_gradients(
-        self, part: Tensor, draws: Tensor | None, images: int, key: tuple[int, int, int]
+        self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
     ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
-        """Gradients of a part's share in the mean loss over `images`, its sum of losses, its right answers."""
-        labels = self._training.labels[part]
-        pixels = self._training.pixels[part]
+        """Gradients of a part's share in the mean loss of a batch, its sum of losses, its right answers."""
+        pixels, targets = self._inputs(part, batch, draws, key)
+        with self._autocast(), distributed.part_of(len(batch)) if not self._independent else nullcontext():
+            outputs = self.network(to_input(pixels, self._form))
+        outputs = outputs.float()
+        loss = weighted(self._loss(outputs, targets), targets, self._weights).sum()
+        gradients = torch.autograd.grad(loss / len(batch), self._parameters)
+        correct = (outputs.detach().argmax(1) == self._training.labels[batch[part]]).sum()
+        return gradients, loss.detach().double(), correct
+
+    def _inputs(
+        self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """The pixels and the targets of a part of a batch, as they are trained on."""
+        if not self.recipe.mixup:  # mixed images need the others of their batch
+            batch, draws, part = batch[part], None if draws is None else draws[part], slice(None)
+        pixels, labels = self._training.pixels[batch], self._training.labels[batch]
         if draws is not None:
             pixels = augment(pixels, self.recipe.augmentation, draws)
         targets = training_targets(labels, self._classes, self.recipe.label_smoothing)
         if self.recipe.mixup:
             pixels, targets = _mix(pixels, targets, self.recipe.mixup, generator("mixup", *key))
-        with self._autocast():
-            outputs = self.network(to_input(pixels, self._form))
-        outputs = outputs.float()
-        loss = weighted(self._loss(outputs, targets), targets, self._weights).sum()
-        gradients = torch.autograd.grad(loss / images, self._parameters)
-        return gradients, loss.detach(), (outputs.detach().argmax(1) == labels).sum()
+        return pixels[part], targets[part]
 
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to go on, bit for bit."""
@@ -309,6 +325,13 @@ class Trainer:
         self._best_value = state["best_value"]
         self._progress = _Progress(**state["progress"])
         self.history = [EpochScores.from_dict(scores) for scores in state["history"]]
+
+
+def _cut(whole: slice, parts: int) -> list[slice]:
+    """A slice in at most so many parts of equal length, but for the last, in order; an empty one stays one."""
+    length = max(1, -(-(whole.stop - whole.start) // parts))
+    starts = range(whole.start, max(whole.stop, whole.start + 1), length)
+    return [slice(start, min(start + length, whole.stop)) for start in starts]
 
 
 def _mix(pixels: Tensor, targets: Tensor, shape: float, drawing: np.random.Generator) -> tuple[Tensor, Tensor]:

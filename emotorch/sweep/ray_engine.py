@@ -1,0 +1,276 @@
+"""The engine that runs a sweep on a Ray cluster: its nodes train, and this machine alone holds the run folders.
+
+The nodes need this very code, and nothing of the data: the dataset's pixels go to each node once, through Ray's object
+store, and a run's files come back as it ends. A run's folder is claimed here before it starts and held until its files
+are in it, so that no other process takes the same. A run whose node is lost starts again on another.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from emotorch.data.augmentations import OPERATIONS
+from emotorch.data.images import SIZE, Pixels
+from emotorch.data.selection import DatasetIndex, ImageSet
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.experiment import Settings
+from emotorch.files import STAMP_NAME, write_atomically
+from emotorch.paths import REPOSITORY, Paths
+from emotorch.runs import FAILED, RECORD_NAME, RUNNING, Run, claim, now
+from emotorch.sweep.drive import OpenEngine
+from emotorch.sweep.folder import LOG_NAME, Sweep
+from emotorch.sweep.one import Job, Result, run_job
+
+logger = logging.getLogger(__name__)
+
+# Most of a run's bytes are the paths of its images: the fastest compression leaves a tenth of these.
+_COMPRESSION = 1
+
+
+def ray_engine(paths: Paths, address: str | None, workers: int | None) -> OpenEngine:
+    """An engine on the cluster at an address, or the one that this machine is in, with at most so many runs at once.
+
+    Raises:
+        UsageError: Ray is not installed.
+    """
+    _ray()
+    return partial(_open, paths, address, workers)
+
+
+@contextlib.contextmanager
+def _open(
+    paths: Paths,
+    address: str | None,
+    workers: int | None,
+    sweep: Sweep,
+    index: DatasetIndex,
+    base: Settings,
+    runs: int,
+) -> Iterator["RayEngine"]:
+    ray = _ray()
+    try:
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise EmoTorchError(
+            f"no Ray cluster at {address or 'this machine'}: start one with `ray start --head`, and name it with "
+            f"--address HOST:6379 ({str(error).partition(chr(10))[0]})"
+        ) from error
+    try:
+        variants = max(sweep.design.ranges.fer_aug[1], sweep.design.ranges.ckp_aug[1]) > 0
+        engine = RayEngine(paths, sweep, _Dataset.of(index, base.train_on, variants=variants), base, workers)
+        logger.info("%d at once on %d node(s)", engine.slots, sum(node["Alive"] for node in ray.nodes()))
+        with contextlib.closing(engine):
+            yield engine
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """What nodes need of a dataset, in Ray's object store: a node fetches each part once, and all its workers map it.
+
+    Attributes:
+        index: The index, without pixels.
+        stamps: The small files that a run reads too, by their paths below the root.
+        blocks: For the originals and each operation, (images, 48, 48) pixels in the index's order.
+    """
+
+    index: Any
+    stamps: dict[str, bytes]
+    blocks: dict[int, Any]
+
+    @classmethod
+    def of(cls, index: DatasetIndex, train_on: str, *, variants: bool) -> "_Dataset":
+        """Raises EmoTorchError when an image is missing or damaged, or variants are needed and stage 3 has not run."""
+        files = [index.paths.synthetic_marker]
+        if variants:
+            index.check_augmented()
+            files.append(index.paths.augmented / STAMP_NAME)
+        stamps = {index.paths.relative(file): file.read_bytes() for file in files if file.is_file()}
+        put, rows = _ray().put, np.flatnonzero(np.isin(index.datasets, (train_on, "CKP")))
+        operations = range(1 + len(OPERATIONS)) if variants else (0,)
+        blocks = {operation: put(_block(index, rows, operation)) for operation in operations}
+        return cls(put(index), stamps, blocks)
+
+
+def _block(index: DatasetIndex, rows: Any, operation: int) -> Pixels:
+    block: Pixels = np.zeros((len(index.files), SIZE, SIZE), np.uint8)
+    block[rows] = ImageSet(index, rows, np.full_like(rows, operation)).read()
+    return block
+
+
+@dataclass
+class _Running:
+    """A job on a node, and its folder here, held until its files have come."""
+
+    job: Job
+    run: Run
+    hold: contextlib.ExitStack
+
+
+class RayEngine:
+    """Tasks on the nodes of a cluster, one for each job, of as many cores as a run has threads."""
+
+    reads_files = False
+
+    def __init__(self, paths: Paths, sweep: Sweep, dataset: _Dataset, base: Settings, workers: int | None) -> None:
+        self._paths = paths
+        self._sweep = sweep
+        self._dataset = dataset
+        self._workers = workers
+        self._threads = base.threads
+        self._gpus = 1 if base.device.startswith("cuda") else 0
+        self._task = _ray().remote(num_cpus=base.threads, num_gpus=self._gpus, max_retries=0)(_on_node)
+        self._running: dict[Any, _Running] = {}
+
+    @property
+    def slots(self) -> int:
+        """As many as the nodes that are there now have room for; nodes may come and go."""
+        there = sum(self._room(node["Resources"]) for node in _ray().nodes() if node["Alive"])
+        return max(1, there if self._workers is None else min(there, self._workers))
+
+    def _room(self, resources: dict[str, float]) -> int:
+        room = int(resources.get("CPU", 0)) // self._threads
+        return min(room, int(resources.get("GPU", 0))) if self._gpus else room
+
+    def start(self, job: Job) -> None:
+        if job.model:
+            run = Run(self._paths.models / job.model)
+        else:
+            run = claim(self._paths.models, {"status": RUNNING, "started": now(), **job.origin})
+        hold = contextlib.ExitStack()
+        hold.enter_context(run.running())
+        self._submit(_Running(replace(job, model=run.name), run, hold))
+
+    def _submit(self, running: _Running) -> None:
+        data = self._dataset
+        files = _pack(running.run.folder)
+        reference = self._task.remote(running.job, files, _code(), data.stamps, data.index, *data.blocks.values())
+        self._running[reference] = running
+
+    def wait(self) -> tuple[Job, Result | None]:
+        ray = _ray()
+        while True:
+            (reference,), _ = ray.wait(list(self._running), num_returns=1)
+            running = self._running.pop(reference)
+            try:
+                returned: _Returned = ray.get(reference)
+            except ray.exceptions.NodeDiedError:
+                logger.warning("the node of run %d was lost; the run starts again on another", running.job.number)
+                self._submit(running)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError:
+                running.hold.close()
+                return running.job, None
+            else:
+                return running.job, self._receive(running, returned)
+
+    def _receive(self, running: _Running, returned: "_Returned") -> Result:
+        """Puts a run's files into its folder, its record last."""
+        with (self._sweep.folder / LOG_NAME).open("a", encoding="utf-8") as log:
+            log.write(returned.log)
+        result, run = returned.result, running.run
+        _unpack(returned.files, run.folder)
+        running.hold.close()
+        if result.status == FAILED and "settings" not in run.record:
+            shutil.rmtree(run.folder)  # it failed before a run of this process would have a folder
+            result = replace(result, model="")
+        return result
+
+    def close(self) -> None:
+        """Lets go of the runs on the nodes, which end with this process's connection: they become `interrupted`."""
+        for running in self._running.values():
+            running.hold.close()
+            running.run.status()
+
+
+@dataclass(frozen=True)
+class _Returned:
+    """What comes back from a node: how the run ended, all its files, and what was said."""
+
+    result: Result
+    files: bytes
+    log: str
+
+
+def _on_node(
+    job: Job, files: bytes, code: str, stamps: dict[str, bytes], index: DatasetIndex, *blocks: Pixels
+) -> _Returned:
+    """A run on a node: `run_job`, in a root that holds its folder and no image.
+
+    Raises:
+        EmoTorchError: the node has other code.
+    """
+    if _code() != code:
+        raise EmoTorchError(
+            f"node {os.uname().nodename} has another version of this code ({REPOSITORY}): install the same checkout "
+            "on every node"
+        )
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    handler.setFormatter(logging.Formatter(f"%(asctime)s {os.uname().nodename}:{os.getpid()} %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    with tempfile.TemporaryDirectory(prefix="emotorch-") as root:
+        paths = Paths(Path(root))
+        for name, content in stamps.items():
+            _write(paths.root / PurePosixPath(name), content)
+        folder = paths.models / job.model
+        _unpack(files, folder)
+        here = replace(index, paths=replace(index.paths, root=paths.root), packed=dict(enumerate(blocks)))
+        result = run_job(paths, job, here)
+        return _Returned(result, _pack(folder), said.getvalue())
+
+
+def _pack(folder: Path) -> bytes:
+    """A run's files, its record last; no lock, and nothing that was half-written."""
+    packed = io.BytesIO()
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=_COMPRESSION) as archive:
+        for file in sorted(files, key=lambda file: file.name == RECORD_NAME):
+            archive.add(file, file.relative_to(folder).as_posix())
+    return packed.getvalue()
+
+
+def _unpack(packed: bytes, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None  # files alone are packed
+            _write(folder / PurePosixPath(member.name), content.read())
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+@lru_cache
+def _code() -> str:
+    """A hash of this package's files."""
+    package = REPOSITORY / "emotorch"
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _ray() -> Any:
+    # Nothing is told to Ray's makers; the node processes of a cluster decide that themselves when they start.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("--engine ray needs Ray: pip install -e '.[cluster]'") from None
+    return ray

@@ -1,0 +1,213 @@
+"""One training by several processes, each with its part of every batch: what one process computes, to rounding.
+
+`torchrun` starts the processes. The first of them, the leader, claims the run, tells and writes; the others compute.
+Every process holds the whole network and all data. Gradients are added up, and where the images of a batch meet (batch
+norm, dropout) they meet across the processes: a batch norm has the statistics of the whole batch, as in Ioffe and
+Szegedy, "Batch normalization" (ICML 2015), and a dropout the mask that one process would draw for it.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+from torch.overrides import TorchFunctionMode
+
+from emotorch.errors import EmoTorchError, ToldError
+
+Value = TypeVar("Value")
+_FAILED = "emotorch/failed"
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Within it, the processes that `torchrun` started are one training; without `torchrun` it does nothing.
+
+    Raises:
+        ToldError: this one failed, but another did so before it, and says why.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    store, rank, processes = next(rendezvous("env://"))
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", store=store, rank=rank, world_size=processes
+    )
+    if rank:
+        logging.disable(logging.WARNING)  # the leader says the same
+    try:
+        yield
+    except BaseException as error:
+        # Counted before this process ends: those that only miss it come later.
+        if store.add(_FAILED, 1) > 1:
+            raise ToldError(str(error)) from error
+        raise
+    finally:
+        logging.disable(logging.NOTSET)
+    dist.destroy_process_group()
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def share(images: int) -> slice:
+    """This process's part of so many images, in their order; empty where there are fewer images than processes."""
+    if size() == 1:
+        return slice(0, images)
+    start, stop = (-(-images * place // size()) for place in (dist.get_rank(), dist.get_rank() + 1))
+    return slice(start, stop)
+
+
+@contextmanager
+def leader_first() -> Iterator[None]:
+    """The others enter when the leader has left: what it read from a disk they find in its cache."""
+    if not leads():
+        _meet()
+    yield
+    if leads():
+        _meet()
+
+
+def from_leader(make: Callable[[], Value]) -> Value:
+    """What the leader makes, for all."""
+    if size() == 1:
+        return make()
+    box: list[Any] = [make() if leads() else None]
+    _together(lambda: dist.broadcast_object_list(box, device=torch.device("cpu")))
+    value: Value = box[0]
+    return value
+
+
+def add_up(tensors: Sequence[Tensor]) -> None:
+    """Replaces tensors, of equal shapes in every process, by their sums over the processes, in float32."""
+    if size() == 1:
+        return
+    flat = torch.cat([tensor.flatten().float() for tensor in tensors])
+    _sum(flat)
+    for tensor, total in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(total.view_as(tensor))
+
+
+def gather(part: Tensor, images: int) -> Tensor:
+    """(images, K), of which each process has the rows that `share` gives it."""
+    if size() == 1:
+        return part
+    whole = part.new_zeros(images, *part.shape[1:])
+    whole[share(images)] = part
+    _sum(whole)
+    return whole
+
+
+def part_of(images: int) -> AbstractContextManager[object]:
+    """Within it, a network is called with this process's part of a batch of so many images."""
+    return nullcontext() if size() == 1 else _WholeBatch(images)
+
+
+class _WholeBatch(TorchFunctionMode):
+    """Within it, batch norms and dropouts treat a process's images as what they are: a part of a larger batch.
+
+    Other operations that let images meet, or draw at random, stay each process's own; the networks of this project
+    have none.
+    """
+
+    def __init__(self, images: int) -> None:
+        super().__init__()
+        self._images = images
+        self._mine = share(images)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.batch_norm:
+            func = _batch_norm
+        elif func is F.dropout:
+            func = self._dropout
+        return func(*args, **(kwargs or {}))
+
+    def _dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        if not training or not len(x):
+            return x
+        rows = len(x) // (self._mine.stop - self._mine.start)  # of an image: a layer may put its places there too
+        mask = F.dropout(x.new_ones(rows * self._images, *x.shape[1:]), p)
+        return x * mask[rows * self._mine.start : rows * self._mine.stop]
+
+
+def _batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`torch.nn.functional.batch_norm` of (n, C, ...), with the statistics of all processes' images."""
+    if not training:
+        return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    values, axes = x.float(), [axis for axis in range(x.dim()) if axis != 1]
+
+    def per_channel(vector: Tensor) -> Tensor:
+        return vector.view(1, -1, *[1] * (x.dim() - 2))
+
+    own = values.new_full((1,), values.numel() / x.shape[1])
+    *_, count = (sums := _Sum.apply(torch.cat([values.sum(axes), own])))
+    mean = sums[:-1] / count
+    centred = values - per_channel(mean)
+    variance = _Sum.apply(centred.square().sum(axes)) / count
+    if running_mean is not None and running_var is not None:
+        with torch.no_grad():
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(variance * count / (count - 1), momentum)
+    y = centred * per_channel((variance + eps).rsqrt())
+    if weight is not None and bias is not None:
+        y = y * per_channel(weight) + per_channel(bias)
+    return y.to(x.dtype)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over the processes; so is its gradient, since every process's loss depends on it."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return _sum(tensor.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _sum(gradients[0].clone(memory_format=torch.contiguous_format))
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    """In place."""
+    _together(lambda: dist.all_reduce(tensor))
+    return tensor
+
+
+def _meet() -> None:
+    if size() > 1:
+        _sum(torch.zeros(1))
+
+
+def _together(collective: Callable[[], object]) -> None:
+    try:
+        collective()
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise EmoTorchError(
+            f"the processes of this training lost each other, one may have been killed or be out of memory ({reason})"
+        ) from error

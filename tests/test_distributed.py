@@ -1,0 +1,132 @@
+"""Several processes that train one model: it is the model of one process, whichever number goes on with it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from running import TRAIN, Trained, assert_same_weights, call_script, copy_root, copy_trained, last_line
+
+from emotorch.paths import REPOSITORY, Paths
+from emotorch.runs import Run
+
+EPOCHS = 2
+# 13 images a batch: the processes have unequal parts of it.
+OPTIONS = ("--seed", 4, "--set", "learning_rate=0.003", "--set", "batch_size=13", "--fer-aug", 0.1)
+# Batch norm, dropout and mixup: images meet, and chance has a say. In few steps: each makes rounding errors larger.
+MEETING = (
+    *("--recipe", "emotion_classifier", "--scheme", "emotorch4", "--set", "mixup=0.4", "--set", "optimizer=sgd"),
+    *("--set", "learning_rate=0.01", "--set", "batch_size=24", "--set", "augmentation.flip=0.5"),
+    *("--set", "precision=float32"),
+)
+
+
+def together(paths: Paths, *options: object) -> subprocess.CompletedProcess[str]:
+    """Stage 4 by torchrun, on one thread a process."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+            *map(str, (REPOSITORY / TRAIN, "--threads", 1, "--device", "cpu", *options)),
+        ],
+        env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def folder_of(done: subprocess.CompletedProcess[str]) -> Path:
+    (line,) = last_line(done), *done.stdout.splitlines()[:-1]  # the leader's, and no other's
+    return Path(line)
+
+
+def go_on(folder: Path, threads: int) -> None:
+    """Makes a finished run one that was interrupted with another epoch to go, on so many threads a process."""
+    settings = Run(folder).record["settings"]
+    recipe = {**settings["recipe"], "epochs": EPOCHS}
+    Run(folder).update(status="interrupted", settings={**settings, "recipe": recipe, "threads": threads})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(folder / "model_last.pth", weights_only=True)["model_state_dict"]
+    return state
+
+
+def assert_same_losses(first: Path, second: Path) -> None:
+    ours, theirs = (json.loads((folder / "training_history.json").read_text())["epochs"] for folder in (first, second))
+    assert [epoch["training"]["loss"] for epoch in ours] == pytest.approx(
+        [epoch["training"]["loss"] for epoch in theirs], rel=1e-4
+    )
+
+
+@pytest.fixture
+def root(prepared: Paths, tmp_path: Path) -> Paths:
+    return copy_root(prepared, tmp_path / "root")
+
+
+def alone(paths: Paths, *options: object) -> Path:
+    """Stage 4 by one process; on two threads, which cut a batch as two processes do."""
+    return Path(last_line(call_script(paths, TRAIN, "--threads", 2, "--device", "cpu", *options)))
+
+
+@pytest.fixture(scope="module")
+def by_two(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    paths = copy_root(prepared, tmp_path_factory.mktemp("by_two") / "root")
+    return Trained(paths, folder_of(together(paths, "--epochs", 1, *OPTIONS)))
+
+
+@pytest.fixture(scope="module")
+def by_one(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    paths = copy_root(prepared, tmp_path_factory.mktemp("by_one") / "root")
+    return Trained(paths, alone(paths, "--epochs", 1, *OPTIONS))
+
+
+def test_two_processes_make_the_model_of_one_with_two_threads(by_two: Trained, by_one: Trained) -> None:
+    """Bit for bit: both add up the same two parts of every batch."""
+    two, one = by_two.folder, by_one.folder
+    assert_same_weights(two, one)
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    for path in one.glob("*.csv"):
+        # Sums of losses go between processes in float32.
+        if not path.name.startswith("training_history"):
+            assert path.read_bytes() == (two / path.name).read_bytes(), path.name
+    assert_same_losses(two, one)
+    assert [Run(folder).record["processes"] for folder in (two, one)] == [2, 1]
+
+
+def test_one_process_goes_on_with_what_two_began_and_two_with_what_one_began(
+    by_two: Trained, by_one: Trained, root: Paths, tmp_path: Path
+) -> None:
+    undisturbed = alone(root, "--epochs", EPOCHS, *OPTIONS)
+    two, one = copy_trained(by_two, tmp_path / "two"), copy_trained(by_one, tmp_path / "one")
+    go_on(two.folder, threads=2)
+    last_line(call_script(two.paths, TRAIN, "--resume", two.folder.name))
+    go_on(one.folder, threads=1)
+    assert folder_of(together(one.paths, "--resume", one.folder.name)) == one.folder
+    for folder, processes in ((two.folder, 1), (one.folder, 2)):
+        record = Run(folder).record
+        assert (record["status"], record["epochs_completed"]) == ("finished", EPOCHS)
+        assert record["processes"] == processes
+        assert_same_weights(folder, undisturbed)
+
+
+def test_images_meet_across_processes(root: Paths) -> None:
+    one = alone(root, "--epochs", 1, *MEETING)
+    done = together(root, "--epochs", 1, *MEETING)
+    two = folder_of(done)
+    theirs = weights(one)
+    for key, value in weights(two).items():
+        torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=1e-5, msg=key)
+    assert_same_losses(two, one)
+    assert done.stderr.count("epoch  1/1") == 1
+
+
+def test_what_fails_is_told_once(paths: Paths) -> None:
+    done = together(paths)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
+    assert "create_original_dataset.py" in line
+    assert not list(paths.models.glob("model_*"))
