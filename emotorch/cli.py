@@ -149,6 +149,15 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_shipped_model_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="emotorch, the baseline that ships, compact, the seven-class model that ships and answers better, or "
+        "another model folder's name, or a path to it or to its weights (default: emotorch)",
+    )
+
+
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """What stages 4 and 5 share: the recipe and its changes."""
     parser.add_argument("--recipe", default="emotorch", metavar="NAME", help="system to train (default: %(default)s)")

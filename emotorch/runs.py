@@ -192,14 +192,14 @@ def newest(paths: Paths) -> Run:
 
 
 def find(paths: Paths, model: str) -> Run:
-    """A run by its folder's name, or by a path to it (or to a file in it).
+    """A run by its folder's name, here or of a model that ships, or by a path to it (or to a file in it).
 
     Raises:
         EmoTorchError: there is no such folder.
     """
     if model == MODEL_ORIGINAL.name:
         return Run(MODEL_ORIGINAL)
-    for candidate in (paths.models / model, Path(model)):
+    for candidate in (paths.models / model, SHIPPED_MODELS / model, Path(model)):
         if candidate.is_dir():
             return Run(candidate.resolve())
         if candidate.is_file():

@@ -216,3 +216,13 @@ def test_options_that_there_are_not_are_wrong_usage(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     assert "'guess'" in error_line(desk.predict(path, desk.model, "--detector", "guess"), 2)
     assert "INPUT" in error_line(desk.predict(), 2)
+
+
+def test_a_model_that_ships_answers_by_its_name_and_reads_as_fewer_classes(desk: Desk) -> None:
+    path = desk.picture("a.png", draw_images(1, seed=3)[0])
+    (seven,), (four,) = (desk.ask(path, "--model", "compact", *scheme) for scheme in ((), ("--scheme", "emotorch4")))
+    shares, read = (answer["faces"][0]["probabilities"] for answer in (seven, four))
+    assert list(shares) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    kept = {"anger": "angry", "fear": "fear", "calm": "neutral", "surprise": "surprise"}
+    total = sum(shares[name] for name in kept.values())
+    assert read == pytest.approx({label: shares[name] / total for label, name in kept.items()}, abs=1e-5)

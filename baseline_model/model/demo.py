@@ -10,12 +10,8 @@ from emotorch import cli
 
 
 def main() -> None:
-    parser = cli.make_parser(__doc__, "python baseline_model/model/demo.py --model model_00001")
-    parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="a model folder's name, or a path to it or to its weights (default: the one that ships)",
-    )
+    parser = cli.make_parser(__doc__, "python baseline_model/model/demo.py --model compact")
+    cli.add_shipped_model_option(parser)
     cli.add_reading_option(parser)
     parser.add_argument(
         "--port", type=int, default=8000, metavar="N", help="of the page's address; 0 for any free one (default: 8000)"

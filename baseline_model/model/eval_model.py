@@ -10,10 +10,8 @@ from emotorch import cli
 
 
 def main() -> None:
-    parser = cli.make_parser(__doc__, "python baseline_model/model/eval_model.py --model model_00001")
-    parser.add_argument(
-        "--model", metavar="MODEL", help="a model folder's name, or a path to it (default: the one that ships)"
-    )
+    parser = cli.make_parser(__doc__, "python baseline_model/model/eval_model.py --model compact")
+    cli.add_shipped_model_option(parser)
     cli.add_device_options(parser)
     options = parser.parse_args()
 

@@ -14,7 +14,7 @@ def main() -> int:
     parser = cli.make_parser(
         __doc__,
         "python baseline_model/model/predict_image_baselinemodel.py photo.jpg --save answer.png\n"
-        "  python baseline_model/model/predict_image_baselinemodel.py holidays/ --model model_00001 --csv answers.csv\n"
+        "  python baseline_model/model/predict_image_baselinemodel.py holidays/ --model compact --csv answers.csv\n"
         "  python baseline_model/model/predict_image_baselinemodel.py clip.mp4 --save annotated.mp4\n"
         "  python baseline_model/model/predict_image_baselinemodel.py photo.jpg path/to/model.pth",
     )
@@ -24,7 +24,7 @@ def main() -> int:
         nargs="*",
         help="pictures, folders of pictures, patterns, videos; a last one that ends in .pth or .onnx is the model",
     )
-    parser.add_argument("--model", metavar="MODEL", help="a model folder's name, or a path to it or to its weights")
+    cli.add_shipped_model_option(parser)
     cli.add_prediction_options(parser)
     options = parser.parse_args()
     inputs, model_name = options.inputs, options.model

@@ -6,6 +6,8 @@ drawn with repetition, and the same normal numbers serve every matrix, which is 
 independent of each other. Variants of one face are not: where they validate, the intervals are too narrow.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +47,7 @@ def _shares_and_mixing(counts: NDArray[np.integer]) -> tuple[Array, Array]:
 
 def products(drawn: Array) -> Array:
     """(1 + R, F): the numbers of `draw` and their products, of which every squared distance is a weighted sum."""
-    first, second = np.triu_indices(drawn.shape[2])
+    first, second, _ = _pairs(drawn.shape[2])
     return np.concatenate([np.hstack([rows, rows[:, first] * rows[:, second]]) for rows in drawn], axis=1)
 
 
@@ -62,10 +64,17 @@ def squared_distances(counts: NDArray[np.integer], target: Array, drawn: Array) 
     """
     shares, mixing = _shares_and_mixing(counts)
     off = shares - target
-    first, second = np.triu_indices(len(counts))
-    squares = (mixing @ mixing.transpose(0, 2, 1))[:, first, second] * np.where(first == second, 1.0, 2.0)
+    first, second, times = _pairs(len(counts))
+    squares = (mixing @ mixing.transpose(0, 2, 1))[:, first, second] * times
     linear = 2 * (mixing @ off[:, :, None])[:, :, 0]
     return np.asarray(np.square(off).sum() + drawn @ np.hstack([linear, squares]).ravel())
+
+
+@lru_cache
+def _pairs(classes: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+    """Which two classes each product is of, and how often it counts."""
+    first, second = np.triu_indices(classes)
+    return first, second, np.where(first == second, 1.0, 2.0)
 
 
 def interval(distances: Array) -> tuple[float, float]:

@@ -160,7 +160,8 @@ def _batch_norm(
     """`torch.nn.functional.batch_norm` of (n, C, ...), with the statistics of all processes' images."""
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    values, axes = x.float(), [axis for axis in range(x.dim()) if axis != 1]
+    values = x.to(torch.promote_types(x.dtype, torch.float32))
+    axes = [axis for axis in range(x.dim()) if axis != 1]
 
     def per_channel(vector: Tensor) -> Tensor:
         return vector.view(1, -1, *[1] * (x.dim() - 2))
