@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from emotorch.data.synthetic_dataset import write_dataset
@@ -57,6 +58,18 @@ def run_all(paths: Paths, models: int) -> None:
     _run_stage(chosen, "stage 8", f"{_MODELS}/plot_training_history.py", model)
     print(f"\nAll stages ran in {time.perf_counter() - started:.0f} s{_synthetic_note(synthetic)}.\n")
     print(_summary(chosen, model))
+
+
+def prepare_datasets(paths: Paths, schemes: Sequence[str]) -> None:
+    """Stages 1 and 2, the second once for each label scheme; what is there and up to date stays.
+
+    Raises:
+        EmoTorchError: a stage failed; it has said why.
+    """
+    if not paths.has_fer_folders:
+        _run_stage(paths, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
+    for scheme in schemes:
+        _run_stage(paths, "stage 2", f"{_HELPERS}/create_original_dataset.py", "--scheme", scheme)
 
 
 def _run_stage(paths: Paths, title: str, script: str, *arguments: str) -> str:
