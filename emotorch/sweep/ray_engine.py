@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import shutil
+import socket
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 # Most of a run's bytes are the paths of its images: the fastest compression leaves a tenth of these.
 _COMPRESSION = 1
+_REACH_S = 10.0
 
 
 def ray_engine(paths: Paths, address: str | None, workers: int | None) -> OpenEngine:
@@ -61,8 +63,9 @@ def _open(
 ) -> Iterator["RayEngine"]:
     ray = _ray()
     try:
+        _reach(address)
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise EmoTorchError(
             f"no Ray cluster at {address or 'this machine'}: start one with `ray start --head`, and name it with "
             f"--address HOST:6379 ({str(error).partition(chr(10))[0]})"
@@ -75,6 +78,13 @@ def _open(
             yield engine
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raises OSError when nobody answers at `HOST:PORT`, at once: Ray itself tries for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def joined() -> Iterator[None]:
         logging.disable(logging.WARNING)  # the leader says the same
     try:
         yield
+        _meet()  # none leaves while another may still wait for it
     except BaseException as error:
         # Counted before this process ends: those that only miss it come later.
         if store.add(_FAILED, 1) > 1:
