@@ -78,7 +78,7 @@ def test_help_answers_within_a_fifth_of_a_second_of_bare_python(script: str) -> 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_an_unknown_option_is_wrong_usage(script: str, paths: Paths) -> None:
-    assert "--no-such-option" in error_line(call_script(paths, script, "x", "--no-such-option"), status=2)
+    assert "--no-such-option" in error_line(call_script(paths, script, "x", "x", "--no-such-option"), status=2)
 
 
 def test_the_published_original_has_matrices_to_draw_and_no_history(paths: Paths) -> None:

@@ -17,9 +17,7 @@ def main() -> None:
         "python develop_baseline_model/models/evaluate_cross_dataset.py --models model_00001 model_00004\n"
         "  python develop_baseline_model/models/evaluate_cross_dataset.py --models model_00001 --datasets fer my/faces",
     )
-    parser.add_argument(
-        "--models", metavar="MODEL", nargs="+", required=True, help="model folders' names, or paths to them"
-    )
+    parser.add_argument("--models", metavar="MODEL", nargs="+", help="model folders' names, or paths to them")
     parser.add_argument(
         "--datasets",
         metavar="NAME",
@@ -30,6 +28,8 @@ def main() -> None:
     )
     cli.add_device_options(parser)
     options = parser.parse_args()
+    if not options.models:
+        parser.error("--models must name at least one model")
 
     from emotorch.analysis.cross_dataset import load_entrants, score
     from emotorch.paths import Paths

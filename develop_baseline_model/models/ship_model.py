@@ -8,9 +8,9 @@ from emotorch import cli
 
 
 def main() -> None:
-    parser = cli.make_parser(__doc__, "python develop_baseline_model/models/ship_model.py model_00224 --as emotorch")
+    parser = cli.make_parser(__doc__, "python develop_baseline_model/models/ship_model.py model_00224 emotorch")
     parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
-    parser.add_argument("--as", dest="name", required=True, metavar="NAME", help="the folder: emotorch or compact")
+    parser.add_argument("name", metavar="NAME", help="the folder that it gets: emotorch or compact")
     cli.add_device_options(parser)
     options = parser.parse_args()
 
