@@ -126,3 +126,9 @@ def test_a_garbled_table_is_named_and_nothing_is_drawn(paths: Paths) -> None:
     (folder / "confusion_matrix_ckp_val.csv").write_text(",a,b\na,1,0\n")
     assert "confusion_matrix_ckp_val.csv: not a square matrix" in error_line(call_script(paths, PLOT_CONFUSION))
     assert not list(folder.glob("*.png"))
+
+
+def test_the_folder_of_the_model_that_ships_does_not_hide_the_package_of_its_name() -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import emotorch; print(emotorch.__version__)"
+    folder = REPOSITORY / "baseline_model" / "model"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)
