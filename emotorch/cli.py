@@ -149,6 +149,16 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_dataset_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        nargs="?",
+        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders; images that the model was trained "
+        "on are left out (default: the run's own validation images)",
+    )
+
+
 def add_shipped_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",

@@ -34,13 +34,7 @@ def main() -> None:
         "--edges age=20,40,70",
     )
     parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
-    parser.add_argument(
-        "dataset",
-        metavar="DATASET",
-        nargs="?",
-        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders (default: the run's own validation "
-        "images, originals only)",
-    )
+    cli.add_dataset_argument(parser)
     parser.add_argument("--attributes", metavar="CSV", type=Path, help="needed: what is known of the images")
     parser.add_argument(
         "--column", metavar="NAME", action="append", default=[], help="only this attribute; may be repeated"

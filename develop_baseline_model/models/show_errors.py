@@ -17,13 +17,7 @@ def main() -> None:
         "  python develop_baseline_model/models/show_errors.py model_00002 fer-public --tiles 80",
     )
     parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
-    parser.add_argument(
-        "dataset",
-        metavar="DATASET",
-        nargs="?",
-        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders; images that the model was trained "
-        "on are left out (default: the run's own validation images)",
-    )
+    cli.add_dataset_argument(parser)
     parser.add_argument(
         "--tiles",
         type=cli.positive_integer,
