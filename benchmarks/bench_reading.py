@@ -29,9 +29,9 @@ def main() -> None:
             write_png(file, rng.integers(0, 256, (48, 48), dtype=np.uint8))
         slots = rng.permutation(10 * IMAGES)[:IMAGES]
         cache = PixelCache(Path(temporary) / "cache", 10 * IMAGES)
-        cache.read(files, slots)
+        cache.share(files, slots)[:]
         ours_s, theirs_s, ratio = paired(
-            lambda: cache.read(files, slots),
+            lambda: cache.share(files, slots)[:],
             lambda: np.stack([np.asarray(Image.open(file)) for file in files]),
             ROUNDS,
         )

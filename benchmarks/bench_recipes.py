@@ -10,9 +10,10 @@ of the rate of a large matrix product in the same precision.
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 
 import torch
-from plain_training import SEED, multiply_rate, new_network, plain_epoch, random_images
+from plain_training import SEED, multiply_rate, new_network, plain_training, random_images
 from timing import paired, report
 
 from emotorch.labels import get_scheme
@@ -49,23 +50,22 @@ def measure(recipe: Recipe, threads: int) -> None:
         "as the recipe trains": recipe,
     }
     seen: list[Recipe] = []
-    for name, ours in forms.items():
-        if ours in seen:
-            continue
-        seen.append(ours)
-
-        def plain() -> float:
+    with plain_training(recipe, count, classes) as plain:
+        plain()
+        for name, ours in forms.items():
+            if ours in seen:
+                continue
+            seen.append(ours)
+            our_epoch(ours, images, classes, threads)
+            ours_s, plain_s, ratio = paired(partial(our_epoch, ours, images, classes, threads), plain, _ROUNDS)
+            report(f"  {name}", count, "images", ours_s, "the plain form", plain_s, ratio)
+            mixed = ours.precision == "mixed" and computes_in_bfloat16(torch.device("cpu"))
             torch.set_num_threads(threads)
-            return plain_epoch(recipe, images, classes)
-
-        our_epoch(ours, images, classes, threads)
-        ours_s, plain_s, ratio = paired(lambda ours=ours: our_epoch(ours, images, classes, threads), plain, _ROUNDS)
-        report(f"  {name}", count, "images", ours_s, "the plain form", plain_s, ratio)
-        mixed = ours.precision == "mixed" and computes_in_bfloat16(torch.device("cpu"))
-        torch.set_num_threads(threads)
-        peak = multiply_rate(torch.bfloat16 if mixed else torch.float32)
-        share = 2 * 3 * size.multiply_adds * count / ours_s / peak
-        print(f"    {share:.0%} of the {peak / 1e9:.0f} GFLOP/s of a product in {'bfloat16' if mixed else 'float32'}")
+            peak = multiply_rate(torch.bfloat16 if mixed else torch.float32)
+            share = 2 * 3 * size.multiply_adds * count / ours_s / peak
+            print(
+                f"    {share:.0%} of the {peak / 1e9:.0f} GFLOP/s of a product in {'bfloat16' if mixed else 'float32'}"
+            )
 
 
 def main() -> None:

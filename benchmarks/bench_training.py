@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from plain_training import SEED, multiply_rate, new_network, plain_epoch, random_images
+from plain_training import SEED, multiply_rate, new_network, plain_training, random_images
 from timing import paired, report
 
 from emotorch.networks.describe import layers, total
@@ -21,6 +21,7 @@ from emotorch.training.device import computes_in_bfloat16
 from emotorch.training.inputs import InputForm, to_input
 from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.losses import cosine_proximity, one_hot
+from emotorch.workers import keep_freed_memory
 
 IMAGES = 6400
 ROUNDS = 5
@@ -50,33 +51,35 @@ def trainer_epoch(images: LabelledPixels, threads: int, precision: str = RECIPE.
     return trainer.history[0].training.loss
 
 
+def with_kept_memory(images: LabelledPixels) -> float:
+    keep_freed_memory()
+    return without_loader(images, torch.channels_last)
+
+
 def main() -> None:
     images = random_images(IMAGES, CLASSES)
     threads = torch.get_num_threads()
     print(f"{threads} threads, {IMAGES} images, batch {RECIPE.batch_size}")
     multiply_adds = total(layers(new_network(RECIPE, CLASSES), (1, 48, 48))).multiply_adds
-
-    def plain() -> float:
-        torch.set_num_threads(threads)
-        return plain_epoch(RECIPE, images, CLASSES)
-
     peak = multiply_rate(torch.float32)
     steps: list[tuple[str, Callable[[], float]]] = [
         ("bytes on the device, no DataLoader", lambda: without_loader(images, torch.contiguous_format)),
         ("and channels last", lambda: without_loader(images, torch.channels_last)),
+        ("and freed memory kept", lambda: with_kept_memory(images)),
         (f"Trainer, {threads} parts of a batch", lambda: trainer_epoch(images, threads)),
     ]
     if computes_in_bfloat16(torch.device("cpu")):
         steps.append(("and bfloat16: --set precision=mixed", lambda: trainer_epoch(images, threads, "mixed")))
-    losses = {"plain": plain()}
-    for name, epoch in steps:
-        losses[name] = epoch()
-        ours_s, plain_s, ratio = paired(epoch, plain, ROUNDS)
-        report(name, IMAGES, "images", ours_s, "the plain form", plain_s, ratio)
-        # Three forward passes' work a step: backward costs two.
-        print(
-            f"    {2 * 3 * IMAGES * multiply_adds / ours_s / peak:.0%} of {peak / 1e9:.0f} GFLOP/s of a matrix product"
-        )
+    with plain_training(RECIPE, IMAGES, CLASSES) as plain:
+        losses = {"plain": plain()}
+        for name, epoch in steps:
+            torch.set_num_threads(threads)
+            losses[name] = epoch()
+            ours_s, plain_s, ratio = paired(epoch, plain, ROUNDS)
+            report(name, IMAGES, "images", ours_s, "the plain form", plain_s, ratio)
+            # Three forward passes' work a step: backward costs two.
+            share = 2 * 3 * IMAGES * multiply_adds / ours_s / peak
+            print(f"    {share:.0%} of {peak / 1e9:.0f} GFLOP/s of a matrix product")
     print("mean losses:", ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items()), "(Trainer: another order)")
 
 

@@ -20,6 +20,7 @@ from emotorch.analysis.outcome import Outcome, score_sets
 from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, dataset_title, select
 from emotorch.data.split import SPLIT_SEED
+from emotorch.data.stored import Stored
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, write_json
 from emotorch.labels import LabelScheme, get_scheme
@@ -107,7 +108,7 @@ class RunData:
     """A run's images: which, and their pixels by the set's name."""
 
     selection: Selection
-    pixels: Mapping[str, Pixels]
+    pixels: Mapping[str, Stored[Pixels]]
     seconds: float
 
     def on_device(self, name: str, images: ImageSet, device: torch.device) -> LabelledPixels:
@@ -124,7 +125,7 @@ def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
     selection = select(
         index, settings.factors, train_on=settings.train_on, fer_usage=settings.recipe.fer_usage, seed=settings.seed
     )
-    pixels = {name: images.read() for name, images in selection.sets().items()}
+    pixels = {name: images.stored() for name, images in selection.sets().items()}
     return RunData(selection, pixels, time.perf_counter() - started)
 
 

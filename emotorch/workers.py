@@ -16,7 +16,8 @@ from emotorch.errors import EmoTorchError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _ORPHAN_CHECK_S = 0.3
-_KEPT_BYTES = 1 << 24
+# The C library follows freed pieces up to 32 MiB.
+_KEPT_BYTES = 31 << 20
 
 
 def progress(items: Iterable[Item], *, total: int, description: str, unit: str, scale: bool = True) -> Iterable[Item]:
@@ -25,6 +26,15 @@ def progress(items: Iterable[Item], *, total: int, description: str, unit: str, 
         items, total=total, desc=description, unit=unit, unit_scale=scale, disable=None, leave=False
     )
     return bar
+
+
+def keep_freed_memory() -> None:
+    """Lets this process and its forks use freed memory again, rather than give it back and ask for it anew.
+
+    The C library keeps as much as the largest piece freed so far, and getting megabytes for every few rows, or for
+    every step of a training, takes as long as part of the work on them.
+    """
+    bytearray(_KEPT_BYTES)
 
 
 def map_in_order(
@@ -36,7 +46,7 @@ def map_in_order(
         EmoTorchError: a worker died (for example for want of memory).
         Exception: the first error in the items' order, as the function raised it.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     if workers == 1 or len(items) <= 1:
         for item in items:
             yield item, function(item)
@@ -59,15 +69,6 @@ def start_worker(parent: int) -> None:
     _leave_the_cores_to_processes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _keep_freed_memory() -> None:
-    """Lets this process and its forks use freed memory again, rather than give it back and ask for it anew.
-
-    The C library keeps as much as the largest piece freed so far, and getting megabytes for every few rows takes
-    longer than the work on them.
-    """
-    bytearray(_KEPT_BYTES)
 
 
 def _leave_the_cores_to_processes() -> None:

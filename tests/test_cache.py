@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import draw_images, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from PIL import Image
 
 from emotorch.data.cache import PixelCache
 from emotorch.data.images import Pixels, encode_png
+from emotorch.data.stored import Stored
+from emotorch.training.loop import LabelledPixels
 
 IMAGES = 12
 FACES: Pixels = draw_images(IMAGES, seed=4)
@@ -33,7 +36,7 @@ def write_faces(folder: Path) -> list[Path]:
 def read(cache_folder: Path, files: list[Path], positions: list[int] | None = None) -> Pixels:
     """Through a cache of its own, as another process would, with gaps between the slots."""
     wanted = np.array(range(len(files)) if positions is None else positions, dtype=np.int64)
-    return PixelCache(cache_folder, slots=3 * IMAGES).read([files[position] for position in wanted], wanted * 3 + 1)
+    return PixelCache(cache_folder, slots=3 * IMAGES).share([files[position] for position in wanted], wanted * 3 + 1)[:]
 
 
 def write_unnoticed(file: Path, data: bytes) -> None:
@@ -174,3 +177,17 @@ def test_a_spoilt_cache_is_mended(tmp_path: Path, files: list[Path]) -> None:
     for file in files:
         write_unnoticed(file, b"x" * file.stat().st_size)
     assert np.array_equal(read(cache, files), FACES)
+
+
+def test_what_is_shared_is_the_files_own_memory(tmp_path: Path, files: list[Path]) -> None:
+    """Images on a CPU lie in the map itself, and what is written there stays in one process."""
+    cache = PixelCache(tmp_path / "cache", slots=3 * IMAGES)
+    wanted = np.arange(IMAGES) * 3 + 1
+    first, second = cache.share(files, wanted), cache.share(files, wanted)
+    images = LabelledPixels.of(first, np.zeros(IMAGES, np.int64), torch.device("cpu"))
+    assert isinstance(images.pixels, Stored)
+    assert np.shares_memory(images.pixels.store.numpy(), first.store)
+    assert torch.equal(images.pixels[torch.tensor([3, 0])], torch.from_numpy(FACES[[3, 0]]).unsqueeze(1))
+    first.store[wanted[0]] = 0  # what one process does to its pages, no other sees
+    assert np.array_equal(second[:], FACES)
+    assert np.array_equal(cache.share(files, wanted)[:], FACES)

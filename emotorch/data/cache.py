@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.images import SIZE, Pixels, read_face
+from emotorch.data.stored import Stored
 from emotorch.errors import EmoTorchError
 from emotorch.workers import progress
 
 _STATE = [("modified_ns", "<i8"), ("size", "<i4")]
+_CHECKED_AT_ONCE = 8192
 _SLOT = np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", (SIZE, SIZE))])
 
 
@@ -35,29 +37,22 @@ class PixelCache:
     folder: Path
     slots: int
 
-    def read(self, files: Sequence[Path], slots: NDArray[np.int64]) -> Pixels:
-        """(N, 48, 48) pixels of the files, from the cache where it is valid, else from the files.
+    def share(self, files: Sequence[Path], slots: NDArray[np.int64]) -> Stored[Pixels]:
+        """The pixels of the files, where the cache holds them: what is not valid is read from the files first.
+
+        Every process that maps the cache has the same memory, until it writes there, which nobody else sees.
 
         Raises:
             EmoTorchError: a file is missing or damaged.
         """
         path = self._open()
-        slots_map = np.memmap(path, dtype=_SLOT, mode="r", shape=(self.slots,))
-        states = np.array([_state(file) for file in files], dtype=_STATE)
-        recorded = slots_map[slots]
-        pixels: Pixels = np.ascontiguousarray(recorded["pixels"])
-        fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
-        fresh[fresh] = _checksums(pixels[fresh]) == recorded["checksum"][fresh]
-        stale = np.flatnonzero(~fresh)
-        if len(stale):
-            pixels[stale] = _decode([files[position] for position in stale.tolist()])
-            records = np.empty(len(stale), _SLOT)
-            records["modified_ns"] = states["modified_ns"][stale]
-            records["size"] = states["size"][stale]
-            records["checksum"] = _checksums(pixels[stale])
-            records["pixels"] = pixels[stale]
-            _write(path, slots[stale], records)
-        return pixels
+        records = np.memmap(path, dtype=_SLOT, mode="r", shape=(self.slots,))
+        for start in range(0, len(slots), _CHECKED_AT_ONCE):
+            part = slice(start, start + _CHECKED_AT_ONCE)
+            _freshen(path, records, files[part], slots[part])
+        # Private pages (mode "c"): PyTorch wants memory that could be written to. What nobody writes to is there once.
+        shared = np.memmap(path, dtype=_SLOT, mode="c", shape=(self.slots,))
+        return Stored(np.asarray(shared["pixels"]), slots)
 
     def _open(self) -> Path:
         """The cache's file, sparse and of the right size."""
@@ -70,6 +65,22 @@ class PixelCache:
         except OSError as error:
             raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
         return path
+
+
+def _freshen(path: Path, cached: NDArray[np.void], files: Sequence[Path], slots: NDArray[np.int64]) -> None:
+    """Fills the slots of which the record is not of the very file, or the pixels are not the recorded ones."""
+    states = np.array([_state(file) for file in files], dtype=_STATE)
+    recorded = cached[slots]
+    fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
+    fresh[fresh] = _checksums(recorded["pixels"][fresh]) == recorded["checksum"][fresh]
+    stale = np.flatnonzero(~fresh)
+    if len(stale):
+        records = np.empty(len(stale), _SLOT)
+        records["modified_ns"] = states["modified_ns"][stale]
+        records["size"] = states["size"][stale]
+        records["pixels"] = _decode([files[position] for position in stale.tolist()])
+        records["checksum"] = _checksums(records["pixels"])
+        _write(path, slots[stale], records)
 
 
 def _write(path: Path, slots: NDArray[np.int64], records: NDArray[np.void]) -> None:
@@ -91,7 +102,8 @@ def _state(file: Path) -> tuple[int, int]:
 
 
 def _checksums(pixels: Pixels) -> NDArray[np.uint32]:
-    return np.fromiter((zlib.crc32(image) for image in pixels), np.uint32, len(pixels))
+    contiguous = np.ascontiguousarray(pixels)
+    return np.fromiter((zlib.crc32(image) for image in contiguous), np.uint32, len(contiguous))
 
 
 def _decode(files: Sequence[Path]) -> Pixels:

@@ -18,6 +18,7 @@ from emotorch.data.images import SIZE, Pixels, hash_pixels
 from emotorch.data.manifest import NAME as MANIFEST
 from emotorch.data.manifest import read_manifest
 from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
+from emotorch.data.stored import Stored
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
@@ -169,16 +170,20 @@ class ImageSet:
         return np.bincount(self.labels, minlength=len(self.index.scheme.labels)).tolist()  # type: ignore[no-any-return]
 
     def read(self) -> Pixels:
-        """The (N, 48, 48) pixels.
+        """The (N, 48, 48) pixels, as the caller's own; see `stored` for what is raised."""
+        return self.stored()[:]
+
+    def stored(self) -> Stored[Pixels]:
+        """The (N, 48, 48) pixels, where this machine's runs share them.
 
         Raises:
             EmoTorchError: a file is missing, damaged, or no longer what the manifest tells of.
         """
         root = self.index.paths.root
         if self.index.packed is not None:
-            pixels = self._unpacked(self.index.packed)
+            pixels = Stored[Pixels](self._unpacked(self.index.packed), np.arange(len(self)))
         else:
-            pixels = _cache(self.index).read(
+            pixels = _cache(self.index).share(
                 [root / file for file in self.files], self.rows * _SLOTS_PER_IMAGE + self.operations
             )
         for position in np.flatnonzero(self.operations == 0):

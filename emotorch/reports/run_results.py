@@ -7,6 +7,7 @@ from emotorch.analysis.outcome import Outcome, SetOutcome
 from emotorch.data.images import Pixels
 from emotorch.data.selection import Selection, dataset_title
 from emotorch.data.split import draw
+from emotorch.data.stored import Stored
 from emotorch.files import write_text
 from emotorch.reports import figures, run_files
 from emotorch.reports.run_pictures import plot_run_confusion, plot_run_history
@@ -22,7 +23,7 @@ def write_results(
     outcome: Outcome,
     history: Sequence[EpochScores],
     selection: Selection,
-    pixels: Mapping[str, Pixels],
+    pixels: Mapping[str, Stored[Pixels]],
 ) -> None:
     """Writes everything into the run's folder that is drawn or computed from its outcome.
 
@@ -59,7 +60,7 @@ def write_results(
         plot_run_confusion(run)
 
 
-def _plot_sheet(run: Run, name: str, pixels: Pixels, scored: SetOutcome, outcome: Outcome, title: str) -> None:
+def _plot_sheet(run: Run, name: str, pixels: Stored[Pixels], scored: SetOutcome, outcome: Outcome, title: str) -> None:
     """Some validation images with truth and answer; which ones is the same in every run of the same set."""
     shown = draw(len(scored.images), min(1.0, _SHEET_IMAGES / len(scored.images)), "sheet", name)
     confidences = probabilities(scored.outputs[shown], outcome.temperature).amax(1)

@@ -175,7 +175,7 @@ class _Work:
         for start in range(0, len(rows), _READ_AT_ONCE):
             part = slice(start, start + _READ_AT_ONCE)
             try:
-                ImageSet(self.index, rows[part], operations[part]).read()
+                ImageSet(self.index, rows[part], operations[part]).stored()
             except EmoTorchError as error:
                 logger.warning("%s; the runs that draw it fail", error)
 

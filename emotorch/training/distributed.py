@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 # PyTorch's first optimizer imports this, and it keeps the group that there is then: one that never ends, and whose
 # threads now and then abort the process at its exit. Imported here it keeps none.
-import torch.distributed.nn  # noqa: F401
+import torch.distributed.nn
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous

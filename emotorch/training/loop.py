@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
+from emotorch.data.stored import Stored
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
@@ -27,42 +28,51 @@ from emotorch.training.inputs import InputForm, to_input
 from emotorch.training.losses import class_weights, loss_of, training_targets, weighted
 from emotorch.training.optimization import Schedule, clip, new_optimizer
 from emotorch.training.scores import NOTHING, EpochScores, Score, score_outputs
-from emotorch.workers import progress
+from emotorch.workers import keep_freed_memory, progress
 
 logger = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 512
 
 
+Images = Tensor | Stored[Tensor]
+
+
 @dataclass(frozen=True)
 class LabelledPixels:
     """Images on the device, as bytes: (N, 1, H, W) uint8 and (N,) int64."""
 
-    pixels: Tensor
+    pixels: Images
     labels: Tensor
 
     @classmethod
-    def of(cls, pixels: Pixels, labels: Indices, device: torch.device) -> "LabelledPixels":
-        return cls(torch.from_numpy(pixels).unsqueeze(1).to(device), torch.from_numpy(labels).to(device))
+    def of(cls, pixels: Pixels | Stored[Pixels], labels: Indices, device: torch.device) -> "LabelledPixels":
+        """On a CPU, stored pixels stay where they are."""
+        images: Images
+        if isinstance(pixels, Stored) and device.type == "cpu":
+            images = Stored(torch.from_numpy(pixels.store).unsqueeze(1), torch.from_numpy(pixels.positions))
+        else:
+            images = torch.from_numpy(pixels[:]).unsqueeze(1).to(device)
+        return cls(images, torch.from_numpy(labels).to(device))
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def network_outputs(network: nn.Module, pixels: Tensor, form: InputForm, threads: int = 1) -> Tensor:
+def network_outputs(network: nn.Module, pixels: Images, form: InputForm, threads: int = 1) -> Tensor:
     """(N, K) outputs for (N, 1, H, W) bytes, in evaluation mode, on the CPU; the same for any number of threads."""
     network.eval()
 
     @torch.inference_mode()
-    def run(batch: Tensor) -> Tensor:
-        outputs: Tensor = network(to_input(batch, form))
+    def run(start: int) -> Tensor:
+        outputs: Tensor = network(to_input(pixels[start : start + _EVALUATION_BATCH], form))
         return outputs.cpu()
 
-    batches = torch.split(pixels, _EVALUATION_BATCH)
+    starts = range(0, max(1, len(pixels)), _EVALUATION_BATCH)
     if threads == 1:
-        return torch.cat([run(batch) for batch in batches])
+        return torch.cat([run(start) for start in starts])
     with ThreadPoolExecutor(threads) as pool:
-        return torch.cat(list(pool.map(run, batches)))
+        return torch.cat(list(pool.map(run, starts)))
 
 
 @dataclass
@@ -123,6 +133,7 @@ class Trainer:
         self._independent = getattr(network, "images_are_independent", False) and not recipe.mixup
         self._parts = threads if self._independent and device.type == "cpu" else 1
         torch.set_num_threads(1 if self._parts > 1 else threads)
+        keep_freed_memory()
         self._pool = ThreadPoolExecutor(self._parts)
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = new_optimizer(recipe, network)
@@ -208,7 +219,7 @@ class Trainer:
         labels = torch.cat([self._validation[name].labels for name in outputs])
         return scores, score_outputs(torch.cat(list(outputs.values())), labels, self._loss)
 
-    def _outputs(self, pixels: Tensor) -> Tensor:
+    def _outputs(self, pixels: Images) -> Tensor:
         mine = pixels[distributed.share(len(pixels))]
         return distributed.gather(network_outputs(self._judged, mine, self._form, self._parts), len(pixels))
 
@@ -248,7 +259,7 @@ class Trainer:
     def _step(self, batch: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """One step of the optimizer; returns the sum of the batch's losses and the number of right answers."""
         key = (self._seed, epoch, step)
-        draws = self._draws(len(batch), generator("augmentation", *key))
+        draws = self._draws(len(batch), key)
         if not self._independent:
             torch.manual_seed(int(generator("network", *key).integers(2**63)))  # of dropout and its like
         run = partial(self._part_gradients, batch=batch, draws=draws, key=key)
@@ -266,11 +277,11 @@ class Trainer:
             self._averaged.update_parameters(self.network)
         return loss, correct
 
-    def _draws(self, images: int, drawing: np.random.Generator) -> Tensor | None:
+    def _draws(self, images: int, key: tuple[int, int, int]) -> Tensor | None:
         """Random numbers for the augmentation of a batch: the same for any number of parts."""
         if self.recipe.augmentation == Augmentation():
             return None
-        return torch.from_numpy(drawing.random((images, DRAWS), dtype=np.float32))
+        return torch.from_numpy(generator("augmentation", *key).random((images, DRAWS), dtype=np.float32))
 
     def _part_gradients(
         self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
