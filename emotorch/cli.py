@@ -253,7 +253,9 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
         main: Reads the options and does the work; may return an exit status.
         interrupted: What a user who pressed Ctrl-C may want to know.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Libraries tell of what no user asked for, such as that they have made a cache of fonts.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("emotorch").setLevel(logging.INFO)
     try:
         status = main() or 0
         sys.stdout.flush()

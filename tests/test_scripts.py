@@ -1,4 +1,5 @@
 import ast
+import os
 import subprocess
 import sys
 import time
@@ -101,6 +102,16 @@ def test_a_published_folder_gets_both_plots(paths: Paths) -> None:
         folder / "confusion_matrices_fer_vs_ckp.png"
     )
     assert last_line(call_script(paths, PLOT_HISTORY, "model_00224_final")) == str(folder / "training_history.png")
+
+
+def test_a_first_plot_on_a_new_machine_says_nothing_of_fonts(paths: Paths, tmp_path: Path) -> None:
+    folder = write_run(paths.models / "model_00224_final")
+    environment = {**os.environ, "EMOTORCH_ROOT": str(paths.root), "MPLCONFIGDIR": str(tmp_path / "new")}
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / PLOT_HISTORY, folder], env=environment, capture_output=True, text=True, check=True
+    )
+    assert list((tmp_path / "new").glob("fontlist*"))
+    assert done.stderr == ""
 
 
 def test_plots_of_the_newest_run_are_drawn_again_as_training_drew_them(trained: Trained, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def main() -> None:
     listener = listen(options.port)
     app = create_app(open_reader(weights, options.scheme), str(weights))
     print(f"http://{HOST}:{listener.getsockname()[1]}/", flush=True)
-    logging.getLogger(__name__).info("open it in a browser on this machine; Ctrl-C ends it")
+    logging.getLogger("emotorch").info("open it in a browser on this machine; Ctrl-C ends it")
     serve(app, listener)
 
 

@@ -3,7 +3,6 @@
 The graph holds the preprocessing too (`to_input`, traced): it takes the grey bytes of faces, any number of them.
 """
 
-import logging
 import math
 import warnings
 from dataclasses import dataclass
@@ -33,8 +32,6 @@ from emotorch.training.inputs import to_input
 TOLERANCE = 1e-4
 # One face, a few, and more than a reader takes at once.
 BATCHES = (1, 2, 7, 100)
-# What tells of every step of an export.
-_CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,6 @@ class _FromPixels(nn.Module):
 
 
 def _write_graph(model: Model, stated: Stated, path: Path) -> None:
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
