@@ -77,6 +77,8 @@ def test_numbers_go_on_after_the_highest_and_a_named_folder_has_none(paths: Path
     (paths.models / "model_99999").mkdir()
     assert runs.claim(paths.models, {}).name == "model_100000"
     assert runs.claim(paths.models, {}).name == "model_100001"
+    seventh = runs.Run(paths.models / "model_00007")
+    assert [runs.claim(paths.models, {}, after=seventh).name for _ in range(2)] == ["model_00009", "model_00010"]
 
 
 def test_every_model_folder_counts_but_the_newest_is_a_numbered_one(paths: Paths) -> None:

@@ -476,3 +476,13 @@ def test_wrong_options_are_refused_before_anything_is_written(root: Paths) -> No
 FIXED_OPTIONS = tuple(
     f"--{name}-range={value}:{value}" for name, value in (("fer", 1), ("fer-aug", 0), ("ckp", 1), ("ckp-aug", 0))
 )
+
+
+def test_a_run_that_fails_is_the_command_s_failure_once_all_have_ended(root: Paths) -> None:
+    options = ("--num-models", 2, "--strategy", "grid", *FIXED_OPTIONS, "--vary", "learning_rate=1e-3:1e38:log")
+    done = call_script(root, SWEEP, *options, "--epochs", 3, "--workers", 1)
+    assert done.returncode == 1
+    assert done.stdout.startswith("1 of 2 models trained\n1 failed: results.csv says why\n")
+    rows = read_table(Path(done.stdout.splitlines()[-1]) / "results.csv")
+    assert [row["status"] for row in rows] == ["finished", "failed"]
+    assert "the loss is no number" in rows[1]["error"]

@@ -144,6 +144,7 @@ class RayEngine:
         self._gpus = 1 if base.device.startswith("cuda") else 0
         self._task = _ray().remote(num_cpus=base.threads, num_gpus=self._gpus, max_retries=0)(_on_node)
         self._running: dict[Any, _Running] = {}
+        self._claimed: Run | None = None
 
     @property
     def slots(self) -> int:
@@ -159,7 +160,8 @@ class RayEngine:
         if job.model:
             run = Run(self._paths.models / job.model)
         else:
-            run = claim(self._paths.models, {"status": RUNNING, "started": now(), **job.origin})
+            record = {"status": RUNNING, "started": now(), **job.origin}
+            run = self._claimed = claim(self._paths.models, record, after=self._claimed)
         hold = contextlib.ExitStack()
         hold.enter_context(run.running())
         self._submit(_Running(replace(job, model=run.name), run, hold))

@@ -32,7 +32,8 @@ from emotorch.workers import keep_freed_memory, progress
 
 logger = logging.getLogger(__name__)
 
-_EVALUATION_BATCH = 512
+# Of a CPU, larger ones do not stay in its caches, nor in the memory that it keeps.
+_EVALUATION_BATCH = 128
 
 
 Images = Tensor | Stored[Tensor]
