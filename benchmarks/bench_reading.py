@@ -28,7 +28,7 @@ def main() -> None:
         for file in files:
             write_png(file, rng.integers(0, 256, (48, 48), dtype=np.uint8))
         slots = rng.permutation(10 * IMAGES)[:IMAGES]
-        cache = PixelCache(Path(temporary) / "cache", 10 * IMAGES)
+        cache = PixelCache(Path(temporary) / "cache", 10 * IMAGES, dense=0)
         cache.share(files, slots)[:]
         ours_s, theirs_s, ratio = paired(
             lambda: cache.share(files, slots)[:],

@@ -5,10 +5,12 @@
 The published way is a new process for each model, which imports everything, decodes every PNG with Pillow, and
 trains in the plain form (`plain_training.plain_epoch`, PyTorch's default threads), here without any of the files
 that it wrote afterwards. Ours is stage 5 as a user runs it, on the same plan and from an empty cache, with all its
-files. Drawn faces, in a folder of its own.
+files. Drawn faces, in a folder of its own. Memory is what the system counts for all processes of a sweep, a page that
+several map shared between them (PSS, of Linux): each worker brings its own PyTorch, none its own images.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -17,11 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from emotorch.paths import REPOSITORY, Paths
 
 SEED = 42
+_MEMORY_EVERY_S = 2.0
 SCRIPT = REPOSITORY / "develop_baseline_model" / "models" / "train_multiple_models.py"
 
 
@@ -86,16 +90,46 @@ def train_plainly(draw: Path, epochs: int) -> None:
         )
 
 
-def timed(command: Sequence[object], root: Path) -> float:
-    started = time.perf_counter()
-    subprocess.run(
+@dataclass(frozen=True)
+class Memory:
+    """MiB of all processes of a sweep, and of these of the mapped images."""
+
+    all: float = 0.0
+    images: float = 0.0
+
+
+def timed(command: Sequence[object], root: Path) -> tuple[float, Memory]:
+    """Seconds, and the most memory."""
+    started, most = time.perf_counter(), Memory()
+    process = subprocess.Popen(
         [sys.executable, *map(str, command)],
         env={**os.environ, "EMOTORCH_ROOT": str(root)},
-        check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    return time.perf_counter() - started
+    while process.poll() is None:
+        most = max(most, memory_of(process.pid), key=lambda memory: memory.all)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_MEMORY_EVERY_S)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return time.perf_counter() - started, most
+
+
+def memory_of(pid: int) -> Memory:
+    """Of a process and its children, as far as they are still there."""
+    every, images = 0, 0
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for process in (pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            mapped = ""
+            for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+                key, _, value = line.partition(" ")
+                if not key.endswith(":"):
+                    mapped = value
+                elif key == "Pss:":
+                    every += int(value.split()[0])
+                    images += int(value.split()[0]) * mapped.endswith("pixels.bin")
+    return Memory(every / 1024, images / 1024)
 
 
 def main() -> None:
@@ -113,16 +147,16 @@ def main() -> None:
         draws = write_draws(paths, options.models)
         images = [len(json.loads(draw.read_text())["training"][0]) for draw in draws]
         print(f"{options.models} models, {options.epochs} epochs of {min(images):,}-{max(images):,} images")
-        plain = sum(timed([__file__, "--plain", draw, "--epochs", options.epochs], paths.root) for draw in draws)
+        plain = sum(timed([__file__, "--plain", draw, "--epochs", options.epochs], paths.root)[0] for draw in draws)
         rates = {"the published way": report("the published way", options.models, plain)}
         for workers in (1, 2):
             name = f"ours, {workers} worker(s)"
             shutil.rmtree(paths.cache.parent, ignore_errors=True)
             sweep = ("--num-models", options.models, "--epochs", options.epochs, "--seed", SEED, "--new")
-            rates[name] = report(
-                name, options.models, timed([SCRIPT, *sweep, "--workers", workers, "--device", "cpu"], paths.root)
-            )
+            seconds, memory = timed([SCRIPT, *sweep, "--workers", workers, "--device", "cpu"], paths.root)
+            rates[name] = report(name, options.models, seconds)
             print(f"    {shares(paths, options.models)}")
+            print(f"    {memory.all:,.0f} MiB at most, {memory.images:,.0f} of them images")
         one, two = rates["ours, 1 worker(s)"], rates["ours, 2 worker(s)"]
         print(f"ours with 2 workers: {two / rates['the published way']:.2f} times the published way (floor 3, goal 5)")
         print(f"2 workers: {two / one:.2f} times one (goal 1.8)")

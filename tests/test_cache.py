@@ -36,7 +36,9 @@ def write_faces(folder: Path) -> list[Path]:
 def read(cache_folder: Path, files: list[Path], positions: list[int] | None = None) -> Pixels:
     """Through a cache of its own, as another process would, with gaps between the slots."""
     wanted = np.array(range(len(files)) if positions is None else positions, dtype=np.int64)
-    return PixelCache(cache_folder, slots=3 * IMAGES).share([files[position] for position in wanted], wanted * 3 + 1)[:]
+    return PixelCache(cache_folder, slots=3 * IMAGES, dense=IMAGES).share(
+        [files[position] for position in wanted], wanted * 3 + 1
+    )[:]
 
 
 def write_unnoticed(file: Path, data: bytes) -> None:
@@ -181,7 +183,7 @@ def test_a_spoilt_cache_is_mended(tmp_path: Path, files: list[Path]) -> None:
 
 def test_what_is_shared_is_the_files_own_memory(tmp_path: Path, files: list[Path]) -> None:
     """Images on a CPU lie in the map itself, and what is written there stays in one process."""
-    cache = PixelCache(tmp_path / "cache", slots=3 * IMAGES)
+    cache = PixelCache(tmp_path / "cache", slots=3 * IMAGES, dense=IMAGES)
     wanted = np.arange(IMAGES) * 3 + 1
     first, second = cache.share(files, wanted), cache.share(files, wanted)
     images = LabelledPixels.of(first, np.zeros(IMAGES, np.int64), torch.device("cpu"))

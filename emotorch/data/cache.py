@@ -6,6 +6,7 @@ cache that was cut short by a kill or a crash is never believed. The file is spa
 drawn takes no space.
 """
 
+import mmap
 import os
 import zlib
 from collections.abc import Sequence
@@ -32,10 +33,12 @@ class PixelCache:
     Attributes:
         folder: Where its file is.
         slots: How many images it can hold.
+        dense: The first so many are mostly read together, the others here and there.
     """
 
     folder: Path
     slots: int
+    dense: int
 
     def share(self, files: Sequence[Path], slots: NDArray[np.int64]) -> Stored[Pixels]:
         """The pixels of the files, where the cache holds them: what is not valid is read from the files first.
@@ -46,17 +49,27 @@ class PixelCache:
             EmoTorchError: a file is missing or damaged.
         """
         path = self._open()
-        records = np.memmap(path, dtype=_SLOT, mode="r", shape=(self.slots,))
+        cached = self._map(path)
         for start in range(0, len(slots), _CHECKED_AT_ONCE):
             part = slice(start, start + _CHECKED_AT_ONCE)
-            _freshen(path, records, files[part], slots[part])
-        # Private pages (mode "c"): PyTorch wants memory that could be written to. What nobody writes to is there once.
-        shared = np.memmap(path, dtype=_SLOT, mode="c", shape=(self.slots,))
-        return Stored(np.asarray(shared["pixels"]), slots)
+            _freshen(path, cached, files[part], slots[part])
+        return Stored(self._map(path)["pixels"], slots)
+
+    def _map(self, path: Path) -> NDArray[np.void]:
+        """All slots in memory that is the file's own. What is written to it (PyTorch wants that it can be) stays here.
+
+        Where images are read here and there, the system reads nothing around them: that would be holes of the file.
+        """
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        scattered = -(-self.dense * _SLOT.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+        if scattered < len(mapped):
+            mapped.madvise(mmap.MADV_RANDOM, scattered)
+        return np.frombuffer(mapped, _SLOT)
 
     def _open(self) -> Path:
         """The cache's file, sparse and of the right size."""
-        path = self.folder / "images.bin"
+        path = self.folder / "pixels.bin"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path.touch()

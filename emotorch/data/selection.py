@@ -26,7 +26,6 @@ from emotorch.paths import Paths
 from emotorch.recipes import FER_USAGE_CHOICES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
-_SLOTS_PER_IMAGE = 1 + len(_OPERATION_NAMES)
 # What the datasets' own splits call the images that train, and those that select; empty where there is no split.
 _TRAINING_USAGES = ("", "Training", "train")
 _SELECTING_USAGES = ("PublicTest", "val")
@@ -184,7 +183,7 @@ class ImageSet:
             pixels = Stored[Pixels](self._unpacked(self.index.packed), np.arange(len(self)))
         else:
             pixels = _cache(self.index).share(
-                [root / file for file in self.files], self.rows * _SLOTS_PER_IMAGE + self.operations
+                [root / file for file in self.files], self.operations * len(self.index.files) + self.rows
             )
         for position in np.flatnonzero(self.operations == 0):
             if hash_pixels(pixels[position]) != self.index.hashes[self.rows[position]]:
@@ -207,7 +206,7 @@ def _cache(index: DatasetIndex) -> PixelCache:
         # Other caches belong to datasets that were made anew since.
         for outdated in index.paths.cache.iterdir():
             shutil.rmtree(outdated, ignore_errors=True)
-    return PixelCache(folder, len(index.files) * _SLOTS_PER_IMAGE)
+    return PixelCache(folder, slots=len(index.files) * (1 + len(_OPERATION_NAMES)), dense=len(index.files))
 
 
 @dataclass(frozen=True)
