@@ -28,9 +28,9 @@ from emotorch.networks import create_network
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import Recipe, get_recipe, override
-from emotorch.reports.epochs import EpochLog, require_tensorboard
-from emotorch.reports.run_files import write_parameters
-from emotorch.reports.run_results import write_results
+from emotorch.reports.runs.epochs import EpochLog, require_tensorboard
+from emotorch.reports.runs.files import write_parameters
+from emotorch.reports.runs.results import write_results
 from emotorch.runs import FINISHED, HASHES, RECORD_NAME, RUNNING, Run, claim, now
 from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable

@@ -8,7 +8,7 @@ from running import COMPARE, call_script, error_line, last_line, read_table
 from emotorch.analysis.compare import Comparison, compare_runs, distance_to_original, varied
 from emotorch.errors import EmoTorchError
 from emotorch.paths import Paths
-from emotorch.reports.comparison_report import describe
+from emotorch.reports.questions.comparison import describe
 from emotorch.runs import Run
 
 ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))

@@ -23,7 +23,7 @@ from emotorch.errors import UsageError
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.paths import Paths
-from emotorch.reports import cross_dataset_report
+from emotorch.reports.questions import cross_dataset as cross_dataset_report
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 

@@ -16,7 +16,7 @@ from emotorch.data.duplicates import EXACT, MIRRORED, NEAR, Duplicates, Pair
 from emotorch.data.images import Pixels, encode_png
 from emotorch.errors import UsageError
 from emotorch.paths import Paths
-from emotorch.reports import duplicate_report
+from emotorch.reports.questions import duplicates as duplicate_report
 
 SCRIPT = "develop_baseline_model/helpers/remove_duplicates.py"
 

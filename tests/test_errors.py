@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix
 from emotorch.analysis.errors import confident_errors, confusions, suspected_label_errors
 from emotorch.analysis.evaluate import Answers, EvaluationSet
 from emotorch.analysis.held_out import HeldOut, held_out
-from emotorch.reports.error_sheets import answer_errors
+from emotorch.reports.questions.error_sheets import answer_errors
 from emotorch.runs import Run
 from emotorch.training.checkpoints import load_model
 

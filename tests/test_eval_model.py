@@ -18,7 +18,7 @@ from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.reports import side_by_side
 from emotorch.reports.figures import ConfusionPanel
-from emotorch.reports.run_files import write_image_usage
+from emotorch.reports.runs.files import write_image_usage
 from emotorch.runs import Run
 from emotorch.training.checkpoints import load_model
 from emotorch.training.inputs import InputForm

@@ -29,7 +29,7 @@ from emotorch.data.images import read_face, read_picture, resize
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
-from emotorch.reports.run_files import write_image_usage
+from emotorch.reports.runs.files import write_image_usage
 from emotorch.training.checkpoints import load_model
 from emotorch.training.inputs import InputForm
 from emotorch.training.loop import network_outputs

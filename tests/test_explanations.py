@@ -32,7 +32,7 @@ from emotorch.data.images import hash_pixels
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
-from emotorch.reports import explanation_sheets
+from emotorch.reports.questions import explanation_sheets
 from emotorch.training.checkpoints import Model
 from emotorch.training.inputs import InputForm, to_input
 

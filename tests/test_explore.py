@@ -14,8 +14,8 @@ from running import call_script, copy_root, last_line, read_table
 from emotorch.data import contents, integrity
 from emotorch.data.images import Pixels, encode_png
 from emotorch.paths import Paths
-from emotorch.reports import dataset_pictures as pictures
-from emotorch.reports.dataset_pictures import SheetRow
+from emotorch.reports.questions import dataset_pictures as pictures
+from emotorch.reports.questions.dataset_pictures import SheetRow
 
 SCRIPT = "develop_baseline_model/helpers/explore_dataset.py"
 LONG_TITLE = "A dataset whose name nobody would call short, with_a_$dollar$_sign (synthetic faces): class balance"

@@ -23,9 +23,9 @@ from emotorch.files import hash_file, write_csv
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.recipes import RECIPES, override
-from emotorch.reports.card_metadata import Result, front_matter
-from emotorch.reports.reproduction import commands
-from emotorch.reports.run_files import write_image_usage
+from emotorch.reports.card.metadata import Result, front_matter
+from emotorch.reports.card.reproduction import commands
+from emotorch.reports.runs.files import write_image_usage
 from emotorch.runs import Run
 
 CARD = f"{MODELS}/write_model_card.py"

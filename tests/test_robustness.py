@@ -22,7 +22,7 @@ from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
 from emotorch.labels import get_scheme
-from emotorch.reports.robustness_report import curves_figure
+from emotorch.reports.questions.robustness import curves_figure
 from emotorch.runs import Run
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from emotorch.analysis.compare import Comparison, Distance, Weights
-from emotorch.reports import sweep_pictures
+from emotorch.reports.pages import sweep_pictures
 from emotorch.seeding import generator
 
 LABELS = ("anger", "fear", "calm", "surprise")

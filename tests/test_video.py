@@ -19,8 +19,8 @@ from emotorch.data.images import Pixels
 from emotorch.inference.predictor import FaceAnswer
 from emotorch.inference.tracking import FaceTracker
 from emotorch.inference.video import Frame, FrameAnswer, Video
-from emotorch.reports import timeline
-from emotorch.reports.frames import VIDEO_CODECS, draw_answers, write_video
+from emotorch.reports.answers import timeline
+from emotorch.reports.answers.frames import VIDEO_CODECS, draw_answers, write_video
 
 
 def walk(frames: int) -> list[list[DrawnFace]]:

@@ -18,7 +18,7 @@ def main() -> None:
     from emotorch import runs
     from emotorch.analysis.usage import evaluate_usage
     from emotorch.paths import Paths
-    from emotorch.reports.evaluation_files import write_usage_evaluation
+    from emotorch.reports.runs.evaluation import write_usage_evaluation
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 

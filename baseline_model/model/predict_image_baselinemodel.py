@@ -39,8 +39,8 @@ def main() -> int:
 
     from emotorch.inference.reader import open_reader
     from emotorch.paths import Paths
-    from emotorch.reports.delivery import Wishes
-    from emotorch.reports.predictions import predict, watch
+    from emotorch.reports.answers.delivery import Wishes
+    from emotorch.reports.answers.predictions import predict, watch
     from emotorch.runs import shipped_or_named
 
     wishes = Wishes(

@@ -30,7 +30,7 @@ def main() -> None:
     from emotorch.data import contents
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
-    from emotorch.reports.dataset_report import write_dataset_report
+    from emotorch.reports.questions.dataset import write_dataset_report
 
     paths = Paths.from_environment().for_scheme(get_scheme(options.scheme).name)
     dataset = contents.read(Path(options.folder).resolve() if options.folder else paths.originals)

@@ -43,7 +43,7 @@ def main() -> None:
     from emotorch.data import contents, duplicates
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
-    from emotorch.reports import duplicate_report
+    from emotorch.reports.questions import duplicates as duplicate_report
 
     paths = Paths.from_environment().for_scheme(get_scheme(options.scheme).name)
     dataset = contents.read(Path(options.folder).resolve() if options.folder else paths.originals)

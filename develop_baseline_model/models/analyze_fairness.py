@@ -58,7 +58,7 @@ def main() -> None:
     from emotorch.analysis.attributes import read_table
     from emotorch.analysis.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.fairness_report import REPORT_NAME, answer_fairness
+    from emotorch.reports.questions.fairness import REPORT_NAME, answer_fairness
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 

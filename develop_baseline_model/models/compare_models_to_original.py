@@ -32,8 +32,8 @@ def main() -> None:
 
     from emotorch.analysis.compare import compare_runs
     from emotorch.paths import Paths
-    from emotorch.reports.comparison_report import describe
-    from emotorch.reports.sweep_pictures import plot_comparison
+    from emotorch.reports.pages.sweep_pictures import plot_comparison
+    from emotorch.reports.questions.comparison import describe
 
     comparison = compare_runs(
         Paths.from_environment(),

@@ -32,7 +32,7 @@ def main() -> None:
 
     from emotorch.analysis.run_comparison import compare, load_entrants
     from emotorch.paths import Paths
-    from emotorch.reports.run_comparison_report import describe, write_comparison
+    from emotorch.reports.questions.run_comparison import describe, write_comparison
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()

@@ -33,7 +33,7 @@ def main() -> None:
 
     from emotorch.analysis.cross_dataset import load_entrants, score
     from emotorch.paths import Paths
-    from emotorch.reports.cross_dataset_report import describe, write_cross_dataset
+    from emotorch.reports.questions.cross_dataset import describe, write_cross_dataset
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()

@@ -30,7 +30,7 @@ def main() -> None:
     from emotorch import runs
     from emotorch.analysis.evaluate import evaluate
     from emotorch.paths import Paths
-    from emotorch.reports.evaluation_files import write_evaluation
+    from emotorch.reports.runs.evaluation import write_evaluation
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 

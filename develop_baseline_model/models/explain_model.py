@@ -58,7 +58,7 @@ def main() -> None:
     from emotorch.analysis.explanations import choose, named_faces
     from emotorch.analysis.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.explanation_sheets import MOST_ROWS, answer_explanations
+    from emotorch.reports.questions.explanation_sheets import MOST_ROWS, answer_explanations
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 

@@ -33,7 +33,7 @@ def main() -> None:
     from emotorch.analysis.held_out import held_out
     from emotorch.analysis.robustness import find_reference
     from emotorch.paths import Paths
-    from emotorch.reports.robustness_report import answer_robustness
+    from emotorch.reports.questions.robustness import answer_robustness
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 

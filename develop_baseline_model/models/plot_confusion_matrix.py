@@ -18,7 +18,7 @@ def main() -> None:
 
     from emotorch import runs
     from emotorch.paths import Paths
-    from emotorch.reports.run_pictures import plot_run_confusion
+    from emotorch.reports.runs.pictures import plot_run_confusion
 
     paths = Paths.from_environment()
     print(plot_run_confusion(runs.find(paths, options.model) if options.model else runs.newest(paths)))

@@ -14,7 +14,7 @@ def main() -> None:
 
     from emotorch import runs
     from emotorch.paths import Paths
-    from emotorch.reports.run_pictures import plot_run_history
+    from emotorch.reports.runs.pictures import plot_run_history
 
     paths = Paths.from_environment()
     print(plot_run_history(runs.find(paths, options.model) if options.model else runs.newest(paths)))

@@ -17,7 +17,7 @@ def main() -> None:
     from emotorch import runs
     from emotorch.inference.shipping import ship
     from emotorch.paths import Paths
-    from emotorch.reports.model_card import write_model_card
+    from emotorch.reports.card.model_card import write_model_card
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()

@@ -40,7 +40,7 @@ def main() -> None:
     from emotorch import runs
     from emotorch.analysis.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.error_sheets import answer_errors
+    from emotorch.reports.questions.error_sheets import answer_errors
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 

@@ -10,11 +10,11 @@ from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.inference.reader import FaceReader
 from emotorch.inference.video import FrameAnswer, Video, answer_video
-from emotorch.reports.answers import as_video_text
-from emotorch.reports.delivery import Wishes, place_beside
-from emotorch.reports.frames import draw_answers, write_video
-from emotorch.reports.timeline import plot_timeline
-from emotorch.reports.window import LiveWindow, has_display
+from emotorch.reports.answers.answers import as_video_text
+from emotorch.reports.answers.delivery import Wishes, place_beside
+from emotorch.reports.answers.frames import draw_answers, write_video
+from emotorch.reports.answers.timeline import plot_timeline
+from emotorch.reports.answers.window import LiveWindow, has_display
 
 
 def follow_video(

@@ -7,9 +7,9 @@ from emotorch.analysis.compare import Weights, compare
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
 from emotorch.paths import Paths
-from emotorch.reports.run_page import run_page
-from emotorch.reports.run_questions import Questions
-from emotorch.reports.sweep_page import sweep_page
+from emotorch.reports.pages.run_page import run_page
+from emotorch.reports.pages.run_questions import Questions
+from emotorch.reports.pages.sweep_page import sweep_page
 from emotorch.sweep.folder import read_about, read_results
 from emotorch.training.checkpoints import load_model
 from emotorch.training.device import choose_device, make_repeatable

@@ -16,11 +16,11 @@ from emotorch.analysis.robustness import find_reference
 from emotorch.data.split import SPLIT_SEED
 from emotorch.errors import EmoTorchError
 from emotorch.paths import Paths
-from emotorch.reports import card_scores
-from emotorch.reports.error_sheets import answer_errors
-from emotorch.reports.explanation_sheets import answer_explanations
-from emotorch.reports.page import Section, missing, picture, preformatted, text
-from emotorch.reports.robustness_report import answer_robustness
+from emotorch.reports.card import scores as card_scores
+from emotorch.reports.pages.page import Section, missing, picture, preformatted, text
+from emotorch.reports.questions.error_sheets import answer_errors
+from emotorch.reports.questions.explanation_sheets import answer_explanations
+from emotorch.reports.questions.robustness import answer_robustness
 from emotorch.runs import Run
 from emotorch.training.checkpoints import Model
 

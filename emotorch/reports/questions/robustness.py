@@ -30,7 +30,7 @@ from emotorch.reports.canvas import (
     save,
     tidy,
 )
-from emotorch.reports.dataset_pictures import SheetRow, plot_sheet
+from emotorch.reports.questions.dataset_pictures import SheetRow, plot_sheet
 from emotorch.reports.tables import text_table
 from emotorch.runs import Run
 from emotorch.training.checkpoints import Model

@@ -9,8 +9,9 @@ from emotorch.data.selection import Selection, dataset_title
 from emotorch.data.split import draw
 from emotorch.data.stored import Stored
 from emotorch.files import write_text
-from emotorch.reports import figures, run_files
-from emotorch.reports.run_pictures import plot_run_confusion, plot_run_history
+from emotorch.reports import figures
+from emotorch.reports.runs import files as run_files
+from emotorch.reports.runs.pictures import plot_run_confusion, plot_run_history
 from emotorch.runs import Run
 from emotorch.training.calibration import probabilities
 from emotorch.training.scores import EpochScores

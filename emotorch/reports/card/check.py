@@ -9,7 +9,7 @@ import torch
 from emotorch.analysis.evaluate import evaluate
 from emotorch.analysis.results import read_findings
 from emotorch.paths import SHIPPED_MODELS, Paths
-from emotorch.reports.card_scores import QUESTION
+from emotorch.reports.card.scores import QUESTION
 from emotorch.runs import Run
 from emotorch.training.checkpoints import load_model
 

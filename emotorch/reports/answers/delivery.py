@@ -60,8 +60,8 @@ def check_save(save: Path | None, inputs: Sequence[Input]) -> None:
         raise UsageError("--save takes pictures, or one video; --visualize gives each of several videos its own copy")
     if save.resolve() in {item.path.resolve() for item in inputs}:
         raise UsageError(f"--save {save}: this is the input itself; choose another name")
+    from emotorch.reports.answers.frames import VIDEO_CODECS
     from emotorch.reports.canvas import FORMATS
-    from emotorch.reports.frames import VIDEO_CODECS
 
     endings = VIDEO_CODECS if videos else FORMATS
     if save.suffix.lower() not in endings:
@@ -86,7 +86,7 @@ def deliver_picture(wishes: Wishes, write: Callable[[Path], object], beside: Pat
         write: Draws it into a file, whose ending tells the format.
         beside: The input that it is named after, where no name is wished.
     """
-    from emotorch.reports.window import has_display, show_picture
+    from emotorch.reports.answers.window import has_display, show_picture
 
     shown = wishes.visualize and has_display()
     target = wishes.save or (place_beside(beside, ".png") if wishes.visualize and not shown else None)

@@ -15,12 +15,12 @@ from emotorch.errors import EmoTorchError
 from emotorch.inference.inputs import Input, Kind, expand
 from emotorch.inference.predictor import Answer, answer_file
 from emotorch.inference.reader import FaceReader
-from emotorch.reports import answers as reports
-from emotorch.reports.delivery import Wishes, check_save, deliver_picture
+from emotorch.reports.answers import answers as reports
+from emotorch.reports.answers.delivery import Wishes, check_save, deliver_picture
 
 # What draws, or decodes videos, takes long to import: it is asked for only when it is used.
 if TYPE_CHECKING:
-    from emotorch.reports.contact_sheet import Tile
+    from emotorch.reports.answers.contact_sheet import Tile
 
 # More pictures than this are answered in a table, not at length.
 _AT_LENGTH = 5
@@ -70,7 +70,7 @@ def watch(reader: FaceReader, weights: Path, camera: str, wishes: Wishes) -> int
         UsageError: `save` is no video.
         EmoTorchError: there is no screen, and nowhere else that the answers were to go to; or no detector.
     """
-    from emotorch.reports.window import has_display
+    from emotorch.reports.answers.window import has_display
 
     check_detector(wishes.detector)
     check_save(wishes.save, [Input(Path(camera), Kind.VIDEO)])
@@ -136,14 +136,14 @@ class _Call:
                 print(f"error: {answer.input}: {answer.error}", file=sys.stderr)
 
     def _add_tile(self, answer: Answer) -> None:
-        from emotorch.reports.contact_sheet import MOST_TILES, make_tile
+        from emotorch.reports.answers.contact_sheet import MOST_TILES, make_tile
 
         if len(self.tiles) < MOST_TILES:
             self.tiles.append(make_tile(answer, None if answer.picture is None else read_colours(Path(answer.input))))
 
     def answer_video(self, name: str) -> None:
         from emotorch.inference.video import FrameAnswer
-        from emotorch.reports.video_answers import follow_video
+        from emotorch.reports.answers.video_answers import follow_video
 
         self.is_timed = True
 
@@ -165,7 +165,7 @@ class _Call:
         if self.wishes.csv:
             reports.write_table(self.wishes.csv, self.rows, self.reader.labels, timed=self.is_timed)
         if self.tiles:
-            from emotorch.reports.contact_sheet import plot_contact_sheet
+            from emotorch.reports.answers.contact_sheet import plot_contact_sheet
 
             title = f"Answers of {self.weights.parent.name}"
             write = partial(plot_contact_sheet, tiles=self.tiles, pictures=len(self.answers), title=title)

@@ -18,12 +18,12 @@ from emotorch.data.split import VALIDATION_SHARE
 from emotorch.files import hash_file, write_text
 from emotorch.networks.describe import layers, total
 from emotorch.paths import Paths
-from emotorch.reports import card_texts
-from emotorch.reports.card_findings import render_findings, table, words
-from emotorch.reports.card_metadata import Result, front_matter
-from emotorch.reports.card_scores import QUESTION as SCORES
-from emotorch.reports.card_scores import measure
-from emotorch.reports.reproduction import commands
+from emotorch.reports.card import texts as card_texts
+from emotorch.reports.card.findings import render_findings, table, words
+from emotorch.reports.card.metadata import Result, front_matter
+from emotorch.reports.card.reproduction import commands
+from emotorch.reports.card.scores import QUESTION as SCORES
+from emotorch.reports.card.scores import measure
 from emotorch.runs import Matrix, Run, read_accuracies, read_image_usage, read_matrix
 from emotorch.training.checkpoints import Model, load_model
 

@@ -10,7 +10,7 @@ from emotorch.data.contents import Contents
 from emotorch.data.integrity import Finding, Found, Measures, inspect, measure
 from emotorch.files import write_csv
 from emotorch.paths import Paths
-from emotorch.reports import dataset_pictures as pictures
+from emotorch.reports.questions import dataset_pictures as pictures
 from emotorch.reports.tables import text_table
 from emotorch.runs import new_folder
 from emotorch.seeding import generator

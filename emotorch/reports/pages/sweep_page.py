@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from emotorch.analysis.compare import Comparison, Distance, varied
 from emotorch.paths import MODEL_ORIGINAL, Paths
-from emotorch.reports.page import Fact, Section, beside, drawing, matrix, render, table, text
-from emotorch.reports.run_pictures import validation_matrices
-from emotorch.reports.sweep_pictures import comparison_figure
+from emotorch.reports.pages.page import Fact, Section, beside, drawing, matrix, render, table, text
+from emotorch.reports.pages.sweep_pictures import comparison_figure
+from emotorch.reports.runs.pictures import validation_matrices
 from emotorch.runs import FINISHED, Run, find
 from emotorch.sweep.one import Result
 

@@ -10,8 +10,8 @@ from emotorch.analysis.metrics import wilson_interval
 from emotorch.data.selection import dataset_title
 from emotorch.recipes import get_recipe
 from emotorch.reports.figures import history_figure
-from emotorch.reports.page import Fact, Section, drawing, folded, matrix, missing, render, table, text
-from emotorch.reports.run_pictures import training_curves, validation_matrices
+from emotorch.reports.pages.page import Fact, Section, drawing, folded, matrix, missing, render, table, text
+from emotorch.reports.runs.pictures import training_curves, validation_matrices
 from emotorch.runs import Matrix, Run
 
 _UNKNOWN = "–"

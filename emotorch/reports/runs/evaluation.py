@@ -11,7 +11,7 @@ from emotorch.data.images import write_png
 from emotorch.files import write_csv, write_text
 from emotorch.reports import figures
 from emotorch.reports.reliability import write_reliability
-from emotorch.reports.run_files import write_confusion
+from emotorch.reports.runs.files import write_confusion
 from emotorch.reports.side_by_side import plot_side_by_side
 from emotorch.runs import TRAINING, Run, new_folder
 

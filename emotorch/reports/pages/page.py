@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from emotorch.reports.canvas import BLACK, GREY, PALE
 
 _TEMPLATES = Environment(
-    loader=PackageLoader("emotorch.reports", "templates"),
+    loader=PackageLoader("emotorch.reports.pages", "templates"),
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,
     trim_blocks=True,
