@@ -104,6 +104,9 @@ class Recipe:
         watch: What decides over best epoch, plateaus and early stopping: `loss`, `accuracy` or `macro_f1` over all
             validation images.
         early_stop_patience: Epochs without a better value before the training ends; 0 for never.
+        first_size: Side of the training images in the first epoch, when it is smaller than the network's: large ones
+            bring little before the coarse is learned. They grow over the epochs. 0 for full size all along.
+        growing: Part of the epochs until they have their full size.
         augmentation: Of training images, on the device.
     """
 
@@ -137,6 +140,8 @@ class Recipe:
     epochs: int = 50
     watch: str = "loss"
     early_stop_patience: int = 10
+    first_size: int = 0
+    growing: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -158,7 +163,9 @@ class Recipe:
             _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
         for name in ("momentum", "ema_decay", "label_smoothing", "weight_decay"):
             _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
-        _check(0 <= self.variants <= 1, "variants", "from 0 to 1", self.variants)
+        for name in ("variants", "growing"):
+            _check(0 <= getattr(self, name) <= 1, name, "from 0 to 1", getattr(self, name))
+        _check(self.first_size == 0 or self.first_size >= 16, "first_size", "0, or at least 16 pixels", self.first_size)
         _check(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
         _check(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1", self.plateau_factor)
 

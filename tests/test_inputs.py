@@ -51,3 +51,14 @@ def test_a_flat_image_stays_flat_at_any_size() -> None:
     for size in (24, 64, 96):
         images = to_input(torch.full((1, 1, 48, 48), 51, dtype=torch.uint8), InputForm(size))
         torch.testing.assert_close(images, torch.full((1, 1, size, size), 0.2))
+
+
+def test_growing_images_start_small_never_shrink_and_end_at_full_size() -> None:
+    for first, growing, epochs in ((16, 1.0, 7), (24, 0.5, 8), (47, 0.3, 10), (48, 0.5, 4), (32, 0.0, 3)):
+        recipe = replace(get_recipe("compact"), first_size=first, growing=growing, epochs=epochs)
+        sizes = [InputForm.of_epoch(recipe, epoch).image_size for epoch in range(1, epochs + 2)]
+        assert sizes == sorted(sizes)
+        assert abs(sizes[0] - first) <= 2
+        grown = max(1, round(growing * epochs))
+        assert sizes[grown:] == [48] * (epochs + 1 - grown)
+    assert InputForm.of_epoch(get_recipe("compact"), 1) == InputForm.of(get_recipe("compact"))

@@ -11,7 +11,9 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor
 
+from emotorch.errors import UsageError
 from emotorch.labels import get_scheme
+from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import Augmentation, Recipe, get_recipe
 from emotorch.training import checkpoints
@@ -455,3 +457,18 @@ def test_a_last_image_alone_joins_the_batch_before_it_where_batches_are_normed()
     normed = Trainer(Normed(), recipe, striped(75), {}, classes=4, seed=1)
     assert [len(batch) for batch in normed._batches(torch.arange(75))] == [37, 38]
     assert torch.equal(torch.cat(normed._batches(torch.arange(75))), torch.arange(75))
+
+
+def test_training_images_grow_and_validation_images_are_whole_from_the_start() -> None:
+    config = {"image_size": SIZE, "channels": 1, "dropout": 0.0, "width": 4}
+    recipe = replace(
+        get_recipe("compact"), network_config=config, precision="float32", epochs=4, first_size=16, growing=0.5
+    )
+    network = CompactNet(SIZE, num_classes=4, dropout=0.0, width=4)
+    seen: list[tuple[bool, int]] = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append((module.training, inputs[0].shape[-1])))
+    Trainer(network, recipe, striped(75), {"fer": striped(30, seed=1)}, classes=4, seed=3).run(ignore)
+    assert [size for training, size in seen if training] == [16, 20, SIZE, SIZE]
+    assert [size for training, size in seen if not training] == 4 * [SIZE]
+    with pytest.raises(UsageError, match="first_size: network emotorch_cnn takes images of one size only"):
+        trainer(replace(RECIPE, first_size=16))

@@ -11,30 +11,33 @@ from torch import Tensor, nn
 
 from emotorch.networks.blocks import check_sizes
 
-# Channels and number of residual blocks at a half, a quarter and an eighth of the image's side.
-STAGES = ((64, 2), (128, 2), (256, 1))
+# Channels, as multiples of the width, and residual blocks at a half, a quarter and an eighth of the image's side.
+_STAGES = ((1, 2), (2, 2), (4, 1))
 _SMALLEST_IMAGE = 16
 
 
 class CompactNet(nn.Module):
     """Conv 5×5 of stride 2, residual blocks 64-64-128-128-256, global average pooling, dropout, linear."""
 
-    def __init__(self, image_size: int = 48, channels: int = 1, num_classes: int = 7, dropout: float = 0.3) -> None:
+    takes_any_size = True
+
+    def __init__(
+        self, image_size: int = 48, channels: int = 1, num_classes: int = 7, dropout: float = 0.3, width: int = 64
+    ) -> None:
         super().__init__()
-        check_sizes(channels=channels, num_classes=num_classes)
+        check_sizes(channels=channels, num_classes=num_classes, width=width)
         if image_size < _SMALLEST_IMAGE:
             raise ValueError(f"an image of {image_size} pixels is too small: at least {_SMALLEST_IMAGE}")
-        width = STAGES[0][0]
         self.stem = nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        blocks = []
-        for stage, (next_width, count) in enumerate(STAGES):
+        blocks, before = [], width
+        for stage, (multiple, count) in enumerate(_STAGES):
             for block in range(count):
-                blocks.append(ResidualBlock(width, next_width, halve=stage > 0 and block == 0))
-                width = next_width
+                blocks.append(ResidualBlock(before, multiple * width, halve=stage > 0 and block == 0))
+                before = multiple * width
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(width, num_classes)
+        self.fc = nn.Linear(before, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, image_size, image_size) to logits (N, num_classes)."""

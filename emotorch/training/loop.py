@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.data.stored import Stored
+from emotorch.errors import UsageError
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
@@ -98,6 +99,9 @@ class Trainer:
     PyTorch's own threads.
 
     Where processes train together (`distributed`), each computes its part of a batch, and all make the same steps.
+
+    Raises:
+        UsageError: the recipe's images grow, and the network takes one size only.
     """
 
     def __init__(
@@ -111,6 +115,8 @@ class Trainer:
         seed: int,
         threads: int = 1,
     ) -> None:
+        if recipe.first_size and not getattr(network, "takes_any_size", False):
+            raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
         self.network = network
         self.recipe = recipe
         self.history: list[EpochScores] = []
@@ -290,7 +296,7 @@ class Trainer:
         """Gradients of a part's share in the mean loss of a batch, its sum of losses, its right answers."""
         pixels, targets = self._inputs(part, batch, draws, key)
         with self._autocast(), distributed.part_of(len(batch)) if not self._independent else nullcontext():
-            outputs = self.network(to_input(pixels, self._form))
+            outputs = self.network(to_input(pixels, InputForm.of_epoch(self.recipe, key[1])))
         outputs = outputs.float()
         loss = weighted(self._loss(outputs, targets), targets, self._weights).sum()
         gradients = torch.autograd.grad(loss / len(batch), self._parameters)
