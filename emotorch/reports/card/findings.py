@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_DASH = "–"
+from emotorch.reports.card.markdown import DASH, table, words
+
 _LONG = 12  # rows; a longer table is folded
 _INTERVAL = {"value", "low", "high"}
 
@@ -36,7 +37,7 @@ def _render_list(title: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
         return parts
     lines = [dict(_cells(record)) for record in records]
     columns = list(dict.fromkeys(column for line in lines for column in line))
-    drawn = table([words(column) for column in columns], [[line.get(c, _DASH) for c in columns] for line in lines])
+    drawn = table([words(column) for column in columns], [[line.get(c, DASH) for c in columns] for line in lines])
     if len(records) <= _LONG:
         return [f"{title.capitalize()}:", drawn]
     return [f"<details><summary>{title.capitalize()}, {len(records)} of them</summary>\n\n{drawn}\n\n</details>"]
@@ -70,16 +71,5 @@ def _is_file(value: object) -> bool:
 
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return _DASH
+        return DASH
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
-def words(name: str) -> str:
-    """A name in files as a person reads it."""
-    return name.replace("_", " ")

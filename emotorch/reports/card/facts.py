@@ -1,0 +1,101 @@
+"""All that a model card is made from, and how it calls datasets and sets of images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emotorch.data.selection import dataset_title
+from emotorch.reports.card.markdown import words
+from emotorch.runs import Run, read_image_usage
+from emotorch.training.checkpoints import Model
+
+CARD_NAME = "README.md"
+
+
+_DATASET_KINDS = {"fer": "fer2013", "ckp": "ck-plus", "raf": "raf-db"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a card is made from.
+
+    Attributes:
+        run: The model's.
+        record: Its run.json; without settings when other code wrote the run.
+        model: Its best epoch.
+        weights: The file of it.
+        scores: What `scores.measure` found, by the set's name.
+    """
+
+    run: Run
+    record: Mapping[str, Any]
+    model: Model
+    weights: Path
+    scores: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.record.get("settings", {})
+        return found
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.record.get("dataset", {}).get("synthetic"))
+
+    @property
+    def train_on(self) -> str:
+        """The name in files of the dataset that was trained on: `fer`, …"""
+        return str(self.settings.get("train_on", "FER")).lower()
+
+    @property
+    def fer_usage(self) -> str | None:
+        return self.settings["recipe"]["fer_usage"] if self.settings and self.train_on == "fer" else None
+
+
+def kind_of(facts: Facts, dataset: str) -> str:
+    """What the metadata call a dataset, by its name in files."""
+    return "synthetic-faces" if facts.synthetic else _DATASET_KINDS.get(dataset, dataset)
+
+
+def set_of(facts: Facts, name: str) -> tuple[str, str]:
+    """The dataset and the part of it that a set of a run's record is: `fer_reference`, …"""
+    dataset = name.removesuffix("_reference")
+    if dataset == "fer" and facts.fer_usage == "official":
+        counts = facts.record["counts"]
+        with_variants = name == dataset and counts.get("fer") != counts.get("fer_reference")
+        return dataset, "PublicTest as drawn, with variants" if with_variants else "PublicTest"
+    if name == dataset:
+        return dataset, "validation images"
+    return dataset, "all originals" if dataset == "ckp" else "held-out originals"
+
+
+def is_repeated(facts: Facts, name: str) -> bool:
+    """Whether a reference set is the validation set itself: whole, and no variant among it."""
+    dataset, counts = name.removesuffix("_reference"), facts.record["counts"]
+    if dataset == name or counts.get(dataset) != counts[name]:
+        return False
+    return dict(variant_counts(facts)).get(f"{dataset} validation") == 0
+
+
+def set_title(facts: Facts, name: str) -> str:
+    """A set of a run's record, for a person."""
+    if name == "training":
+        return "training"
+    dataset, part = set_of(facts, name)
+    return f"{title_of(facts, dataset)}, {part}"
+
+
+def title_of(facts: Facts, dataset: str) -> str:
+    """A dataset, for a person; drawn faces are called that."""
+    title = {"fer": "FER-2013"}.get(dataset, dataset_title(dataset))
+    return f"{title} (drawn faces)" if facts.synthetic else title
+
+
+def variant_counts(facts: Facts) -> list[tuple[str, int]]:
+    """How many of each usage's images are variants, which have the operation in their name."""
+    counts: dict[str, int] = {}
+    for row in read_image_usage(facts.run) or []:
+        usage = words(row["usage"])
+        counts[usage] = counts.get(usage, 0) + ("_" in Path(row["image_path"]).stem)
+    return list(counts.items())
