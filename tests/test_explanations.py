@@ -15,19 +15,16 @@ from torch import Tensor, nn
 
 from emotorch.analysis import explanations
 from emotorch.analysis.evaluate import Answers, EvaluationSet
-from emotorch.analysis.explanations import (
+from emotorch.analysis.explanations import choose, explain
+from emotorch.analysis.held_out import HeldOut
+from emotorch.analysis.importance_maps import METHODS, Scores, attributions, evidence, find_map_layer, importance_maps
+from emotorch.analysis.map_checks import (
     DELETION_STEPS,
-    METHODS,
-    choose,
+    RANDOMISED_NETWORKS,
     deletion_curves,
-    evidence,
-    explain,
-    find_map_layer,
-    importance_maps,
     randomised,
     rank_correlations,
 )
-from emotorch.analysis.held_out import HeldOut
 from emotorch.data.images import hash_pixels
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
@@ -50,7 +47,7 @@ def baseline() -> nn.Module:
 
 def one_map(network: nn.Module, form: InputForm, pixels: np.ndarray, targets: np.ndarray, method: str) -> np.ndarray:
     """What `importance_maps` gives for one method, without the time of the others."""
-    attribute = explanations._attributions(explanations._Scores(network, form), find_map_layer(network, form)[1])
+    attribute = attributions(Scores(network, form), find_map_layer(network, form)[1])
     greys = torch.from_numpy(pixels).unsqueeze(1).to(next(network.parameters()).dtype)
     means = greys.mean((2, 3), keepdim=True).round().expand_as(greys)
     found = attribute[method](greys.clone().requires_grad_(), means, torch.from_numpy(targets))
@@ -252,7 +249,7 @@ def test_a_picture_without_an_answer_is_counted_not_averaged() -> None:
     found = explain(patch_model(baseline()), faces(pixels), CPU, seed=0)
     assert found.checks["integrated_gradients"].images == 2
     assert np.isfinite(found.checks["integrated_gradients"].correlation)
-    assert found.checks["integrated_gradients"].undetermined == explanations.RANDOMISED_NETWORKS
+    assert found.checks["integrated_gradients"].undetermined == RANDOMISED_NETWORKS
 
 
 def test_rank_correlations_are_spearman_s() -> None:

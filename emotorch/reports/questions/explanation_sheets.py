@@ -15,18 +15,9 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from emotorch.analysis.explanations import (
-    DELETION_STEPS,
-    METHODS,
-    RANDOM,
-    RANDOMISED_NETWORKS,
-    Explanation,
-    Faces,
-    Map,
-    MethodChecks,
-    evidence,
-    explain,
-)
+from emotorch.analysis.explanations import Explanation, Faces, explain
+from emotorch.analysis.importance_maps import METHODS, Map, evidence
+from emotorch.analysis.map_checks import DELETION_STEPS, RANDOM, RANDOMISED_NETWORKS, MethodChecks
 from emotorch.analysis.results import read_findings, result_folder, write_findings
 from emotorch.data.images import SIZE, Pixels
 from emotorch.files import write_csv
