@@ -21,7 +21,7 @@ from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, dataset_title, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.data.stored import Stored
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, write_json
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
@@ -298,11 +298,18 @@ def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 def new_network(settings: Settings) -> nn.Module:
-    """A run's network before its first step."""
+    """A run's network before its first step.
+
+    Raises:
+        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
+        UsageError: the recipe's images grow, and the network takes one size only.
+    """
     recipe = settings.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
+    if recipe.first_size and not getattr(network, "takes_any_size", False):
+        raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
     if recipe.pretrained:
         start_from(network, Path(recipe.pretrained), recipe.trained_layers)
     return network

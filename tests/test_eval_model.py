@@ -178,7 +178,7 @@ def test_images_of_another_root_are_known_by_their_hashes(lively: Trained) -> No
     before = read_counts(evaluate(lively)[1], "fer_val")
     rows = usage(lively)
     for row in rows:
-        row["image_path"] = "/home/somebody/else/" + row["image_path"]
+        row["image_path"] = "/another/machine/" + row["image_path"]
     write_usage(lively, rows)
     _, folder = evaluate(lively)
     assert (read_counts(folder, "fer_val") == before).all()

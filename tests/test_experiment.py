@@ -30,6 +30,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.files import hash_file
 from emotorch.labels import FER_USAGES, get_scheme
 from emotorch.paths import Paths
+from emotorch.runs import list_runs
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 
@@ -426,3 +427,10 @@ def test_a_damaged_image_is_named_before_a_folder_is_claimed(prepared: Paths, tm
     victim.write_bytes(other)
     assert f"{victim}: changed since it was written" in error_line(call_script(paths, TRAIN))
     assert not paths.models.exists()
+
+
+def test_growing_images_for_a_network_of_one_size_are_refused_before_a_folder_is_claimed(prepared: Paths) -> None:
+    before = list_runs(prepared.models)
+    done = call_script(prepared, TRAIN, "--set", "first_size=16")
+    assert "first_size: network emotorch_cnn takes images of one size only" in error_line(done, status=2)
+    assert list_runs(prepared.models) == before

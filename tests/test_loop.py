@@ -11,7 +11,6 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor
 
-from emotorch.errors import UsageError
 from emotorch.labels import get_scheme
 from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
@@ -470,5 +469,3 @@ def test_training_images_grow_and_validation_images_are_whole_from_the_start() -
     Trainer(network, recipe, striped(75), {"fer": striped(30, seed=1)}, classes=4, seed=3).run(ignore)
     assert [size for training, size in seen if training] == [16, 20, SIZE, SIZE]
     assert [size for training, size in seen if not training] == 4 * [SIZE]
-    with pytest.raises(UsageError, match="first_size: network emotorch_cnn takes images of one size only"):
-        trainer(replace(RECIPE, first_size=16))

@@ -19,7 +19,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.data.stored import Stored
-from emotorch.errors import UsageError
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
@@ -99,9 +98,6 @@ class Trainer:
     PyTorch's own threads.
 
     Where processes train together (`distributed`), each computes its part of a batch, and all make the same steps.
-
-    Raises:
-        UsageError: the recipe's images grow, and the network takes one size only.
     """
 
     def __init__(
@@ -115,8 +111,6 @@ class Trainer:
         seed: int,
         threads: int = 1,
     ) -> None:
-        if recipe.first_size and not getattr(network, "takes_any_size", False):
-            raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
         self.network = network
         self.recipe = recipe
         self.history: list[EpochScores] = []
