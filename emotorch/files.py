@@ -47,6 +47,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files that a kill left in a folder that this process alone writes to."""
+    for path in folder.glob(".*-*"):
+        path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
@@ -209,7 +215,7 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
             (partial / _JOURNAL_NAME).unlink(missing_ok=True)
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
-        _sweep(partial)
+        remove_leftovers(partial)
         if not (partial / STAMP_NAME).exists():
             write_json(partial / STAMP_NAME, {"made_from": stamp})
         try:
@@ -249,12 +255,6 @@ def _read_stamp(folder: Path) -> dict[str, Any]:
         return {}
     stamp: dict[str, Any] = read_json(path)
     return stamp
-
-
-def _sweep(partial: Path) -> None:
-    """Removes the temporary file that a kill left of one that was being written."""
-    for path in partial.glob(".*-*"):
-        path.unlink()
 
 
 def _is_whole(final: Path, stamp: Mapping[str, Any]) -> bool:

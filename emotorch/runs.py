@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 from filelock import FileLock, Timeout
 
 from emotorch.errors import EmoTorchError
-from emotorch.files import hash_file, read_json, write_json
+from emotorch.files import hash_file, read_json, remove_leftovers, write_json
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths
 
 RECORD_NAME = "run.json"
@@ -94,6 +94,7 @@ class Run:
         except Timeout:
             raise EmoTorchError(f"{self.folder} is being trained by another process") from None
         try:
+            remove_leftovers(self.folder)
             self.update(status=RUNNING)
             yield
         except KeyboardInterrupt:

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ from running import (
 
 from emotorch import runs
 from emotorch.errors import EmoTorchError
+from emotorch.files import write_atomically
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
 from emotorch.runs import Run
 
@@ -144,6 +146,22 @@ def test_how_a_run_ended_is_recorded(paths: Paths, error: type[BaseException], s
     assert run.status() == status
 
 
+def test_what_a_kill_left_half_written_is_gone_when_the_run_is_taken_up(paths: Paths) -> None:
+    run = runs.claim(paths.models, {"status": "running"})
+    whole = run.folder / "model_last.pth"
+    killed = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(whole,))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert [path.suffix for path in run.folder.glob(".model_last-*")] == [".pth"]
+    with run.running():
+        assert {path.name for path in run.folder.iterdir()} == {"run.json", ".running"}
+
+
+def write_and_die(path: Path) -> None:
+    write_atomically(path, lambda temporary: os.kill(os.getpid(), signal.SIGKILL))
+
+
 def start_training(paths: Paths, *options: object) -> tuple[subprocess.Popen[str], Path]:
     """A stage 4 of its own, in the middle of its training; returns it and its folder."""
     process = subprocess.Popen(
@@ -216,6 +234,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed
     undisturbed = train(copy_root(seven, tmp_path / "undisturbed"), *options)
     assert last_line(call_script(paths, TRAIN, "--resume", folder.name)) == str(folder)
     assert_same_weights(folder, undisturbed)
+    assert {file.name for file in folder.iterdir()} == {file.name for file in undisturbed.iterdir()}
     for name in ("confusion_counts_fer_val.csv", "final_accuracies.csv"):
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
 
