@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from emotorch.errors import UsageError
 
 LOSS_NAMES = ("cosine_proximity", "cross_entropy", "focal")
-OPTIMIZER_NAMES = ("rmsprop", "sgd", "adam", "adamw")
+OPTIMIZER_NAMES = ("rmsprop", "sgd", "adam", "adamw", "muon")
 SCHEDULE_NAMES = ("constant", "plateau", "cosine", "one_cycle")
 PRECISION_NAMES = ("float32", "mixed")
 METRIC_NAMES = ("loss", "accuracy", "macro_f1")
@@ -88,7 +88,7 @@ class Recipe:
         class_weights: Weigh the loss by the inverse frequency of the class.
         sampling: `shuffled`, every image once an epoch, or `balanced`, as many images of each class, drawn with
             repetition.
-        optimizer: `rmsprop`, `sgd`, `adam` or `adamw`.
+        optimizer: `rmsprop`, `sgd`, `adam`, `adamw`, or `muon` for filters of convolutions and `adamw` for the rest.
         learning_rate: The highest.
         momentum: Of `sgd` (Nesterov's) and `rmsprop`.
         weight_decay: On weights of two or more dimensions: biases and normalisation have none.

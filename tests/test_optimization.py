@@ -84,6 +84,38 @@ def test_biases_and_norms_do_not_decay() -> None:
         assert decays[id(parameter)] == (0.05 if parameter.ndim > 1 else 0.0)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_muon_is_that_of_pytorch_on_filters_and_adamw_on_the_rest(memory_format: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 2))
+    network = network.to(memory_format=memory_format)
+    recipe = replace(RECIPE, optimizer="muon", weight_decay=0.1)
+    optimizer = new_optimizer(recipe, network)
+    filters, *others = [nn.Parameter(parameter.detach().clone()) for parameter in network.parameters()]
+    matrix = nn.Parameter(filters.detach().flatten(1).clone())
+    muon = torch.optim.Muon([matrix], lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    decaying, steady = [p for p in others if p.ndim > 1], [p for p in others if p.ndim == 1]
+    adamw = torch.optim.AdamW([{"params": decaying, "weight_decay": 0.1}, {"params": steady, "weight_decay": 0}], 0.1)
+    for rate in (0.1, 0.05):
+        gradients = [torch.randn_like(parameter) for parameter in network.parameters()]
+        for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        matrix.grad = gradients[0].flatten(1)
+        for parameter, gradient in zip(others, gradients[1:], strict=True):
+            parameter.grad = gradient
+        optimizer.param_groups[0]["lr"] = rate
+        for part in (muon, adamw):
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+        optimizer.step()
+    expected = [matrix.reshape(filters.shape), *others]
+    for parameter, other in zip(network.parameters(), expected, strict=True):
+        # Orthogonal in bfloat16, in another order of the columns.
+        assert torch.allclose(parameter, other, atol=2e-3), (parameter - other).abs().max()
+    assert not torch.allclose(network[0].weight, filters, atol=0.05), "nothing was learned"
+
+
 def test_frozen_parameters_are_not_optimized() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[0].requires_grad_(False)

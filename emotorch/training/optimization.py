@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -28,6 +28,8 @@ def new_optimizer(recipe: Recipe, network: nn.Module) -> Optimizer:
             return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True)
         case "adam":
             return torch.optim.Adam(groups, lr=rate, fused=True)
+        case "muon":
+            return MuonAndAdamW(parameters, rate, recipe.weight_decay)
         case _:
             return torch.optim.AdamW(groups, lr=rate, fused=True)
 
@@ -39,6 +41,53 @@ def _decay_groups(parameters: Sequence[nn.Parameter], decay: float) -> list[dict
     others = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+class MuonAndAdamW(Optimizer):
+    """Muon for the filters of convolutions, AdamW for all other parameters, at one learning rate.
+
+    Muon makes the update of a layer orthogonal, so that every direction of its weights learns at the same pace; its
+    updates are brought to the size of AdamW's.
+
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the size: Liu et al.,
+    "Muon is scalable for LLM training" (2025).
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], rate: float, decay: float) -> None:
+        super().__init__(list(parameters), {"lr": rate})
+        self._filters = [parameter for parameter in parameters if parameter.ndim == 4]
+        others = [parameter for parameter in parameters if parameter.ndim != 4]
+        # The same memory as the filters', a row for each: Muon takes matrices.
+        self._matrices = [nn.Parameter(_as_matrix(filters.detach(), filters)) for filters in self._filters]
+        self._parts: list[Optimizer] = []
+        if self._matrices:
+            size = "match_rms_adamw"
+            self._parts.append(torch.optim.Muon(self._matrices, lr=rate, weight_decay=decay, adjust_lr_fn=size))
+        if others:
+            self._parts.append(torch.optim.AdamW(_decay_groups(others, decay), lr=rate, fused=True))
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for filters, matrix in zip(self._filters, self._matrices, strict=True):
+            matrix.grad = None if filters.grad is None else _as_matrix(filters.grad, filters)
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = self.param_groups[0]["lr"]
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"lr": self.param_groups[0]["lr"], "parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.param_groups[0]["lr"] = state_dict["lr"]
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+
+
+def _as_matrix(values: Tensor, filters: Tensor) -> Tensor:
+    """A row for each of the filters, in the order in which these lie in memory."""
+    if filters.is_contiguous(memory_format=torch.channels_last):
+        values = values.permute(0, 2, 3, 1)
+    return values.flatten(1)
 
 
 class Schedule:
