@@ -35,37 +35,52 @@ def new_network(recipe: Recipe, classes: int) -> nn.Module:
     return create_network(recipe.network, {**recipe.network_config, "num_classes": classes})
 
 
-def plain_epoch(recipe: Recipe, images: LabelledPixels, classes: int) -> float:
-    """One epoch as published scripts train: a DataLoader over a TensorDataset of floats, NCHW, float32.
+class PlainForm:
+    """Training as published scripts do it: a DataLoader over a TensorDataset of floats, NCHW, float32."""
 
-    The images come in the given order and without augmentation, so that losses can be compared.
+    def __init__(self, recipe: Recipe, classes: int) -> None:
+        self._recipe, self._classes = recipe, classes
+        self._network = new_network(recipe, classes)
+        self._optimizer, self._loss = new_optimizer(recipe, self._network), loss_of(recipe)
 
-    Returns:
-        The mean loss.
-    """
-    network = new_network(recipe, classes)
-    optimizer, loss_of_images = new_optimizer(recipe, network), loss_of(recipe)
-    inputs: Tensor = to_input(images.pixels, InputForm.of(recipe)).contiguous()
-    total = 0.0
-    for pixels, labels in DataLoader(TensorDataset(inputs, images.labels), batch_size=recipe.batch_size):
-        optimizer.zero_grad()
-        loss = loss_of_images(network(pixels), one_hot(labels, classes)).mean()
-        loss.backward()
-        optimizer.step()
-        total += loss.item() * len(labels)
-    return total / len(images)
+    def epoch(self, images: LabelledPixels, *, shuffle: bool = False) -> float:
+        """One epoch, without augmentation; returns the mean loss. In the given order, losses can be compared."""
+        self._network.train()
+        total = 0.0
+        for pixels, labels in self._batches(images, shuffle=shuffle):
+            self._optimizer.zero_grad()
+            loss = self._loss(self._network(pixels), one_hot(labels, self._classes)).mean()
+            loss.backward()
+            self._optimizer.step()
+            total += loss.item() * len(labels)
+        return total / len(images)
+
+    def accuracy(self, images: LabelledPixels) -> float:
+        """Percent of right answers."""
+        self._network.eval()
+        with torch.no_grad():
+            batches = self._batches(images, shuffle=False)
+            right = sum(int((self._network(pixels).argmax(1) == labels).sum()) for pixels, labels in batches)
+        return 100 * right / len(images)
+
+    def _batches(self, images: LabelledPixels, *, shuffle: bool) -> DataLoader[tuple[Tensor, ...]]:
+        inputs: Tensor = to_input(images.pixels, InputForm.of(self._recipe)).contiguous()
+        return DataLoader(TensorDataset(inputs, images.labels), batch_size=self._recipe.batch_size, shuffle=shuffle)
 
 
 @contextmanager
 def plain_training(recipe: Recipe, images: int, classes: int) -> Iterator[Callable[[], float]]:
-    """`plain_epoch` over so many random images, in a process of its own: nothing that ours sets reaches it."""
+    """An epoch of `PlainForm` over so many random images, from new weights.
+
+    In a process of its own: nothing that ours sets reaches it.
+    """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         yield lambda: process.submit(_plain_epoch, recipe, images, classes).result()
 
 
 def _plain_epoch(recipe: Recipe, images: int, classes: int) -> float:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    return plain_epoch(recipe, random_images(images, classes), classes)
+    return PlainForm(recipe, classes).epoch(random_images(images, classes))
 
 
 def multiply_rate(dtype: torch.dtype, size: int = 2048) -> float:
