@@ -165,7 +165,10 @@ class Recipe:
             _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         for name in ("variants", "growing"):
             _check(0 <= getattr(self, name) <= 1, name, "from 0 to 1", getattr(self, name))
-        _check(self.first_size == 0 or self.first_size >= 16, "first_size", "0, or at least 16 pixels", self.first_size)
+        if self.first_size:
+            side = int(self.network_config["image_size"])
+            allowed = f"0, or from 16 pixels to the network's {side}"
+            _check(16 <= self.first_size <= side, "first_size", allowed, self.first_size)
         _check(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
         _check(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1", self.plateau_factor)
 

@@ -125,6 +125,8 @@ def test_override_reaches_into_the_network_and_the_augmentation() -> None:
         ("schedule=step", "schedule 'step' is none of constant"),
         ("watch=f1", "watch 'f1' is none of loss, accuracy, macro_f1"),
         ("ema_decay=1", "ema_decay must be from 0 to below 1"),
+        ("first_size=15", "first_size must be 0, or from 16 pixels to the network's 48, not 15"),
+        ("first_size=49", "first_size must be 0, or from 16 pixels"),
         ("label_smoothing=-0.1", "label_smoothing must be from 0"),
     ],
 )
