@@ -82,6 +82,8 @@ def test_the_page_of_a_sweep_lists_its_runs(prepared: Paths, tmp_path: Path) -> 
     assert page.sections == ["distances", "best", "runs"]
     assert all(map(is_inside, page.references))
     assert set(re.findall(r"<td>(model_\d{5})</td>", html)) == {"model_00001", "model_00002"}
+    assert ">seconds<" in html
+    assert ">note<" not in html, "a column without a word in it"
 
 
 def test_an_unknown_name_is_an_error_in_one_line(paths: Paths) -> None:

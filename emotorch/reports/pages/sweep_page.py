@@ -99,8 +99,13 @@ def _runs(results: Sequence[Result], comparison: Comparison | None) -> Markup:
         values = [None if run is None else f"{run.setting(name):.4g}" for name in settings]
         shown = [None] * 3 if run is None else [f"{run.combined:.5f}", *(f"{value:.2f}" for value in run.accuracies)]
         rows.append((result.number, result.model, result.status, *shown, *values, f"{result.seconds:.0f}", note))
-    columns = ("run", "model", "status", "distance", "training %", "validation %", *settings, "seconds", "note")
-    return table(columns, rows, sortable=True, caption="Press a heading to sort by it.")
+    columns = ["run", "model", "status", "distance", "training %", "validation %", *settings, "seconds", "note"]
+    caption = "Press a heading to sort by it."
+    notes = {row[-1] for row in rows}
+    if len(notes) == 1:  # of every run: said once, and no column
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+        caption = f"Of every run: {notes.pop()}. {caption}" if all(notes) else caption
+    return table(columns, rows, sortable=True, caption=caption)
 
 
 def _rank(run: Distance | None) -> tuple[bool, float]:
