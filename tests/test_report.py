@@ -10,6 +10,8 @@ from running import MODELS, SWEEP, Trained, call_script, copy_root, copy_trained
 
 from emotorch.paths import Paths
 from emotorch.reports.pages.page import Fact, Section, matrix, render, table, text
+from emotorch.reports.pages.sweep_page import sweep_page
+from emotorch.sweep.one import Result
 
 REPORT = f"{MODELS}/write_report.py"
 QUESTIONS = ("learning", "answers", "calibration", "robustness", "explanations", "errors", "fairness", "provenance")
@@ -82,8 +84,25 @@ def test_the_page_of_a_sweep_lists_its_runs(prepared: Paths, tmp_path: Path) -> 
     assert page.sections == ["distances", "best", "runs"]
     assert all(map(is_inside, page.references))
     assert set(re.findall(r"<td>(model_\d{5})</td>", html)) == {"model_00001", "model_00002"}
-    assert ">seconds<" in html
-    assert ">note<" not in html, "a column without a word in it"
+
+
+@pytest.mark.parametrize(
+    ("errors", "caption", "column"),
+    [(("no space", "no space"), "Of every run: no space. Press", False), (("no space", "killed"), ">Press", True)],
+)
+def test_what_is_said_of_every_run_is_said_once(
+    paths: Paths, errors: tuple[str, ...], caption: str, column: bool
+) -> None:
+    about = {
+        "design": {"count": 2, "strategy": "random"},
+        "settings": {"recipe": {"name": "emotorch"}, "train_on": "FER"},
+        "started": "today",
+    }
+    results = [Result(number, "", "failed", error=error) for number, error in enumerate(errors, start=1)]
+    html = sweep_page(paths, "sweep_1", about, results, None)
+    assert caption in html
+    assert (">note<" in html) == column
+    assert all((f"<td>{error}</td>" in html) == column for error in errors)
 
 
 def test_an_unknown_name_is_an_error_in_one_line(paths: Paths) -> None:
