@@ -24,7 +24,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from timing import paired, report
 
-from emotorch.analysis.compare import Weights, measure_runs
+from emotorch.analysis.compare import measure_runs
+from emotorch.analysis.distance import Weights
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe

@@ -206,23 +206,50 @@ def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> N
 
 def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
     make_repeatable(settings.threads)
-    leads = distributed.leads()
     started = time.perf_counter()
-    selection, scheme = data.selection, settings.scheme
-    device = next(network.parameters()).device
     # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
     network = network.to(memory_format=torch.channels_last)
-    trainer = Trainer(
+    trainer = _new_trainer(settings, data, network)
+    description = checkpoints.describe(settings.recipe, settings.scheme)
+    _train_and_log(run, settings, trainer, description)
+    if not trainer.best_epoch:
+        raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
+    if not distributed.leads():
+        return
+    trained = time.perf_counter()
+    _write_outcome(run, settings, data, trainer, description)
+    timings = {
+        "reading": round(data.seconds, 3),
+        "training": round(trained - started, 3),
+        "results": round(time.perf_counter() - trained, 3),
+    }
+    record = {
+        **run.record,
+        "status": FINISHED,
+        "finished": now(),
+        "timings_s": timings,
+        HASHES[BEST_CHECKPOINT]: hash_file(run.folder / BEST_CHECKPOINT),
+    }
+    write_parameters(run.folder / "model_parameters.txt", record)
+    run.update(**record)  # last of all: a run that says it is finished has every file
+
+
+def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Trainer:
+    device, selection = next(network.parameters()).device, data.selection
+    return Trainer(
         network,
         settings.recipe,
         data.on_device("training", selection.training, device),
         {name: data.on_device(name, images, device) for name, images in selection.validation.items()},
-        classes=len(scheme.labels),
+        classes=len(settings.scheme.labels),
         seed=settings.seed,
         threads=settings.threads,
     )
-    last = run.folder / LAST_CHECKPOINT
-    description = checkpoints.describe(settings.recipe, scheme)
+
+
+def _train_and_log(run: Run, settings: Settings, trainer: Trainer, description: Mapping[str, Any]) -> None:
+    """Trains from the last checkpoint on, or from the first step, and keeps checkpoint and log of it."""
+    leads, last = distributed.leads(), run.folder / LAST_CHECKPOINT
     log = EpochLog(run.folder, tensorboard=settings.tensorboard and leads)
     if leads:
         run.update(processes=distributed.size())
@@ -241,18 +268,21 @@ def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module)
             log.write(trainer.history)
 
     trainer.run(checkpoint, settings.checkpoint_every_s)
-    if not trainer.best_epoch:
-        raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
-    if not leads:
-        return
-    trained = time.perf_counter()
+
+
+def _write_outcome(
+    run: Run, settings: Settings, data: RunData, trainer: Trainer, description: Mapping[str, Any]
+) -> None:
+    """Scores the best epoch on every set; writes its weights, what the record says of it, and all results."""
+    network, selection = trainer.network, data.selection
+    device = next(network.parameters()).device
     outcome = score_sets(
         network,
         InputForm.of(settings.recipe),
         {name: (images, data.on_device(name, images, device)) for name, images in selection.sets().items()},
         list(selection.validation),
         loss_of(settings.recipe),
-        scheme.labels,
+        settings.scheme.labels,
         settings.threads,
     )
     checkpoints.save(
@@ -267,20 +297,6 @@ def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module)
     )
     run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
     write_results(run, outcome, trainer.history, selection, data.pixels)
-    timings = {
-        "reading": round(data.seconds, 3),
-        "training": round(trained - started, 3),
-        "results": round(time.perf_counter() - trained, 3),
-    }
-    record = {
-        **run.record,
-        "status": FINISHED,
-        "finished": now(),
-        "timings_s": timings,
-        HASHES[BEST_CHECKPOINT]: hash_file(run.folder / BEST_CHECKPOINT),
-    }
-    write_parameters(run.folder / "model_parameters.txt", record)
-    run.update(**record)  # last of all: a run that says it is finished has every file
 
 
 def _describe_outcome(outcome: Outcome) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import pytest
 from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
 from running import COMPARE, call_script, error_line, last_line, read_table
 
-from emotorch.analysis.compare import Comparison, compare_runs, distance_to_original, varied
+from emotorch.analysis.compare import Comparison, compare_runs, varied
+from emotorch.analysis.distance import distance_to_original
 from emotorch.errors import EmoTorchError
 from emotorch.paths import Paths
 from emotorch.reports.questions.comparison import describe

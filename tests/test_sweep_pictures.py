@@ -7,7 +7,8 @@ from drawing import assert_legible, texts
 from matplotlib.figure import Figure
 from PIL import Image
 
-from emotorch.analysis.compare import Comparison, Distance, Weights
+from emotorch.analysis.compare import Comparison
+from emotorch.analysis.distance import Distance, Weights
 from emotorch.reports.pages import sweep_pictures
 from emotorch.seeding import generator
 

@@ -4,7 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from emotorch.analysis.compare import distance_to_original
+from emotorch.analysis.distance import distance_to_original
 from emotorch.data.selection import DatasetIndex
 from emotorch.errors import EmoTorchError
 from emotorch.experiment import Settings, resume, train_new

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from emotorch import runs
-from emotorch.analysis.compare import Weights, compare
+from emotorch.analysis.compare import compare
+from emotorch.analysis.distance import Weights
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
 from emotorch.paths import Paths

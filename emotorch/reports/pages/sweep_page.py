@@ -6,7 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from emotorch.analysis.compare import Comparison, Distance, varied
+from emotorch.analysis.compare import Comparison, varied
+from emotorch.analysis.distance import Distance
 from emotorch.paths import MODEL_ORIGINAL, Paths
 from emotorch.reports.pages.page import Fact, Section, beside, drawing, matrix, render, table, text
 from emotorch.reports.pages.sweep_pictures import comparison_figure

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from emotorch.analysis.bootstrap import Array
-from emotorch.analysis.compare import Comparison, Distance, varied
+from emotorch.analysis.compare import Comparison, varied
+from emotorch.analysis.distance import Distance
 from emotorch.reports.canvas import BLUE, GREY, ORANGE, SKY, VERMILLION, new_figure, save, tidy
 
 _COLUMNS = 4

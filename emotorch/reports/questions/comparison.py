@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from emotorch.analysis.compare import COLLAPSED, Comparison, Distance, varied
+from emotorch.analysis.compare import Comparison, varied
+from emotorch.analysis.distance import COLLAPSED, Distance
 from emotorch.reports.tables import text_table
 
 _SHOWN = 5
