@@ -16,8 +16,10 @@ from running import EVALUATE, MODELS, Done, Trained, call_script, copy_root, err
 from sklearn.metrics import f1_score
 
 from emotorch.analysis import cross_dataset
-from emotorch.analysis.cross_dataset import load_entrants, load_test_set, shared_scheme
+from emotorch.analysis.cross_dataset import load_entrants
 from emotorch.analysis.evaluate import load_set
+from emotorch.analysis.scored_datasets import load_test_set
+from emotorch.analysis.shared_classes import shared_scheme
 from emotorch.data.images import read_face
 from emotorch.errors import UsageError
 from emotorch.labels import LabelScheme, get_scheme
