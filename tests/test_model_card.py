@@ -134,10 +134,10 @@ def test_without_the_images_the_card_keeps_what_was_measured_or_says_that_nothin
 
 
 def test_what_no_analysis_found_is_named_with_its_command_and_what_one_found_is_shown(ours: Trained) -> None:
-    said = section(write_card(ours), "Robustness")
-    assert f"Not measured: run `python {MODELS}/measure_robustness.py {ours.folder.name}`" in said
+    said = section(write_card(ours), "Fairness")
+    assert f"Not measured: run `python {MODELS}/analyze_fairness.py {ours.folder.name} --attributes CSV`" in said
     weights = ours.folder / "model.pth"
-    with result_folder(Run(ours.folder), "robustness", weights, {}, force=False) as folder:
+    with result_folder(Run(ours.folder), "fairness", weights, {}, force=False) as folder:
         assert folder is not None
         interval = {"value": 41.25, "low": 38.0, "high": 44.5, "change": {"value": -3.0}}
         conditions = [{"corruption": "blur", "severity": 1, "accuracy": interval, "recalls": [1, 2]}]
@@ -155,7 +155,7 @@ def test_what_no_analysis_found_is_named_with_its_command_and_what_one_found_is_
             },
         )
         (folder / "curves.csv").write_text("severity,accuracy\n")
-    said = section(write_card(ours), "Robustness")
+    said = section(write_card(ours), "Fairness")
     assert {row["figure"]: row["value"] for row in table(said)} == {"mean error": "87.65", "clean, accuracy": "–"}
     assert said.count("| blur | 1 | 41.25 (38–44.5) |") == 41
     assert "<summary>Many, 40 of them</summary>" in said
@@ -163,9 +163,22 @@ def test_what_no_analysis_found_is_named_with_its_command_and_what_one_found_is_
     assert "**attributes: age**" in said
     assert "| adults | 30 | 12.35 |" in said
     assert "`curves.csv`" in said
-    stamp = ours.folder / "robustness" / "stage.json"
+    stamp = ours.folder / "fairness" / "stage.json"
     stamp.write_text(stamp.read_text().replace(hash_file(weights), "other weights"))
-    assert "Not measured" in section(write_card(ours), "Robustness"), "other weights"
+    assert "Not measured" in section(write_card(ours), "Fairness"), "other weights"
+
+
+def test_robustness_is_a_table_of_accuracies_by_corruption_and_severity(ours: Trained) -> None:
+    call_script(ours.paths, f"{MODELS}/measure_robustness.py", ours.folder, "--threads", 1)
+    said = section(write_card(ours), "Robustness")
+    rows = table(said)
+    assert rows[0]["accuracy, %"] == "blur (Gaussian blur, σ in pixels)"
+    assert len(rows) == 8
+    scores = read_table(ours.folder / "robustness" / "robustness.csv")
+    measured = [float(row["accuracy"]) for row in scores if row["severity"] != "0"]
+    shown = [float(row[f"severity {severity}"]) for row in rows for severity in range(1, 6)]
+    assert shown == pytest.approx(measured, abs=0.051)
+    assert "mean error over all corruptions" in said
 
 
 def test_publictest_is_scored_where_it_is_unseen_with_its_twins(ours: Trained) -> None:

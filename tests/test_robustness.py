@@ -189,15 +189,19 @@ def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(
     shutil.copy(lively.folder / "model.pth", tmp_path / "emotorch")
     monkeypatch.setattr(runs, "SHIPPED_MODELS", tmp_path)
     model = load_model(lively.folder / "model.pth")
-    found = find_reference(lively.paths, None, model)
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"of another model")
+    found = find_reference(lively.paths, None, model, other)
     assert isinstance(found, Reference)
     assert (found.name, found.training) == ("emotorch", None)
     seven = Model(model.network, get_scheme("seven"), model.form)
-    assert "the EmoTorch baseline has other labels" in str(find_reference(lively.paths, None, seven))
+    assert "the EmoTorch baseline has other labels" in str(find_reference(lively.paths, None, seven, other))
     with pytest.raises(EmoTorchError, match="cannot be read as seven"):
-        find_reference(lively.paths, str(lively.folder), seven)
+        find_reference(lively.paths, str(lively.folder), seven, other)
     with pytest.raises(EmoTorchError, match="no model folder 'model_99999'"):
-        find_reference(lively.paths, "model_99999", model)
+        find_reference(lively.paths, "model_99999", model, other)
+    itself = find_reference(lively.paths, None, model, lively.folder / "model.pth")
+    assert "this is the EmoTorch baseline" in str(itself)
 
 
 # --- The script ---------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def main() -> None:
     paths = Paths.from_environment()
     run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
     model = load_model(weights, options.scheme)
-    reference = find_reference(paths, options.reference, model)
+    reference = find_reference(paths, options.reference, model, weights)
     make_repeatable(threads=1)  # of an operation: the conditions share out the threads
     device = choose_device(options.device)
     images = held_out(paths, run, model, options.dataset, device)

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -128,8 +129,14 @@ class Robustness:
     errors: CorruptionErrors | None
 
 
-def find_reference(paths: Paths, named: str | None, model: Model) -> Reference | str:
+def find_reference(paths: Paths, named: str | None, model: Model, file: Path) -> Reference | str:
     """The model to compare errors with: the named one, else the EmoTorch baseline that ships; or why there is none.
+
+    Args:
+        paths: Where models are.
+        named: By the user.
+        model: To be measured.
+        file: That it is from.
 
     Raises:
         EmoTorchError: there is no model of this name.
@@ -141,6 +148,9 @@ def find_reference(paths: Paths, named: str | None, model: Model) -> Reference |
         if named is not None:
             raise
         return "no EmoTorch baseline ships with this version: name another model with --reference"
+    weights_hash = hash_file(weights)
+    if named is None and weights_hash == hash_file(file):
+        return "this is the EmoTorch baseline, which others are measured by: name another model with --reference"
     try:
         reference = load_model(weights).read_as(model.scheme)
     except UsageError as error:
@@ -148,7 +158,7 @@ def find_reference(paths: Paths, named: str | None, model: Model) -> Reference |
             raise
         return f"the EmoTorch baseline has other labels ({error}): name another model with --reference"
     run = Run(weights.parent)
-    return Reference(run.name, reference, hash_file(weights), TrainingImages.of(run))
+    return Reference(run.name, reference, weights_hash, TrainingImages.of(run))
 
 
 def measure(

@@ -3,7 +3,9 @@
 Source of what a card holds: Mitchell et al., "Model cards for model reporting" (FAT* 2019).
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +21,7 @@ from emotorch.reports.card.markdown import SCRIPTS, UNKNOWN, bytes_of, missing, 
 from emotorch.reports.card.metadata import Result, front_matter
 from emotorch.reports.card.protocol import describe_data, describe_training
 from emotorch.reports.card.results import describe_classes, describe_results, scored_sets
+from emotorch.reports.card.robustness import render_robustness
 from emotorch.reports.card.scores import measure
 from emotorch.reports.card.use import (
     describe_files,
@@ -58,8 +61,8 @@ def render(facts: Facts) -> str:
         ("Results", describe_results(facts)),
         ("Answers by class", describe_classes(facts)),
         ("Confidence", describe_confidence(facts)),
-        ("Robustness", _found(facts, "robustness", "measure_robustness.py MODEL")),
-        ("Fairness", _found(facts, "fairness", "analyze_fairness.py MODEL --attributes CSV")),
+        ("Robustness", _found(facts, "robustness", "measure_robustness.py MODEL", render_robustness)),
+        ("Fairness", _found(facts, "fairness", "analyze_fairness.py MODEL --attributes CSV", render_findings)),
         ("Data and protocol", describe_data(facts)),
         ("Training", describe_training(facts)),
         ("Files", describe_files(facts)),
@@ -127,12 +130,12 @@ def _summary(facts: Facts) -> str:
     return table(("", ""), rows)
 
 
-def _found(facts: Facts, question: str, script: str) -> str:
-    """The findings of an analysis, as they are; or that there are none."""
+def _found(facts: Facts, question: str, script: str, show: Callable[[Mapping[str, Any]], list[str]]) -> str:
+    """The findings of an analysis; or that there are none."""
     findings = read_findings(facts.run, question, facts.weights)
     if findings is None:
         return missing("Not measured", f"{SCRIPTS}/{script.replace('MODEL', facts.run.name)}")
     folder = facts.run.folder / question
     files = ", ".join(f"`{path.name}`" for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".png"))
     more = f"\n\nTables and pictures, in `{question}/` of the run's folder: {files}." if files else ""
-    return "\n\n".join(render_findings(findings)) + more
+    return "\n\n".join(show(findings)) + more

@@ -80,7 +80,7 @@ class Questions:
         return self.run.folder / card_scores.QUESTION, [f"{line}." for part in found["sets"] for line in part["lines"]]
 
     def _robustness(self) -> Found:
-        reference = find_reference(self.paths, None, self.model)
+        reference = find_reference(self.paths, None, self.model, self.weights)
         answer = partial(answer_robustness, self.run, self.weights, self.model, self._images, reference, self.device)
         return answer(threads=self.threads, force=self.force)
 

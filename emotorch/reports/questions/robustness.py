@@ -131,6 +131,12 @@ def _without_nan(value: Any) -> Any:
 
 def describe(findings: Findings) -> list[str]:
     """The score of the clean images, a table of the accuracies, and the mean errors."""
+    header, *rows = accuracy_rows(findings)
+    return [*findings["lines"], "", text_table([header, *rows], left=(header[0],)), "", *describe_means(findings)]
+
+
+def accuracy_rows(findings: Findings) -> list[tuple[str, ...]]:
+    """A header, and for each corruption its accuracies, its mean error and its error relative to the reference's."""
     accuracies: dict[str, list[str]] = {name: [] for name in findings["quantities"]}
     for condition in findings["conditions"]:
         accuracies[condition["corruption"]].append(f"{condition['accuracy']['value']:.1f}")
@@ -139,9 +145,14 @@ def describe(findings: Findings) -> list[str]:
     for name, cells in accuracies.items():
         ratio = "-" if reference is None else _number(reference["ratios"][name])
         rows.append((name, *cells, f"{findings['error_by_corruption'][name]['value']:.1f}", ratio))
-    error = findings["mean_error"]
-    lines = [*findings["lines"], "", text_table(rows, left=("accuracy, %",)), ""]
-    lines.append(f"mean error over all corruptions {_with_interval(error)}%, clean {_clean_error(findings):.2f}%")
+    return rows
+
+
+def describe_means(findings: Findings) -> list[str]:
+    """The error over all corruptions, and what it is beside the reference's."""
+    reference = findings["reference"]
+    error = _with_interval(findings["mean_error"])
+    lines = [f"mean error over all corruptions {error}%, clean {_clean_error(findings):.2f}%"]
     if reference is None:
         return [*lines, f"relative to a baseline: missing; {findings['reference_missing']}"]
     lines.append(
