@@ -17,7 +17,7 @@ from emotorch.runs import Run, list_runs
 
 RUNS = 2
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
-OPTIONS = ("--num-models", RUNS, "--epochs", 3, "--fer-aug-range", "0.1:0.2", "--set", "batch_size=8")
+OPTIONS = ("--num-models", RUNS, "--epochs", 3, "--fer-aug-range", "0.05:0.1", "--set", "batch_size=8")
 PATIENCE_S = 600
 
 
