@@ -6,7 +6,7 @@ The published way is a new process for each model, which imports everything, dec
 trains in the plain form (`plain_training.PlainForm`, PyTorch's default threads), here without any of the files that
 it wrote afterwards. Ours is stage 5 as a user runs it, on the same plan and from an empty cache, with all its files;
 once more in bfloat16, where the processor computes in it. Accuracies are the mean over the models, of the best epoch
-on each model's own validation images. Drawn faces, in a folder of its own.
+on each model's own validation images; both begin with the same weights. Drawn faces, in a folder of its own.
 
 Memory is what the system counts for all processes of a sweep, a page that several map shared between them (PSS, of
 Linux): each worker brings its own PyTorch, none its own images.
@@ -63,10 +63,9 @@ def write_draws(paths: Paths, models: int) -> list[Path]:
     for run in draw_plan(Design("random", models, SEED)):
         selection = select(index, run.factors, fer_usage="all", seed=run.seed)
         sets = {"training": selection.training, "validation": selection.validation["fer"]}
+        listed = {name: [images.files, images.labels.tolist()] for name, images in sets.items()}
         draws.append(paths.root / f"draw_{run.number}.json")
-        draws[-1].write_text(
-            json.dumps({name: [images.files, images.labels.tolist()] for name, images in sets.items()})
-        )
+        draws[-1].write_text(json.dumps({"seed": run.seed, "sets": listed}))
     return draws
 
 
@@ -83,11 +82,11 @@ def train_plainly(draw: Path, epochs: int) -> None:
     from emotorch.recipes import get_recipe
     from emotorch.training.loop import LabelledPixels
 
-    sets = {}
-    for name, (files, labels) in json.loads(draw.read_text()).items():
+    drawn, sets = json.loads(draw.read_text()), {}
+    for name, (files, labels) in drawn["sets"].items():
         pixels = np.stack([np.asarray(Image.open(draw.parent / file)) for file in files])
         sets[name] = LabelledPixels(torch.from_numpy(pixels).unsqueeze(1), torch.tensor(labels))
-    plain = PlainForm(get_recipe("emotorch"), classes=4)
+    plain = PlainForm(get_recipe("emotorch"), classes=4, seed=drawn["seed"])
     accuracy = 0.0
     for _ in range(epochs):
         plain.epoch(sets["training"], shuffle=True)
@@ -150,7 +149,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = prepare(Path(folder), options.rows)
         draws = write_draws(paths, options.models)
-        images = [len(json.loads(draw.read_text())["training"][0]) for draw in draws]
+        images = [len(json.loads(draw.read_text())["sets"]["training"][0]) for draw in draws]
         print(f"{options.models} models, {options.epochs} epochs of {min(images):,}-{max(images):,} images")
         plain = sum(timed([__file__, "--plain", draw, "--epochs", options.epochs], paths.root)[0] for draw in draws)
         rates = [report("the published way", options.models, plain)]

@@ -30,17 +30,17 @@ def random_images(count: int, classes: int) -> LabelledPixels:
     return LabelledPixels(pixels, torch.randint(0, classes, (count,)))
 
 
-def new_network(recipe: Recipe, classes: int) -> nn.Module:
-    torch.manual_seed(SEED)
+def new_network(recipe: Recipe, classes: int, seed: int = SEED) -> nn.Module:
+    torch.manual_seed(seed)
     return create_network(recipe.network, {**recipe.network_config, "num_classes": classes})
 
 
 class PlainForm:
     """Training as published scripts do it: a DataLoader over a TensorDataset of floats, NCHW, float32."""
 
-    def __init__(self, recipe: Recipe, classes: int) -> None:
+    def __init__(self, recipe: Recipe, classes: int, seed: int = SEED) -> None:
         self._recipe, self._classes = recipe, classes
-        self._network = new_network(recipe, classes)
+        self._network = new_network(recipe, classes, seed)
         self._optimizer, self._loss = new_optimizer(recipe, self._network), loss_of(recipe)
 
     def epoch(self, images: LabelledPixels, *, shuffle: bool = False) -> float:
