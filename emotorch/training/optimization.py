@@ -59,6 +59,8 @@ class MuonAndAdamW(Optimizer):
         others = [parameter for parameter in parameters if parameter.ndim != 4]
         # The same memory as the filters', a row for each: Muon takes matrices.
         self._matrices = [nn.Parameter(_as_matrix(filters.detach(), filters)) for filters in self._filters]
+        for filters, matrix in zip(self._filters, self._matrices, strict=True):
+            assert matrix.data_ptr() == filters.data_ptr(), "a copy: the filters would not learn"
         self._parts: list[Optimizer] = []
         if self._matrices:
             size = "match_rms_adamw"
