@@ -85,6 +85,7 @@ class Recipe:
         focal_gamma: Of the focal loss: how little the images count that are right already.
         label_smoothing: Part of a label that is spread over all classes.
         mixup: Shape of the beta distribution that mixes pairs of images and labels; 0 for none.
+        cutmix: The same, for a box of one image in the other's place; with `mixup` too, each batch gets one of both.
         class_weights: Weigh the loss by the inverse frequency of the class.
         sampling: `shuffled`, every image once an epoch, or `balanced`, as many images of each class, drawn with
             repetition.
@@ -123,6 +124,7 @@ class Recipe:
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    cutmix: float = 0.0
     class_weights: bool = False
     sampling: str = "shuffled"
     optimizer: str = "adam"
@@ -159,7 +161,15 @@ class Recipe:
                 raise UsageError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
         for name in ("batch_size", "epochs", "plateau_patience"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("early_stop_patience", "trained_layers", "warmup_epochs", "gradient_clip", "focal_gamma", "mixup"):
+        for name in (
+            "early_stop_patience",
+            "trained_layers",
+            "warmup_epochs",
+            "gradient_clip",
+            "focal_gamma",
+            "mixup",
+            "cutmix",
+        ):
             _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
         for name in ("momentum", "ema_decay", "label_smoothing", "weight_decay"):
             _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))

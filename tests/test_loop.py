@@ -334,6 +334,7 @@ EVERYTHING = replace(
     loss="focal",
     label_smoothing=0.1,
     mixup=0.4,
+    cutmix=0.4,
     class_weights=True,
     sampling="balanced",
     optimizer="muon",

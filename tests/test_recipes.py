@@ -38,7 +38,17 @@ def test_baseline_is_as_published() -> None:
 def test_baseline_uses_nothing_that_was_not_published() -> None:
     off = {"class_weights": False, "sampling": "shuffled", "pretrained": "", "precision": "float32"}
     off |= dict.fromkeys(
-        ("label_smoothing", "mixup", "momentum", "weight_decay", "warmup_epochs", "gradient_clip", "ema_decay"), 0.0
+        (
+            "label_smoothing",
+            "mixup",
+            "cutmix",
+            "momentum",
+            "weight_decay",
+            "warmup_epochs",
+            "gradient_clip",
+            "ema_decay",
+        ),
+        0.0,
     )
     assert off.items() <= asdict(BASELINE).items()
     assert BASELINE.augmentation == Augmentation()

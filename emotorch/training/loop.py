@@ -26,6 +26,7 @@ from emotorch.training.augmentation import DRAWS, augment
 from emotorch.training.device import computes_in_bfloat16
 from emotorch.training.inputs import InputForm, to_input
 from emotorch.training.losses import class_weights, loss_of, training_targets, weighted
+from emotorch.training.mixing import mix, mixes
 from emotorch.training.optimization import Schedule, clip, new_optimizer
 from emotorch.training.scores import NOTHING, EpochScores, Score, score_outputs
 from emotorch.workers import keep_freed_memory, progress
@@ -131,7 +132,7 @@ class Trainer:
             dtype=torch.bfloat16,
             enabled=recipe.precision == "mixed" and computes_in_bfloat16(device),
         )
-        self._independent = getattr(network, "images_are_independent", False) and not recipe.mixup
+        self._independent = getattr(network, "images_are_independent", False) and not mixes(recipe)
         self._parts = threads if self._independent and device.type == "cpu" else 1
         torch.set_num_threads(1 if self._parts > 1 else threads)
         keep_freed_memory()
@@ -301,14 +302,15 @@ class Trainer:
         self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
     ) -> tuple[Tensor, Tensor]:
         """The pixels and the targets of a part of a batch, as they are trained on."""
-        if not self.recipe.mixup:  # mixed images need the others of their batch
+        mixed = mixes(self.recipe)
+        if not mixed:
             batch, draws, part = batch[part], None if draws is None else draws[part], slice(None)
         pixels, labels = self._training.pixels[batch], self._training.labels[batch]
         if draws is not None:
             pixels = augment(pixels, self.recipe.augmentation, draws)
         targets = training_targets(labels, self._classes, self.recipe.label_smoothing)
-        if self.recipe.mixup:
-            pixels, targets = _mix(pixels, targets, self.recipe.mixup, generator("mixup", *key))
+        if mixed:
+            pixels, targets = mix(pixels, targets, self.recipe, generator("mixup", *key))
         return pixels[part], targets[part]
 
     def state(self) -> dict[str, Any]:
@@ -344,16 +346,6 @@ def _cut(whole: slice, parts: int) -> list[slice]:
     length = max(1, -(-(whole.stop - whole.start) // parts))
     starts = range(whole.start, max(whole.stop, whole.start + 1), length)
     return [slice(start, min(start + length, whole.stop)) for start in starts]
-
-
-def _mix(pixels: Tensor, targets: Tensor, shape: float, drawing: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Each image and its target, mixed with another of the batch.
-
-    Source: Zhang et al., "mixup: Beyond empirical risk minimization" (ICLR 2018).
-    """
-    share = float(drawing.beta(shape, shape))
-    others = torch.from_numpy(drawing.permutation(len(pixels))).to(pixels.device)
-    return tuple(share * values + (1 - share) * values[others] for values in (pixels.float(), targets))  # type: ignore[return-value]
 
 
 def _epoch_line(scores: EpochScores, recipe: Recipe, best: bool) -> str:
