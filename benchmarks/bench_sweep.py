@@ -121,10 +121,10 @@ def timed(command: Sequence[object], root: Path) -> tuple[float, Memory]:
 
 
 def memory_of(pid: int) -> Memory:
-    """Of a process and its children, as far as they are still there."""
+    """Of a process and its descendants, as far as they are still there."""
     every, images = 0, 0
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for process in (pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        for process in family_of(pid):
             mapped = ""
             for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
                 key, _, value = line.partition(" ")
@@ -134,6 +134,11 @@ def memory_of(pid: int) -> Memory:
                     every += int(value.split()[0])
                     images += int(value.split()[0]) * mapped.endswith("pixels.bin")
     return Memory(every / 1024, images / 1024)
+
+
+def family_of(pid: int) -> list[int]:
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [pid, *(member for child in children for member in family_of(child))]
 
 
 def main() -> None:

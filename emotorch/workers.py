@@ -1,9 +1,9 @@
 """Work spread over processes, with results in order, whatever the number of processes."""
 
+import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +15,6 @@ from emotorch.errors import EmoTorchError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_ORPHAN_CHECK_S = 0.3
 # The C library follows freed pieces up to 32 MiB.
 _KEPT_BYTES = 31 << 20
 
@@ -53,7 +52,7 @@ def map_in_order(
         return
     # Before the fork too: a fork has no threads, and OpenCV would wait forever for those that it had.
     _leave_the_cores_to_processes()
-    with ProcessPoolExecutor(min(workers, len(items)), initializer=start_worker, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(min(workers, len(items)), initializer=start_worker) as pool:
         futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
         try:
             for item, future in zip(items, futures, strict=True):
@@ -64,11 +63,11 @@ def map_in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def start_worker(parent: int) -> None:
+def start_worker() -> None:
     """What a worker process does first: it leaves Ctrl-C to its parent, and ends when that has gone."""
     _leave_the_cores_to_processes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _leave_the_cores_to_processes() -> None:
@@ -77,8 +76,9 @@ def _leave_the_cores_to_processes() -> None:
     cv2.setNumThreads(1)
 
 
-def _die_with(parent: int) -> None:
+def _die_with_parent() -> None:
     """Ends an orphan: nobody reads its results, and it would keep the stage's lock."""
-    while os.getppid() == parent:
-        time.sleep(_ORPHAN_CHECK_S)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

@@ -94,6 +94,10 @@ def main() -> int:
     if options.address and options.engine != "ray":
         parser.error("--address is of a Ray cluster: give --engine ray too")
 
+    if options.engine == "local":
+        from emotorch.sweep.processes import import_ahead
+
+        import_ahead()
     from emotorch.experiment import Settings
     from emotorch.paths import Paths
     from emotorch.runs import FINISHED

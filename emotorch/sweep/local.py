@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,12 @@ from emotorch.sweep.calibration import Measurement, choose_workers, measure
 from emotorch.sweep.drive import OpenEngine
 from emotorch.sweep.folder import LOG_NAME, Sweep
 from emotorch.sweep.one import Job, Result, run_job
+from emotorch.sweep.processes import context, without_ctrl_c
 from emotorch.workers import start_worker
 
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
-# A new process, not a fork of this one: torch's threads, and CUDA, do not survive a fork.
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 def local_engine(paths: Paths, workers: int | None) -> OpenEngine:
@@ -56,7 +54,7 @@ def _open(
 class _Worker:
     """A process, our end of the pipe to it, and what it works on."""
 
-    process: SpawnProcess
+    process: BaseProcess
     connection: Connection
     job: Job | None = None
 
@@ -132,12 +130,12 @@ class LocalEngine:
         return new
 
     def _new_worker(self) -> _Worker:
-        ours, theirs = _SPAWN.Pipe()
+        ours, theirs = context().Pipe()
         # The log takes what would run into each other on a terminal: the epochs of several runs.
         log = self._sweep.folder / LOG_NAME
-        arguments = (theirs, os.getpid(), _Inherited(self._sweep.lock), log, self._paths, self._index)
-        process = _SPAWN.Process(target=_work, args=arguments, daemon=True)
-        with _without_ctrl_c():
+        arguments = (theirs, _Inherited(self._sweep.lock), log, self._paths, self._index)
+        process = context().Process(target=_work, args=arguments, daemon=True)
+        with without_ctrl_c():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -145,7 +143,7 @@ class LocalEngine:
 
 @dataclass(frozen=True)
 class _Inherited:
-    """A file descriptor that arrives in a spawned process as one of its own."""
+    """A file descriptor that arrives in a new process as one of its own."""
 
     descriptor: int
 
@@ -173,28 +171,17 @@ def _end(worker: _Worker) -> None:
         worker.process.join()
 
 
-@contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """A process that starts in here never hears Ctrl-C, not even while it imports; this one hears it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(connection: Connection, parent: int, lock: int, log: Path, paths: Paths, index: DatasetIndex) -> None:
+def _work(connection: Connection, lock: int, log: Path, paths: Paths, index: DatasetIndex) -> None:
     """A worker's life: a task, its result, the next task, until the parent closes the pipe.
 
     Args:
         connection: To the parent.
-        parent: Its process.
         lock: The descriptor of the sweep's, held for as long as this process lives.
         log: Where everything goes that is said here.
         paths: Where the data is and the models go.
         index: Of the dataset.
     """
-    start_worker(parent)
+    start_worker()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a run ends in order: as interrupted
     with log.open("a", encoding="utf-8") as file:
         for stream in (sys.stdout, sys.stderr):
