@@ -15,7 +15,7 @@ from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 
-_IMPORTED = ["emotorch.sweep.local"]
+_IMPORTED = ["emotorch.sweep.imported"]
 # The system's limit for a socket's path is 108 bytes; its name takes some.
 _LONGEST_FOLDER = 64
 
