@@ -1,6 +1,7 @@
 import json
 import math
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.recipes import get_recipe, override
 from emotorch.runs import Run, list_runs
-from emotorch.sweep import guided
+from emotorch.sweep import guided, processes
 from emotorch.sweep.drive import DIED, run_sweep
 from emotorch.sweep.folder import Sweep
 from emotorch.sweep.one import Job, Result, run_job
@@ -486,3 +487,13 @@ def test_a_run_that_fails_is_the_command_s_failure_once_all_have_ended(root: Pat
     rows = read_table(Path(done.stdout.splitlines()[-1]) / "results.csv")
     assert [row["status"] for row in rows] == ["finished", "failed"]
     assert "the loss is no number" in rows[1]["error"]
+
+
+def test_workers_are_forks_only_where_the_path_of_a_socket_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = []
+    for folder in ("/tmp", "/scratch/" + 100 * "x"):
+        monkeypatch.setattr(tempfile, "gettempdir", lambda folder=folder: folder)
+        processes.context.cache_clear()
+        methods.append(processes.context().get_start_method())
+    processes.context.cache_clear()
+    assert methods == ["forkserver" if sys.platform == "linux" else "spawn", "spawn"]
