@@ -1,0 +1,45 @@
+"""How long a shipped model takes for one face, cut out already, on one core: by its ONNX file and by PyTorch.
+
+    python benchmarks/bench_latency.py
+
+The median of single calls, one face each: what a page or a camera waits for.
+"""
+
+import os
+import statistics
+import time
+
+from emotorch.data.images import Pixels
+from emotorch.inference.onnx_export import drawn_faces
+from emotorch.inference.reader import FaceReader, open_reader
+from emotorch.inference.torch_reader import open_torch_reader
+from emotorch.paths import SHIPPED_MODELS
+
+CALLS = 300
+WARMING = 20
+
+
+def main() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    faces = drawn_faces(WARMING + CALLS)
+    for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
+        readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
+        seconds: list[list[float]] = [[], []]
+        for number in range(len(faces)):
+            for reader, taken in zip(readers, seconds, strict=True):
+                taken.append(latency(reader, faces[number : number + 1]))
+        by_onnx, by_torch = (1000 * statistics.median(taken[WARMING:]) for taken in seconds)
+        print(
+            f"{weights.parent.name}: {by_onnx:.2f} ms a face, {by_torch / by_onnx:.1f} times as fast as PyTorch "
+            f"({by_torch:.2f} ms); {weights.with_suffix('.onnx').stat().st_size:,} bytes"
+        )
+
+
+def latency(reader: FaceReader, face: Pixels) -> float:
+    started = time.perf_counter()
+    reader.probabilities(face)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
