@@ -61,6 +61,15 @@ def test_cutmix_puts_one_whole_box_of_another_image_in_its_place() -> None:
     assert 0.25 < np.mean(areas) < 0.5
 
 
+@pytest.mark.parametrize("shapes", [{"mixup": 0.4}, {"cutmix": 1.0}], ids=str)
+def test_what_is_mixed_stays_itself(shapes: dict[str, float]) -> None:
+    pixels, targets = batch()
+    floats = pixels.float()
+    mix(floats, targets, replace(PLAIN, **shapes), generator("mixup", 1))
+    assert torch.equal(floats, pixels.float())
+    assert torch.equal(targets, batch()[1])
+
+
 def test_with_both_a_batch_gets_one_of_them() -> None:
     blended = 0
     for seed in range(200):

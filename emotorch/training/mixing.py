@@ -50,5 +50,6 @@ def _with_box_of(pixels: Tensor, others: Tensor, share: float, drawing: np.rando
     halves = sides * (1 - share) ** 0.5 / 2
     centre = drawing.random(2) * sides
     (top, left), (bottom, right) = (np.clip(np.rint(centre + sign * halves), 0, sides).astype(int) for sign in (-1, 1))
+    pixels = pixels.clone()
     pixels[..., top:bottom, left:right] = others[..., top:bottom, left:right]
     return pixels, 1 - float((bottom - top) * (right - left) / sides.prod())
