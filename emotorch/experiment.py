@@ -32,6 +32,7 @@ from emotorch.reports.runs.epochs import EpochLog, require_tensorboard
 from emotorch.reports.runs.files import write_parameters
 from emotorch.reports.runs.results import write_results
 from emotorch.runs import FINISHED, HASHES, RECORD_NAME, RUNNING, Run, claim, now
+from emotorch.teachers import Teachers, read_teachers
 from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.inputs import InputForm
@@ -105,10 +106,11 @@ def _recipe_from_options(options: argparse.Namespace) -> Recipe:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run's images: which, and their pixels by the set's name."""
+    """A run's images: which, and their pixels by the set's name; and who else knows something of them."""
 
     selection: Selection
     pixels: Mapping[str, Stored[Pixels]]
+    teachers: Teachers
     seconds: float
 
     def on_device(self, name: str, images: ImageSet, device: torch.device) -> LabelledPixels:
@@ -116,17 +118,18 @@ class RunData:
 
 
 def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
-    """Selects and reads a run's images.
+    """Selects and reads a run's images, and its teachers.
 
     Raises:
-        EmoTorchError: a stage has not run, a class is empty, a file is missing or damaged.
+        EmoTorchError: a stage has not run, a class is empty, a file is missing or damaged; see `read_teachers` too.
     """
     started = time.perf_counter()
     selection = select(
         index, settings.factors, train_on=settings.train_on, fer_usage=settings.recipe.fer_usage, seed=settings.seed
     )
     pixels = {name: images.stored() for name, images in selection.sets().items()}
-    return RunData(selection, pixels, time.perf_counter() - started)
+    teachers = read_teachers(index.paths, settings.recipe.teachers, settings.scheme, selection)
+    return RunData(selection, pixels, teachers, time.perf_counter() - started)
 
 
 def train_new(
@@ -156,7 +159,7 @@ def train_new(
         index = index or DatasetIndex.load(paths, settings.scheme)
         data = read_run_data(index, settings)
     network = new_network(settings).to(device)
-    record = _new_record(settings, index, data.selection, device) | dict(origin or {})
+    record = _new_record(settings, index, data, device) | dict(origin or {})
     run = distributed.from_leader(lambda: claimed or claim(paths.models, record))
     if claimed:
         write_json(claimed.folder / RECORD_NAME, record)
@@ -174,7 +177,7 @@ def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
         index: Of the dataset, when it is loaded already.
 
     Raises:
-        EmoTorchError: the run is finished already, or its dataset is no longer the same.
+        EmoTorchError: the run is finished already, or its dataset or its teachers are no longer the same.
     """
     record = distributed.from_leader(lambda: _unfinished_record(run))
     settings = Settings.from_record(record)
@@ -184,6 +187,8 @@ def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
     device = choose_device(record["device"])
     with distributed.leader_first():
         data = read_run_data(index, settings)
+    if list(data.teachers.hashes) != record.get("teachers_sha256", []):
+        raise EmoTorchError(f"{run.name} has learned from other teachers than {settings.recipe.teachers} are now")
     network = new_network(settings).to(device)
     _train(run, settings, data, network)
     return run
@@ -236,14 +241,16 @@ def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module)
 
 def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Trainer:
     device, selection = next(network.parameters()).device, data.selection
+    training = data.on_device("training", selection.training, device)
     return Trainer(
         network,
         settings.recipe,
-        data.on_device("training", selection.training, device),
+        training,
         {name: data.on_device(name, images, device) for name, images in selection.validation.items()},
         classes=len(settings.scheme.labels),
         seed=settings.seed,
         threads=settings.threads,
+        taught=data.teachers.answers(training.pixels, device),
     )
 
 
@@ -331,7 +338,7 @@ def new_network(settings: Settings) -> nn.Module:
     return network
 
 
-def _new_record(settings: Settings, index: DatasetIndex, selection: Selection, device: torch.device) -> dict[str, Any]:
+def _new_record(settings: Settings, index: DatasetIndex, data: RunData, device: torch.device) -> dict[str, Any]:
     return {
         "status": RUNNING,
         "started": now(),
@@ -347,7 +354,8 @@ def _new_record(settings: Settings, index: DatasetIndex, selection: Selection, d
             "synthetic": index.paths.is_synthetic,
             "ckp": index.has("CKP"),
         },
-        "counts": {name: len(images) for name, images in selection.sets().items()},
+        "counts": {name: len(images) for name, images in data.selection.sets().items()},
+        "teachers_sha256": list(data.teachers.hashes),
         "versions": {
             "emotorch": __version__,
             "code": _code_version(),

@@ -78,6 +78,9 @@ class Recipe:
         normalization: Of the input; see `NORMALIZATIONS`.
         pretrained: File of weights to start from; empty to start from scratch.
         trained_layers: With `pretrained`: how many of the backbone's last layers are trained; 0 for all.
+        teachers: Finished models, by name or folder, with commas between them, whose mean answer to a training image
+            is learned beside its label; empty for none.
+        distillation: With `teachers`: their part of what is learned.
         fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows; `official` (Training trains,
             PublicTest selects); or `search` (90/10 of Training: what choices among recipes are made on).
         variants: Part of stage 3's variants that training and validation draw when no option says.
@@ -118,6 +121,8 @@ class Recipe:
     normalization: str = "unit"
     pretrained: str = ""
     trained_layers: int = 0
+    teachers: str = ""
+    distillation: float = 0.7
     fer_usage: str = "official"
     variants: float = 0.0
     loss: str = "cross_entropy"
@@ -173,7 +178,7 @@ class Recipe:
             _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
         for name in ("momentum", "ema_decay", "label_smoothing", "weight_decay"):
             _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
-        for name in ("variants", "growing"):
+        for name in ("distillation", "variants", "growing"):
             _check(0 <= getattr(self, name) <= 1, name, "from 0 to 1", getattr(self, name))
         if self.first_size:
             side = int(self.network_config["image_size"])
@@ -364,7 +369,7 @@ def kind_of(recipe: Recipe, key: str) -> Any:
     """
     kinds = changeable(recipe)
     if key not in kinds:
-        nearest = difflib.get_close_matches(key, kinds, n=1) or [name for name in kinds if name.endswith(f".{key}")]
+        nearest = [name for name in kinds if name.endswith(f".{key}")] or difflib.get_close_matches(key, kinds, n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(kinds)}"
         raise UsageError(f"a recipe has no setting {key!r}{hint}")
     return kinds[key]

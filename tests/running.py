@@ -126,6 +126,13 @@ def replace_weights(folder: Path, state: dict[str, object]) -> None:
     Run(folder).update(weights_sha256=hash_file(folder / "model.pth"))
 
 
+def interrupt(folder: Path, epochs: int, threads: int = 1) -> None:
+    """Makes a finished run one that was interrupted on its way to so many epochs, on so many threads a process."""
+    settings = Run(folder).record["settings"]
+    recipe = {**settings["recipe"], "epochs": epochs}
+    Run(folder).update(status="interrupted", settings={**settings, "recipe": recipe, "threads": threads})
+
+
 def copy_root(paths: Paths, to: Path) -> Paths:
     """The same files under another root, as links: a test may add or remove files, but not change one in place."""
     shutil.copytree(paths.root, to, copy_function=os.link)

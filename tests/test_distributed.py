@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import TRAIN, Trained, assert_same_weights, call_script, copy_root, copy_trained, last_line
+from running import TRAIN, Trained, assert_same_weights, call_script, copy_root, copy_trained, interrupt, last_line
 
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs import Run
@@ -75,13 +75,6 @@ def folder_of(done: subprocess.CompletedProcess[str]) -> Path:
     return Path(line)
 
 
-def go_on(folder: Path, threads: int) -> None:
-    """Makes a finished run one that was interrupted with another epoch to go, on so many threads a process."""
-    settings = Run(folder).record["settings"]
-    recipe = {**settings["recipe"], "epochs": EPOCHS}
-    Run(folder).update(status="interrupted", settings={**settings, "recipe": recipe, "threads": threads})
-
-
 def assert_same_losses(first: Path, second: Path) -> None:
     ours, theirs = (json.loads((folder / "training_history.json").read_text())["epochs"] for folder in (first, second))
     assert [epoch["training"]["loss"] for epoch in ours] == pytest.approx(
@@ -131,9 +124,9 @@ def test_one_process_goes_on_with_what_two_began_and_two_with_what_one_began(
 ) -> None:
     undisturbed = alone(root, "--epochs", EPOCHS, *OPTIONS)
     two, one = copy_trained(by_two, tmp_path / "two"), copy_trained(by_one, tmp_path / "one")
-    go_on(two.folder, threads=2)
+    interrupt(two.folder, EPOCHS, threads=2)
     last_line(call_script(two.paths, TRAIN, "--resume", two.folder.name))
-    go_on(one.folder, threads=1)
+    interrupt(one.folder, EPOCHS, threads=1)
     assert folder_of(together(one.paths, "--resume", one.folder.name)) == one.folder
     for folder, processes in ((two.folder, 1), (one.folder, 2)):
         record = Run(folder).record

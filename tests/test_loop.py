@@ -470,3 +470,24 @@ def test_training_images_grow_and_validation_images_are_whole_from_the_start() -
     Trainer(network, recipe, striped(75), {"fer": striped(30, seed=1)}, classes=4, seed=3).run(ignore)
     assert [size for training, size in seen if training] == [16, 20, SIZE, SIZE]
     assert [size for training, size in seen if not training] == 4 * [SIZE]
+
+
+@pytest.mark.parametrize(("distillation", "right"), [(0.0, False), (1.0, True)])
+def test_what_they_say_is_learned_in_the_place_of_labels(distillation: float, right: bool) -> None:
+    """The labels are all wrong, and the teachers know better."""
+    truths = striped(200)
+    recipe = replace(RECIPE, loss="cross_entropy", distillation=distillation, epochs=12)
+    taught = torch.eye(4)[truths.labels]
+    Trainer(network := small_network(), recipe, striped(200, shift=1), {}, classes=4, seed=3, taught=taught).run(ignore)
+    assert (score(network, truths).accuracy > 60) == right
+    assert (score(network, striped(200, shift=1)).accuracy > 60) != right
+
+
+def test_a_part_of_a_target_is_theirs() -> None:
+    images = striped(16)
+    recipe = replace(RECIPE, label_smoothing=0.2, distillation=0.25)
+    taught = torch.softmax(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), 1)
+    trainer = Trainer(small_network(), recipe, images, {}, classes=4, seed=1, taught=taught)
+    _, targets = trainer._inputs(slice(None), torch.arange(16), None, (1, 1, 0))
+    own = 0.8 * torch.eye(4)[images.labels] + 0.05
+    assert torch.allclose(targets, 0.75 * own + 0.25 * taught)

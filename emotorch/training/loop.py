@@ -111,18 +111,32 @@ class Trainer:
         classes: int,
         seed: int,
         threads: int = 1,
+        taught: Tensor | None = None,
     ) -> None:
+        """
+        Args:
+            network: Changed by training.
+            recipe: How.
+            training: What is learned from.
+            validation: By name.
+            classes: K.
+            seed: Of all that is drawn.
+            threads: Of a CPU.
+            taught: (N, K) what teachers say of the training images; None without teachers.
+        """
         self.network = network
         self.recipe = recipe
         self.history: list[EpochScores] = []
         self.best_epoch = 0
         self._training = training
         self._validation = validation
-        self._classes = classes
         self._seed = seed
         self._form = InputForm.of(recipe)
         self._loss = loss_of(recipe)
         device = training.labels.device
+        self._targets = training_targets(training.labels, classes, recipe.label_smoothing)
+        if taught is not None:
+            self._targets = self._targets.lerp(taught, recipe.distillation)
         self._weights = (
             class_weights(torch.bincount(training.labels, minlength=classes)) if recipe.class_weights else None
         )
@@ -305,10 +319,9 @@ class Trainer:
         mixed = mixes(self.recipe)
         if not mixed:
             batch, draws, part = batch[part], None if draws is None else draws[part], slice(None)
-        pixels, labels = self._training.pixels[batch], self._training.labels[batch]
+        pixels, targets = self._training.pixels[batch], self._targets[batch]
         if draws is not None:
             pixels = augment(pixels, self.recipe.augmentation, draws)
-        targets = training_targets(labels, self._classes, self.recipe.label_smoothing)
         if mixed:
             pixels, targets = mix(pixels, targets, self.recipe, generator("mixup", *key))
         return pixels[part], targets[part]

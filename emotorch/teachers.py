@@ -1,0 +1,99 @@
+"""What finished models answer to the training images, for another to learn beside the labels.
+
+Where people disagree over a face, models that agree say more of it than its one label.
+
+Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); of teachers no larger than
+their pupil: Furlanello et al., "Born-again neural networks" (ICML 2018).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emotorch import runs
+from emotorch.analysis.evaluate import TrainingImages
+from emotorch.data.selection import Selection
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.labels import LabelScheme
+from emotorch.paths import Paths
+from emotorch.training import distributed
+from emotorch.training.calibration import probabilities
+from emotorch.training.checkpoints import Model, load_model
+from emotorch.training.loop import Images, network_outputs
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Models that a run learns from.
+
+    Attributes:
+        models: In the order in which the recipe names them.
+        hashes: SHA-256 of their weights, for the run's record.
+    """
+
+    models: Sequence[Model] = ()
+    hashes: Sequence[str] = ()
+
+    def answers(self, images: Images, device: torch.device) -> Tensor | None:
+        """The mean of their probabilities for each image and its mirror image; None where there is no teacher.
+
+        Args:
+            images: (N, 1, H, W) bytes on the device.
+            device: What it is computed on.
+
+        Returns:
+            (N, K) on the device; each row sums to 1.
+        """
+        if not self.models:
+            return None
+        pixels = images[distributed.share(len(images))]
+        shares = torch.stack(
+            [
+                probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
+                for model in self.models
+                for view in (pixels, pixels.flip(3))
+            ]
+        )
+        return distributed.gather(shares.mean(0), len(images)).to(device)
+
+
+def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Selection) -> Teachers:
+    """The models that a recipe names as its teachers.
+
+    Args:
+        paths: Where runs are.
+        named: Names or folders of models, with commas between them; empty for none.
+        scheme: Of the pupil.
+        selection: The pupil's images.
+
+    Raises:
+        EmoTorchError: there is no such model, its weights are damaged, or it does not say what it was trained on.
+        UsageError: a teacher has other labels, or has seen an image that the pupil is validated on.
+    """
+    models, hashes = [], []
+    for name in filter(None, map(str.strip, named.split(","))):
+        weights = runs.weights_file(paths, name)
+        model = load_model(weights)
+        if model.labels != scheme.labels:
+            raise UsageError(f"teachers: {name} has other labels than {scheme.name}: {', '.join(model.labels)}")
+        _check_unseen(runs.find(paths, name), selection)
+        models.append(model)
+        hashes.append(runs.checked_hash(weights))
+    return Teachers(models, hashes)
+
+
+def _check_unseen(teacher: runs.Run, selection: Selection) -> None:
+    """What a teacher knows of validation images it would tell the pupil."""
+    known = TrainingImages.of(teacher)
+    if known is None:
+        raise EmoTorchError(f"teachers: {teacher.name} has no image_usage.csv: what it was trained on is unknown")
+    for images in selection.validation.values():
+        originals = zip(images.index.files[images.rows].tolist(), images.hashes.tolist(), strict=True)
+        seen = sum(known.has(file, pixels) for file, pixels in originals)
+        if seen:
+            raise UsageError(
+                f"teachers: {teacher.name} was trained on {seen} of the {len(images)} images that this run is "
+                "validated on; train it by the same --fer-usage"
+            )

@@ -1,0 +1,102 @@
+"""Learning from other models: what they say of an image, that it is learned, and that no validation image is told."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TRAINED_WITH, draw_images
+from published import published_state
+from running import (
+    TRAIN,
+    Trained,
+    assert_same_weights,
+    call_script,
+    copy_trained,
+    error_line,
+    interrupt,
+    replace_weights,
+    train,
+)
+
+from emotorch.errors import UsageError
+from emotorch.recipes import get_recipe, override
+from emotorch.runs import Run
+from emotorch.teachers import Teachers
+from emotorch.training.calibration import probabilities
+from emotorch.training.checkpoints import load_model
+from emotorch.training.loop import network_outputs
+
+CPU = torch.device("cpu")
+FACES = torch.from_numpy(draw_images(9, seed=5)).unsqueeze(1)
+
+
+def error_of(ours: Trained, *options: object, status: int = 1) -> str:
+    return error_line(call_script(ours.paths, TRAIN, "--epochs", 1, "--threads", 1, *options), status)
+
+
+def test_they_answer_with_the_mean_over_models_and_mirror_images(lively: Trained, trained: Trained) -> None:
+    models = [load_model(run.folder / "model.pth") for run in (lively, trained)]
+    answers = Teachers(models).answers(FACES, CPU)
+    expected = torch.zeros(9, 4)
+    for model in models:
+        for view in (FACES, torch.from_numpy(FACES.numpy()[..., ::-1].copy())):
+            expected += probabilities(network_outputs(model.network, view, model.form), model.temperature) / 4
+    assert answers is not None
+    assert torch.allclose(answers, expected, atol=1e-6)
+    assert len(answers.unique(dim=0)) > 1
+
+
+def test_without_teachers_nothing_is_said() -> None:
+    assert Teachers().answers(FACES, CPU) is None
+
+
+def test_a_pupil_records_its_teachers_and_resumes_to_the_same_weights(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    teachers = f"teachers={ours.folder.name}, {ours.folder}"
+    options = (*TRAINED_WITH, "--set", "loss=cross_entropy", "--set", teachers)
+    undisturbed = train(ours.paths, "--epochs", 3, *options)
+    record = Run(undisturbed).record
+    assert record["teachers_sha256"] == [Run(ours.folder).record["weights_sha256"]] * 2
+    assert record["settings"]["recipe"]["teachers"] == teachers.removeprefix("teachers=")
+    alone = train(ours.paths, *options[:-2])
+    pupil = train(ours.paths, *options)
+    loss = [Run(run).record["scores"]["training"]["loss"] for run in (pupil, alone)]
+    assert loss[0] != loss[1]
+    interrupt(pupil, epochs=3)
+    assert call_script(ours.paths, TRAIN, "--resume", pupil.name).returncode == 0
+    assert_same_weights(pupil, undisturbed)
+
+
+def test_a_pupil_does_not_go_on_with_another_teacher(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    pupil = train(ours.paths, "--set", f"teachers={ours.folder.name}")
+    interrupt(pupil, epochs=3)
+    replace_weights(ours.folder, published_state())
+    assert f"{pupil.name} has learned from other teachers" in error_line(
+        call_script(ours.paths, TRAIN, "--resume", pupil.name)
+    )
+
+
+def test_one_that_has_seen_validation_images_is_refused(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    options = ("--set", f"teachers={ours.folder.name}")
+    assert "images that this run is validated on" in error_of(ours, "--fer-usage", "official", *options, status=2)
+    (ours.folder / "image_usage.csv").unlink()
+    assert "what it was trained on is unknown" in error_of(ours, *options)
+    assert len(list(ours.paths.models.iterdir())) == 1
+
+
+def test_one_of_other_labels_or_none_at_all_is_refused(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    assert "no model folder 'nobody'" in error_of(ours, "--set", "teachers=nobody")
+    shutil.copytree(ours.folder, ours.paths.models / "other")
+    state = torch.load(ours.folder / "model.pth", weights_only=True)
+    scheme = {**state["scheme"], "labels": state["labels"][::-1]}
+    replace_weights(ours.paths.models / "other", {**state, "labels": state["labels"][::-1], "scheme": scheme})
+    assert "other has other labels" in error_of(ours, "--set", "teachers=other", status=2)
+
+
+def test_their_part_is_a_part() -> None:
+    with pytest.raises(UsageError, match="distillation must be from 0 to 1"):
+        override(get_recipe("compact"), ["distillation=1.5"])
