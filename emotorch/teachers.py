@@ -15,7 +15,7 @@ from torch import Tensor
 from emotorch import runs
 from emotorch.analysis.evaluate import TrainingImages
 from emotorch.data.selection import Selection
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import UsageError
 from emotorch.labels import LabelScheme
 from emotorch.paths import Paths
 from emotorch.training import distributed
@@ -86,9 +86,7 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
 def _check_unseen(teacher: runs.Run, selection: Selection) -> None:
     """What a teacher knows of validation images it would tell the pupil."""
-    known = TrainingImages.of(teacher)
-    if known is None:
-        raise EmoTorchError(f"teachers: {teacher.name} has no image_usage.csv: what it was trained on is unknown")
+    known = TrainingImages.stated_by(teacher)
     for images in selection.validation.values():
         originals = zip(images.index.files[images.rows].tolist(), images.hashes.tolist(), strict=True)
         seen = sum(known.has(file, pixels) for file, pixels in originals)

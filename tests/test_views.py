@@ -1,12 +1,14 @@
 """Test-time views: which they are, and that an answer over them is the mean of the answers to each."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from conftest import draw_images
-from running import MODELS, Trained, call_script
+from running import EVALUATE, Trained, call_script, copy_trained, error_line, train
 
 from emotorch.analysis.evaluate import EvaluationSet, answer
-from emotorch.analysis.views import COUNT, SHIFT, answer_over_views, views
+from emotorch.analysis.views import COUNT, SHIFT, mean_answers, views
 from emotorch.training.calibration import probabilities
 from emotorch.training.checkpoints import load_model
 
@@ -38,7 +40,7 @@ def test_views_are_the_image_its_shifts_and_their_mirror_images() -> None:
 
 def test_an_answer_is_the_mean_over_the_views(trained: Trained) -> None:
     model = load_model(trained.folder / "model.pth")
-    found = answer_over_views(model, faces(), CPU)
+    found = mean_answers([model], faces(), CPU, over_views=True)
     each = [probabilities(answer(model, faces(view), CPU).outputs, model.temperature) for view in by_hand()]
     mean = torch.stack(each).mean(0)
     assert torch.allclose(probabilities(found.outputs, model.temperature), mean, atol=1e-6)
@@ -46,9 +48,37 @@ def test_an_answer_is_the_mean_over_the_views(trained: Trained) -> None:
     assert found.counts.sum() == len(FACES)
 
 
-def test_the_script_reports_views_beside_the_score_not_in_its_place(trained: Trained) -> None:
+def test_models_together_answer_with_their_mean(trained: Trained, lively: Trained) -> None:
+    models = [load_model(run.folder / "model.pth") for run in (trained, lively)]
+    found = mean_answers(models, faces(), CPU)
+    mean = sum(probabilities(answer(model, faces(), CPU).outputs, model.temperature) for model in models) / 2
+    assert torch.allclose(probabilities(found.outputs, models[0].temperature), mean, atol=1e-6)
+    assert found.classes.tolist() == mean.argmax(1).tolist()
+
+
+def test_the_script_scores_models_together_beside_the_first(lively: Trained) -> None:
+    name = lively.folder.name
+    other = train(lively.paths, "--seed", 9)
+    done = call_script(lively.paths, EVALUATE, name, "fer", "--with", other.name, name, "--views")
+    plain = call_script(lively.paths, EVALUATE, name, "fer").stdout.splitlines()
+    alone = [line for line in done.stdout.splitlines() if not line.startswith("mean ")]
+    assert alone[:-1] == plain[:-1]
+    starts = [line.partition(":")[0].partition(" (")[0] for line in done.stdout.splitlines() if line not in alone]
+    views = f"over {COUNT} views"
+    assert starts == [f"mean {views}", "mean of 3 models", f"mean of 3 models {views}"]
+
+
+def test_a_model_that_has_seen_the_images_is_no_company(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    other = train(ours.paths, "--fer-usage", "official")
+    failed = call_script(ours.paths, EVALUATE, ours.folder.name, "fer", "--with", other.name)
+    assert f"{other.name} was trained on " in error_line(failed)
+    assert not list(ours.folder.glob("evaluation*"))
+
+
+def test_the_script_reports_views_beside_the_score_not_in_its_place(lively: Trained) -> None:
     plain, with_views = (
-        call_script(trained.paths, f"{MODELS}/evaluate_model.py", trained.folder.name, "fer", *options).stdout
+        call_script(lively.paths, EVALUATE, lively.folder.name, "fer", *options).stdout
         for options in ((), ("--views",))
     )
     lines = with_views.splitlines()

@@ -14,7 +14,8 @@ def main() -> None:
         __doc__,
         "python develop_baseline_model/models/evaluate_model.py model_00001 fer\n"
         "  python develop_baseline_model/models/evaluate_model.py model_00001 path/to/class/folders\n"
-        "  python develop_baseline_model/models/evaluate_model.py compact fer-public --views",
+        "  python develop_baseline_model/models/evaluate_model.py compact fer-public --views\n"
+        "  python develop_baseline_model/models/evaluate_model.py model_00001 fer-public --with model_00002",
     )
     parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
     parser.add_argument(
@@ -27,13 +28,21 @@ def main() -> None:
     parser.add_argument(
         "--views", action="store_true", help="also score the mean answer over shifts and mirror images of each image"
     )
+    parser.add_argument(
+        "--with",
+        dest="others",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="also score the mean answer of the model and these, trained on none of the images either",
+    )
     cli.add_reading_option(parser)
     cli.add_device_options(parser)
     options = parser.parse_args()
 
     from emotorch import runs
-    from emotorch.analysis.evaluate import evaluate
-    from emotorch.analysis.views import COUNT, SHIFT, answer_over_views
+    from emotorch.analysis.evaluate import evaluate, read_unseen, record_scoring
+    from emotorch.analysis.views import COUNT, SHIFT, mean_answers
     from emotorch.paths import Paths
     from emotorch.reports.runs.evaluation import write_evaluation
     from emotorch.training.checkpoints import load_model
@@ -45,11 +54,20 @@ def main() -> None:
     make_repeatable(options.threads)
     device = choose_device(options.device)
     evaluation = evaluate(paths, run, model, options.dataset, device)
+    others = [read_unseen(paths, other, model, options.dataset, evaluation.images) for other in options.others]
     folder = write_evaluation(run, evaluation, model.labels)
     print("\n".join(evaluation.lines))
+    views = f"{COUNT} views (mirror images, shifts of {SHIFT} pixels)"
     if options.views:
-        over_views = answer_over_views(model, evaluation.images, device)
-        print(f"mean over {COUNT} views (mirror images, shifts of {SHIFT} pixels): {over_views.line()}")
+        print(f"mean over {views}: {mean_answers([model], evaluation.images, device, over_views=True).line()}")
+    if others:
+        together = mean_answers([model, *others], evaluation.images, device)
+        for other in options.others:
+            record_scoring(runs.find(paths, other), options.dataset, together)
+        print(f"mean of {1 + len(others)} models: {together.line()}")
+    if others and options.views:
+        everything = mean_answers([model, *others], evaluation.images, device, over_views=True)
+        print(f"mean of {1 + len(others)} models over {views}: {everything.line()}")
     print(folder)
 
 

@@ -20,9 +20,9 @@ from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import FER_BOTH_TESTS, FER_USAGES, LabelScheme
 from emotorch.paths import Paths
-from emotorch.runs import TRAINING, Run, now, read_image_usage
+from emotorch.runs import TRAINING, Run, find, now, read_image_usage, weights_file
 from emotorch.training.calibration import probabilities
-from emotorch.training.checkpoints import Model
+from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.loop import network_outputs, predictions
 
 logger = logging.getLogger(__name__)
@@ -105,6 +105,18 @@ class TrainingImages:
             return None
         chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
         return cls({original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen})
+
+    @classmethod
+    def stated_by(cls, run: Run) -> "TrainingImages":
+        """What the run was trained on.
+
+        Raises:
+            EmoTorchError: it has no such file.
+        """
+        known = cls.of(run)
+        if known is None:
+            raise EmoTorchError(f"{run.name} has no image_usage.csv: what it was trained on is unknown")
+        return known
 
     def has(self, file: str, pixels: str) -> bool:
         """Whether an original or a variant of it was trained on.
@@ -231,6 +243,32 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     lines.append(reliability.line())
     record_scoring(run, dataset, answers)
     return Evaluation(images, answers, title, lines, reliability)
+
+
+def read_unseen(paths: Paths, name: str, model: Model, dataset: str, images: EvaluationSet) -> Model:
+    """Another model to answer beside a scored one, read as the same scheme.
+
+    Args:
+        paths: Where runs are.
+        name: Of the other model.
+        model: The scored one.
+        dataset: What it is scored on.
+        images: Those of the dataset that count.
+
+    Raises:
+        EmoTorchError: there is no such model, it is damaged, or trained on some of the images, as far as is known.
+        UsageError: it cannot be read as the same scheme.
+    """
+    run = find(paths, name)
+    other = load_model(weights_file(paths, name)).read_as(model.scheme)
+    by_name = dataset in DATASETS and other.trained_as is None
+    known = TrainingImages.stated_by(run)
+    seen, _ = seen_in_training(images, known, paths.for_scheme(model.scheme.name), by_name=by_name)
+    if seen.any():
+        raise EmoTorchError(
+            f"{run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"
+        )
+    return other
 
 
 def record_scoring(run: Run, dataset: str, answers: Answers) -> None:

@@ -5,7 +5,7 @@ Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep con
 and is reported beside that one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,14 +36,20 @@ def views(pixels: Tensor) -> Iterator[Tensor]:
         yield shifted.flip(3)
 
 
-def answer_over_views(model: Model, images: EvaluationSet, device: torch.device) -> Answers:
-    """Runs the model over every view of a set; an image's probabilities are the mean of those of its views."""
-    network = model.network.to(device)
+def mean_answers(
+    models: Sequence[Model], images: EvaluationSet, device: torch.device, *, over_views: bool = False
+) -> Answers:
+    """Runs models of the same labels over a set; an image's probabilities are the mean of the models', and of those
+    of its views."""
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
-    shares = [probabilities(network_outputs(network, view, model.form), model.temperature) for view in views(pixels)]
+    shares = [
+        probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
+        for model in models
+        for view in (views(pixels) if over_views else [pixels])
+    ]
     mean = torch.stack(shares).mean(0)
     classes = predictions(mean)
-    counts = confusion_counts(images.labels, classes, len(model.labels))
-    # What the model would have to put out to say so.
-    outputs = model.temperature * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+    counts = confusion_counts(images.labels, classes, len(models[0].labels))
+    # What the first model would have to put out to say so.
+    outputs = models[0].temperature * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
     return Answers(classes, mean.amax(1).numpy(), counts, outputs)
