@@ -88,7 +88,7 @@ class Recipe:
         focal_gamma: Of the focal loss: how little the images count that are right already.
         label_smoothing: Part of a label that is spread over all classes.
         mixup: Shape of the beta distribution that mixes pairs of images and labels; 0 for none.
-        cutmix: The same, for a box of one image in the other's place; with `mixup` too, each batch gets one of both.
+        cutmix: The same, for a box of one image in the other's place; with `mixup` too, each batch gets either, at random.
         class_weights: Weigh the loss by the inverse frequency of the class.
         sampling: `shuffled`, every image once an epoch, or `balanced`, as many images of each class, drawn with
             repetition.
@@ -99,7 +99,7 @@ class Recipe:
         schedule: Of the learning rate: `constant`; `plateau`, multiplied by `plateau_factor` after
             `plateau_patience` epochs without a better value of `watch`; `cosine`, falling to 0 over all epochs;
             `one_cycle`, rising over the first 30% and falling over the rest.
-        warmup_epochs: The learning rate rises from 0 over so many epochs.
+        warmup_epochs: The learning rate rises from 0 over so many epochs; `one_cycle` rises by itself, and has none.
         gradient_clip: Longest norm of the gradient; 0 for no limit.
         ema_decay: Of a moving average of the weights, which is then what is validated and kept; 0 for none.
         precision: `float32`, or `mixed`: bfloat16 where the device computes faster in it.

@@ -70,7 +70,7 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
     Raises:
         EmoTorchError: there is no such model, its weights are damaged, or it does not say what it was trained on.
-        UsageError: a teacher has other labels, or has seen an image that the pupil is validated on.
+        UsageError: a teacher has other labels, or has seen an image that the pupil is not trained on.
     """
     models, hashes = [], []
     for name in filter(None, map(str.strip, named.split(","))):
@@ -78,20 +78,17 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
         model = load_model(weights)
         if model.labels != scheme.labels:
             raise UsageError(f"teachers: {name} has other labels than {scheme.name}: {', '.join(model.labels)}")
-        _check_unseen(runs.find(paths, name), selection)
+        _check_sees_no_more(runs.find(paths, name), selection)
         models.append(model)
         hashes.append(runs.checked_hash(weights))
     return Teachers(models, hashes)
 
 
-def _check_unseen(teacher: runs.Run, selection: Selection) -> None:
-    """What a teacher knows of validation images it would tell the pupil."""
-    known = TrainingImages.stated_by(teacher)
-    for images in selection.validation.values():
-        originals = zip(images.index.files[images.rows].tolist(), images.hashes.tolist(), strict=True)
-        seen = sum(known.has(file, pixels) for file, pixels in originals)
-        if seen:
-            raise UsageError(
-                f"teachers: {teacher.name} was trained on {seen} of the {len(images)} images that this run is "
-                "validated on; train it by the same --fer-usage"
-            )
+def _check_sees_no_more(teacher: runs.Run, selection: Selection) -> None:
+    """What a teacher knows of images it tells the pupil: then none of them is unseen any longer."""
+    foreign = len(TrainingImages.stated_by(teacher).hashes - set(selection.training.hashes.tolist()))
+    if foreign:
+        raise UsageError(
+            f"teachers: {teacher.name} was trained on {foreign} images that this run is not trained on; a teacher may "
+            "have seen only what its pupil sees: the same --fer-usage and --train-on, and no larger --fer"
+        )

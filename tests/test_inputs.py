@@ -54,12 +54,20 @@ def test_a_flat_image_stays_flat_at_any_size() -> None:
 
 
 def test_growing_images_start_small_never_shrink_and_end_at_full_size() -> None:
-    for first, growing, epochs in ((16, 1.0, 7), (24, 0.5, 8), (47, 0.3, 10), (48, 0.5, 4), (32, 0.0, 3)):
-        recipe = replace(get_recipe("compact"), first_size=first, growing=growing, epochs=epochs)
+    for first, growing, epochs, size in (
+        (16, 1.0, 7, 48),
+        (24, 0.5, 8, 48),
+        (47, 0.3, 10, 48),
+        (48, 0.5, 4, 48),
+        (32, 0.0, 3, 48),
+        (24, 0.95, 20, 51),
+    ):
+        config = {"image_size": size, "channels": 1}
+        recipe = replace(get_recipe("compact"), network_config=config, first_size=first, growing=growing, epochs=epochs)
         sizes = [InputForm.of_epoch(recipe, epoch).image_size for epoch in range(1, epochs + 2)]
         assert sizes == sorted(sizes)
         assert abs(sizes[0] - first) <= 2
         grown = max(1, round(growing * epochs))
-        assert sizes[grown:] == [48] * (epochs + 1 - grown)
+        assert sizes[grown:] == [size] * (epochs + 1 - grown)
     unchanging = get_recipe("shared_cnn")
     assert InputForm.of_epoch(unchanging, 1) == InputForm.of(unchanging)

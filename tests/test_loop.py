@@ -300,8 +300,9 @@ def test_without_validation_images_the_training_loss_decides(validation: dict[st
     assert trained.best_epoch == losses.index(min(losses)) + 1
 
 
-def test_losses_that_are_no_numbers_end_the_training_and_none_is_best() -> None:
-    broken = trainer()
+@pytest.mark.parametrize("watch", ["loss", "accuracy", "macro_f1"])
+def test_losses_that_are_no_numbers_end_the_training_and_none_is_best(watch: str) -> None:
+    broken = trainer(replace(RECIPE, watch=watch))
     with torch.no_grad():
         broken.network.fc.bias.fill_(math.nan)
     broken.run(ignore)

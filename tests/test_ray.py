@@ -126,6 +126,14 @@ def test_without_a_cluster_one_line_says_how_to_start_one(prepared: Paths, tmp_p
     assert not list_runs(root.models)
 
 
+@needs_ray
+def test_teachers_are_refused_on_a_cluster(prepared: Paths, tmp_path: Path) -> None:
+    root = copy_root(prepared, tmp_path / "root")
+    line = error_line(call_script(root, SWEEP, *OPTIONS, "--engine", "ray", "--set", "teachers=compact"), status=2)
+    assert "use --engine local" in line
+    assert not list_runs(root.models)
+
+
 def test_without_ray_one_line_names_the_extra(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     line = error_line(call_script(paths, SWEEP, "--engine", "ray"), status=2)

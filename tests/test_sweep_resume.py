@@ -1,19 +1,31 @@
 """Sweeps by worker processes: killed, interrupted, two at once; what comes out is what one worker makes undisturbed."""
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from running import SWEEP, assert_same_weights, call_script, copy_root, error_line, last_line, read_table
 
+from emotorch.data.selection import DatasetIndex, Factors
+from emotorch.experiment import Settings
+from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
+from emotorch.recipes import get_recipe
 from emotorch.runs import Run, list_runs
+from emotorch.sweep.calibration import Measurement
+from emotorch.sweep.folder import open_sweep
+from emotorch.sweep.local import LocalEngine
+from emotorch.sweep.one import Job
+from emotorch.sweep.plan import Design
 
 RUNS = 2
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
@@ -41,12 +53,14 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str] | None =
         time.sleep(0.005)
 
 
+def servers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The child that imports what workers need."""
+    return [child for child in children_of(process.pid) if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Forks of the one child that imports what they need."""
-    servers = [
-        child for child in children_of(process.pid) if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    return [worker for server in servers for worker in children_of(server)]
+    """Its forks."""
+    return [worker for server in servers_of(process) for worker in children_of(server)]
 
 
 def children_of(pid: int) -> list[int]:
@@ -160,6 +174,37 @@ def test_a_killed_worker_s_run_is_gone_on_with(root: Paths, undisturbed: tuple[P
     assert "the worker of run 1 died" in stderr
     assert f"{RUNS} of {RUNS} models trained" in stdout
     assert_whole(root, undisturbed)
+
+
+def test_what_is_left_of_a_measurement_is_no_run_s_result(root: Paths) -> None:
+    """A worker dies while they are measured: the other's answer is read by nobody, and not by the next run either."""
+    settings = Settings(
+        replace(get_recipe("emotorch"), epochs=1), get_scheme("emotorch4"), Factors(fer_aug=0, ckp_aug=0)
+    )
+    index = DatasetIndex.load(root, settings.scheme)
+    with open_sweep(root, settings, Design("random", 1, 0), index) as sweep:
+        engine = LocalEngine(root, sweep, index)
+        with contextlib.closing(engine):
+            engine.resize(2)
+            assert engine.measure(Measurement(settings, 0.0)) == 0.0  # of one round, which is not timed
+            os.kill(engine._workers[0].process.pid or 0, signal.SIGKILL)
+            assert engine.measure(Measurement(settings, 0.0)) == 0.0
+            for number in (1, 2):
+                engine.start(Job(number, settings, sweep.name))
+            results = [engine.wait()[1] for _ in range(2)]
+    assert sorted((result.number, result.status) for result in results if result) == [(1, "finished"), (2, "finished")]
+
+
+def test_ctrl_c_while_workers_still_import_leaves_one_line(root: Paths) -> None:
+    process = start(root, 2)
+    until(lambda: bool(servers_of(process)), process)
+    (server,) = servers_of(process)
+    (blocked,) = re.findall(r"^SigBlk:\s*(\w+)$", Path(f"/proc/{server}/status").read_text(), re.MULTILINE)
+    assert int(blocked, 16) >> (signal.SIGINT - 1) & 1, "it would say where in an import it was interrupted"
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    line = error_line(subprocess.CompletedProcess([], process.returncode, stdout, stderr), status=130)
+    assert stderr == f"{line}\n"
 
 
 def test_ctrl_c_leaves_an_interrupted_run_and_one_line(root: Paths, undisturbed: tuple[Paths, Path]) -> None:

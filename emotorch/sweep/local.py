@@ -110,10 +110,11 @@ class LocalEngine:
         try:
             return float(sum(worker.connection.recv() for worker in self._workers))
         except (EOFError, ConnectionResetError):
-            # One died, most likely for want of memory: so many are too many.
-            for worker in self._workers:
-                if not worker.process.is_alive():
-                    self._replace(worker)
+            # One died, most likely for want of memory: so many are too many. What the others measure nobody reads
+            # any longer, and it must not be taken for the result of their next job.
+            for worker in list(self._workers):
+                worker.process.terminate()
+                self._replace(worker)
             return 0.0
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 
 _IMPORTED = ["emotorch.sweep.imported"]
@@ -41,6 +41,8 @@ def import_ahead() -> None:
 @contextlib.contextmanager
 def without_ctrl_c() -> Iterator[None]:
     """A process that starts in here never hears Ctrl-C, not even while it imports; this one hears it afterwards."""
+    # Whose start makes this process hear Ctrl-C again, wherever that comes.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -62,6 +62,8 @@ def _open(
     runs: int,
 ) -> Iterator["RayEngine"]:
     ray = _ray()
+    if base.recipe.teachers:
+        raise UsageError("teachers: the nodes of a cluster have no models to learn from; use --engine local")
     try:
         _reach(address)
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)

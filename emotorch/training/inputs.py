@@ -50,7 +50,7 @@ class InputForm:
         if not recipe.first_size or epoch > growing:
             return form
         size = recipe.first_size + (form.image_size - recipe.first_size) * (epoch - 1) / growing
-        return replace(form, image_size=_SIZE_STEP * round(size / _SIZE_STEP))
+        return replace(form, image_size=min(form.image_size, _SIZE_STEP * round(size / _SIZE_STEP)))
 
     @classmethod
     def from_checkpoint(cls, state: Mapping[str, Any]) -> "InputForm":

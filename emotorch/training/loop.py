@@ -213,16 +213,20 @@ class Trainer:
         watched = self._watched(scores)
         self.scheduler.after_epoch(watched)
         value = watched if self.recipe.watch == "loss" else -watched
-        if value < self._best_value:
+        # A network whose outputs are no numbers still has an accuracy: it answers with the first class.
+        if value < self._best_value and math.isfinite(self._judging(scores).loss):
             self._best_value = value
             self.best_epoch = epoch
             self._best_weights = copy.deepcopy(self._judged.state_dict())
         logger.info("%s", _epoch_line(scores, self.recipe, self.best_epoch == epoch))
 
     def _watched(self, scores: EpochScores) -> float:
-        # Without any validation image the training images have to do.
-        watched: float = getattr(scores.combined if scores.combined.images else scores.training, self.recipe.watch)
+        watched: float = getattr(self._judging(scores), self.recipe.watch)
         return watched
+
+    def _judging(self, scores: EpochScores) -> Score:
+        # Without any validation image the training images have to do.
+        return scores.combined if scores.combined.images else scores.training
 
     def _validate(self) -> tuple[dict[str, Score], Score]:
         outputs = {name: self._outputs(images.pixels) for name, images in self._validation.items() if len(images)}

@@ -102,7 +102,8 @@ class Schedule:
     def __init__(self, recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> None:
         self._recipe = recipe
         self._optimizer = optimizer
-        self._warmup = round(recipe.warmup_epochs * steps_per_epoch)
+        warmup_epochs = 0.0 if recipe.schedule == "one_cycle" else recipe.warmup_epochs
+        self._warmup = round(warmup_epochs * steps_per_epoch)
         self._steps = max(1, recipe.epochs * steps_per_epoch)
         self._plateau = ReduceLROnPlateau(
             optimizer,
