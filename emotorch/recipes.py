@@ -88,7 +88,7 @@ class Recipe:
         focal_gamma: Of the focal loss: how little the images count that are right already.
         label_smoothing: Part of a label that is spread over all classes.
         mixup: Shape of the beta distribution that mixes pairs of images and labels; 0 for none.
-        cutmix: The same, for a box of one image in the other's place; with `mixup` too, each batch gets either, at random.
+        cutmix: The same, for a box of one image in the other's place; with `mixup` too, a batch gets one of both.
         class_weights: Weigh the loss by the inverse frequency of the class.
         sampling: `shuffled`, every image once an epoch, or `balanced`, as many images of each class, drawn with
             repetition.
