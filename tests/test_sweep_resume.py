@@ -29,7 +29,7 @@ from emotorch.sweep.plan import Design
 
 RUNS = 2
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
-OPTIONS = ("--num-models", RUNS, "--epochs", 3, "--fer-aug-range", "0.05:0.1", "--set", "batch_size=8")
+OPTIONS = ("--num-models", RUNS, "--epochs", 3, "--fer-aug-range", "0.03:0.06", "--set", "batch_size=8")
 PATIENCE_S = 600
 
 
