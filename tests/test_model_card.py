@@ -218,6 +218,18 @@ def test_selection_on_publictest_and_looks_at_privatetest_are_said(ours: Trained
     assert "exact twin in training" in results
 
 
+def test_the_models_that_a_model_learned_from_are_said(ours: Trained) -> None:
+    run = Run(ours.folder)
+    assert "mean answer of" not in write_card(ours)
+    settings = run.record["settings"]
+    settings["recipe"] |= {"teachers": "a,b", "distillation": 0.6}
+    run.update(settings=settings, teachers_sha256=["1" * 64, "2" * 64])
+    card = write_card(ours)
+    assert "60% of each image's target is the mean answer of 2 models" in card
+    assert f"{'1' * 64}, {'2' * 64}" in card
+    assert "--set teachers=a,b" in card
+
+
 def test_a_reference_set_that_is_the_validation_set_is_no_second_result(ours: Trained) -> None:
     run = Run(ours.folder)
     record = run.record

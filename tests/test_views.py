@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from conftest import draw_images
-from running import EVALUATE, Trained, call_script, copy_trained, error_line, train
+from published import published_state
+from running import EVALUATE, Trained, call_script, copy_trained, error_line, replace_weights, train
 
 from emotorch.analysis.evaluate import EvaluationSet, answer
 from emotorch.analysis.views import COUNT, SHIFT, mean_answers, views
+from emotorch.runs import Run
 from emotorch.training.calibration import probabilities
 from emotorch.training.checkpoints import load_model
 
@@ -61,11 +63,25 @@ def test_the_script_scores_models_together_beside_the_first(lively: Trained) -> 
     other = train(lively.paths, "--seed", 9)
     done = call_script(lively.paths, EVALUATE, name, "fer", "--with", other.name, name, "--views")
     plain = call_script(lively.paths, EVALUATE, name, "fer").stdout.splitlines()
-    alone = [line for line in done.stdout.splitlines() if not line.startswith("mean ")]
-    assert alone[:-1] == plain[:-1]
-    starts = [line.partition(":")[0].partition(" (")[0] for line in done.stdout.splitlines() if line not in alone]
+    lines = done.stdout.splitlines()
+    assert lines[: len(plain) - 1] == plain[:-1]
+    starts = [line.partition(":")[0].partition(" (")[0] for line in lines[len(plain) - 1 : -1]]
     views = f"over {COUNT} views"
-    assert starts == [f"mean {views}", "mean of 3 models", f"mean of 3 models {views}"]
+    others = [f"{folder} on the same" for folder in (other.name, name)]
+    assert starts == [f"mean {views}", *others, "mean of 3 models", f"mean of 3 models {views}"]
+
+
+def test_a_look_at_the_private_test_is_recorded_of_each_model_with_its_own_score(lively: Trained) -> None:
+    """Not with that of all together, which its card would take for its own."""
+    first, other = (train(lively.paths, "--fer-usage", "official", "--seed", seed) for seed in (4, 9))
+    replace_weights(other, published_state())
+    done = call_script(lively.paths, EVALUATE, first.name, "fer-private", "--with", other.name)
+    own, others = done.stdout.splitlines()[0], next(line for line in done.stdout.splitlines() if " on the same" in line)
+    assert own.partition(":")[2] != others.partition(":")[2]
+    for run, line in ((first, own), (other, others)):
+        (scoring,) = Run(run).record["private_scorings"]
+        accuracy = 100 * scoring["correct"] / scoring["images"]
+        assert f": {scoring['images']} images, accuracy {accuracy:.2f}%" in line
 
 
 def test_a_model_that_has_seen_the_images_is_no_company(trained: Trained, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch import runs
-    from emotorch.analysis.evaluate import evaluate, read_unseen, record_scoring
+    from emotorch.analysis.evaluate import answer, evaluate, read_unseen, record_scoring
     from emotorch.analysis.views import COUNT, SHIFT, mean_answers
     from emotorch.paths import Paths
     from emotorch.reports.runs.evaluation import write_evaluation
@@ -60,10 +60,12 @@ def main() -> None:
     views = f"{COUNT} views (mirror images, shifts of {SHIFT} pixels)"
     if options.views:
         print(f"mean over {views}: {mean_answers([model], evaluation.images, device, over_views=True).line()}")
+    for name, other in zip(options.others, others, strict=True):
+        alone = answer(other, evaluation.images, device)
+        record_scoring(runs.find(paths, name), options.dataset, alone)
+        print(f"{name} on the same: {alone.line()}")
     if others:
         together = mean_answers([model, *others], evaluation.images, device)
-        for other in options.others:
-            record_scoring(runs.find(paths, other), options.dataset, together)
         print(f"mean of {1 + len(others)} models: {together.line()}")
     if others and options.views:
         everything = mean_answers([model, *others], evaluation.images, device, over_views=True)
