@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -333,6 +334,53 @@ def test_an_answer_by_the_onnx_file_imports_nothing_heavy(exported: Path, tmp_pa
         assert "no face found" in done.stdout + done.stderr
         assert "face.png" in done.stdout
         assert done.stdout.splitlines()[-1] == "imported []", done.stderr
+
+
+# Found before the installed ONNX Runtime: tells what the variable is while it is being imported, and then is it.
+_STUB = """
+import os, sys
+print("while imported", os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["onnxruntime"]
+import onnxruntime
+"""
+_OPENING = """
+import os, sys
+from pathlib import Path
+from emotorch.inference.reader import open_reader
+print(type(open_reader(Path(sys.argv[1]))).__name__, os.environ.get("ORT_DISABLE_TELEMETRY"))
+"""
+
+
+@pytest.mark.parametrize("before", [None, "", "0", "1"])
+def test_onnx_runtime_is_told_to_send_nothing_before_it_is_imported(
+    exported: Path, tmp_path: Path, before: str | None
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(_STUB)
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    if before is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = before
+    search = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-c", _OPENING, str(exported)],
+        env={**environment, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.stdout.splitlines() == ["while imported 1", "OnnxReader 1"], done.stderr
+
+
+def test_onnx_runtime_is_imported_in_one_place_only() -> None:
+    folders = ("emotorch", "baseline_model", "develop_baseline_model", "benchmarks")
+    importing = [
+        f"{path.relative_to(REPOSITORY).as_posix()}: {line.strip()}"
+        for folder in folders
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*(import|from) onnxruntime\b", line)
+    ]
+    assert importing == ["emotorch/inference/onnx_reader.py: import onnxruntime  # type: ignore[import-untyped]"]
 
 
 def test_the_script_answers_alike_by_either_file(exported: Path, tmp_path: Path) -> None:

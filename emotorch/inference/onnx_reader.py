@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from emotorch.data.images import Pixels
@@ -21,6 +22,19 @@ INPUT, OUTPUT = "pixels", "outputs"
 _BATCH = 64
 # ONNX Runtime's own levels: 4 is fatal only. What fails is raised, and said by us.
 _SILENT = 4
+# Read while ONNX Runtime is being imported, and only then: its own `disable_telemetry_events()` comes too late.
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
+
+def _import_onnxruntime() -> Any:
+    """The module `onnxruntime`, which sends no telemetry; nothing else may import it.
+
+    The variable is set whatever it was before: what people show to a model, and that they do, stays on their machine.
+    """
+    os.environ[_NO_TELEMETRY] = "1"
+    import onnxruntime  # type: ignore[import-untyped]
+
+    return onnxruntime
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,13 @@ class OnnxReader:
     """A `FaceReader`.
 
     Attributes:
+        session: ONNX Runtime's `InferenceSession`.
         weights: The ONNX file.
         stated: What it says of itself.
         scheme: That it is read as.
     """
 
-    session: onnxruntime.InferenceSession
+    session: Any
     weights: Path
     stated: Stated
     scheme: LabelScheme
@@ -90,6 +105,7 @@ class OnnxReader:
     def open(cls, path: Path, threads: int) -> "OnnxReader":
         """Raises EmoTorchError when the file is damaged, not a model's, or not the one that its run recorded."""
         checked_hash(path)
+        onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -138,7 +154,7 @@ def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[
     return np.asarray(shares, np.float32)
 
 
-def _require_shapes(session: onnxruntime.InferenceSession, stated: Stated) -> None:
+def _require_shapes(session: Any, stated: Stated) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [one.name for one in inputs] != [INPUT] or [one.name for one in outputs] != [OUTPUT]:
         raise EmoTorchError(f"it does not take {INPUT!r} and give {OUTPUT!r}: not a file that export_onnx.py wrote")
