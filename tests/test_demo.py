@@ -107,6 +107,17 @@ def test_without_a_detector_the_picture_is_the_face(demo: Demo) -> None:
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_model_that_computes_no_numbers_gives_an_error_and_no_emotion(tmp_path: Path) -> None:
+    state = published_state()
+    state["model_state_dict"]["fc.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "model.pth")
+    with serve_demo(tmp_path / "model.pth", tmp_path / "home") as running:
+        for detector in ("haar", "none"):
+            status, answer = ask(running, encode(face(160)), detector)
+            assert (status, answer["faces"]) == (200, [])
+            assert answer["error"] == "the model's outputs for this input are no finite numbers"
+
+
 def test_the_page_is_told_which_model_answers_with_which_labels(demo: Demo, model: Path) -> None:
     status, headers, body = request(demo, "GET", "/about")
     assert (status, headers["content-type"]) == (200, "application/json")

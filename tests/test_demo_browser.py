@@ -200,6 +200,25 @@ def test_a_picture_without_a_face_says_so_and_can_be_taken_as_one(browser: Brows
     assert_bars(browser, faces=1)
 
 
+def test_a_model_that_computes_no_numbers_is_named_and_the_picture_is_not_blamed(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    state = published_state()
+    state["model_state_dict"]["fc.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "model.pth")
+    with serve_demo(tmp_path / "model.pth", tmp_path / "home") as broken:
+        chromium.open(broken.url)
+        chromium.choose("#file", two_faces(tmp_path))
+        said = chromium.wait_for_text("#error", "numbers")
+        assert "The model's outputs for this input are no finite numbers." in said
+        assert "Take the whole picture" not in said
+        assert chromium.text("#faces") == ""
+        chromium.open(broken.url)
+        chromium.click("#camera")
+        assert "no finite numbers" in chromium.wait_for_text("#error", "numbers")
+        assert chromium.text("#camera") == "Use the camera"
+
+
 def test_what_is_no_picture_is_said_in_plain_words(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "holiday.jpg"
     path.write_text("no picture")

@@ -17,7 +17,7 @@ import torch
 from conftest import draw_images, refusal
 from numpy.typing import NDArray
 from published import LABELS, published_state
-from running import EXPORT_ONNX, PREDICT, Trained, call_script, copy_trained
+from running import EXPORT_ONNX, PREDICT, Trained, call_script, copy_trained, error_line, read_table
 from torch import Tensor, nn
 
 from emotorch.analysis.evaluate import EvaluationSet, answer
@@ -401,3 +401,75 @@ def test_the_script_answers_alike_by_either_file(exported: Path, tmp_path: Path)
     assert call_script(paths, EXPORT_ONNX, weights).returncode == 0
     assert shares(weights) == pytest.approx(before, abs=CLOSE)
     assert shares(weights) == shares(weights.with_suffix(".onnx"))
+
+
+def overflowing(exported: Path, folder: Path, suffix: str, value: float) -> Path:
+    """A model with one filter's weights so, by either reader: with large ones, all but black faces overflow."""
+    weights = copied(exported, folder)
+    if suffix == ".onnx":
+        path = weights.with_suffix(".onnx")
+        model = onnx.load(path)
+        (stored,) = (one for one in model.graph.initializer if one.name == "network.conv1.weight")
+        values = onnx.numpy_helper.to_array(stored).copy()
+        values[0] = value
+        stored.CopyFrom(onnx.numpy_helper.from_array(values, stored.name))
+        onnx.save(model, path)
+        weights.unlink()
+        return path
+    weights.with_suffix(".onnx").unlink()
+    state = state_of()
+    state["model_state_dict"]["conv1.weight"][0] = value
+    torch.save(state, weights)
+    return weights
+
+
+NOT_FINITE = "the model's outputs for this input are no finite numbers"
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".onnx"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_what_a_model_computes_no_numbers_for_is_an_error_and_no_emotion(
+    exported: Path, tmp_path: Path, suffix: str, value: float
+) -> None:
+    paths = Paths(tmp_path)
+    model = overflowing(exported, tmp_path, suffix, value)
+    for name, pixels in (("bright", np.full((48, 48), 200)), ("black", np.zeros((48, 48)))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels.astype(np.uint8))
+    done = call_script(paths, PREDICT, "bright.png", "black.png", "--model", model, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    bright, black = map(json.loads, done.stdout.splitlines())
+    assert bright["faces"] == []
+    assert bright["error"].startswith(NOT_FINITE)
+    if value == 3e38:
+        assert (black["error"], len(black["faces"])) == (None, 1)
+    else:
+        assert (black["error"], black["faces"]) == (bright["error"], [])
+    done = call_script(paths, PREDICT, "bright.png", "--model", model, "--csv", "answers.csv")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: bright.png: {bright['error']}\n"
+    (row,) = read_table(tmp_path / "answers.csv")
+    assert (row["emotion"], row["confidence"], row["error"]) == ("", "", bright["error"])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".onnx"])
+def test_a_video_ends_at_the_frame_that_the_model_computes_no_numbers_for(
+    exported: Path, tmp_path: Path, suffix: str
+) -> None:
+    model = overflowing(exported, tmp_path, suffix, 3e38)
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (96, 96))
+    for grey in (0, 0, 0, 255, 255):
+        writer.write(np.full((96, 96, 3), grey, np.uint8))
+    writer.release()
+    crop = tmp_path / "black.png"
+    cv2.imwrite(str(crop), np.zeros((48, 48), np.uint8))
+    options = ("--model", model, "--detector", "none")
+    done = call_script(Paths(tmp_path), PREDICT, "clip.avi", crop, *options, "--json")
+    assert done.returncode == 1, done.stderr
+    *frames, failed, picture = map(json.loads, done.stdout.splitlines())
+    assert [(len(frame["faces"]), frame["error"]) for frame in frames] == [(1, None)] * 3
+    assert failed["faces"] == []
+    assert failed["error"].startswith(f"at 0.12 s: {NOT_FINITE}")
+    assert (len(picture["faces"]), picture["error"]) == (1, None)
+    done = call_script(Paths(tmp_path), PREDICT, "clip.avi", *options, "--save", tmp_path / "copy.mp4")
+    assert f"clip.avi: at 0.12 s: {NOT_FINITE}" in error_line(done)
+    assert (tmp_path / "copy.mp4").is_file()

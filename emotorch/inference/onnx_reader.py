@@ -147,9 +147,10 @@ class OnnxReader:
 
 
 def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """As `calibration.probabilities`, without PyTorch."""
+    """As `calibration.probabilities`, without PyTorch; infinite outputs give NaN, as there."""
     scaled = outputs / np.float32(temperature)
-    shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore"):
+        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return np.asarray(shares, np.float32)
 

@@ -93,7 +93,7 @@ def answer_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[F
     A picture of just the training images' size is taken as a face at once; with the detector `none` every one is.
 
     Raises:
-        EmoTorchError: no face was found.
+        EmoTorchError: no face was found, or the model gives no finite numbers.
     """
     if detector == "none" or picture.shape == (SIZE, SIZE):
         boxes: list[Box | None] = [None]
@@ -105,14 +105,21 @@ def answer_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[F
 
 
 def answer_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None]) -> list[FaceAnswer]:
-    """An answer for each box in a grey picture (H, W); None takes the whole picture as the face."""
+    """An answer for each box in a grey picture (H, W); None takes the whole picture as the face.
+
+    Raises:
+        EmoTorchError: the model gives NaN or infinity for one of the faces.
+    """
     if not boxes:
         return []
-    faces = np.stack([cut_face(picture, box) for box in boxes])
-    return [
-        _face_answer(box, shares, reader.labels)
-        for box, shares in zip(boxes, reader.probabilities(faces).tolist(), strict=True)
-    ]
+    probabilities = reader.probabilities(np.stack([cut_face(picture, box) for box in boxes]))
+    # The largest of NaNs is the first: without this, damaged weights would always give the first label.
+    if not np.isfinite(probabilities).all():
+        raise EmoTorchError(
+            "the model's outputs for this input are no finite numbers; its weights are damaged, or its training "
+            "diverged: use another model"
+        )
+    return [_face_answer(box, shares, reader.labels) for box, shares in zip(boxes, probabilities.tolist(), strict=True)]
 
 
 def _face_answer(box: Box | None, shares: list[float], labels: tuple[str, ...]) -> FaceAnswer:

@@ -32,7 +32,10 @@ class FaceReader(Protocol):
         """The file that answers."""
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
-        """(N, 48, 48) grey values to (N, K) calibrated probabilities; each row sums to 1."""
+        """(N, 48, 48) grey values to (N, K) calibrated probabilities; each row sums to 1.
+
+        A row is NaN where the network's outputs are no finite numbers: whoever shows answers checks it.
+        """
 
 
 def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -> FaceReader:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from emotorch.data.faces import Box
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.inference.predictor import Answer, FaceAnswer, answer_faces
@@ -64,7 +65,7 @@ class Video:
         name: As it was named.
         rate: Frames per second.
         count: How many frames its header promises; 0 for a camera.
-        error: Why the frames ended too early, once they have.
+        error: Why the frames, or their answers, ended too early, once they have.
     """
 
     def __init__(self, source: str) -> None:
@@ -113,7 +114,7 @@ class Video:
 
 
 def answer_video(reader: FaceReader, video: Video, detector: str) -> Iterator[tuple[Frame, FrameAnswer]]:
-    """Each frame with its answer, as they come.
+    """Each frame with its answer, as they come; they end, with the video's `error`, where the model has none.
 
     Raises:
         EmoTorchError: see `Video` and `find_faces`.
@@ -121,8 +122,10 @@ def answer_video(reader: FaceReader, video: Video, detector: str) -> Iterator[tu
     tracker = FaceTracker(detector)
     for frame in video:
         grey = np.asarray(cv2.cvtColor(frame.colours, cv2.COLOR_BGR2GRAY), np.uint8)
-        if detector == "none":
-            yield frame, FrameAnswer(frame.time, (1,), answer_faces(reader, grey, [None]))
-        else:
-            boxes = tracker.update(grey)
-            yield frame, FrameAnswer(frame.time, tuple(boxes), answer_faces(reader, grey, [*boxes.values()]))
+        boxes: dict[int, Box] | dict[int, None] = {1: None} if detector == "none" else tracker.update(grey)
+        try:
+            faces = answer_faces(reader, grey, [*boxes.values()])
+        except EmoTorchError as error:
+            video.error = f"at {frame.time:.2f} s: {error}"
+            return
+        yield frame, FrameAnswer(frame.time, tuple(boxes), faces)
