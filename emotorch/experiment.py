@@ -159,7 +159,7 @@ def train_new(
         index = index or DatasetIndex.load(paths, settings.scheme)
         data = read_run_data(index, settings)
     network = new_network(settings).to(device)
-    record = _new_record(settings, index, data, device) | dict(origin or {})
+    record = _new_record(settings, index, data, network, device) | dict(origin or {})
     run = distributed.from_leader(lambda: claimed or claim(paths.models, record))
     if claimed:
         write_json(claimed.folder / RECORD_NAME, record)
@@ -338,7 +338,9 @@ def new_network(settings: Settings) -> nn.Module:
     return network
 
 
-def _new_record(settings: Settings, index: DatasetIndex, data: RunData, device: torch.device) -> dict[str, Any]:
+def _new_record(
+    settings: Settings, index: DatasetIndex, data: RunData, network: nn.Module, device: torch.device
+) -> dict[str, Any]:
     return {
         "status": RUNNING,
         "started": now(),
@@ -348,6 +350,8 @@ def _new_record(settings: Settings, index: DatasetIndex, data: RunData, device: 
         "split_seed": SPLIT_SEED,
         "seed": settings.seed,
         "factors": asdict(settings.factors),
+        # All of them, also those that the recipe does not train.
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "device": str(device),
         "dataset": {
             "fingerprint": index.fingerprint,

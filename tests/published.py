@@ -84,7 +84,13 @@ def published_state() -> dict[str, object]:
         "model_state_dict": network.state_dict(),
         "optimizer_state_dict": optimizer.state_dict(),
         "scheduler_state_dict": scheduler.state_dict(),
-        "model_config": {"image_size": 48, "channels": 1, "num_classes": 4, "filters": 10, "kernel_size": 4},
+        "model_config": {
+            "image_size": (48, 48),
+            "channels": 1,
+            "num_classes": 4,
+            "filters": 10,
+            "kernel_size": (4, 4),
+        },
     }
 
 

@@ -58,11 +58,20 @@ def test_a_saved_file_holds_what_was_saved(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     checkpoints.save(path, our_state())
     read = checkpoints.read(path)
-    assert read["model_config"] == published_state()["model_config"]
+    assert read["model_config"] == {**published_state()["model_config"], "image_size": 48, "kernel_size": 4}
     assert read["labels"] == list(LABELS)
     assert read["recipe"] == get_recipe("emotorch").as_dict()
     assert read["optimizer_state_dict"]["param_groups"] == our_state()["optimizer_state_dict"]["param_groups"]
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
+
+
+@pytest.mark.parametrize("form", [tuple, list, None], ids=["tuples", "lists", "numbers"])
+def test_a_square_pair_in_the_configuration_is_its_number(form: type | None, tmp_path: Path) -> None:
+    pairs = {} if form is None else {"image_size": form((48, 48)), "kernel_size": form((4, 4))}
+    config = {"image_size": 48, "channels": 1, "num_classes": 4, "filters": 10, "kernel_size": 4}
+    path = write(tmp_path / "model.pth", {**published_state(), "model_config": {**config, **pairs}})
+    assert checkpoints.read(path)["model_config"] == config
+    assert checkpoints.load_model(path).form == InputForm(image_size=48, channels=1)
 
 
 def test_the_temperature_travels_with_the_weights_and_is_1_where_none_is_stated(tmp_path: Path) -> None:
@@ -156,6 +165,11 @@ def with_config(**changes: object) -> dict[str, object]:
         (without("model_config"), "no model_state_dict and model_config in it"),
         (with_config(filters=11), "the weights do not fit the network"),
         (with_config(image_size=64), "the weights do not fit the network"),
+        (with_config(image_size=(48, 64)), "image_size (48, 64) in its model_config is no square pair"),
+        (with_config(kernel_size=[4, 3]), "kernel_size (4, 3) in its model_config is no square pair"),
+        (with_config(image_size=(48, 48, 48)), "image_size (48, 48, 48) in its model_config is no square pair"),
+        (with_config(image_size=()), "image_size () in its model_config is no square pair"),
+        (with_config(kernel_size=(4.5, 4.5)), "kernel_size (4.5, 4.5) in its model_config is no square pair"),
         (with_config(num_classes=5), "4 labels for 5 outputs"),
         (with_config(depth=3), "'depth'"),
         ({**our_state(), "model_config": {}}, "model_config"),

@@ -227,7 +227,7 @@ def test_the_model_file_has_the_published_keys_and_says_what_it_is(trained: Trai
     assert state.keys() >= published.keys()
     for key in ("model_state_dict", "optimizer_state_dict", "scheduler_state_dict"):
         assert list(state[key]) == list(published[key]), key
-    assert state["model_config"] == published["model_config"]
+    assert state["model_config"] == {**published["model_config"], "image_size": 48, "kernel_size": 4}
     assert state["labels"] == list(LABELS)
     assert state["recipe"]["name"] == "emotorch"
     assert state["temperature"] == record(trained.folder)["temperature"]
@@ -241,6 +241,7 @@ def test_the_record_states_everything_that_made_the_run(trained: Trained) -> Non
     assert known["factors"] == {"fer": 1.0, "fer_aug": 0.01, "ckp": 1.0, "ckp_aug": 0.01}
     assert known["settings"]["recipe"]["learning_rate"] == 0.003
     assert known["settings"]["threads"] == 1
+    assert known["parameters"] == 6964
     assert known["device"] in ("cpu", "cuda", "mps")
     assert {"emotorch", "code", "python", "torch", "numpy"} <= known["versions"].keys()
     assert set(known["timings_s"]) == {"reading", "training", "results"}

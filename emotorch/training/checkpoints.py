@@ -22,6 +22,8 @@ from emotorch.training.inputs import InputForm
 # A file in the published format says neither: it is this network, with these labels.
 _PUBLISHED_NETWORK = "emotorch_cnn"
 _PUBLISHED_SCHEME = "emotorch4"
+# What it states as (height, width); images and kernels are square here.
+_PAIRS = ("image_size", "kernel_size")
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,33 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, as tensors and plain values only.
+    """The content of a checkpoint, as tensors and plain values only; its `model_config` as our networks take it.
 
     Raises:
-        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code.
+        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code; or its images or kernels
+            are not square.
     """
     state = read_tensors(path)
     if not isinstance(state, dict) or not {"model_state_dict", "model_config"} <= state.keys():
         raise EmoTorchError(f"{path}: no model_state_dict and model_config in it; it is not a model of this pipeline")
-    return state
+    try:
+        return {**state, "model_config": _with_sides(state["model_config"])}
+    except EmoTorchError as error:
+        raise EmoTorchError(f"{path}: {error}") from None
+
+
+def _with_sides(config: Any) -> Any:
+    """A `model_config` with one number for each square pair; what is no mapping is left for `_build` to refuse."""
+    if not isinstance(config, Mapping):
+        return config
+    sides = dict(config)
+    for key in _PAIRS:
+        pair = sides.get(key)
+        if isinstance(pair, tuple | list):
+            if len(pair) != 2 or not all(isinstance(side, int) for side in pair) or pair[0] != pair[1]:
+                raise EmoTorchError(f"{key} {tuple(pair)} in its model_config is no square pair: only these are read")
+            sides[key] = pair[0]
+    return sides
 
 
 def load_model(path: Path, scheme: str | None = None) -> Model:
