@@ -145,6 +145,38 @@ def exclusive(lock: Path, holder: str) -> Iterator[int]:
             os.close(descriptor)
 
 
+def replace_folder(prepared: Path, final: Path) -> None:
+    """Gives a whole folder its name; one that had it is removed after that.
+
+    Where the second of the two renames fails, the folder that was there has its name again. A kill between them
+    leaves it whole beside: `restore_folder` brings it back.
+
+    Args:
+        prepared: On the same file system as `final`.
+        final: Its name.
+    """
+    previous = _previous(final)
+    shutil.rmtree(previous, ignore_errors=True)
+    try:
+        if final.exists():
+            final.rename(previous)
+        prepared.rename(final)
+    except BaseException:
+        restore_folder(final)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def restore_folder(final: Path) -> None:
+    """Brings back the folder that `replace_folder` had taken away when it was killed."""
+    if _previous(final).exists() and not final.exists():
+        _previous(final).rename(final)
+
+
+def _previous(final: Path) -> Path:
+    return final.with_name(f".{final.name}.previous")
+
+
 class StageBuild:
     """A stage's folder while it is being built: where to write, and which chunks are done already.
 
@@ -203,10 +235,9 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
             somebody else, which only `force` replaces.
     """
     partial = final.with_name(f".{final.name}.partial")
-    previous = final.with_name(f".{final.name}.previous")
     stamp = json.loads(json.dumps(stamp))
     with exclusive(final.with_name(f".{final.name}.lock"), stage):
-        shutil.rmtree(previous, ignore_errors=True)
+        shutil.rmtree(_previous(final), ignore_errors=True)
         if not force and _is_whole(final, stamp):
             yield None
             return
@@ -228,10 +259,7 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
         files = count_files(partial) - 1
         write_json(partial / STAMP_NAME, {"made_from": stamp, "files": files})
         (partial / _JOURNAL_NAME).unlink(missing_ok=True)
-        if final.exists():
-            final.rename(previous)
-        partial.rename(final)
-        shutil.rmtree(previous, ignore_errors=True)
+        replace_folder(partial, final)
 
 
 def read_stamp(folder: Path, stage_command: str) -> dict[str, Any]:

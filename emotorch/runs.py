@@ -21,6 +21,28 @@ from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths
 RECORD_NAME = "run.json"
 # What a record calls the SHA-256 of its files of weights.
 HASHES = {"model.pth": "weights_sha256", "model.onnx": "onnx_sha256"}
+# What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
+# card names them. All else may show faces, also what somebody put there, and is never published.
+FACELESS = (
+    RECORD_NAME,
+    "model_parameters.txt",
+    "final_accuracies.csv",
+    "classification_report.txt",
+    "usage_summary.csv",
+    "image_usage.csv",
+    "training_history.json",
+    "training_history.png",
+    "training_history_*.csv",
+    "confusion_counts_*.csv",
+    "confusion_matrix_*.csv",
+    "confusion_matrix_*.png",
+    "confusion_matrices_fer_vs_ckp.png",
+)
+# The same of the folders of findings, less their stamps.
+FACELESS_FINDINGS = {
+    "robustness": ("findings.json", "robustness.csv", "corruption_errors.csv", "robustness_curves.png"),
+    "scores": ("findings.json", "reliability_*.csv", "reliability_*.png"),
+}
 _LOCK_NAME = ".running"
 _NUMBERED = re.compile(r"model_(\d{5,})$")
 

@@ -10,22 +10,30 @@ from emotorch import cli
 def main() -> None:
     parser = cli.make_parser(__doc__, "python develop_baseline_model/models/ship_model.py model_00224 emotorch")
     parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
-    parser.add_argument("name", metavar="NAME", help="the folder that it gets: emotorch or compact")
+    parser.add_argument("name", metavar="NAME", help="the plain name of its folder: emotorch or compact")
     cli.add_device_options(parser)
     options = parser.parse_args()
 
     from emotorch import runs
-    from emotorch.inference.shipping import ship
-    from emotorch.paths import Paths
+    from emotorch.inference.shipping import check_name, ship
+    from emotorch.paths import SHIPPED_MODELS, Paths
+    from emotorch.reports.card.facts import CARD_NAME
     from emotorch.reports.card.model_card import write_model_card
+    from emotorch.reports.runs.files import write_parameters
     from emotorch.training.device import choose_device, make_repeatable
 
+    check_name(options.name)
     paths = Paths.from_environment()
+    device = choose_device(options.device)
     make_repeatable(options.threads)
-    exported = ship(runs.find(paths, options.model), options.name)
-    weights = exported.path.with_suffix(".pth")
+
+    def write_texts(shipped: runs.Run) -> None:
+        write_parameters(shipped.folder / "model_parameters.txt", shipped.record)
+        write_model_card(paths, shipped, shipped.folder / "model.pth", device)
+
+    exported = ship(runs.find(paths, options.model), options.name, SHIPPED_MODELS, write_texts)
     print(f"largest difference of a probability between ONNX and PyTorch: {exported.difference:.1e}")
-    print(write_model_card(paths, runs.Run(weights.parent), weights, choose_device(options.device)))
+    print(exported.path.with_name(CARD_NAME))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What an analysis found about a model: a folder within the model's, valid for just what it was made from."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from emotorch.errors import EmoTorchError
-from emotorch.files import hash_file, read_json, read_stamp, stage_folder, write_json
+from emotorch.files import STAMP_NAME, count_files, hash_file, read_json, read_stamp, stage_folder, write_json
 from emotorch.runs import Run
 
 _FINDINGS = "findings.json"
@@ -52,3 +53,26 @@ def read_findings(run: Run, question: str, weights: Path) -> dict[str, Any] | No
         return None
     findings: dict[str, Any] = read_json(folder / _FINDINGS)
     return findings
+
+
+def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, after: str) -> None:
+    """Copies findings to a model whose file of weights holds the same network, and says there that they are its own.
+
+    Args:
+        folder: The findings; where there are none, or they are of other weights, nothing is copied.
+        to: A folder that does not exist yet.
+        patterns: Of the files that are copied.
+        before: The SHA-256 of the file of weights that they must be of.
+        after: That of the other file.
+    """
+    try:
+        made_from = read_stamp(folder, folder.name)
+    except EmoTorchError:
+        return  # not there, or not whole: the same as never asked
+    if made_from["weights"] != before:
+        return
+    to.mkdir()
+    for pattern in patterns:
+        for file in sorted(folder.glob(pattern)):
+            shutil.copy(file, to / file.name)
+    write_json(to / STAMP_NAME, {"made_from": {**made_from, "weights": after}, "files": count_files(to)})

@@ -1,12 +1,21 @@
-"""A finished run as the model that ships with the code: its small files, none of them with a face in it."""
+"""A finished run as the model that ships with the code: its small files, none of them with a face in it.
 
+The new folder is built whole under a temporary name beside the one that it replaces, then renamed into its place:
+whatever goes wrong, the model that was there stays.
+"""
+
+import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
-from emotorch.errors import EmoTorchError
-from emotorch.files import hash_file, visible
+from emotorch.analysis.results import carry_over
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.files import exclusive, hash_file, replace_folder, restore_folder
 from emotorch.inference.onnx_export import Export, export
-from emotorch.paths import SHIPPED_MODELS
-from emotorch.runs import FINISHED, HASHES, Run, new_folder
+from emotorch.runs import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, Run, checked_hash
 from emotorch.training import checkpoints
 
 _WEIGHTS = "model.pth"
@@ -15,38 +24,87 @@ _USED = (
     *("model_state_dict", "model_config", "normalization", "recipe", "labels", "scheme"),
     *("temperature", "epoch", "emotorch_version"),
 )
-_WITH_FACES = "validation_samples_*.png"
-_LEFT_OUT = (_WITH_FACES, "model_last.pth", "model.onnx", "*.html")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
-def ship(run: Run, name: str) -> Export:
-    """Puts a run into the repository under a name, in place of what had it, with an ONNX file beside the weights.
+def check_name(name: str) -> None:
+    """Raises UsageError for what is no plain name of one folder: separators, `..`, hidden or empty names."""
+    if not _PLAIN_NAME.fullmatch(name):
+        raise UsageError(
+            f"NAME {name!r} is no plain name: letters, digits, '_', '-' and '.', with no dot in front and no folder"
+        )
+
+
+def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]) -> Export:
+    """Puts a run among the models that ship, in place of what had its name, with an ONNX file beside the weights.
 
     Args:
         run: Finished, and trained without the test rows of FER-2013.
-        name: Of the folder.
+        name: Of the folder; see `check_name`.
+        models: The folder that all models that ship are in.
+        write_texts: Is given the new folder, complete but for what is rendered from its files: the model card.
+
+    Returns:
+        Of the ONNX file in its final place.
 
     Raises:
+        UsageError: the name is no plain one, or something else than a model has it.
         EmoTorchError: the run is not finished, or was trained on rows that test models are scored on, or on drawn
-            faces; or the ONNX file's answers are not PyTorch's.
+            faces; its weights are damaged; or the ONNX file's answers are not PyTorch's.
     """
+    check_name(name)
+    final = models / name
+    _require_shippable(run)
+    with exclusive(final.with_name(f".{name}.lock"), f"shipping {name}"):
+        restore_folder(final)
+        if final.is_symlink() or (final.exists() and not (final / _WEIGHTS).is_file()):
+            raise UsageError(f"NAME {name!r} is taken: {final} is no model's folder")
+        with _build_folder(final) as new:
+            _copy(run, new)
+            exported = export(new / _WEIGHTS)
+            write_texts(Run(new))
+            # Locks of what was measured.
+            for hidden in new.glob(".*"):
+                hidden.unlink()
+            replace_folder(new, final)
+    return replace(exported, path=final / exported.path.name)
+
+
+def _require_shippable(run: Run) -> None:
     record = run.record
-    if run.status() != FINISHED:
+    if "settings" not in record:
+        raise EmoTorchError(f"{run.folder} has no record of how it was trained: only a run of this pipeline ships")
+    if run.status(record) != FINISHED:
         raise EmoTorchError(f"{run.name} is not finished: only a whole run ships")
     if record["settings"]["recipe"]["fer_usage"] == "all":
         raise EmoTorchError(f"{run.name} was trained on FER-2013's test rows too: train with --fer-usage training")
     if record["dataset"]["synthetic"]:
         raise EmoTorchError(f"{run.name} was trained on drawn faces: it answers nothing about real ones")
-    final = SHIPPED_MODELS / name
-    with new_folder(SHIPPED_MODELS, "shipping") as new:
-        for file in visible(run.folder):
-            if file.is_file() and not any(file.match(pattern) for pattern in _LEFT_OUT):
-                shutil.copy(file, new.prepared / file.name)
-        weights = new.prepared / _WEIGHTS
-        state = checkpoints.read(weights)
-        checkpoints.save(weights, {key: state[key] for key in _USED})
-        Run(new.prepared).update(**{HASHES[_WEIGHTS]: hash_file(weights)})
-    if final.exists():
-        shutil.rmtree(final)
-    new.final.rename(final)
-    return export(final / _WEIGHTS)
+
+
+@contextmanager
+def _build_folder(final: Path) -> Iterator[Path]:
+    """An empty folder of the final one's name, which files and cards state, in a hidden folder beside it."""
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    new = partial / final.name
+    new.mkdir(parents=True)
+    try:
+        yield new
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _copy(run: Run, new: Path) -> None:
+    """Everything of a run that may ship: the weights to use it with, its tables and records, its findings."""
+    before = checked_hash(run.folder / _WEIGHTS)
+    state = checkpoints.read(run.folder / _WEIGHTS)
+    for pattern in FACELESS:
+        for file in sorted(run.folder.glob(pattern)):
+            if file.is_file():
+                shutil.copy(file, new / file.name)
+    checkpoints.save(new / _WEIGHTS, {key: state[key] for key in _USED if key in state})
+    after = hash_file(new / _WEIGHTS)
+    Run(new).update(**{HASHES[_WEIGHTS]: after})
+    for question, patterns in FACELESS_FINDINGS.items():
+        carry_over(run.folder / question, new / question, patterns, before, after)

@@ -1,27 +1,16 @@
 """A model's files and their use, in its card: commands, terms, what may be published."""
 
-from emotorch.files import hash_file
+from emotorch.files import STAMP_NAME, hash_file
 from emotorch.reports.card import texts as card_texts
 from emotorch.reports.card.facts import CARD_NAME, Facts
 from emotorch.reports.card.markdown import SCRIPTS, UNKNOWN, bytes_of, code_block, table
 from emotorch.reports.card.reproduction import commands
-from emotorch.reports.card.scores import QUESTION as SCORES
+from emotorch.runs import FACELESS, FACELESS_FINDINGS
 
-# Files of a run's folder without a face in them, in the order in which the card names them.
+# In the order in which the card names them.
 _PUBLISHABLE = (
-    CARD_NAME,
-    "model.pth",
-    "*.onnx",
-    "*.safetensors",
-    "run.json",
-    "model_parameters.txt",
-    "final_accuracies.csv",
-    "classification_report.txt",
-    "usage_summary.csv",
-    "image_usage.csv",
-    "training_history*",
-    "confusion_*",
-    f"{SCORES}/*",
+    *(CARD_NAME, "model.pth", "*.onnx", "*.safetensors", *FACELESS),
+    *(f"{folder}/{name}" for folder, names in FACELESS_FINDINGS.items() for name in (*names, STAMP_NAME)),
 )
 
 

@@ -1,0 +1,329 @@
+"""A run becomes a model that ships: whole or not at all, without a face, under a plain name; all in a folder of the
+test's own, never among the models that do ship."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from conftest import TRAINED_WITH, draw_images, refusal, tree
+from published import published_state
+from running import MODELS, PREDICT, Trained, call_script, copy_root, copy_trained, error_line, replace_weights, train
+
+from emotorch import files, paths
+from emotorch.analysis.results import read_findings
+from emotorch.errors import UsageError
+from emotorch.files import hash_file, restore_folder, write_json
+from emotorch.inference import shipping
+from emotorch.inference.onnx_export import Export
+from emotorch.inference.onnx_reader import OnnxReader
+from emotorch.inference.reader import open_reader
+from emotorch.inference.shipping import ship
+from emotorch.paths import Paths
+from emotorch.runs import Run
+
+SHIP = f"{MODELS}/ship_model.py"
+REAL = paths.SHIPPED_MODELS
+NAME = "compact"
+OLD = {"model.pth": b"the weights before", "README.md": b"the card before", "scores/findings.json": b"{}"}
+
+
+@pytest.fixture(scope="module")
+def unseen(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run that has not seen the test rows; not to be changed."""
+    root = copy_root(prepared, tmp_path_factory.mktemp("unseen") / "root")
+    return Trained(root, train(root, *TRAINED_WITH, "--fer-usage", "training"))
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where models ship from in this test, with an older one that has the name; the real place stays as it is."""
+    before = real_models()
+    folder = tmp_path / "shipped"
+    for name, content in OLD.items():
+        path = folder / NAME / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (folder / "demo.py").write_text("a script")
+    (folder / "__pycache__").mkdir()
+    monkeypatch.setattr(paths, "SHIPPED_MODELS", folder)
+    yield folder
+    assert real_models() == before
+
+
+def real_models() -> dict[Path, str]:
+    """The models that do ship, by the hashes of their files."""
+    return {path: hash_file(path) for path in REAL.glob("*/*") if path.is_file() and path.parent.name != "__pycache__"}
+
+
+def quick_export(weights: Path) -> Export:
+    """Stands in for the real one, which takes seconds."""
+    weights.with_suffix(".onnx").write_bytes(b"a graph")
+    return Export(weights.with_suffix(".onnx"), 0.0, 1)
+
+
+def write_texts(shipped: Run) -> None:
+    files.write_text(shipped.folder / "README.md", f"the card of {shipped.name}\n")
+
+
+def findings(folder: Path, question: str, weights: str, *names: str) -> None:
+    """What an analysis left in a run's folder."""
+    for name in names:
+        files.write_text(folder / question / name, "{}" if name.endswith("json") else name)
+    write_json(folder / question / "stage.json", {"made_from": {"weights": weights}, "files": len(names)})
+
+
+def test_a_run_ships_whole_and_the_shipped_folder_predicts(unseen: Trained, models: Path, tmp_path: Path) -> None:
+    ours = copy_trained(unseen, tmp_path / "root")
+    before = tree(ours.folder)
+    done = call_script(ours.paths, SHIP, ours.folder.name, NAME)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(models / NAME / "README.md")
+    assert sorted(path.name for path in models.iterdir() if not path.name.endswith(".lock")) == [
+        "__pycache__",
+        NAME,
+        "demo.py",
+    ]
+    shipped = Run(models / NAME)
+    assert not list(shipped.folder.glob(".*"))
+    assert tree(ours.folder) == before
+    # The files are of each other.
+    record = shipped.record
+    assert record["weights_sha256"] == hash_file(shipped.folder / "model.pth")
+    assert record["onnx_sha256"] == hash_file(shipped.folder / "model.onnx")
+    text = (shipped.folder / "model_parameters.txt").read_text()
+    assert f"weights_sha256: {record['weights_sha256']}\n" in text
+    assert "parameters: 6964\n" in text
+    card = (shipped.folder / "README.md").read_text()
+    assert f"# {NAME} (emotorch)" in card
+    assert ".partial" not in card + text
+    assert read_findings(shipped, "scores", shipped.folder / "model.pth")
+    state = torch.load(shipped.folder / "model.pth", weights_only=True)
+    assert "optimizer_state_dict" not in state
+    # It answers, as the run does.
+    reader = open_reader(shipped.folder / "model.pth")
+    assert isinstance(reader, OnnxReader)
+    assert reader.stated.model == NAME
+    cv2.imwrite(str(tmp_path / "face.png"), draw_images(1, seed=3)[0])
+    said = []
+    for model in (shipped.folder, ours.folder):
+        answered = call_script(ours.paths, PREDICT, tmp_path / "face.png", "--model", model, "--json")
+        assert answered.returncode == 0, answered.stderr
+        said.append(json.loads(answered.stdout)["faces"][0]["probabilities"])
+    assert said[0] == pytest.approx(said[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/", "a/b", "../escape", ".hidden", "a b", "a\\b", "a\n", "é", "a:b"])
+def test_a_name_that_is_no_plain_one_is_wrong_usage_and_nothing_is_touched(
+    unseen: Trained, models: Path, name: str
+) -> None:
+    before = tree(models.parent)
+    error_line(call_script(unseen.paths, SHIP, unseen.folder.name, name), 2)
+    assert tree(models.parent) == before
+    with pytest.raises(UsageError, match="is no plain name"):
+        ship(Run(unseen.folder), name, models, write_texts)
+    assert tree(models.parent) == before
+
+
+def test_a_path_or_what_is_no_model_does_not_give_way(unseen: Trained, models: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    for name in (str(tmp_path / "elsewhere"), str(models), "demo.py", "__pycache__"):
+        error_line(call_script(unseen.paths, SHIP, unseen.folder.name, name), 2)
+        assert {file: held for file, held in tree(tmp_path).items() if not file.endswith(".lock")} == before
+    assert (models / "__pycache__").is_dir()
+
+
+def test_only_what_is_known_to_hold_no_face_ships(
+    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy_trained(unseen, tmp_path / "root").folder
+    monkeypatch.setattr(shipping, "export", quick_export)
+    for name in ("faces.png", "people.jpg", "report.html", "notes.txt", "subjects.csv", "evaluation_x/face.png"):
+        files.write_text(folder / name, "faces")
+    assert list(folder.glob("validation_samples_*.png"))
+    own = hash_file(folder / "model.pth")
+    shutil.rmtree(folder / "scores", ignore_errors=True)
+    findings(folder, "robustness", own, "findings.json", "robustness.csv", "robustness_curves.png", "corruptions.png")
+    files.write_text(folder / "robustness" / "faces.png", "faces")
+    findings(folder, "scores", "0" * 64, "findings.json", "reliability_fer_val.csv")
+    ship(Run(folder), NAME, models, write_texts)
+    shipped = tree(models / NAME)
+    assert set(shipped) == {
+        *("README.md", "model.pth", "model.onnx", "run.json", "model_parameters.txt", "classification_report.txt"),
+        *("final_accuracies.csv", "usage_summary.csv", "image_usage.csv", "training_history.json"),
+        *("training_history.png", "confusion_matrices_fer_vs_ckp.png"),
+        *(f"training_history_{name}.csv" for name in ("fer", "ckp", "combined")),
+        *(f"confusion_{kind}_{name}_val.csv" for kind in ("matrix", "counts") for name in ("fer", "ckp")),
+        *(f"confusion_matrix_{name}_val.png" for name in ("fer", "ckp")),
+        *(f"robustness/{name}" for name in ("findings.json", "robustness.csv", "robustness_curves.png", "stage.json")),
+    }
+    # Findings about the same network hold for the smaller file too; those about another one do not ship.
+    assert json.loads(shipped["robustness/stage.json"]) == {
+        "made_from": {"weights": hash_file(models / NAME / "model.pth")},
+        "files": 3,
+    }
+
+
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError("it ended here")
+
+
+@pytest.mark.parametrize("step", ["_copy", "carry_over", "checkpoints.save", "export", "hash_file", "replace_folder"])
+def test_a_step_that_fails_leaves_the_model_that_was_there(
+    unseen: Trained, models: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(shipping, "export", quick_export)
+    monkeypatch.setattr(f"emotorch.inference.shipping.{step}", fail)
+    with pytest.raises(RuntimeError, match="it ended here"):
+        ship(Run(unseen.folder), NAME, models, write_texts)
+    assert left_of(models) == OLD
+
+
+def test_a_card_that_cannot_be_written_leaves_the_model_that_was_there(
+    unseen: Trained, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "export", quick_export)
+    with pytest.raises(RuntimeError, match="it ended here"):
+        ship(Run(unseen.folder), NAME, models, fail)
+    assert left_of(models) == OLD
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_rename_that_fails_leaves_the_model_that_was_there(models: Path, failing: int, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    renames = 0
+    rename = Path.rename
+
+    def rename_or_fail(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames == failing:
+            raise OSError("no rename")
+        return rename(self, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", rename_or_fail)
+        with pytest.raises(OSError, match="no rename"):
+            files.replace_folder(new, models / NAME)
+    assert left_of(models) == OLD
+
+
+def left_of(models: Path) -> dict[str, bytes]:
+    """The model; nothing else but its lock and what was there before may be left beside it."""
+    beside = {path.name for path in models.iterdir()} - {f".{NAME}.lock"}
+    assert beside == {NAME, "demo.py", "__pycache__"}
+    return tree(models / NAME)
+
+
+# What Python tells of before it changes anything on the disk.
+_CHANGES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "shutil.copyfile"}
+
+
+def killed_at(change: int, work: Callable[[], object]) -> bool:
+    """Does the work in a process of its own that ends without a word before so many changes of files; False when it
+    came to its end first."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    seen = 0
+
+    def count(event: str, _: tuple[object, ...]) -> None:
+        nonlocal seen
+        seen += event in _CHANGES
+        if seen > change:
+            os._exit(9)
+
+    sys.addaudithook(count)
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forked")
+def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
+    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "export", quick_export)
+    folder = tmp_path / "few_files"  # fewer moments
+    folder.mkdir()
+    for name in ("run.json", "model.pth", "final_accuracies.csv"):
+        shutil.copy(unseen.folder / name, folder)
+    findings(folder, "scores", hash_file(folder / "model.pth"), "findings.json")
+
+    def work() -> None:
+        ship(Run(folder), NAME, models, write_texts)
+
+    old = tmp_path / "old"
+    shutil.copytree(models / NAME, old)
+    names = {
+        *("run.json", "model.pth", "model.onnx", "README.md", "final_accuracies.csv"),
+        *("scores/findings.json", "scores/stage.json"),
+    }
+
+    def is_new(found: dict[str, bytes]) -> bool:
+        """PyTorch's files of the same weights differ by their temporary names."""
+        return found.keys() == names and (
+            json.loads(found["run.json"])["weights_sha256"] == hashlib.sha256(found["model.pth"]).hexdigest()
+        )
+
+    change, after = 0, []
+    while killed_at(change, work):
+        restore_folder(models / NAME)  # the first thing that the next call does
+        found = tree(models / NAME)
+        assert found == OLD or is_new(found), f"killed at change {change}"
+        after.append(found != OLD)
+        shutil.rmtree(models / NAME)
+        shutil.copytree(old, models / NAME)
+        change += 1
+    assert change > 30
+    assert after == sorted(after), "old before the swap, new from then on"
+    assert is_new(left_of(models))
+
+
+def test_the_next_call_brings_back_what_a_kill_between_the_renames_took_away(
+    unseen: Trained, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (models / NAME).rename(models / f".{NAME}.previous")
+    monkeypatch.setattr(shipping, "export", fail)
+    with pytest.raises(RuntimeError, match="it ended here"):
+        ship(Run(unseen.folder), NAME, models, write_texts)
+    assert left_of(models) == OLD
+
+
+def test_a_run_that_may_not_ship_is_named_with_the_reason(
+    trained: Trained, unseen: Trained, models: Path, tmp_path: Path
+) -> None:
+    with refusal(f"{trained.folder.name} was trained on FER-2013's test rows too"):
+        ship(Run(trained.folder), NAME, models, write_texts)
+    folder = copy_trained(unseen, tmp_path / "root").folder
+    Run(folder).update(status="interrupted")
+    with refusal(f"{folder.name} is not finished"):
+        ship(Run(folder), NAME, models, write_texts)
+    Run(folder).update(status="finished", dataset={"synthetic": True})
+    with refusal(f"{folder.name} was trained on drawn faces"):
+        ship(Run(folder), NAME, models, write_texts)
+    Run(folder).update(dataset={"synthetic": False}, weights_sha256="0" * 64)
+    with refusal(f"{folder / 'model.pth'}: damaged or replaced"):
+        ship(Run(folder), NAME, models, write_texts)
+    (folder / "run.json").unlink()
+    with refusal(f"{folder} has no record of how it was trained"):
+        ship(Run(folder), NAME, models, write_texts)
+    assert left_of(models) == OLD
+
+
+def test_weights_that_compute_no_numbers_do_not_ship(unseen: Trained, models: Path, tmp_path: Path) -> None:
+    ours = copy_trained(unseen, tmp_path / "root")
+    state = published_state()
+    state["model_state_dict"]["fc.bias"][0] = float("nan")
+    replace_weights(ours.folder, state)
+    said = error_line(call_script(ours.paths, SHIP, ours.folder.name, NAME))
+    assert "is not exported" in said
+    assert left_of(models) == OLD
