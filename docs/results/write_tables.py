@@ -339,7 +339,10 @@ def front_table(shipped: Iterable[Record]) -> str:
         column = score["table"], score["measure"], score["dataset"]
         if column == ("systems", "accuracy, %", "PublicTest") and score["what"] not in SHIPPED:
             labels = len(SCHEMES[RECIPES[score["what"]].scheme].labels)
-            name, accuracy = f"recipe `{score['what']}`", f"{_figure(score)} {LOST}"
+            name, accuracy = (
+                f"recipe `{score['what']}`",
+                f"{_figure(score)}{', ' + score['seed'] if 'seeds' in score['seed'] else ''} {LOST}",
+            )
             rows.append(row(name, labels, accuracy, score["n"], "chose the epoch", score["command"]))
     return markdown(rows)
 
