@@ -24,12 +24,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from timing import paired, report
 
-from emotorch.analysis.compare import measure_runs
-from emotorch.analysis.distance import Weights
+from emotorch.analyses.comparison import measure_runs
+from emotorch.analyses.distance import Weights
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe
-from emotorch.runs import list_runs
+from emotorch.runs.folder import list_runs
 
 STAGE_6 = REPOSITORY / "develop_baseline_model" / "models" / "compare_models_to_original.py"
 FACTORS = {"fer": (0.9, 1.0), "fer_aug": (0.0, 0.1), "ckp": (0.9, 1.0), "ckp_aug": (0.0, 0.1)}

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from timing import paired, report
 
-from emotorch.analysis.evaluate import EvaluationSet, answer
+from emotorch.evaluation.evaluate import EvaluationSet, answer
 from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.training.checkpoints import Model
-from emotorch.training.inputs import InputForm
+from emotorch.training.preprocessing import InputForm
 
 IMAGES = 20000
 BATCH = 512

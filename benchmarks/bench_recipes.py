@@ -20,8 +20,8 @@ from emotorch.labels import get_scheme
 from emotorch.networks.describe import layers, total
 from emotorch.recipes import RECIPES, Augmentation, Recipe, get_recipe
 from emotorch.training.device import computes_in_bfloat16
-from emotorch.training.inputs import InputForm
 from emotorch.training.loop import LabelledPixels, Trainer
+from emotorch.training.preprocessing import InputForm
 
 # Multiply-adds that a round may cost: small networks get more images.
 _WORK = 3e11

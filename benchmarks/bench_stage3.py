@@ -15,8 +15,9 @@ from bench_stage1 import bare_writing, put_aside
 from timing import paired, report
 
 from emotorch.cli import available_cores
-from emotorch.data import augmented, dataset, fer2013
-from emotorch.data.augmentations import OPERATIONS
+from emotorch.data import dataset, fer2013
+from emotorch.data import variants as augmented
+from emotorch.data.operations import OPERATIONS
 from emotorch.data.synthetic_dataset import write_fer2013_csv
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths

@@ -39,7 +39,7 @@ SCRIPT = REPOSITORY / "develop_baseline_model" / "models" / "train_multiple_mode
 
 def prepare(root: Path, rows: int) -> Paths:
     """Stages 1 to 3 on drawn faces."""
-    from emotorch.data import augmented, dataset, fer2013
+    from emotorch.data import dataset, fer2013, variants
     from emotorch.data.synthetic_dataset import write_fer2013_csv
     from emotorch.labels import get_scheme
 
@@ -48,7 +48,7 @@ def prepare(root: Path, rows: int) -> Paths:
     write_fer2013_csv(paths.fer_csv, rows=rows, seed=SEED)
     fer2013.convert(paths, workers=workers, force=False, skip_bad_rows=False)
     dataset.create(paths, get_scheme("emotorch4"), workers=workers, force=False)
-    augmented.create(paths, seed=SEED, workers=workers, force=False)
+    variants.create(paths, seed=SEED, workers=workers, force=False)
     return paths
 
 

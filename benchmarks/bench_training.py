@@ -18,9 +18,9 @@ from timing import paired, report
 from emotorch.networks.describe import layers, total
 from emotorch.recipes import get_recipe
 from emotorch.training.device import computes_in_bfloat16
-from emotorch.training.inputs import InputForm, to_input
 from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.losses import cosine_proximity, one_hot
+from emotorch.training.preprocessing import InputForm, to_input
 from emotorch.workers import keep_freed_memory
 
 IMAGES = 6400

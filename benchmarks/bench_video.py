@@ -32,8 +32,8 @@ from emotorch.inference.onnx_export import export
 from emotorch.inference.predictor import answer_faces
 from emotorch.inference.reader import FaceReader, open_reader
 from emotorch.inference.video import Video, answer_video
+from emotorch.inference.video_output import draw_answers, write_video
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
-from emotorch.reports.answers.frames import draw_answers, write_video
 
 FRAMES, RATE = 300, 30
 HEIGHT, WIDTH = 480, 640

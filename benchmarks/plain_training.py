@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from emotorch.networks import create_network
 from emotorch.recipes import Recipe
-from emotorch.training.inputs import InputForm, to_input
 from emotorch.training.loop import LabelledPixels
 from emotorch.training.losses import loss_of, one_hot
-from emotorch.training.optimization import new_optimizer
+from emotorch.training.optimizers import new_optimizer
+from emotorch.training.preprocessing import InputForm, to_input
 
 SEED = 1
 

@@ -12,15 +12,21 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 
 from emotorch.errors import EmoTorchError
 
 STAMP_NAME = "stage.json"
+
+
 _JOURNAL_NAME = ".journal.jsonl"
+
+
 # A killed stage's workers notice within half a second that they are orphans, and let go of the lock.
 _LOCK_PATIENCE_S = 2.0
 
@@ -300,3 +306,55 @@ def _is_whole(final: Path, stamp: Mapping[str, Any]) -> bool:
             f"{final} holds {surplus} file(s) that its stage did not write: move them away, or use --force"
         )
     return surplus == 0 and recorded["made_from"] == stamp
+
+
+def now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def timestamped(folder: Path, stem: str, suffix: str = "") -> Path:
+    """A free name in a folder: `<stem>_20261120_190312<suffix>`, with `_2`, `_3`, … where that is taken."""
+    name = f"{stem}_{datetime.now():%Y%m%d_%H%M%S}"
+    path, number = folder / f"{name}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}_{number}{suffix}"
+    return path
+
+
+@dataclass(frozen=True)
+class NewFolder:
+    """Where to write, and what the folder is called once it is whole."""
+
+    prepared: Path
+    final: Path
+
+
+@contextmanager
+def new_folder(parent: Path, stem: str) -> Iterator[NewFolder]:
+    """A folder `<stem>_<time>`, whole or not there."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = NewFolder(Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=parent)), timestamped(parent, stem))
+    try:
+        folder.prepared.chmod(0o755)
+        yield folder
+        folder.prepared.rename(folder.final)
+    except BaseException:
+        shutil.rmtree(folder.prepared, ignore_errors=True)
+        raise
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with open_table(path) as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield file
+    except FileNotFoundError:
+        raise EmoTorchError(f"{path} does not exist: the run is not finished, or not one of this pipeline") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EmoTorchError(f"{path}: not a table ({error})") from None

@@ -11,8 +11,9 @@ from pathlib import Path
 from emotorch.data.synthetic_dataset import write_dataset
 from emotorch.errors import EmoTorchError
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.reports.tables import text_table
-from emotorch.runs import Run, find, read_accuracies
+from emotorch.runs.folder import Run, find_run
+from emotorch.runs.scores import read_accuracies
+from emotorch.tables import text_table
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def _synthetic_note(synthetic: bool) -> str:
 
 def _summary(paths: Paths, model: str) -> str:
     """The accuracies of every model of this root, and the pictures of one."""
-    run = find(paths, model)
+    run = find_run(paths, model)
     others = sorted(paths.models.glob("model_[0-9]*"))
     rows = [
         ("model", "training %", "FER %", "CK+ %", "combined %", "epochs"),

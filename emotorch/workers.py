@@ -7,14 +7,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
 from emotorch.errors import EmoTorchError
+from emotorch.files import StageBuild
 
 Item = TypeVar("Item")
+
+
 Result = TypeVar("Result")
+
+
 # The C library follows freed pieces up to 32 MiB.
 _KEPT_BYTES = 31 << 20
 
@@ -82,3 +87,27 @@ def _die_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+class Chunk(Protocol):
+    """A part of a stage's work; its name says which, the same in every run."""
+
+    @property
+    def name(self) -> str: ...
+
+
+AnyChunk = TypeVar("AnyChunk", bound=Chunk)
+
+
+def work_through(
+    build: StageBuild, chunks: Sequence[AnyChunk], work: Callable[[AnyChunk], object], workers: int, description: str
+) -> None:
+    """Calls `work` on every chunk that is not done yet, and records what it returns.
+
+    Raises:
+        Exception: the first error in the chunks' order; what was done before stays recorded.
+    """
+    waiting = [chunk for chunk in chunks if not build.is_done(chunk.name)]
+    done = map_in_order(work, waiting, workers)
+    for chunk, records in progress(done, total=len(waiting), description=description, unit="chunk"):
+        build.finish(chunk.name, records)

@@ -20,7 +20,8 @@ from desk import Desk
 from published import published_state
 from running import Trained, copy_root, copy_trained, error_line, replace_weights, train
 
-from emotorch.data import augmented, dataset, fer2013
+from emotorch.data import dataset, fer2013
+from emotorch.data import variants as augmented
 from emotorch.data.images import Pixels
 from emotorch.data.synthetic_dataset import write_fer2013_csv
 from emotorch.errors import EmoTorchError

@@ -20,7 +20,7 @@ import torch
 
 from emotorch.files import hash_file
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs import Run
+from emotorch.runs.folder import Run
 
 MODELS = "develop_baseline_model/models"
 COMPARE = f"{MODELS}/compare_models_to_original.py"

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from emotorch.analysis.calibration import BINS, assess, cross_fit, measure
-from emotorch.reports import reliability as pictures
-from emotorch.reports.reliability import plot_reliability, write_reliability
-from emotorch.training.calibration import fit_temperature
+from emotorch.figures import reliability as pictures
+from emotorch.figures.reliability import plot_reliability, write_reliability
+from emotorch.metrics.calibration import BINS, assess, cross_fit, fit_temperature, measure
 
 
 def simulate(temperature: float, images: int = 4000, seed: int = 1) -> tuple[torch.Tensor, np.ndarray]:

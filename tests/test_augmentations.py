@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emotorch.data.augmentations import OPERATIONS, augment, operation
+from emotorch.data.operations import OPERATIONS, augment, operation
 
 Image = NDArray[np.uint8]
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from conftest import Script, draw_images, prepare, refusal, the_error, tree, write_fer_csv, write_small_fer
 
-from emotorch.data import augmented, dataset
-from emotorch.data.augmentations import OPERATIONS
-from emotorch.data.augmented import COMMAND, variant_file
+from emotorch.data import dataset
+from emotorch.data import variants as augmented
 from emotorch.data.images import encode_png, read_face
-from emotorch.data.manifest import read_manifest
+from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex
+from emotorch.data.sources import read_manifest
+from emotorch.data.variants import COMMAND, variant_file
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 

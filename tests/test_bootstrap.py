@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emotorch.analysis import bootstrap
+from emotorch.metrics import intervals
 from emotorch.seeding import generator
 
 ORIGINAL = np.array(
@@ -19,7 +19,7 @@ def counts(images: tuple[int, ...], key: object = 0) -> np.ndarray:
 
 
 def drawn(key: object = 0) -> np.ndarray:
-    return bootstrap.draw(generator("draws", key), 4)
+    return intervals.draw(generator("draws", key), 4)
 
 
 def distances(shares: np.ndarray) -> np.ndarray:
@@ -28,12 +28,12 @@ def distances(shares: np.ndarray) -> np.ndarray:
 
 
 def interval(table: np.ndarray, key: object = 0) -> tuple[float, float]:
-    return bootstrap.interval(distances(bootstrap.resample(table, drawn(key))))
+    return intervals.interval(distances(intervals.resample(table, drawn(key))))
 
 
 def test_resampled_shares_have_the_multinomial_s_mean_and_covariance() -> None:
     table = counts(CKP)
-    measured, resampled = np.split(bootstrap.resample(table, drawn()), [1], axis=1)
+    measured, resampled = np.split(intervals.resample(table, drawn()), [1], axis=1)
     assert measured[:, 0, :] == pytest.approx(table / table.sum(axis=1, keepdims=True))
     assert resampled.sum(axis=2) == pytest.approx(1)
     for row, images, shares in zip(resampled, table.sum(axis=1), measured[:, 0, :], strict=True):
@@ -57,7 +57,7 @@ def test_95_of_100_intervals_hold_the_true_distance(images: tuple[int, ...]) -> 
     truth, fixed = float(np.square(TRUTH - ORIGINAL).mean()), drawn()
     held = 0
     for trial in range(400):
-        low, high = bootstrap.interval(distances(bootstrap.resample(counts(images, trial), fixed)))
+        low, high = intervals.interval(distances(intervals.resample(counts(images, trial), fixed)))
         held += low <= truth <= high
     assert 0.92 <= held / 400 <= 0.985
 
@@ -86,14 +86,14 @@ def test_equal_seeds_give_equal_intervals_and_others_nearly_so() -> None:
 
 def test_squared_distances_are_those_of_the_resampled_shares() -> None:
     for table in (counts(CKP), np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])):
-        expected = 16 * distances(bootstrap.resample(table, drawn()))
-        found = bootstrap.squared_distances(table, ORIGINAL, bootstrap.products(drawn()))
+        expected = 16 * distances(intervals.resample(table, drawn()))
+        found = intervals.squared_distances(table, ORIGINAL, intervals.products(drawn()))
         assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
 def test_one_answer_has_no_spread_and_a_class_without_images_stays_so() -> None:
     table = np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])
-    shares = bootstrap.resample(table, drawn())
+    shares = intervals.resample(table, drawn())
     assert (shares == shares[:, :1, :]).all()
     assert (shares[1] == 0).all()
     low, high = interval(table)

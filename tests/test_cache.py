@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emotorch.data.cache import PixelCache
+from emotorch.data.cache import PixelCache, Stored
 from emotorch.data.images import Pixels, encode_png
-from emotorch.data.stored import Stored
 from emotorch.training.loop import LabelledPixels
 
 IMAGES = 12

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from emotorch.training.calibration import fit_temperature, probabilities
+from emotorch.metrics.calibration import fit_temperature, probabilities
 
 
 def outputs_and_labels(scale: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import get_recipe
 from emotorch.training import checkpoints
-from emotorch.training.inputs import InputForm
+from emotorch.training.preprocessing import InputForm
 
 LABELS = get_scheme("emotorch4").labels
 

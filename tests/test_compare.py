@@ -5,12 +5,11 @@ import pytest
 from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
 from running import COMPARE, call_script, error_line, last_line, read_table
 
-from emotorch.analysis.compare import Comparison, compare_runs, varied
-from emotorch.analysis.distance import distance_to_original
+from emotorch.analyses.comparison import Comparison, compare_runs, describe, varied
+from emotorch.analyses.distance import distance_to_original
 from emotorch.errors import EmoTorchError
 from emotorch.paths import Paths
-from emotorch.reports.questions.comparison import describe
-from emotorch.runs import Run
+from emotorch.runs.folder import Run
 
 ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))
 ORIGINAL_CKP = ((0.60, 0.13, 0.23, 0.05), (0.48, 0.26, 0.16, 0.11), (0.22, 0.26, 0.62, 0.08), (0.16, 0.09, 0.06, 0.69))

@@ -11,14 +11,14 @@ from published import LABELS, published_state
 from running import Trained, call_script, error_line, last_line, read_table, replace_weights
 from scipy import stats
 
-from emotorch.analysis.evaluate import load_set
-from emotorch.analysis.run_comparison import compare, load_entrants
+from emotorch.analyses.run_comparison import compare, load_entrants
+from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.paths import Paths
 from emotorch.training.checkpoints import load_model
-from emotorch.training.inputs import InputForm
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import InputForm
 
 COMPARE_RUNS = "develop_baseline_model/models/compare_runs.py"
 CPU = torch.device("cpu")

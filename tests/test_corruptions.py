@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from emotorch.analysis import corruptions
-from emotorch.analysis.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from emotorch.analyses import corruptions
+from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.labels import FER_EMOTIONS

@@ -15,17 +15,16 @@ from published import published_state
 from running import EVALUATE, MODELS, Done, Trained, call_script, copy_root, error_line, last_line, read_table
 from sklearn.metrics import f1_score
 
-from emotorch.analysis import cross_dataset
-from emotorch.analysis.cross_dataset import load_entrants
-from emotorch.analysis.evaluate import load_set
-from emotorch.analysis.scored_datasets import load_test_set
-from emotorch.analysis.shared_classes import shared_scheme
+from emotorch.analyses import cross_dataset
+from emotorch.analyses import cross_dataset as cross_dataset_report
+from emotorch.analyses.cross_dataset import load_entrants
+from emotorch.analyses.shared_classes import load_test_set, shared_scheme
 from emotorch.data.images import read_face
 from emotorch.errors import UsageError
+from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.paths import Paths
-from emotorch.reports.questions import cross_dataset as cross_dataset_report
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 

@@ -23,7 +23,7 @@ from PIL import Image
 from emotorch.data import dataset, fer2013
 from emotorch.data.dataset import COMMAND
 from emotorch.data.images import encode_png, hash_pixels, read_face
-from emotorch.data.manifest import read_manifest
+from emotorch.data.sources import read_manifest
 from emotorch.labels import FER_EMOTIONS, LabelScheme, get_scheme
 from emotorch.paths import Paths
 

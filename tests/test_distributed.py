@@ -12,7 +12,7 @@ import torch
 from running import TRAIN, Trained, assert_same_weights, call_script, copy_root, copy_trained, interrupt, last_line
 
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs import Run
+from emotorch.runs.folder import Run
 
 EPOCHS = 2
 # 13 images a batch: the processes have unequal parts of it.

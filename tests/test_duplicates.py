@@ -11,12 +11,12 @@ from conftest import prepare, refusal, tree, write_small_fer
 from PIL import Image
 from running import call_script, error_line, read_table
 
-from emotorch.data import contents, duplicates
+from emotorch.data import audit, duplicates
+from emotorch.data import duplicates as duplicate_report
 from emotorch.data.duplicates import EXACT, MIRRORED, NEAR, Duplicates, Pair
 from emotorch.data.images import Pixels, encode_png
 from emotorch.errors import UsageError
 from emotorch.paths import Paths
-from emotorch.reports.questions import duplicates as duplicate_report
 
 SCRIPT = "develop_baseline_model/helpers/remove_duplicates.py"
 
@@ -49,7 +49,7 @@ def write(folder: Path, files: dict[str, Pixels]) -> Path:
 
 
 def search(folder: Path, **options: float | bool) -> Duplicates:
-    return duplicates.find(contents.read(folder), **options)
+    return duplicates.find(audit.read(folder), **options)
 
 
 def described(found: Duplicates) -> list[tuple[str, str, str]]:
@@ -86,7 +86,7 @@ def test_different_photos_are_not_alike_even_where_their_areas_are(tmp_path: Pat
         detail = cv2.GaussianBlur(rng.normal(0, 1, (64, 64)), (0, 0), 1.5)
         picture = np.clip(areas + 12 * detail / detail.std(), 0, 255).astype(np.uint8)
         write(tmp_path, {f"a/{number}.png": cut(picture)})
-    faces = contents.read(tmp_path).faces
+    faces = audit.read(tmp_path).faces
     bits = duplicates.perceptual_bits(faces)
     assert len(duplicates._candidates(bits, bits)[0]) > 0
     assert search(tmp_path).pairs == []
@@ -181,7 +181,7 @@ def test_official_usages_rank_as_test_validation_and_training(paths: Paths) -> N
     assert len(usages) == 10
     assert {usage for usage, _ in usages} == {"PublicTest", "PrivateTest"}
     assert {usage for _, usage in usages} == {"Training"}
-    everything = contents.read(paths.originals)
+    everything = audit.read(paths.originals)
     assert {entry.split for entry in everything.entries} == {"FER Training", "FER PublicTest", "FER PrivateTest"}
 
 
@@ -333,7 +333,7 @@ def test_faulty_files_are_listed_and_the_others_read(tmp_path: Path) -> None:
     (tmp_path / "joy" / "3.png").write_bytes(b"no picture")
     (tmp_path / "joy" / "notes.txt").write_text("no picture either")
     (tmp_path / "README.md").write_text("beside the classes")
-    read = contents.read(tmp_path)
+    read = audit.read(tmp_path)
     assert [(entry.file, entry.label, entry.split) for entry in read.entries] == [
         ("fear/1.png", "fear", ""),
         ("joy/1.png", "joy", ""),
@@ -346,16 +346,16 @@ def test_faulty_files_are_listed_and_the_others_read(tmp_path: Path) -> None:
 
 def test_folders_of_another_shape_are_refused(tmp_path: Path) -> None:
     with refusal(f"{tmp_path / 'none'} does not exist"):
-        contents.read(tmp_path / "none")
+        audit.read(tmp_path / "none")
     with refusal(f"{tmp_path}: no readable image"):
-        contents.read(tmp_path)
+        audit.read(tmp_path)
     write(tmp_path / "deep", {"set/joy/1.png": cut(photo(1))})
     with refusal(f"{tmp_path / 'deep' / 'set' / 'joy'}: a folder where images are expected"):
-        contents.read(tmp_path / "deep")
+        audit.read(tmp_path / "deep")
     write(tmp_path / "mixed", {"train/joy/1.png": cut(photo(1)), "joy/1.png": cut(photo(1))})
     with refusal(f"{tmp_path / 'mixed' / 'joy'}: stands beside train/"):
-        contents.read(tmp_path / "mixed")
+        audit.read(tmp_path / "mixed")
     write(tmp_path / "bad", {"joy/1.png": cut(photo(1))})
     (tmp_path / "bad" / "joy" / "1.png").write_bytes(b"")
     with refusal(f"{tmp_path / 'bad'}: no readable image: {tmp_path / 'bad' / 'joy' / '1.png'}"):
-        contents.read(tmp_path / "bad")
+        audit.read(tmp_path / "bad")

@@ -7,11 +7,10 @@ import torch
 from running import MODELS, Trained, call_script, error_line, last_line, read_table
 from sklearn.metrics import confusion_matrix
 
-from emotorch.analysis.errors import confident_errors, confusions, suspected_label_errors
-from emotorch.analysis.evaluate import Answers, EvaluationSet
-from emotorch.analysis.held_out import HeldOut, held_out
-from emotorch.reports.questions.error_sheets import answer_errors
-from emotorch.runs import Run
+from emotorch.analyses.errors import answer_errors, confident_errors, confusions, suspected_label_errors
+from emotorch.evaluation.evaluate import Answers, EvaluationSet
+from emotorch.evaluation.held_out import HeldOut, held_out
+from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
 SHOW = f"{MODELS}/show_errors.py"

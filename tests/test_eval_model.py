@@ -8,21 +8,21 @@ from PIL import Image
 from running import EVALUATE_USAGE, Trained, call_script, copy_trained, error_line, last_line, read_counts, read_table
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from emotorch.analysis.metrics import row_proportions
-from emotorch.data import augmented
+from emotorch.data import variants as augmented
 from emotorch.data.dataset import create
 from emotorch.data.images import read_face
 from emotorch.data.selection import DatasetIndex, Factors, select
+from emotorch.figures import confusion
+from emotorch.figures.confusion import ConfusionPanel
 from emotorch.files import hash_file, write_csv
 from emotorch.labels import get_scheme
+from emotorch.metrics.confusion import row_proportions
 from emotorch.paths import Paths
-from emotorch.reports import side_by_side
-from emotorch.reports.figures import ConfusionPanel
-from emotorch.reports.runs.files import write_image_usage
-from emotorch.runs import Run
+from emotorch.runs.folder import Run
+from emotorch.runs.usage import write_image_usage
 from emotorch.training.checkpoints import load_model
-from emotorch.training.inputs import InputForm
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import InputForm
 
 PARTS = {"fer_validation": "fer_val", "ckp_validation": "ckp_val", "training": "training"}
 
@@ -105,7 +105,7 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
 def test_the_combined_picture_shows_both_datasets_and_no_training_image() -> None:
     counts = np.array([[5, 1, 0, 0], [2, 7, 1, 0], [0, 0, 0, 0], [0, 3, 0, 11]])
     panels = [ConfusionPanel(f"{name} validation", row_proportions(counts), counts) for name in ("FER", "CK+")]
-    figure = side_by_side._figure(panels, ("anger", "fear", "calm", "surprise"), "model_00001")
+    figure = confusion._figure(panels, ("anger", "fear", "calm", "surprise"), "model_00001")
     said = texts(figure)
     assert {"FER validation", "CK+ validation", "83.3%", "Precision", "Recall", "F1"} <= set(said)
     precision, recall, f1, _ = precision_recall_fscore_support(

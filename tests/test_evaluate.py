@@ -24,15 +24,15 @@ from running import (
     replace_weights,
 )
 
-from emotorch.analysis.metrics import wilson_interval
 from emotorch.data.images import read_face, read_picture, resize
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.labels import get_scheme
+from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
-from emotorch.reports.runs.files import write_image_usage
+from emotorch.runs.usage import write_image_usage
 from emotorch.training.checkpoints import load_model
-from emotorch.training.inputs import InputForm
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import InputForm
 
 COLUMNS = [
     "image_path",

@@ -30,7 +30,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.files import hash_file
 from emotorch.labels import FER_USAGES, get_scheme
 from emotorch.paths import Paths
-from emotorch.runs import list_runs
+from emotorch.runs.folder import list_runs
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 

@@ -13,12 +13,11 @@ from running import MODELS, Trained, call_script, error_line, last_line, read_ta
 from scipy import stats
 from torch import Tensor, nn
 
-from emotorch.analysis import explanations
-from emotorch.analysis.evaluate import Answers, EvaluationSet
-from emotorch.analysis.explanations import choose, explain
-from emotorch.analysis.held_out import HeldOut
-from emotorch.analysis.importance_maps import METHODS, Scores, attributions, evidence, find_map_layer, importance_maps
-from emotorch.analysis.map_checks import (
+from emotorch.analyses import explanations
+from emotorch.analyses import explanations as explanation_sheets
+from emotorch.analyses.explanations import choose, explain
+from emotorch.analyses.importance_maps import METHODS, Scores, attributions, evidence, find_map_layer, importance_maps
+from emotorch.analyses.map_checks import (
     DELETION_STEPS,
     RANDOMISED_NETWORKS,
     deletion_curves,
@@ -26,12 +25,13 @@ from emotorch.analysis.map_checks import (
     rank_correlations,
 )
 from emotorch.data.images import hash_pixels
+from emotorch.evaluation.evaluate import Answers, EvaluationSet
+from emotorch.evaluation.held_out import HeldOut
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
-from emotorch.reports.questions import explanation_sheets
 from emotorch.training.checkpoints import Model
-from emotorch.training.inputs import InputForm, to_input
+from emotorch.training.preprocessing import InputForm, to_input
 
 EXPLAIN = f"{MODELS}/explain_model.py"
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ from matplotlib.text import Text
 from PIL import Image
 from running import call_script, copy_root, last_line, read_table
 
-from emotorch.data import contents, integrity
+from emotorch.data import audit
 from emotorch.data.images import Pixels, encode_png
+from emotorch.figures import dataset as pictures
+from emotorch.figures.dataset import SheetRow
 from emotorch.paths import Paths
-from emotorch.reports.questions import dataset_pictures as pictures
-from emotorch.reports.questions.dataset_pictures import SheetRow
 
 SCRIPT = "develop_baseline_model/helpers/explore_dataset.py"
 LONG_TITLE = "A dataset whose name nobody would call short, with_a_$dollar$_sign (synthetic faces): class balance"
@@ -28,8 +28,8 @@ def write(path: Path, pixels: Pixels) -> None:
 
 def findings(folder: Path) -> dict[str, list[str]]:
     """The files of each kind of fault that some file has."""
-    read = contents.read(folder)
-    found = integrity.inspect(read, integrity.measure(read.faces))
+    read = audit.read(folder)
+    found = audit.inspect(read, audit.measure(read.faces))
     return {kind.name: [image.entry.file for image in kind.images] for kind in found if kind.images}
 
 
@@ -37,9 +37,9 @@ def findings(folder: Path) -> dict[str, list[str]]:
 
 
 def test_measures_are_those_of_each_image_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(integrity, "_BLOCK", 3)
+    monkeypatch.setattr(audit, "_BLOCK", 3)
     faces = draw_images(8, seed=1)
-    measures = integrity.measure(faces)
+    measures = audit.measure(faces)
     for position, face in enumerate(faces.astype(np.float64)):
         laplacian = cv2.Laplacian(face, cv2.CV_64F)[1:-1, 1:-1]
         expected = face.mean(), face.std(), laplacian.var()
@@ -51,7 +51,7 @@ def test_blur_lowers_sharpness_and_darkening_brightness() -> None:
     face = draw_images(1, seed=2)[0]
     noisy = np.clip(face.astype(int) + np.random.default_rng(0).integers(-20, 21, face.shape), 0, 255).astype(np.uint8)
     blurred = cv2.GaussianBlur(noisy, (0, 0), 1.5)
-    measures = integrity.measure(np.stack([noisy, blurred, noisy // 2]))
+    measures = audit.measure(np.stack([noisy, blurred, noisy // 2]))
     assert measures.sharpness[1] < 0.2 * measures.sharpness[0]
     assert measures.brightness[2] == pytest.approx(measures.brightness[0] / 2, abs=1)
 
@@ -112,7 +112,7 @@ def test_twins_stand_together(tmp_path: Path) -> None:
 def test_a_stage_s_image_that_changed_or_went_is_found(prepared: Paths, tmp_path: Path) -> None:
     paths = copy_root(prepared, tmp_path / "root")
     before = findings(paths.fer_images)
-    files = [entry.file for entry in contents.read(paths.fer_images).entries]
+    files = [entry.file for entry in audit.read(paths.fer_images).entries]
     for file in files[20], files[21], files[22]:
         (paths.fer_images / file).unlink()
     write(paths.fer_images / files[21], draw_images(1, seed=9)[0])

@@ -9,14 +9,7 @@ from conftest import refusal
 from onnx import TensorProto, helper, numpy_helper
 from scenes import DrawnFace, draw_scene
 
-from emotorch.data.faces import (
-    YUNET_VARIABLE,
-    Box,
-    check_detector,
-    cut_face,
-    find_face_near,
-    find_faces,
-)
+from emotorch.data.faces import YUNET_VARIABLE, Box, check_detector, cut_face, find_face_near, find_faces
 from emotorch.data.images import resize
 from emotorch.errors import EmoTorchError, UsageError
 

@@ -12,11 +12,9 @@ from running import Trained, call_script, error_line, last_line, read_table
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from emotorch.analysis.attributes import Attribute, make_attributes, match
-from emotorch.analysis.attributes import read_table as read_attributes
-from emotorch.analysis.calibration import measure
-from emotorch.analysis.evaluate import EvaluationSet, load_set
-from emotorch.analysis.fairness import (
+from emotorch.analyses.attributes import Attribute, make_attributes, match
+from emotorch.analyses.attributes import read_table as read_attributes
+from emotorch.analyses.fairness import (
     ACCURACY,
     SMALL,
     STANDARDISED,
@@ -25,12 +23,14 @@ from emotorch.analysis.fairness import (
     compare_groups,
     permutation_test,
 )
-from emotorch.analysis.metrics import wilson_interval
-from emotorch.analysis.results import read_findings
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.evaluation.evaluate import EvaluationSet, load_set
 from emotorch.labels import get_scheme
+from emotorch.metrics.calibration import measure
+from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
-from emotorch.runs import Run
+from emotorch.runs.findings import read_findings
+from emotorch.runs.folder import Run
 from emotorch.seeding import generator
 
 FAIRNESS = "develop_baseline_model/models/analyze_fairness.py"

@@ -7,8 +7,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from emotorch.errors import EmoTorchError
-from emotorch.reports import canvas, figures, pictures
-from emotorch.reports.figures import ConfusionPanel, Curve
+from emotorch.figures import canvas
+from emotorch.figures import faces as pictures
+from emotorch.figures.confusion import ConfusionPanel, _confusion_figure, plot_confusion_matrices, plot_confusion_matrix
+from emotorch.figures.faces import plot_prediction_sheet, plot_probabilities
+from emotorch.figures.history import Curve, history_figure, plot_training_history
 
 FOUR = ("anger", "fear", "calm", "surprise")
 SEVEN = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
@@ -51,19 +54,17 @@ def photo(height: int, width: int, number: int, title: str = "photo.jpg") -> Fig
 
 
 FIGURES = {
-    "four classes": lambda: figures._confusion_figure([ConfusionPanel("", proportions(4), counts(4))], FOUR, "T"),
-    "seven classes": lambda: figures._confusion_figure([ConfusionPanel("", proportions(7))], SEVEN, LONG_TITLE),
-    "two matrices": lambda: figures._confusion_figure(
+    "four classes": lambda: _confusion_figure([ConfusionPanel("", proportions(4), counts(4))], FOUR, "T"),
+    "seven classes": lambda: _confusion_figure([ConfusionPanel("", proportions(7))], SEVEN, LONG_TITLE),
+    "two matrices": lambda: _confusion_figure(
         [ConfusionPanel("FER", proportions(4), counts(4)), ConfusionPanel("CK+", proportions(4))], FOUR, LONG_TITLE
     ),
-    "a footnote": lambda: figures._confusion_figure(
+    "a footnote": lambda: _confusion_figure(
         [ConfusionPanel("FER", proportions(4))], FOUR, "T", "no CK+ images: no CK+ matrix " * 4
     ),
-    "one epoch": lambda: figures.history_figure(history(1), "T", 1),
-    "fifty epochs": lambda: figures.history_figure(
-        history(50, "CK+ validation", "Combined validation"), LONG_TITLE, 50
-    ),
-    "unknown losses": lambda: figures.history_figure({"Training": Curve([np.nan] * 3, [1, np.nan, 3])}, "T", None),
+    "one epoch": lambda: history_figure(history(1), "T", 1),
+    "fifty epochs": lambda: history_figure(history(50, "CK+ validation", "Combined validation"), LONG_TITLE, 50),
+    "unknown losses": lambda: history_figure({"Training": Curve([np.nan] * 3, [1, np.nan, 3])}, "T", None),
     "a sheet": lambda: sheet(20, [1.0] * 20),
     "a narrow sheet": lambda: sheet(1),
     "a photo": lambda: photo(300, 400, 2),
@@ -81,15 +82,15 @@ def test_no_text_is_cut_or_covers_another(name: str) -> None:
 
 def write_all(folder: Path) -> list[Path]:
     return [
-        figures.plot_confusion_matrix(folder / "one.png", proportions(4), counts(4), FOUR, "One"),
-        figures.plot_confusion_matrices(
+        plot_confusion_matrix(folder / "one.png", proportions(4), counts(4), FOUR, "One"),
+        plot_confusion_matrices(
             folder / "two.png", [ConfusionPanel("FER", proportions(4))], FOUR, "Two", note="no CK+"
         ),
-        figures.plot_training_history(folder / "history.png", history(16, "CK+ validation"), "History", 13),
-        figures.plot_prediction_sheet(
+        plot_training_history(folder / "history.png", history(16, "CK+ validation"), "History", 13),
+        plot_prediction_sheet(
             folder / "sheet.png", noise(10, 60, 40, 3), ["calm"] * 10, ["fear"] * 10, None, "Sheet", columns=4
         ),
-        figures.plot_probabilities(folder / "photo.png", noise(48, 48), [None], faces(1), "Photo"),
+        plot_probabilities(folder / "photo.png", noise(48, 48), [None], faces(1), "Photo"),
     ]
 
 
@@ -108,7 +109,7 @@ def test_equal_input_gives_equal_readable_pictures(tmp_path: Path) -> None:
 def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EmoTorchError, match="cannot write"):
-        figures.plot_training_history(tmp_path / "file" / "history.png", history(2), "T", 1)
+        plot_training_history(tmp_path / "file" / "history.png", history(2), "T", 1)
 
     def fill_the_disk(_: Figure, path: Path, **__: object) -> None:
         path.write_bytes(b"half")
@@ -122,24 +123,24 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_confusion_matrix_says_shares_counts_and_classes_without_images() -> None:
     numbers = np.array([[1500, 500], [0, 0]])
-    said = texts(figures._confusion_figure([ConfusionPanel("FER", numbers / 2000, numbers)], ("calm", "fear"), "T"))
+    said = texts(_confusion_figure([ConfusionPanel("FER", numbers / 2000, numbers)], ("calm", "fear"), "T"))
     assert {"75.0%", "1,500", "25.0%", "500", "calm\nn = 2,000", "fear\nn = 0", "Predicted", "True"} <= set(said)
     assert said.count("–") == 2
     unknown = [[np.nan, np.nan], [0.4, 0.6]]
-    said = texts(figures._confusion_figure([ConfusionPanel("", unknown)], ("calm", "fear"), "T"))
+    said = texts(_confusion_figure([ConfusionPanel("", unknown)], ("calm", "fear"), "T"))
     assert said.count("–") == 2
     assert "60.0%" in said
 
 
 def test_matrices_share_one_scale_and_carry_the_note() -> None:
-    figure = figures._confusion_figure([ConfusionPanel("FER", proportions(4))] * 2, FOUR, "T", "no CK+ images")
+    figure = _confusion_figure([ConfusionPanel("FER", proportions(4))] * 2, FOUR, "T", "no CK+ images")
     assert {image.get_clim() for axes in figure.axes[:2] for image in axes.images} == {(0, 100)}
     assert "no CK+ images" in texts(figure)
 
 
 def test_history_marks_the_best_epoch_and_keeps_a_set_s_look() -> None:
     without, complete = (
-        figures.history_figure(history(16, *names, "Combined validation"), "T", 13).axes[0]
+        history_figure(history(16, *names, "Combined validation"), "T", 13).axes[0]
         for names in ((), ("CK+ validation",))
     )
     looks = [
@@ -157,7 +158,7 @@ def test_sheet_marks_right_and_wrong_and_keeps_every_pixel(tmp_path: Path) -> No
     arguments = (images, ["fear", "calm"], ["fear", "anger"], [0.5, 0.875], "Sheet", 8)
     said = texts(pictures._sheet_figure(*arguments))
     assert {"true: fear", "✓ fear 50%", "✗ anger 88%", "✓ 1 right", "✗ 1 wrong"} <= set(said)
-    with Image.open(figures.plot_prediction_sheet(tmp_path / "sheet.png", *arguments)) as picture:
+    with Image.open(plot_prediction_sheet(tmp_path / "sheet.png", *arguments)) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     enlarged = images[0].repeat(3, 0).repeat(3, 1)
     framed = (pixels == [0, 114, 178]).all(2)
@@ -178,12 +179,12 @@ def test_photo_numbers_faces_and_says_how_many_have_bars() -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: figures._confusion_figure([ConfusionPanel("", proportions(3))], FOUR, "T"), r"\(3, 3\) do not fit 4"),
-        (lambda: figures._confusion_figure([ConfusionPanel("", proportions(4), counts(3))], FOUR, "T"), "counts of"),
-        (lambda: figures._confusion_figure([], FOUR, "T"), "at least one matrix"),
-        (lambda: figures.history_figure({}, "T", None), "at least one curve"),
-        (lambda: figures.history_figure({"Training": Curve([1.0], [1.0, 2.0])}, "T", None), r"\[1, 2\] epochs"),
-        (lambda: figures.history_figure(history(3), "T", 4), "best epoch 4 is not in 1 to 3"),
+        (lambda: _confusion_figure([ConfusionPanel("", proportions(3))], FOUR, "T"), r"\(3, 3\) do not fit 4"),
+        (lambda: _confusion_figure([ConfusionPanel("", proportions(4), counts(3))], FOUR, "T"), "counts of"),
+        (lambda: _confusion_figure([], FOUR, "T"), "at least one matrix"),
+        (lambda: history_figure({}, "T", None), "at least one curve"),
+        (lambda: history_figure({"Training": Curve([1.0], [1.0, 2.0])}, "T", None), r"\[1, 2\] epochs"),
+        (lambda: history_figure(history(3), "T", 4), "best epoch 4 is not in 1 to 3"),
         (lambda: pictures._sheet_figure(noise(0, 48, 48), [], [], None, "T", 8), "images of shape"),
         (lambda: pictures._sheet_figure(noise(2, 8, 8), ["calm"], ["calm"] * 2, None, "T", 8), "truths"),
         (lambda: sheet(2, columns=0), "0 columns"),

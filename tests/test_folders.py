@@ -21,15 +21,14 @@ from conftest import (
 from PIL import Image
 
 from emotorch.data import dataset, fer2013
-from emotorch.data.augmentations import OPERATIONS
-from emotorch.data.augmented import COMMAND as STAGE_3
 from emotorch.data.dataset import COMMAND
 from emotorch.data.folders import list_images
 from emotorch.data.images import Pixels, encode_png, hash_pixels, read_face, read_picture, resize
-from emotorch.data.manifest import read_manifest
+from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex
-from emotorch.data.sources import Reading
+from emotorch.data.sources import Reading, read_manifest
 from emotorch.data.synthetic import Identity, draw_face
+from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.labels import FER_EMOTIONS, get_scheme
 from emotorch.paths import Paths
 from emotorch.seeding import generator

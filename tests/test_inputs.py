@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from emotorch.recipes import RECIPES, get_recipe
-from emotorch.training.inputs import InputForm, to_input
+from emotorch.training.preprocessing import InputForm, to_input
 
 
 def pixels(count: int = 3, size: int = 48) -> torch.Tensor:

@@ -22,8 +22,8 @@ import pytest
 from conftest import draw_images, the_error, tree, write_fer_csv, write_small_ckplus, write_small_fer
 from running import Done
 
-from emotorch.data import augmented, dataset, fer2013
-from emotorch.data.augmentations import OPERATIONS
+from emotorch.data import dataset, fer2013, variants
+from emotorch.data.operations import OPERATIONS
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 
@@ -73,7 +73,7 @@ class Stage:
 STAGES = [
     Stage(1, fer2013.COMMAND, rows=6000, chunk=200),
     Stage(2, dataset.COMMAND, rows=900, chunk=200),
-    Stage(3, augmented.COMMAND, rows=140, chunk=400),
+    Stage(3, variants.COMMAND, rows=140, chunk=400),
 ]
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: f"stage {stage.number}")
 one_or_two_workers = pytest.mark.parametrize("workers", [1, 2])
@@ -272,7 +272,7 @@ class Case:
         elif stage == 2:
             dataset.create(paths, get_scheme("emotorch4"), workers=1, force=force)
         else:
-            augmented.create(paths, seed=seed, workers=1, force=force)
+            variants.create(paths, seed=seed, workers=1, force=force)
 
 
 def write_few(paths: Paths, seed: int) -> None:
@@ -306,7 +306,7 @@ def kill_before_every_step(case: Case, scratch: Path) -> int:
 
     To be called in a fresh process, which forks the ones to be killed.
     """
-    fer2013._ROWS_PER_CHUNK = dataset._IMAGES_PER_CHUNK = augmented._SOURCES_PER_CHUNK = 2
+    fer2013._ROWS_PER_CHUNK = dataset._IMAGES_PER_CHUNK = variants._SOURCES_PER_CHUNK = 2
     for name in list(OPERATIONS)[2:]:
         del OPERATIONS[name]
     template, killed, undisturbed = (Paths(scratch / name) for name in ("template", "killed", "undisturbed"))

@@ -12,16 +12,16 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 
 from emotorch.labels import get_scheme
+from emotorch.metrics.scores import Score
 from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import Augmentation, Recipe, get_recipe
 from emotorch.training import checkpoints
 from emotorch.training.device import computes_in_bfloat16
-from emotorch.training.inputs import InputForm
 from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.loop import network_outputs as outputs_of
-from emotorch.training.losses import cosine_proximity, one_hot
-from emotorch.training.scores import Score, score_outputs
+from emotorch.training.losses import cosine_proximity, one_hot, score_outputs
+from emotorch.training.preprocessing import InputForm
 
 CPU = torch.device("cpu")
 SIZE = 22

@@ -14,19 +14,19 @@ from conftest import TRAINED_WITH
 from published import published_state, write_run
 from running import MODELS, TRAIN, Trained, call_script, copy_trained, error_line, last_line, read_table
 
-from emotorch import experiment
-from emotorch.analysis.metrics import wilson_interval
-from emotorch.analysis.results import result_folder, write_findings
 from emotorch.data.selection import DatasetIndex, Factors, select
-from emotorch.experiment import Settings
+from emotorch.experiment import train
+from emotorch.experiment.settings import Settings
 from emotorch.files import hash_file, write_csv
 from emotorch.labels import get_scheme
+from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
 from emotorch.recipes import RECIPES, override
-from emotorch.reports.card.metadata import Result, front_matter
-from emotorch.reports.card.reproduction import commands
-from emotorch.reports.runs.files import write_image_usage
-from emotorch.runs import Run
+from emotorch.reports.card.model_card import Result, front_matter
+from emotorch.reports.card.protocol import commands
+from emotorch.runs.findings import result_folder, write_findings
+from emotorch.runs.folder import Run
+from emotorch.runs.usage import write_image_usage
 
 CARD = f"{MODELS}/write_model_card.py"
 
@@ -310,7 +310,7 @@ def settings_of(command: str, paths: Paths) -> Settings:
     """What stage 4 makes of a command."""
     python, script, *options = shlex.split(command)
     assert (python, script) == ("python", TRAIN)
-    with patch.object(experiment, "train_new") as train_new:
+    with patch.object(train, "train_new") as train_new:
         train_new.return_value = Run(paths.root)
         assert call_script(paths, script, *options).returncode == 0
     found: Settings = train_new.call_args.args[1]

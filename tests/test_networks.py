@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from emotorch.errors import EmoTorchError
 from emotorch.networks import NETWORKS, create_network
 from emotorch.networks.backbone import BackboneClassifier
-from emotorch.networks.cbam import CBAM
+from emotorch.networks.blocks import CBAM
 from emotorch.networks.compact import CompactNet, ResidualBlock
 from emotorch.networks.emotion_classifier import EmotionClassifier
 from emotorch.networks.emotion_cnn import EmotionCNN

@@ -21,7 +21,7 @@ from emotorch.labels import get_scheme
 from emotorch.networks import NETWORKS, create_network
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe
-from emotorch.runs import Run
+from emotorch.runs.folder import Run
 from emotorch.training import checkpoints
 
 # Sizes below, at and above the pictures' own: shrunk, as they are, enlarged.

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from emotorch.recipes import get_recipe
-from emotorch.training.optimization import Schedule, clip, new_optimizer
+from emotorch.training.optimizers import Schedule, clip, new_optimizer
 
 STEPS = 20
 RECIPE = replace(get_recipe("emotorch"), learning_rate=0.1, epochs=5)

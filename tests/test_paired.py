@@ -3,8 +3,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from emotorch.analysis import metrics, paired
-from emotorch.analysis.bootstrap import RESAMPLES
+from emotorch.metrics import confusion, paired
+from emotorch.metrics.intervals import RESAMPLES
 from emotorch.seeding import generator
 
 
@@ -96,16 +96,16 @@ def resample(truths: np.ndarray, answers: np.ndarray, sources: np.ndarray, key: 
 def test_metrics_of_counts_are_those_of_scikit_learn() -> None:
     truths, answers = draw_answers("metrics", 200, 0.6)
     counts = resample(truths, answers, single(200))[0, 0]
-    assert metrics.accuracy(counts) == pytest.approx(100 * accuracy_score(truths, answers[0]))
-    assert metrics.macro_f1(counts) == pytest.approx(100 * f1_score(truths, answers[0], average="macro"))
-    assert metrics.recalls(counts) == pytest.approx(100 * recall_score(truths, answers[0], average=None))
+    assert confusion.accuracy(counts) == pytest.approx(100 * accuracy_score(truths, answers[0]))
+    assert confusion.macro_f1(counts) == pytest.approx(100 * f1_score(truths, answers[0], average="macro"))
+    assert confusion.recalls(counts) == pytest.approx(100 * recall_score(truths, answers[0], average=None))
 
 
 def test_a_class_without_images_has_no_recall_and_counts_0_in_macro_f1() -> None:
     counts = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
-    assert np.isnan(metrics.recalls(counts)[2])
+    assert np.isnan(confusion.recalls(counts)[2])
     expected = f1_score([0] * 10 + [1] * 10, [0] * 8 + [1] * 2 + [0] + [1] * 9, average=None).sum() / 3
-    assert metrics.macro_f1(counts) == pytest.approx(100 * expected)
+    assert confusion.macro_f1(counts) == pytest.approx(100 * expected)
 
 
 def test_sources_are_drawn_whole_and_all_models_get_the_same() -> None:
@@ -117,7 +117,7 @@ def test_sources_are_drawn_whole_and_all_models_get_the_same() -> None:
     assert (counts.sum(axis=(2, 3)) == 120).all()
     assert (counts[0] == counts[1]).all()
     assert (counts[:1] == 3 * resample(truths, answers, single(40))).all()
-    assert len(np.unique(metrics.accuracy(counts[0]))) > 10
+    assert len(np.unique(confusion.accuracy(counts[0]))) > 10
 
 
 def test_amounts_are_summed_over_the_very_images_that_are_counted() -> None:
@@ -140,7 +140,7 @@ def test_an_interval_by_source_is_as_wide_as_its_sources_make_it() -> None:
         (*copies, np.repeat(single(300), 4)),
         (*copies, single(1200)),
     ):
-        accuracy = metrics.accuracy(resample(chosen_truths, chosen, sources))
+        accuracy = confusion.accuracy(resample(chosen_truths, chosen, sources))
         found = paired.percentile_difference(accuracy[1] - accuracy[0])
         widths.append(found.high - found.low)
     assert widths[1] == pytest.approx(widths[0], rel=0.01)
@@ -154,7 +154,7 @@ def test_95_of_100_intervals_hold_the_true_difference(first: float, second: floa
     for trial in range(160):
         truths, answers = draw_answers((first, second, trial), 300, first, second)
         counts = resample(truths, answers, single(300), trial)
-        for values, is_f1 in ((metrics.accuracy(counts), False), (metrics.macro_f1(counts), True)):
+        for values, is_f1 in ((confusion.accuracy(counts), False), (confusion.macro_f1(counts), True)):
             found = paired.percentile_difference(values[1] - values[0])
             holds = found.low <= truth <= found.high
             held, held_f1 = held + (holds and not is_f1), held_f1 + (holds and is_f1)
@@ -208,7 +208,7 @@ def test_with_seeds_that_differ_p_is_at_most_uniform_and_the_interval_holds_the_
                 [rng.normal(0.6 + add, by_seed, n) for add, n in zip((0, shift), seeds, strict=True)]
             )
             truths, answers = draw_answers((seeds, trial, shift), 300, *levels)
-            accuracy = metrics.accuracy(resample(truths, answers, single(300), trial))
+            accuracy = confusion.accuracy(resample(truths, answers, single(300), trial))
             means = [accuracy[: seeds[0]].mean(axis=0), accuracy[seeds[0] :].mean(axis=0)]
             found, p = paired.seeds_difference(accuracy[: seeds[0], 0], accuracy[seeds[0] :, 0], means[1] - means[0])
             if shift:

@@ -22,9 +22,9 @@ from scenes import DrawnFace, draw_scene
 from emotorch.data.faces import YUNET_VARIABLE, Box
 from emotorch.data.images import Pixels, encode_png, read_colours, read_picture, resize
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.inference import contact_sheet
 from emotorch.inference.inputs import Input, Kind, expand
 from emotorch.inference.predictor import Answer, FaceAnswer
-from emotorch.reports.answers import contact_sheet
 
 FACE = draw_images(1, seed=3)[0]
 

@@ -14,7 +14,7 @@ import pytest
 from running import SWEEP, assert_same_weights, call_script, copy_root, error_line, last_line, read_table
 
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs import Run, list_runs
+from emotorch.runs.folder import Run, list_runs
 
 RUNS = 3
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.

@@ -20,9 +20,9 @@ from published import LABELS, published_state
 from running import EXPORT_ONNX, PREDICT, Trained, call_script, copy_trained, error_line, read_table
 from torch import Tensor, nn
 
-from emotorch.analysis.evaluate import EvaluationSet, answer
 from emotorch.data.images import Pixels
 from emotorch.errors import UsageError
+from emotorch.evaluation.evaluate import EvaluationSet, answer
 from emotorch.files import hash_file, write_json
 from emotorch.inference import onnx_export
 from emotorch.inference.onnx_reader import OnnxReader
@@ -32,7 +32,7 @@ from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe
-from emotorch.runs import Run
+from emotorch.runs.folder import Run
 from emotorch.training import checkpoints
 from emotorch.training.loop import LabelledPixels, Trainer
 

@@ -9,7 +9,7 @@ from emotorch.errors import UsageError
 from emotorch.labels import SCHEMES
 from emotorch.networks import NETWORKS
 from emotorch.recipes import OPTIMIZER_NAMES, RECIPES, Augmentation, Recipe, as_toml, get_recipe, override
-from emotorch.training.optimization import new_optimizer
+from emotorch.training.optimizers import new_optimizer
 
 BASELINE = get_recipe("emotorch")
 

@@ -9,9 +9,9 @@ from browser import CHROMEDRIVER, CHROMIUM, start_browser
 from running import MODELS, SWEEP, Trained, call_script, copy_root, copy_trained, error_line, last_line
 
 from emotorch.paths import Paths
-from emotorch.reports.pages.page import Fact, Section, matrix, render, table, text
-from emotorch.reports.pages.sweep_page import sweep_page
-from emotorch.sweep.one import Result
+from emotorch.reports.page import Fact, Section, matrix, render, table, text
+from emotorch.reports.sweep_page import sweep_page
+from emotorch.sweep.job import Result
 
 REPORT = f"{MODELS}/write_report.py"
 QUESTIONS = ("learning", "answers", "calibration", "robustness", "explanations", "errors", "fairness", "provenance")

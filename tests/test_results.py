@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from emotorch.analysis.results import read_findings, result_folder, write_findings
-from emotorch.runs import Run
+from emotorch.runs.findings import read_findings, result_folder, write_findings
+from emotorch.runs.folder import Run
 
 
 def ask(run: Run, weights: Path, *, severity: int = 1, force: bool = False) -> bool:

@@ -11,19 +11,19 @@ from published import published_state
 from running import EVALUATE, MODELS, Trained, call_script, last_line, read_counts, read_table
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from emotorch import runs
-from emotorch.analysis.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from emotorch.analysis.evaluate import EvaluationSet, TrainingImages
-from emotorch.analysis.evaluate import answer as ask
-from emotorch.analysis.held_out import HeldOut, held_out
-from emotorch.analysis.metrics import wilson_interval
-from emotorch.analysis.robustness import Reference, find_reference, measure
+from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from emotorch.analyses.robustness import Reference, curves_figure, find_reference, measure
 from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
+from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.evaluation.evaluate import answer as ask
+from emotorch.evaluation.held_out import HeldOut, held_out
 from emotorch.labels import get_scheme
-from emotorch.reports.questions.robustness import curves_figure
-from emotorch.runs import Run
+from emotorch.metrics.intervals import wilson_interval
+from emotorch.runs import folder as runs
+from emotorch.runs.folder import Run
+from emotorch.runs.usage import TrainingImages
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.loop import network_outputs

@@ -25,11 +25,13 @@ from running import (
     train,
 )
 
-from emotorch import runs
 from emotorch.errors import EmoTorchError
-from emotorch.files import write_atomically
+from emotorch.files import timestamped, write_atomically
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
-from emotorch.runs import Run
+from emotorch.runs.confusion import read_matrix
+from emotorch.runs.folder import Run, claim_run, find_run, list_runs, newest_run, weights_file
+from emotorch.runs.history import read_history
+from emotorch.runs.scores import read_accuracies
 
 # Long enough to be killed in the middle: every epoch sees all 28 variants of a fifth of the images.
 LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=6", "--set", "batch_size=8", "--epochs", 6)
@@ -46,7 +48,7 @@ for number in range(int(sys.argv[2])):
 
 
 def names(paths: Paths) -> list[str]:
-    return [run.name for run in runs.list_runs(paths.models)]
+    return [run.name for run in list_runs(paths.models)]
 
 
 def test_8_processes_that_claim_at_once_get_different_whole_folders(paths: Paths) -> None:
@@ -75,12 +77,12 @@ def test_8_processes_that_claim_at_once_get_different_whole_folders(paths: Paths
 def test_numbers_go_on_after_the_highest_and_a_named_folder_has_none(paths: Paths) -> None:
     for name in ("model_00007", "model_00224_final", "model_original", "model_3", "sweep_00900"):
         (paths.models / name).mkdir(parents=True)
-    assert runs.claim(paths.models, {}).name == "model_00008"
+    assert claim_run(paths.models, {}).name == "model_00008"
     (paths.models / "model_99999").mkdir()
-    assert runs.claim(paths.models, {}).name == "model_100000"
-    assert runs.claim(paths.models, {}).name == "model_100001"
-    seventh = runs.Run(paths.models / "model_00007")
-    assert [runs.claim(paths.models, {}, after=seventh).name for _ in range(2)] == ["model_00009", "model_00010"]
+    assert claim_run(paths.models, {}).name == "model_100000"
+    assert claim_run(paths.models, {}).name == "model_100001"
+    seventh = Run(paths.models / "model_00007")
+    assert [claim_run(paths.models, {}, after=seventh).name for _ in range(2)] == ["model_00009", "model_00010"]
 
 
 def test_every_model_folder_counts_but_the_newest_is_a_numbered_one(paths: Paths) -> None:
@@ -88,12 +90,12 @@ def test_every_model_folder_counts_but_the_newest_is_a_numbered_one(paths: Paths
         (paths.models / name).mkdir(parents=True)
     (paths.models / "model_notes.txt").write_text("")
     assert names(paths) == ["model_00002", "model_00010", "model_00224_final"]
-    assert runs.newest(paths).name == "model_00010"
+    assert newest_run(paths).name == "model_00010"
 
 
 def test_without_any_numbered_run_there_is_no_newest(paths: Paths) -> None:
     with pytest.raises(EmoTorchError, match="train one first"):
-        runs.newest(paths)
+        newest_run(paths)
 
 
 def test_a_model_is_found_by_name_path_or_a_file_in_it(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,35 +103,35 @@ def test_a_model_is_found_by_name_path_or_a_file_in_it(paths: Paths, monkeypatch
     monkeypatch.chdir(paths.root)
     for name in ("model_00003_final", str(folder), str(folder.relative_to(paths.root)), str(folder / "model.pth")):
         (folder / "model.pth").touch()
-        assert runs.find(paths, name).folder == folder
-        assert runs.weights_file(paths, name).resolve() == folder / "model.pth"
-    assert runs.find(paths, "model_original").folder == MODEL_ORIGINAL
+        assert find_run(paths, name).folder == folder
+        assert weights_file(paths, name).resolve() == folder / "model.pth"
+    assert find_run(paths, "model_original").folder == MODEL_ORIGINAL
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(paths: Paths) -> None:
     with pytest.raises(EmoTorchError, match=r"no model folder 'model_00009' in .*: train one first"):
-        runs.find(paths, "model_00009")
+        find_run(paths, "model_00009")
     for number in range(7):
-        runs.claim(paths.models, {"number": number})
+        claim_run(paths.models, {"number": number})
     with pytest.raises(EmoTorchError, match=r"there are model_00001, .*, model_00005, …$"):
-        runs.find(paths, "model_00009")
+        find_run(paths, "model_00009")
 
 
 def test_the_published_folder_reads_as_a_finished_run(paths: Paths) -> None:
     run = Run(write_run(paths.models / "model_00224_final"))
     assert run.status() == "finished"
     assert run.record == {}
-    assert runs.read_accuracies(run)["FER Validation Accuracy"] == 51.29
-    history = runs.read_history(run, "fer")
+    assert read_accuracies(run)["FER Validation Accuracy"] == 51.29
+    history = read_history(run, "fer")
     assert history is not None
     assert history["fer_val_accuracy"] == [42.0, 47.0]
-    matrix = runs.read_matrix(run, "ckp_val")
+    matrix = read_matrix(run, "ckp_val")
     assert matrix is not None
     assert matrix.counts is None
 
 
 def test_a_run_is_running_for_others_until_it_ends(paths: Paths) -> None:
-    run = runs.claim(paths.models, {"status": "running"})
+    run = claim_run(paths.models, {"status": "running"})
     with run.running():
         assert run.status() == "running"
         with pytest.raises(EmoTorchError, match="being trained by another process"), run.running():
@@ -140,14 +142,14 @@ def test_a_run_is_running_for_others_until_it_ends(paths: Paths) -> None:
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "interrupted"), (EmoTorchError, "failed")])
 def test_how_a_run_ended_is_recorded(paths: Paths, error: type[BaseException], status: str) -> None:
-    run = runs.claim(paths.models, {"status": "running"})
+    run = claim_run(paths.models, {"status": "running"})
     with pytest.raises(error), run.running():
         raise error("too bad")
     assert run.status() == status
 
 
 def test_what_a_kill_left_half_written_is_gone_when_the_run_is_taken_up(paths: Paths) -> None:
-    run = runs.claim(paths.models, {"status": "running"})
+    run = claim_run(paths.models, {"status": "running"})
     whole = run.folder / "model_last.pth"
     killed = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(whole,))
     killed.start()
@@ -283,7 +285,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(trained: Trained, tmp_pat
 def test_two_outputs_of_one_second_get_names_of_their_own(tmp_path: Path) -> None:
     taken = set()
     for _ in range(5):
-        path = runs.timestamped(tmp_path, "evaluation_fer", ".csv")
+        path = timestamped(tmp_path, "evaluation_fer", ".csv")
         assert not path.exists()
         path.touch()
         taken.add(path)

@@ -17,7 +17,6 @@ from published import published_state
 from running import MODELS, PREDICT, Trained, call_script, copy_root, copy_trained, error_line, replace_weights, train
 
 from emotorch import files, paths
-from emotorch.analysis.results import read_findings
 from emotorch.errors import UsageError
 from emotorch.files import hash_file, restore_folder, write_json
 from emotorch.inference import shipping
@@ -26,7 +25,8 @@ from emotorch.inference.onnx_reader import OnnxReader
 from emotorch.inference.reader import open_reader
 from emotorch.inference.shipping import ship
 from emotorch.paths import Paths
-from emotorch.runs import Run
+from emotorch.runs.findings import read_findings
+from emotorch.runs.folder import Run
 
 SHIP = f"{MODELS}/ship_model.py"
 REAL = paths.SHIPPED_MODELS

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import Script, prepare, tree, write_small_ckplus, write_small_fer
 
-from emotorch.data import augmented, dataset
-from emotorch.data.augmentations import OPERATIONS
+from emotorch.data import dataset, variants
 from emotorch.data.images import read_face
+from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
@@ -26,7 +26,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     write_small_ckplus(paths)
     prepare(paths)
     dataset.create(paths, get_scheme("mood4"), workers=1, force=False)
-    augmented.create(paths.for_scheme("mood4"), seed=42, workers=1, force=False)
+    variants.create(paths.for_scheme("mood4"), seed=42, workers=1, force=False)
     return paths
 
 

@@ -17,17 +17,17 @@ from running import SWEEP, call_script, copy_root, error_line, read_table
 
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.experiment import Settings
+from emotorch.experiment.settings import Settings
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.recipes import get_recipe, override
-from emotorch.runs import Run, list_runs
-from emotorch.sweep import guided, processes
-from emotorch.sweep.drive import DIED, run_sweep
+from emotorch.runs.folder import Run, list_runs
+from emotorch.sweep import local
+from emotorch.sweep import plan as guided
 from emotorch.sweep.folder import Sweep
-from emotorch.sweep.one import Job, Result, run_job
+from emotorch.sweep.job import Job, Result, run_job
 from emotorch.sweep.plan import FACTOR_NAMES, Design, FactorRanges, PlannedRun, Varied, draw_plan, parse_varied
-from emotorch.sweep.progress import Progress, most_alike, summary
+from emotorch.sweep.scheduler import DIED, Progress, most_alike, run_sweep, summary
 
 RECIPE = get_recipe("emotorch")
 QUICK = Settings(override(RECIPE, ["epochs=1"]), get_scheme("emotorch4"), Factors())
@@ -493,7 +493,7 @@ def test_workers_are_forks_only_where_the_path_of_a_socket_is_short_enough(monke
     methods = []
     for folder in ("/tmp", "/scratch/" + 100 * "x"):
         monkeypatch.setattr(tempfile, "gettempdir", lambda folder=folder: folder)
-        processes.context.cache_clear()
-        methods.append(processes.context().get_start_method())
-    processes.context.cache_clear()
+        local.context.cache_clear()
+        methods.append(local.context().get_start_method())
+    local.context.cache_clear()
     assert methods == ["forkserver" if sys.platform == "linux" else "spawn", "spawn"]

@@ -7,9 +7,9 @@ from drawing import assert_legible, texts
 from matplotlib.figure import Figure
 from PIL import Image
 
-from emotorch.analysis.compare import Comparison
-from emotorch.analysis.distance import Distance, Weights
-from emotorch.reports.pages import sweep_pictures
+from emotorch.analyses import comparison as sweep_pictures
+from emotorch.analyses.comparison import Comparison
+from emotorch.analyses.distance import Distance, Weights
 from emotorch.seeding import generator
 
 LABELS = ("anger", "fear", "calm", "surprise")

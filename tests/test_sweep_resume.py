@@ -16,16 +16,16 @@ import pytest
 from running import SWEEP, assert_same_weights, call_script, copy_root, error_line, last_line, read_table
 
 from emotorch.data.selection import DatasetIndex, Factors
-from emotorch.experiment import Settings
+from emotorch.experiment.settings import Settings
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe
-from emotorch.runs import Run, list_runs
-from emotorch.sweep.calibration import Measurement
+from emotorch.runs.folder import Run, list_runs
 from emotorch.sweep.folder import open_sweep
+from emotorch.sweep.job import Job
 from emotorch.sweep.local import LocalEngine
-from emotorch.sweep.one import Job
 from emotorch.sweep.plan import Design
+from emotorch.sweep.workers import Measurement
 
 RUNS = 2
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.

@@ -20,11 +20,11 @@ from running import (
 )
 
 from emotorch.errors import UsageError
+from emotorch.metrics.calibration import probabilities
 from emotorch.recipes import get_recipe, override
-from emotorch.runs import Run
-from emotorch.teachers import Teachers
-from emotorch.training.calibration import probabilities
+from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
+from emotorch.training.distillation import Teachers
 from emotorch.training.loop import network_outputs
 
 CPU = torch.device("cpu")

@@ -16,11 +16,10 @@ from scenes import HEIGHT, WIDTH, DrawnFace, draw_scene, write_clip
 
 from emotorch.data.faces import Box, cut_face, find_faces
 from emotorch.data.images import Pixels
+from emotorch.inference import video_output
 from emotorch.inference.predictor import FaceAnswer
-from emotorch.inference.tracking import FaceTracker
-from emotorch.inference.video import Frame, FrameAnswer, Video
-from emotorch.reports.answers import timeline
-from emotorch.reports.answers.frames import VIDEO_CODECS, draw_answers, write_video
+from emotorch.inference.video import FaceTracker, Frame, FrameAnswer, Video
+from emotorch.inference.video_output import VIDEO_CODECS, draw_answers, write_video
 
 
 def walk(frames: int) -> list[list[DrawnFace]]:
@@ -273,7 +272,7 @@ def answered(times: list[float], numbers: list[list[int]], emotion: str = "anger
 def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
     times = [number / 25 for number in range(50)]
     frames = answered(times, [[1, 2, 3, 4] if 10 < number < 20 + 5 else [1] for number in range(50)])
-    figure = timeline._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
+    figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
     assert_legible(figure)
     said = " ".join(texts(figure))
     assert "Face 1: in sight in 50 of 50 frames, on average anger" in said
@@ -285,7 +284,7 @@ def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
 
 def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight() -> None:
     frames = answered([0.0, 0.5, 1.0, 1.5], [[1], [], [1], [1]])
-    figure = timeline._timeline_figure(frames, ["anger", "fear"], "clip.mp4")
+    figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip.mp4")
     steps = {
         axes.get_ylabel(): [patch.get_data() for patch in axes.patches] for axes in figure.findobj(type(figure.axes[0]))
     }
@@ -299,5 +298,7 @@ def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight()
 
 
 def test_a_video_of_one_frame_or_without_a_face_has_a_timeline_too() -> None:
-    assert_legible(timeline._timeline_figure(answered([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
-    assert "No face was found." in texts(timeline._timeline_figure(answered([0.0, 1.0], [[], []]), ["anger"], "none"))
+    assert_legible(video_output._timeline_figure(answered([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
+    assert "No face was found." in texts(
+        video_output._timeline_figure(answered([0.0, 1.0], [[], []]), ["anger"], "none")
+    )

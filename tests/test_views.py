@@ -8,10 +8,10 @@ from conftest import draw_images
 from published import published_state
 from running import EVALUATE, Trained, call_script, copy_trained, error_line, replace_weights, train
 
-from emotorch.analysis.evaluate import EvaluationSet, answer
-from emotorch.analysis.views import COUNT, SHIFT, mean_answers, views
-from emotorch.runs import Run
-from emotorch.training.calibration import probabilities
+from emotorch.evaluation.evaluate import EvaluationSet, answer
+from emotorch.evaluation.tta import COUNT, SHIFT, mean_answers, views
+from emotorch.metrics.calibration import probabilities
+from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ def main() -> int:
     from emotorch.paths import Paths
     from emotorch.pipeline import prepare_datasets
     from emotorch.reports.card.check import check_shipped
-    from emotorch.reports.tables import text_table
+    from emotorch.tables import text_table
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()

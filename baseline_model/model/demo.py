@@ -21,7 +21,7 @@ def main() -> None:
     from emotorch.inference.demo import HOST, create_app, listen, serve
     from emotorch.inference.reader import open_reader
     from emotorch.paths import Paths
-    from emotorch.runs import shipped_or_named
+    from emotorch.runs.folder import shipped_or_named
 
     weights = shipped_or_named(Paths.from_environment(), options.model)
     listener = listen(options.port)

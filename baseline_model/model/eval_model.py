@@ -15,16 +15,16 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
-    from emotorch.analysis.usage import evaluate_usage
+    from emotorch.evaluation.folder import write_usage_evaluation
+    from emotorch.evaluation.own_images import evaluate_usage
     from emotorch.paths import Paths
-    from emotorch.reports.runs.evaluation import write_usage_evaluation
+    from emotorch.runs.folder import Run, shipped_or_named
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    weights = runs.shipped_or_named(paths, options.model)
-    run = runs.Run(weights.parent)
+    weights = shipped_or_named(paths, options.model)
+    run = Run(weights.parent)
     model = load_model(weights)
     make_repeatable(options.threads)
     evaluations = evaluate_usage(paths, run, model, choose_device(options.device))

@@ -23,7 +23,7 @@ def main() -> None:
 
     from emotorch.inference.onnx_export import BATCHES, TOLERANCE, export
     from emotorch.paths import Paths
-    from emotorch.runs import shipped_or_named
+    from emotorch.runs.folder import shipped_or_named
 
     written = export(shipped_or_named(Paths.from_environment(), options.model))
     print(

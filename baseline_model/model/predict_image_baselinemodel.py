@@ -37,11 +37,11 @@ def main() -> int:
 
     from pathlib import Path
 
+    from emotorch.inference.outputs import Wishes
+    from emotorch.inference.predict import predict, watch
     from emotorch.inference.reader import open_reader
     from emotorch.paths import Paths
-    from emotorch.reports.answers.delivery import Wishes
-    from emotorch.reports.answers.predictions import predict, watch
-    from emotorch.runs import shipped_or_named
+    from emotorch.runs.folder import shipped_or_named
 
     wishes = Wishes(
         detector=options.detector,

@@ -21,12 +21,12 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from emotorch.data import augmented
+    from emotorch.data import variants
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
     paths = Paths.from_environment().for_scheme(get_scheme(options.scheme).name)
-    done = augmented.create(paths, seed=options.seed, workers=options.workers, force=options.force)
+    done = variants.create(paths, seed=options.seed, workers=options.workers, force=options.force)
     print(f"{paths.augmented}: {done.images} images {'up to date' if done.up_to_date else 'written'}")
 
 

@@ -27,13 +27,13 @@ def main() -> None:
 
     from pathlib import Path
 
-    from emotorch.data import contents
+    from emotorch.analyses.dataset import write_dataset_report
+    from emotorch.data import audit
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
-    from emotorch.reports.questions.dataset import write_dataset_report
 
     paths = Paths.from_environment().for_scheme(get_scheme(options.scheme).name)
-    dataset = contents.read(Path(options.folder).resolve() if options.folder else paths.originals)
+    dataset = audit.read(Path(options.folder).resolve() if options.folder else paths.originals)
     report = write_dataset_report(paths, dataset, examples=options.examples)
     print(report.text)
     print(report.folder)

@@ -40,13 +40,13 @@ def main() -> None:
 
     from pathlib import Path
 
-    from emotorch.data import contents, duplicates
+    from emotorch.data import audit, duplicates
+    from emotorch.data import duplicates as duplicate_report
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
-    from emotorch.reports.questions import duplicates as duplicate_report
 
     paths = Paths.from_environment().for_scheme(get_scheme(options.scheme).name)
-    dataset = contents.read(Path(options.folder).resolve() if options.folder else paths.originals)
+    dataset = audit.read(Path(options.folder).resolve() if options.folder else paths.originals)
     if options.apply:
         duplicates.check_movable(dataset)
     threshold = duplicates.THRESHOLD if options.threshold is None else options.threshold

@@ -54,17 +54,17 @@ def main() -> None:
     if options.attributes is None:  # after all others, so that a misspelt one is named first
         parser.error("--attributes CSV is needed: what others have annotated of the images")
 
-    from emotorch import runs
-    from emotorch.analysis.attributes import read_table
-    from emotorch.analysis.held_out import held_out
+    from emotorch.analyses.attributes import read_table
+    from emotorch.analyses.fairness import REPORT_NAME, answer_fairness
+    from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.questions.fairness import REPORT_NAME, answer_fairness
+    from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
     table = read_table(options.attributes, options.column)
-    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
     model = load_model(weights, options.scheme)
     make_repeatable(options.threads)
     images = held_out(paths, run, model, options.dataset, choose_device(options.device))

@@ -30,10 +30,8 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from emotorch.analysis.compare import compare_runs
+    from emotorch.analyses.comparison import compare_runs, describe, plot_comparison
     from emotorch.paths import Paths
-    from emotorch.reports.pages.sweep_pictures import plot_comparison
-    from emotorch.reports.questions.comparison import describe
 
     comparison = compare_runs(
         Paths.from_environment(),

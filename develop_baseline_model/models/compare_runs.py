@@ -30,9 +30,8 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analysis.run_comparison import compare, load_entrants
+    from emotorch.analyses.run_comparison import compare, describe, load_entrants, write_comparison
     from emotorch.paths import Paths
-    from emotorch.reports.questions.run_comparison import describe, write_comparison
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()

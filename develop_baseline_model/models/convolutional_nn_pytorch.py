@@ -58,16 +58,18 @@ def main() -> None:
         print(recipes.show(options.show_recipe, options.set) if options.show_recipe else recipes.list_all())
         return
 
-    from emotorch import experiment, runs
+    from emotorch.experiment.settings import Settings
+    from emotorch.experiment.train import resume, train_new
     from emotorch.paths import Paths
+    from emotorch.runs.folder import find_run
     from emotorch.training import distributed
 
     paths = Paths.from_environment()
     with distributed.joined():
         if options.resume:
-            run = experiment.resume(paths, runs.find(paths, options.resume))
+            run = resume(paths, find_run(paths, options.resume))
         else:
-            run = experiment.train_new(paths, experiment.Settings.from_options(options))
+            run = train_new(paths, Settings.from_options(options))
         if distributed.leads():
             print(run.folder)
 

@@ -31,9 +31,8 @@ def main() -> None:
     if not options.models:
         parser.error("--models must name at least one model")
 
-    from emotorch.analysis.cross_dataset import load_entrants, score
+    from emotorch.analyses.cross_dataset import describe, load_entrants, score, write_cross_dataset
     from emotorch.paths import Paths
-    from emotorch.reports.questions.cross_dataset import describe, write_cross_dataset
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()

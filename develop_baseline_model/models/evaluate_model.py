@@ -40,17 +40,17 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
-    from emotorch.analysis.evaluate import answer, evaluate, read_unseen, record_scoring
-    from emotorch.analysis.views import COUNT, SHIFT, mean_answers
+    from emotorch.evaluation.evaluate import answer, evaluate, read_unseen, record_scoring
+    from emotorch.evaluation.folder import write_evaluation
+    from emotorch.evaluation.tta import COUNT, SHIFT, mean_answers
     from emotorch.paths import Paths
-    from emotorch.reports.runs.evaluation import write_evaluation
+    from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    run = runs.find(paths, options.model)
-    model = load_model(runs.weights_file(paths, options.model), options.scheme)
+    run = find_run(paths, options.model)
+    model = load_model(weights_file(paths, options.model), options.scheme)
     make_repeatable(options.threads)
     device = choose_device(options.device)
     evaluation = evaluate(paths, run, model, options.dataset, device)
@@ -62,7 +62,7 @@ def main() -> None:
         print(f"mean over {views}: {mean_answers([model], evaluation.images, device, over_views=True).line()}")
     for name, other in zip(options.others, others, strict=True):
         alone = answer(other, evaluation.images, device)
-        record_scoring(runs.find(paths, name), options.dataset, alone)
+        record_scoring(find_run(paths, name), options.dataset, alone)
         print(f"{name} on the same: {alone.line()}")
     if others:
         together = mean_answers([model, *others], evaluation.images, device)

@@ -54,16 +54,15 @@ def main() -> None:
     if options.images and options.dataset:
         parser.error("IMAGES or --dataset, not both")
 
-    from emotorch import runs
-    from emotorch.analysis.explanations import choose, named_faces
-    from emotorch.analysis.held_out import held_out
+    from emotorch.analyses.explanations import MOST_ROWS, answer_explanations, choose, named_faces
+    from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.questions.explanation_sheets import MOST_ROWS, answer_explanations
+    from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
     model = load_model(weights, options.scheme)
     make_repeatable(options.threads)
     device = choose_device(options.device)

@@ -29,16 +29,15 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
-    from emotorch.analysis.held_out import held_out
-    from emotorch.analysis.robustness import find_reference
+    from emotorch.analyses.robustness import answer_robustness, find_reference
+    from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.questions.robustness import answer_robustness
+    from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
     model = load_model(weights, options.scheme)
     reference = find_reference(paths, options.reference, model, weights)
     make_repeatable(threads=1)  # of an operation: the conditions share out the threads

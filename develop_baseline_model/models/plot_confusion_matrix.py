@@ -16,12 +16,12 @@ def main() -> None:
     cli.add_model_argument(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
     from emotorch.paths import Paths
-    from emotorch.reports.runs.pictures import plot_run_confusion
+    from emotorch.runs.confusion import plot_run_confusion
+    from emotorch.runs.folder import find_run, newest_run
 
     paths = Paths.from_environment()
-    print(plot_run_confusion(runs.find(paths, options.model) if options.model else runs.newest(paths)))
+    print(plot_run_confusion(find_run(paths, options.model) if options.model else newest_run(paths)))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ def main() -> None:
     cli.add_model_argument(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
     from emotorch.paths import Paths
-    from emotorch.reports.runs.pictures import plot_run_history
+    from emotorch.runs.folder import find_run, newest_run
+    from emotorch.runs.history import plot_run_history
 
     paths = Paths.from_environment()
-    print(plot_run_history(runs.find(paths, options.model) if options.model else runs.newest(paths)))
+    print(plot_run_history(find_run(paths, options.model) if options.model else newest_run(paths)))
 
 
 if __name__ == "__main__":

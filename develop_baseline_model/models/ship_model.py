@@ -14,12 +14,11 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
     from emotorch.inference.shipping import check_name, ship
     from emotorch.paths import SHIPPED_MODELS, Paths
     from emotorch.reports.card.facts import CARD_NAME
     from emotorch.reports.card.model_card import write_model_card
-    from emotorch.reports.runs.files import write_parameters
+    from emotorch.runs.folder import Run, find_run, write_parameters
     from emotorch.training.device import choose_device, make_repeatable
 
     check_name(options.name)
@@ -27,11 +26,11 @@ def main() -> None:
     device = choose_device(options.device)
     make_repeatable(options.threads)
 
-    def write_texts(shipped: runs.Run) -> None:
+    def write_texts(shipped: Run) -> None:
         write_parameters(shipped.folder / "model_parameters.txt", shipped.record)
         write_model_card(paths, shipped, shipped.folder / "model.pth", device)
 
-    exported = ship(runs.find(paths, options.model), options.name, SHIPPED_MODELS, write_texts)
+    exported = ship(find_run(paths, options.model), options.name, SHIPPED_MODELS, write_texts)
     print(f"largest difference of a probability between ONNX and PyTorch: {exported.difference:.1e}")
     print(exported.path.with_name(CARD_NAME))
 

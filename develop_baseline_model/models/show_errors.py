@@ -37,15 +37,15 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch import runs
-    from emotorch.analysis.held_out import held_out
+    from emotorch.analyses.errors import answer_errors
+    from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
-    from emotorch.reports.questions.error_sheets import answer_errors
+    from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    run, weights = runs.find(paths, options.model), runs.weights_file(paths, options.model)
+    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
     model = load_model(weights, options.scheme)
     make_repeatable(options.threads)
     images = held_out(paths, run, model, options.dataset, choose_device(options.device))

@@ -95,17 +95,16 @@ def main() -> int:
         parser.error("--address is of a Ray cluster: give --engine ray too")
 
     if options.engine == "local":
-        from emotorch.sweep.processes import import_ahead
+        from emotorch.sweep.local import import_ahead
 
         import_ahead()
-    from emotorch.experiment import Settings
+    from emotorch.experiment.settings import Settings
     from emotorch.paths import Paths
-    from emotorch.runs import FINISHED
-    from emotorch.sweep.drive import run_sweep
+    from emotorch.runs.folder import FINISHED
     from emotorch.sweep.local import local_engine
     from emotorch.sweep.plan import Design, FactorRanges, parse_varied
-    from emotorch.sweep.progress import summary
     from emotorch.sweep.ray_engine import ray_engine
+    from emotorch.sweep.scheduler import run_sweep, summary
 
     settings, paths = Settings.from_options(options), Paths.from_environment()
     design = Design(

@@ -21,7 +21,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.paths import Paths
-    from emotorch.reports.pages.report import report_on_run, report_on_sweep
+    from emotorch.reports.report import report_on_run, report_on_sweep
     from emotorch.sweep.folder import find_sweep
 
     paths = Paths.from_environment()

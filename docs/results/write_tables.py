@@ -124,7 +124,7 @@ def pages() -> dict[Path, str]:
 
 
 def trainings(records: Iterable[Record]) -> str:
-    from emotorch.reports.card.reproduction import commands
+    from emotorch.reports.card.protocol import commands
 
     def row(record: Record) -> Row:
         training = record.run["scores"]["training"]
@@ -143,7 +143,7 @@ def trainings(records: Iterable[Record]) -> str:
 
 
 def scores(records: Iterable[Record]) -> str:
-    from emotorch.analysis.metrics import macro_f1
+    from emotorch.metrics.confusion import macro_f1
 
     rows = []
     for record in records:
@@ -162,7 +162,7 @@ def scores(records: Iterable[Record]) -> str:
 
 
 def _score_row(record: Record, name: str, right: int, images: int, macro_f1: float) -> dict[str, str]:
-    from emotorch.analysis.metrics import wilson_interval
+    from emotorch.metrics.intervals import wilson_interval
 
     return {
         "model": f"`{record.name}`",
@@ -184,8 +184,8 @@ def _without_twins(found: Mapping[str, Any]) -> str:
 
 
 def distances(records: Iterable[Record]) -> str:
-    from emotorch.analysis.distance import Weights, measure, published_original, recreation_distance, with_interval
-    from emotorch.runs import Run
+    from emotorch.analyses.distance import Weights, measure, published_original, recreation_distance, with_interval
+    from emotorch.runs.folder import Run
 
     original, weights = published_original(), Weights()
     rows = []
@@ -207,7 +207,7 @@ def distances(records: Iterable[Record]) -> str:
 
 def classes(records: Iterable[Record], name: str) -> str:
     """Precision, recall and F1 of each class on the PublicTest, of the model of this name."""
-    from emotorch.analysis.metrics import class_scores
+    from emotorch.metrics.confusion import class_scores
 
     record = next(record for record in records if record.name == name)
     counts = next(found["counts"] for found in record.sets if record.title(found["name"]) == "PublicTest")
@@ -311,8 +311,8 @@ def _figure(row: Row) -> str:
 
 def front_table(shipped: Iterable[Record]) -> str:
     """The README's: what ships, and the other recipes in a row each, on FER-2013's PublicTest."""
-    from emotorch.analysis.metrics import wilson_interval
     from emotorch.labels import SCHEMES
+    from emotorch.metrics.intervals import wilson_interval
     from emotorch.recipes import RECIPES
 
     def row(what: str, labels: int, accuracy: str, n: str, these: str, command: str) -> Row:

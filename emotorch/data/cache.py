@@ -12,17 +12,45 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.images import SIZE, Pixels, read_face
-from emotorch.data.stored import Stored
 from emotorch.errors import EmoTorchError
 from emotorch.workers import progress
 
+Array = TypeVar("Array")
+
+
+@dataclass(frozen=True)
+class Stored(Generic[Array]):
+    """Some images of a store, in an order: indexed like the array that they would make, without making it.
+
+    Attributes:
+        store: (M, …) images, as a NumPy array or a tensor.
+        positions: (N,) where in the store each image is; of the same kind.
+    """
+
+    store: Any
+    positions: Any
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, chosen: Any) -> Array:
+        """A copy of the chosen images."""
+        images: Array = self.store[self.positions[chosen]]
+        return images
+
+
 _STATE = [("modified_ns", "<i8"), ("size", "<i4")]
+
+
 _CHECKED_AT_ONCE = 8192
+
+
 _SLOT = np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", (SIZE, SIZE))])
 
 

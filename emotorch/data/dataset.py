@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TypedDict
 
 from emotorch.data import ckplus, folders, rafdb
-from emotorch.data.chunks import work_through
 from emotorch.data.fer2013 import COMMAND as STAGE_1
 from emotorch.data.fer2013 import MANIFEST_COLUMNS as FER_COLUMNS
 from emotorch.data.images import hash_pixels, write_png
-from emotorch.data.manifest import NAME as MANIFEST
-from emotorch.data.manifest import read_manifest
-from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.sources import NAME as MANIFEST
+from emotorch.data.sources import Reading, SourceImage, read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import StageBuild, hash_file, read_stamp, stage_folder, visible, write_csv
 from emotorch.labels import FER_EMOTIONS, LabelScheme
 from emotorch.paths import Paths
+from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
 

@@ -14,36 +14,63 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.contents import Contents, Entry
+from emotorch.data.audit import Contents, Entry
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.files import timestamped, write_csv
 from emotorch.labels import FER_BOTH_TESTS, FER_USAGES
 from emotorch.paths import Paths
+from emotorch.tables import text_table
 from emotorch.workers import progress
 
 EXACT, NEAR, MIRRORED = "exact", "near", "mirrored"
+
+
 KINDS = (EXACT, NEAR, MIRRORED)
+
+
 # In FER-2013 the similarities of candidates fall to a floor between 0.65 and 0.75: below are other people's
 # portraits; of the hundred pairs just above 0.75, looked at one by one, all but one are the same photo.
 THRESHOLD = 0.75
 
+
 _HASH_SIDE = 8
+
+
 # Of 64 bits. At 12 one candidate in ninety is the same photo; beyond, they cost more than they bring.
 _MOST_BITS_APART = 12
+
+
 _DETAIL_SIGMA = 2.0
+
+
 _SCALES = (1.0, 0.95, 1.05)
+
+
 # Below this at the first scale no pair of FER-2013 reached 0.75 at another: three quarters end there.
 _LEAST_UNSCALED = 0.3
+
+
 _MARGIN = 6  # pixels by which two cuts may lie apart
+
+
 # Grey levels of detail below which there is nothing to compare: black, white and blank pictures.
 _LEAST_DETAIL = 1.0
+
+
 _BLOCK = 2048
 
+
 _Floats = NDArray[np.float32]
+
+
 _Positions = NDArray[np.int64]
 
+
 _TEST, _VALIDATION = 2, 1
+
+
 _RANKS = {
     "test": _TEST,
     FER_USAGES[2]: _TEST,
@@ -273,3 +300,79 @@ def move_aside(duplicates: Duplicates, to: Path) -> int:
         except OSError as error:
             raise EmoTorchError(f"cannot move {source} to {target}: {error.strerror or error}") from error
     return len(moves)
+
+
+COLUMNS = (
+    "file_a",
+    "file_b",
+    "kind",
+    "distance",
+    "similarity",
+    "label_a",
+    "label_b",
+    "split_a",
+    "split_b",
+    "across_splits",
+    "conflict",
+    "action_a",
+    "action_b",
+)
+
+
+def write_pairs(folder: Path, duplicates: Duplicates) -> Path:
+    """Writes `duplicates_<time>.csv`: pairs across splits first, then those with other labels."""
+    entries = duplicates.contents.entries
+
+    def row(pair: Pair) -> tuple[object, ...]:
+        first, second = entries[pair.first], entries[pair.second]
+        return (
+            first.file,
+            second.file,
+            pair.kind,
+            pair.distance,
+            f"{pair.similarity:.4f}",
+            first.label,
+            second.label,
+            first.split,
+            second.split,
+            _yes(duplicates.crosses(pair)),
+            _yes(duplicates.conflicts(pair)),
+            *("keep" if duplicates.kept[position] else "remove" for position in (pair.first, pair.second)),
+        )
+
+    def urgency(pair: Pair) -> tuple[object, ...]:
+        crosses, conflicts = duplicates.crosses(pair), duplicates.conflicts(pair)
+        return not crosses, not conflicts, KINDS.index(pair.kind), pair.first, pair.second
+
+    path = timestamped(folder, "duplicates", ".csv")
+    write_csv(path, COLUMNS, map(row, sorted(duplicates.pairs, key=urgency)))
+    return path
+
+
+def summary(duplicates: Duplicates, kinds: Sequence[str]) -> str:
+    """A line for each kind: groups of images that are joined by such pairs, and what is in them."""
+    rows = [["kind", "pairs", "groups", "images", "groups across splits", "groups with other labels"]]
+    entries = duplicates.contents.entries
+    for kind in kinds:
+        pairs = [pair for pair in duplicates.pairs if pair.kind == kind]
+        groups = _join(pairs)
+        across = sum(len({entries[position].split for position in group}) > 1 for group in groups)
+        conflicting = sum(len({entries[position].label for position in group}) > 1 for group in groups)
+        numbers = (len(pairs), len(groups), sum(map(len, groups)), across, conflicting)
+        rows.append([kind, *(f"{number:,}" for number in numbers)])
+    return text_table(rows, left={"kind"})
+
+
+def _join(pairs: Iterable[Pair]) -> list[set[int]]:
+    """The sets of images that pairs join, directly or through others."""
+    group_of: dict[int, set[int]] = {}
+    for pair in pairs:
+        first, second = (group_of.get(position, {position}) for position in (pair.first, pair.second))
+        if first is not second:
+            joined = first | second
+            group_of.update(dict.fromkeys(joined, joined))
+    return list({id(group): group for group in group_of.values()}.values())
+
+
+def _yes(condition: bool) -> str:
+    return "yes" if condition else "no"

@@ -14,13 +14,13 @@ from typing import BinaryIO, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.chunks import work_through
 from emotorch.data.images import SIZE, Pixels, hash_pixels, write_faces
-from emotorch.data.manifest import NAME as MANIFEST
+from emotorch.data.sources import NAME as MANIFEST
 from emotorch.errors import EmoTorchError
 from emotorch.files import StageBuild, stage_folder, write_csv, write_text
 from emotorch.labels import FER_EMOTIONS, FER_USAGES
 from emotorch.paths import Paths
+from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
 

@@ -8,17 +8,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.augmentations import OPERATIONS
-from emotorch.data.augmented import COMMAND as STAGE_3
-from emotorch.data.augmented import variant_file
-from emotorch.data.cache import PixelCache
+from emotorch.data.cache import PixelCache, Stored
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import SIZE, Pixels, hash_pixels
-from emotorch.data.manifest import NAME as MANIFEST
-from emotorch.data.manifest import read_manifest
+from emotorch.data.operations import OPERATIONS
+from emotorch.data.sources import NAME as MANIFEST
+from emotorch.data.sources import read_manifest
 from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
-from emotorch.data.stored import Stored
+from emotorch.data.variants import COMMAND as STAGE_3
+from emotorch.data.variants import variant_file
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.augmentations import OPERATIONS
+from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.files import stage_folder

@@ -23,10 +23,10 @@ from emotorch.inference.reader import ONNX_SUFFIX, FaceReader
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.labels import FER_EMOTIONS
 from emotorch.networks.weights import first_line
-from emotorch.runs import HASHES, Run
+from emotorch.runs.folder import HASHES, Run
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
-from emotorch.training.inputs import to_input
+from emotorch.training.preprocessing import to_input
 
 # Of a probability. Both compute in float32, but sum in another order; a strong temperature makes more of that.
 TOLERANCE = 1e-4

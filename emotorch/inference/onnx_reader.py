@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme
-from emotorch.runs import checked_hash
+from emotorch.runs.folder import checked_hash
 
 # The graph's one input, (N, 1, 48, 48) bytes, and its one output, (N, K) as the network gives them.
 INPUT, OUTPUT = "pixels", "outputs"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme, get_scheme
-from emotorch.runs import checked_hash
+from emotorch.runs.folder import checked_hash
 
 logger = logging.getLogger(__name__)
 

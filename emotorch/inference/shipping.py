@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from emotorch.analysis.results import carry_over
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import exclusive, hash_file, replace_folder, restore_folder
 from emotorch.inference.onnx_export import Export, export
-from emotorch.runs import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, Run, checked_hash
+from emotorch.runs.findings import carry_over
+from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, Run, checked_hash
 from emotorch.training import checkpoints
 
 _WEIGHTS = "model.pth"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emotorch.data.images import Pixels
 from emotorch.labels import LabelScheme
-from emotorch.training.calibration import probabilities
+from emotorch.metrics.calibration import probabilities
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import make_repeatable
 from emotorch.training.loop import network_outputs

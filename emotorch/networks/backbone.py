@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emotorch.errors import EmoTorchError
-from emotorch.networks.blocks import check_sizes
-from emotorch.networks.cbam import CBAM
+from emotorch.networks.blocks import CBAM, check_sizes
 
 
 class BackboneClassifier(nn.Module):

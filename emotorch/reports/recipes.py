@@ -8,9 +8,9 @@ from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.describe import Layer, layers, total
 from emotorch.recipes import RECIPES, Recipe, as_toml, get_recipe, override
-from emotorch.reports.tables import text_table
+from emotorch.tables import text_table
 from emotorch.training.checkpoints import network_config
-from emotorch.training.inputs import InputForm
+from emotorch.training.preprocessing import InputForm
 
 
 def list_all() -> str:

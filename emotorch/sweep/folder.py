@@ -11,11 +11,10 @@ from typing import Any
 
 from emotorch.data.selection import DatasetIndex
 from emotorch.errors import EmoTorchError
-from emotorch.experiment import Settings
-from emotorch.files import exclusive, read_json, write_csv, write_json, write_text
+from emotorch.experiment.settings import Settings
+from emotorch.files import exclusive, new_folder, now, read_json, write_csv, write_json, write_text
 from emotorch.paths import Paths
-from emotorch.runs import new_folder, now
-from emotorch.sweep.one import Result
+from emotorch.sweep.job import Result
 from emotorch.sweep.plan import Design, PlannedRun, draw_plan
 
 LOG_NAME = "log.txt"

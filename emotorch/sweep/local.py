@@ -2,13 +2,17 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -16,16 +20,53 @@ from typing import Any
 
 from emotorch.cli import available_cores
 from emotorch.data.selection import DatasetIndex
-from emotorch.experiment import Settings
+from emotorch.experiment.settings import Settings
 from emotorch.paths import Paths
-from emotorch.sweep.calibration import Measurement, choose_workers, measure
-from emotorch.sweep.drive import OpenEngine
 from emotorch.sweep.folder import LOG_NAME, Sweep
-from emotorch.sweep.one import Job, Result, run_job
-from emotorch.sweep.processes import context, without_ctrl_c
+from emotorch.sweep.job import Job, Result, run_job
+from emotorch.sweep.scheduler import OpenEngine
+from emotorch.sweep.workers import Measurement, choose_workers, measure
 from emotorch.workers import start_worker
 
+_IMPORTED = ["emotorch.sweep.preload"]
+
+
+# The system's limit for a socket's path is 108 bytes; its name takes some.
+_LONGEST_FOLDER = 64
+
+
+@cache
+def context() -> ForkServerContext | SpawnContext:
+    """How processes are started here."""
+    # Elsewhere system libraries do not survive a fork, or there is none.
+    if sys.platform != "linux" or len(tempfile.gettempdir().encode()) > _LONGEST_FOLDER:
+        return multiprocessing.get_context("spawn")
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(_IMPORTED)
+    return forking
+
+
+def import_ahead() -> None:
+    """Begins with what all workers import, in a process of its own, while this one still imports for itself."""
+    if isinstance(context(), ForkServerContext):
+        with without_ctrl_c():
+            forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """A process that starts in here never hears Ctrl-C, not even while it imports; this one hears it afterwards."""
+    # Whose start makes this process hear Ctrl-C again, wherever that comes.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 logger = logging.getLogger(__name__)
+
 
 _PATIENCE_S = 10.0
 

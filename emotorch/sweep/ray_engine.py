@@ -22,17 +22,17 @@ from typing import Any
 
 import numpy as np
 
-from emotorch.data.augmentations import OPERATIONS
 from emotorch.data.images import SIZE, Pixels
+from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.experiment import Settings
-from emotorch.files import STAMP_NAME, write_atomically
+from emotorch.experiment.settings import Settings
+from emotorch.files import STAMP_NAME, now, write_atomically
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs import FAILED, RECORD_NAME, RUNNING, Run, claim, now
-from emotorch.sweep.drive import OpenEngine
+from emotorch.runs.folder import FAILED, RECORD_NAME, RUNNING, Run, claim_run
 from emotorch.sweep.folder import LOG_NAME, Sweep
-from emotorch.sweep.one import Job, Result, run_job
+from emotorch.sweep.job import Job, Result, run_job
+from emotorch.sweep.scheduler import OpenEngine
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class RayEngine:
             run = Run(self._paths.models / job.model)
         else:
             record = {"status": RUNNING, "started": now(), **job.origin}
-            run = self._claimed = claim(self._paths.models, record, after=self._claimed)
+            run = self._claimed = claim_run(self._paths.models, record, after=self._claimed)
         hold = contextlib.ExitStack()
         hold.enter_context(run.running())
         self._submit(_Running(replace(job, model=run.name), run, hold))

@@ -1,6 +1,6 @@
 """Augmentation of training batches, on the device that holds them, drawn anew for every image of every batch.
 
-`emotorch.data.augmentations` is something else: it writes variants of a dataset to disk.
+`emotorch.data.operations` is something else: it writes variants of a dataset to disk.
 """
 
 import math

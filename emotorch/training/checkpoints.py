@@ -16,8 +16,8 @@ from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 from emotorch.recipes import Recipe, Value
-from emotorch.runs import checked_hash
-from emotorch.training.inputs import InputForm
+from emotorch.runs.folder import checked_hash
+from emotorch.training.preprocessing import InputForm
 
 # A file in the published format says neither: it is this network, with these labels.
 _PUBLISHED_NETWORK = "emotorch_cnn"

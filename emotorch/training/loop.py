@@ -16,22 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from emotorch.data.cache import Stored
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
-from emotorch.data.stored import Stored
+from emotorch.metrics.scores import NOTHING, EpochScores, Score
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
 from emotorch.training.augmentation import DRAWS, augment
 from emotorch.training.device import computes_in_bfloat16
-from emotorch.training.inputs import InputForm, to_input
-from emotorch.training.losses import class_weights, loss_of, training_targets, weighted
+from emotorch.training.losses import class_weights, loss_of, score_outputs, training_targets, weighted
 from emotorch.training.mixing import mix, mixes
-from emotorch.training.optimization import Schedule, clip, new_optimizer
-from emotorch.training.scores import NOTHING, EpochScores, Score, score_outputs
+from emotorch.training.optimizers import Schedule, clip, new_optimizer
+from emotorch.training.preprocessing import InputForm, to_input
 from emotorch.workers import keep_freed_memory, progress
 
 logger = logging.getLogger(__name__)
+
 
 # Of a CPU, larger ones do not stay in its caches, nor in the memory that it keeps.
 _EVALUATION_BATCH = 128
@@ -376,8 +377,3 @@ def _epoch_line(scores: EpochScores, recipe: Recipe, best: bool) -> str:
         f"  training {scores.training.accuracy:5.2f}%  validation loss {scores.combined.loss:.4f}  {validation}"
         f"  learning rate {scores.learning_rate:.2g}  {scores.seconds:.1f} s{'  *' if best else ''}"
     )
-
-
-def predictions(outputs: Tensor) -> Indices:
-    """(N, K) outputs to (N,) classes."""
-    return np.asarray(outputs.argmax(1).numpy(), dtype=np.int64)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emotorch.metrics.scores import NOTHING, Score, score_counts
 from emotorch.recipes import Recipe
 
 # Of outputs (N, K) and targets (N, K), whose rows sum to 1: (N,).
@@ -67,3 +68,13 @@ def class_weights(counts: Tensor) -> Tensor:
 def weighted(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     """(N,) losses times the weights (K,) of their targets (N, K); None weighs nothing."""
     return losses if weights is None else losses * (targets @ weights)
+
+
+def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
+    """The score of outputs (N, K) on the CPU against labels (N,)."""
+    if not len(labels):
+        return NOTHING
+    labels, classes = labels.cpu(), outputs.shape[1]
+    losses = loss(outputs, one_hot(labels, classes))
+    counts = torch.bincount(labels * classes + outputs.argmax(1), minlength=classes**2).view(classes, classes)
+    return score_counts(losses.double().mean().item(), counts)

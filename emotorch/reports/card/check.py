@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from emotorch.analysis.evaluate import evaluate
-from emotorch.analysis.results import read_findings
+from emotorch.analyses.scores import QUESTION
+from emotorch.evaluation.evaluate import evaluate
 from emotorch.paths import SHIPPED_MODELS, Paths
-from emotorch.reports.card.scores import QUESTION
-from emotorch.runs import Run
+from emotorch.runs.findings import read_findings
+from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
 _DATASET = "fer-public"

@@ -6,11 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotorch.analysis.metrics import class_scores, wilson_interval
 from emotorch.data.selection import dataset_title
-from emotorch.reports.card.facts import Facts, is_repeated, set_of, set_title, title_of, variant_counts
-from emotorch.reports.card.markdown import DASH, SCRIPTS, UNKNOWN, missing, percent, table, words
-from emotorch.runs import Matrix, Run, read_accuracies, read_matrix
+from emotorch.metrics.confusion import class_scores
+from emotorch.metrics.intervals import wilson_interval
+from emotorch.reports.card.facts import (
+    DASH,
+    SCRIPTS,
+    UNKNOWN,
+    Facts,
+    is_repeated,
+    missing,
+    percent,
+    set_of,
+    set_title,
+    table,
+    title_of,
+    variant_counts,
+    words,
+)
+from emotorch.runs.confusion import Matrix, read_matrix
+from emotorch.runs.folder import Run
+from emotorch.runs.scores import read_accuracies
 
 
 @dataclass(frozen=True)

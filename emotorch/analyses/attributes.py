@@ -1,0 +1,256 @@
+"""What others have annotated of images: a CSV with a row for each, brought together with the images of a dataset.
+
+The row's image is named in the column `source_hash` (the hash of its pixels, as in image_usage.csv), or else in
+`image_path`: the path as image_usage.csv and the manifests have it, the raw dataset's file that it came from, or the
+end of either, the file's name at least. Every other column is an attribute.
+"""
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.data.dataset import COMMAND as STAGE_2
+from emotorch.data.sources import read_manifest
+from emotorch.data.split import Indices
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.labels import LabelScheme, command
+from emotorch.paths import Paths
+
+_KEYS = ("source_hash", "image_path")
+
+
+# A column of numbers with more different values than this is binned, one of words is no attribute.
+_MOST_NUMBERS = 10
+
+
+_MOST_WORDS = 30
+
+
+_QUANTILES = (0.25, 0.5, 0.75)
+
+
+_UNKNOWN = ("", "nan")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV of attributes.
+
+    Attributes:
+        path: Its file.
+        key: `source_hash` or `image_path`.
+        keys: Of each row.
+        columns: The values by the attribute's name, as they are written.
+    """
+
+    path: Path
+    key: str
+    keys: Sequence[str]
+    columns: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Images in groups.
+
+    Attributes:
+        name: The column's.
+        groups: Their names, in order.
+        members: (N,) each image's group; -1 where the attribute is unknown.
+        how: How numbers were binned; empty for words.
+    """
+
+    name: str
+    groups: Sequence[str]
+    members: Indices
+    how: str
+
+
+def read_table(path: Path, only: Sequence[str] = ()) -> Table:
+    """The CSV's attributes, or only the named ones.
+
+    Raises:
+        UsageError: there is no such file, or no column of a name.
+        EmoTorchError: it is no CSV with a key column; a row names no image, or is too short or too long.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist: name a CSV with a column image_path or source_hash") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EmoTorchError(f"{path}: not a CSV in UTF-8 ({error})") from None
+    key = next((name for name in _KEYS if name in header), None)
+    if key is None:
+        raise EmoTorchError(f"{path}: no column {' or '.join(_KEYS)} that says which image a row is of")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise EmoTorchError(f"{path}, line {number}: {len(row)} values for {len(header)} columns")
+        if not row[header.index(key)].strip():
+            raise EmoTorchError(f"{path}, line {number}: no {key}")
+    columns = {name: [row[place].strip() for row in rows] for place, name in enumerate(header) if name not in _KEYS}
+    for name in only:
+        if name not in columns:
+            raise UsageError(f"{path} has no attribute {name!r}; it has {', '.join(columns) or 'none'}")
+    chosen = {name: columns[name] for name in only} if only else columns
+    return Table(path, key, [row[header.index(key)].strip() for row in rows], chosen)
+
+
+def match(paths: Paths, table: Table, images: EvaluationSet, scheme: LabelScheme) -> tuple[Indices, list[str]]:
+    """Which row of the table tells of each image: (N,), -1 for none; and what is left over, in words.
+
+    Raises:
+        EmoTorchError: a row's path is that of several images; two rows say different things of one image; or no
+            row is of any image.
+    """
+    named = _by_hash(table, images) if table.key == "source_hash" else _by_path(paths, table, images, scheme)
+    rows = np.full(len(images.labels), -1, dtype=np.int64)
+    unmatched = 0
+    for row, places in enumerate(named):
+        unmatched += not places
+        for place in places:
+            earlier = int(rows[place])
+            if earlier >= 0 and any(values[row] != values[earlier] for values in table.columns.values()):
+                raise EmoTorchError(
+                    f"{table.path}, lines {earlier + 2} and {row + 2} say different things of {images.files[place]}"
+                )
+            rows[place] = row
+    without = int((rows < 0).sum())
+    if without == len(rows):
+        raise EmoTorchError(
+            f"{table.path}: none of its {len(table.keys):,} rows is of any of these {len(rows):,} images"
+        )
+    return rows, [
+        f"{len(table.keys):,} rows in {table.path.name}: {unmatched:,} are of none of these images; "
+        f"{without:,} of {len(rows):,} images have no row"
+    ]
+
+
+def _by_hash(table: Table, images: EvaluationSet) -> Iterator[Sequence[int]]:
+    """The places of each row's images: exact twins share theirs."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, value in enumerate(images.hashes.tolist()):
+        places[value].append(place)
+    return (places.get(key, ()) for key in table.keys)
+
+
+def _by_path(paths: Paths, table: Table, images: EvaluationSet, scheme: LabelScheme) -> Iterator[Sequence[int]]:
+    whole: dict[str, list[int]] = defaultdict(list)
+    ends: dict[str, list[int]] = defaultdict(list)
+    sources = _raw_files(paths, images, scheme)
+    for place, file in enumerate(images.files):
+        for name in {file, sources.get(file, file)}:
+            whole[name].append(place)
+            for end in _ends(name):
+                ends[end].append(place)
+    for number, key in enumerate(table.keys, start=2):
+        name = key.replace("\\", "/").removeprefix("./")
+        # Another root's path ends in a name that is known whole.
+        found = whole.get(name) or ends.get(name) or next((whole[end] for end in _ends(name) if end in whole), [])
+        if len(found) > 1:
+            several = ", ".join(images.files[place] for place in found[:2])
+            raise EmoTorchError(f"{table.path}, line {number}: {key!r} may be {several}: give more of the path")
+        yield found
+
+
+def _ends(name: str) -> list[str]:
+    """`b/c.png` and `c.png` for `a/b/c.png`."""
+    parts = name.split("/")
+    return ["/".join(parts[start:]) for start in range(1, len(parts))]
+
+
+def _raw_files(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> dict[str, str]:
+    """For images of the dataset folder: the raw dataset's file that each came from."""
+    originals = paths.for_scheme(scheme.name).originals
+    folder = f"{paths.relative(originals)}/"
+    if not any(file.startswith(folder) for file in images.files):
+        return {}
+    rows = read_manifest(originals, ("file", "source"), command(STAGE_2, scheme.name))
+    return {folder + row["file"]: row["source"] for row in rows}
+
+
+def make_attributes(
+    table: Table, rows: Indices, edges: Mapping[str, Sequence[float]]
+) -> tuple[list[Attribute], list[str]]:
+    """The attributes of images, and which columns are none, in words.
+
+    Words are groups, and so are up to 10 different numbers. More numbers are binned at the given edges, else at
+    the quartiles of these images.
+
+    Args:
+        table: What `read_table` gave.
+        rows: What `match` gave.
+        edges: Where to cut a column of numbers, rising, by its name.
+
+    Raises:
+        UsageError: edges for a column that is not there, or is not of numbers.
+        EmoTorchError: no column is an attribute.
+    """
+    for name in edges:
+        if name not in table.columns:
+            raise UsageError(f"{table.path} has no attribute {name!r} to cut; it has {', '.join(table.columns)}")
+    attributes, notes = [], []
+    for name, column in table.columns.items():
+        values = np.array([column[row] if row >= 0 else "" for row in rows.tolist()])
+        known = ~np.isin(np.char.lower(values), _UNKNOWN)
+        numbers = _numbers(values[known])
+        if name in edges and numbers is None:
+            raise UsageError(f"{table.path}: {name} is not of numbers: it cannot be cut at {edges[name]}")
+        different = len(np.unique(values[known]))
+        if numbers is not None and (name in edges or different > _MOST_NUMBERS):
+            attribute = _binned(name, numbers, known, edges.get(name))
+        elif different > _MOST_WORDS:
+            notes.append(f"{name} is no attribute: it has {different:,} different values")
+            continue
+        else:
+            attribute = _categories(name, values, known, numbers)
+        if len(attribute.groups) < 2:
+            notes.append(f"{name} is no attribute: these images are all of one group")
+        else:
+            attributes.append(attribute)
+    if not attributes:
+        raise EmoTorchError(f"{table.path}: no column to compare groups by ({'; '.join(notes) or 'there is none'})")
+    return attributes, notes
+
+
+def _numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
+    """The values as numbers; None when one is none, or there are none."""
+    try:
+        numbers = values.astype(float)
+    except ValueError:
+        return None
+    return numbers if len(numbers) and np.isfinite(numbers).all() else None
+
+
+def _categories(
+    name: str, values: NDArray[np.str_], known: NDArray[np.bool_], numbers: NDArray[np.float64] | None
+) -> Attribute:
+    groups = sorted({str(value) for value in values[known]}, key=None if numbers is None else float)
+    members = np.array([groups.index(value) if value in groups else -1 for value in values.tolist()], dtype=np.int64)
+    return Attribute(name, groups, members, "")
+
+
+def _binned(
+    name: str, numbers: NDArray[np.float64], known: NDArray[np.bool_], given: Sequence[float] | None
+) -> Attribute:
+    cuts = np.asarray(given, float) if given is not None else np.unique(np.quantile(numbers, _QUANTILES))
+    members = np.full(len(known), -1, dtype=np.int64)
+    bins = np.digitize(numbers, cuts)
+    # Only bins that hold an image: a quartile may be the smallest value.
+    present, members[known] = np.unique(bins, return_inverse=True)
+    ends = [-math.inf, *cuts.tolist(), math.inf]
+    groups = [_bin_name(ends[number], ends[number + 1]) for number in present.tolist()]
+    return Attribute(name, groups, members, "cut at the given edges" if given is not None else "cut at its quartiles")
+
+
+def _bin_name(low: float, high: float) -> str:
+    if low == -math.inf:
+        return f"below {high:.4g}"
+    return f"{low:.4g} and above" if high == math.inf else f"{low:.4g} to below {high:.4g}"

@@ -1,0 +1,129 @@
+"""Eight common corruptions of face images, each in five severities: a registry of named operations.
+
+Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations"
+(ICLR 2019), with strengths for 48×48 grey faces. What is random (the noise, where the square is, which way the face
+turns) is drawn from the source image's hash alone: it is the same at every severity, so that a curve shows the
+severity and nothing else, and does not depend on the order or the number of images.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+
+from emotorch.data.images import Pixels, resize
+from emotorch.data.operations import SIZE, Image, add_noise, change_contrast, change_light, turn
+from emotorch.seeding import generator
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+_Operation = Callable[[Image, float, str], Image]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A way in which pictures get worse.
+
+    Attributes:
+        name: How tables call it.
+        quantity: What the strengths are, with their unit.
+        strengths: One for each severity, the mildest first.
+        apply: From a (48, 48) uint8 image, a strength and the source image's hash to the corrupted image.
+    """
+
+    name: str
+    quantity: str
+    strengths: tuple[float, ...]
+    apply: _Operation
+
+
+CORRUPTIONS: dict[str, Corruption] = {}
+
+
+def corruption(quantity: str, *strengths: float) -> Callable[[_Operation], _Operation]:
+    """Registers a function under its own name."""
+
+    def register(function: _Operation) -> _Operation:
+        name = function.__name__
+        if name in CORRUPTIONS:
+            raise ValueError(f"there is already a corruption named {name}")
+        if len(strengths) != len(SEVERITIES):
+            raise ValueError(f"{name} has {len(strengths)} strengths, not one for each of {len(SEVERITIES)} severities")
+        CORRUPTIONS[name] = Corruption(name, quantity, strengths, function)
+        return function
+
+    return register
+
+
+def corrupt(images: Pixels, sources: Sequence[str], name: str, severity: int) -> Pixels:
+    """The corrupted images, in a new array.
+
+    Args:
+        images: (N, 48, 48) uint8.
+        sources: N hashes of the source images; equal ones draw alike.
+        name: Of a corruption.
+        severity: 1 (mild) to 5.
+
+    Raises:
+        ValueError: there is no such corruption or severity, or the images are not like this.
+    """
+    if name not in CORRUPTIONS or severity not in SEVERITIES:
+        raise ValueError(f"{name} at severity {severity}: there are {', '.join(CORRUPTIONS)} at {SEVERITIES}")
+    if images.shape[1:] != (SIZE, SIZE) or images.dtype != np.uint8:
+        raise ValueError(f"expected {SIZE}×{SIZE} uint8 images, got {images.shape} {images.dtype}")
+    chosen = CORRUPTIONS[name]
+    strength = chosen.strengths[severity - 1]
+    corrupted = np.empty_like(images)
+    for position, (image, source) in enumerate(zip(images, sources, strict=True)):
+        corrupted[position] = chosen.apply(image, strength, source)
+    return corrupted
+
+
+@corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)
+def blur(image: Image, sigma: float, _: str) -> Image:
+    return cast(Image, cv2.GaussianBlur(image, (0, 0), sigma))
+
+
+@corruption("light that is left", 0.6, 0.4, 0.25, 0.15, 0.08)
+def low_light(image: Image, gain: float, _: str) -> Image:
+    return change_light(image, gain)
+
+
+@corruption("black square, share of the picture", 0.04, 0.08, 0.15, 0.25, 0.4)
+def occlusion(image: Image, area: float, source: str) -> Image:
+    """The square is wholly within the picture, and that of a milder severity within it."""
+    side = round(SIZE * area**0.5)
+    top, left = np.rint(generator("occlusion", source).random(2) * (SIZE - side)).astype(int)
+    result = image.copy()
+    result[top : top + side, left : left + side] = 0
+    return result
+
+
+@corruption("Gaussian noise, σ as share of the full scale", 0.04, 0.08, 0.12, 0.16, 0.2)
+def noise(image: Image, sigma: float, source: str) -> Image:
+    return add_noise(image, generator("noise", source), sigma)
+
+
+@corruption("contrast that is left, about the mean grey", 0.75, 0.5, 0.35, 0.2, 0.1)
+def contrast(image: Image, factor: float, _: str) -> Image:
+    return change_contrast(image, factor)
+
+
+@corruption("turned either way, degrees", 6, 12, 18, 25, 35)
+def rotation(image: Image, degrees: float, source: str) -> Image:
+    return turn(image, degrees if generator("rotation", source).random() < 0.5 else -degrees)
+
+
+@corruption("JPEG quality", 40, 25, 15, 10, 6)
+def jpeg(image: Image, quality: float, _: str) -> Image:
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+    return cast(Image, cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+
+
+@corruption("side of the face in pixels, enlarged again", 32, 24, 18, 13, 9)
+def downscaling(image: Image, side: float, _: str) -> Image:
+    """As the pipeline itself enlarges a face that is so small in a photo."""
+    return resize(resize(image, int(side)))

@@ -1,0 +1,216 @@
+"""Maps of importance: which pixels speak for the class that a network answers, by captum.
+
+A map explains the score (before the softmax) of that class, on the 48×48 grey pixels, whatever size and channels the
+network takes them in. What counts as removed is the picture's mean grey.
+
+Maps:
+- saliency: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks" (ICLR workshop 2014).
+- SmoothGrad: Smilkov et al., "SmoothGrad: removing noise by adding noise" (2017).
+- integrated gradients: Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks" (ICML 2017).
+- Grad-CAM: Selvaraju et al., "Grad-CAM" (ICCV 2017), on the map that the last convolution gives.
+- occlusion: Zeiler and Fergus, "Visualizing and understanding convolutional networks" (ECCV 2014).
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import captum.attr
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from emotorch.data.images import SIZE, Pixels
+from emotorch.data.split import Indices
+from emotorch.seeding import generator
+from emotorch.training.checkpoints import Model
+from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import InputForm, to_input
+
+METHODS = {
+    "saliency": "saliency",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "integrated gradients",
+    "grad_cam": "Grad-CAM",
+    "occlusion": "occlusion",
+}
+
+
+# Images in one pass: small ones stay in a core's cache, and a large network's gradients in the memory.
+_BATCH = 64
+
+
+_NOISE_SAMPLES = 25
+
+
+_NOISE_SIGMA = 0.1 * 255  # of the full scale; the paper finds 10 to 20% best
+
+
+_INTEGRATION_STEPS = 50
+
+
+_WINDOW, _STRIDE = 8, 4  # pixels
+
+
+# A single strong pixel would leave the rest of a map dark.
+_FULL_PERCENTILE = 99
+
+
+Map = NDArray[np.float32]
+
+
+class Scores(nn.Module):
+    """A network as a function of grey values (N, 1, 48, 48), 0-255."""
+
+    def __init__(self, network: nn.Module, form: InputForm) -> None:
+        super().__init__()
+        self.network = network
+        self._form = form
+
+    def forward(self, grey: Tensor) -> Tensor:
+        scores: Tensor = self.network(to_input(grey, self._form))
+        return scores
+
+
+def find_map_layer(network: nn.Module, form: InputForm) -> tuple[str, nn.Module] | None:
+    """The part of a network whose output is the map of its last convolution; None where there is no such map.
+
+    It is the largest part that has this convolution in it and still gives a map of the same size, so that what is
+    added, normalised or weighted around the convolution is in it. A convolution that gives a single value per
+    channel, or cuts the picture into patches for a transformer, gives no such map.
+    """
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        shapes.pop(module, None)  # a part that is used again is placed by its last use
+        shapes[module] = tuple(output.shape) if isinstance(output, Tensor) else ()
+
+    names = {module: name for name, module in network.named_modules()}
+    handles = [module.register_forward_hook(note) for module in names]
+    try:
+        with torch.no_grad():
+            weights = next(network.parameters())
+            network.eval()(weights.new_zeros(1, form.channels, form.image_size, form.image_size))
+    finally:
+        for handle in handles:
+            handle.remove()
+    with_maps = [module for module in shapes if isinstance(module, nn.Conv2d) and _gives_map(module, shapes[module])]
+    if not with_maps:
+        return None
+    size = shapes[with_maps[-1]][2:]
+    parts = names[with_maps[-1]].split(".")
+    for depth in range(1, len(parts)):
+        around = network.get_submodule(".".join(parts[:depth]))
+        shape = shapes.get(around, ())
+        if len(shape) == 4 and shape[2:] == size:
+            return names[around], around
+    return names[with_maps[-1]], with_maps[-1]
+
+
+def _gives_map(convolution: nn.Conv2d, shape: tuple[int, ...]) -> bool:
+    cuts_patches = convolution.stride == convolution.kernel_size != (1, 1)
+    return not cuts_patches and len(shape) == 4 and shape[2] * shape[3] > 1
+
+
+def importance_maps(network: nn.Module, form: InputForm, pixels: Pixels, classes: Indices, seed: int) -> dict[str, Map]:
+    """The maps of every method, without Grad-CAM where the network has no map to show.
+
+    Args:
+        network: In evaluation mode, on the device that it is to run on; it is not changed.
+        form: What it takes.
+        pixels: (N, 48, 48).
+        classes: (N,) whose scores are explained.
+        seed: Of SmoothGrad's noise.
+
+    Returns:
+        (N, 48, 48) each; see `Explanation.maps`.
+    """
+    layer = find_map_layer(network, form)
+    weights = next(network.parameters())
+    greys = torch.from_numpy(pixels).unsqueeze(1).to(weights.device, weights.dtype)
+    means = greys.mean((2, 3), keepdim=True).round().expand_as(greys)
+    targets = torch.from_numpy(classes).to(weights.device)
+    batches = [torch.split(whole, _BATCH) for whole in (greys, means, targets)]
+    maps: dict[str, Map] = {}
+    for name, method in attributions(Scores(network, form), layer[1] if layer else None).items():
+        with seeded("explanations", seed, name):
+            parts = [
+                method(grey.detach().requires_grad_(), mean, target).detach()
+                for grey, mean, target in zip(*batches, strict=True)
+            ]
+        maps[name] = torch.cat(parts).squeeze(1).float().cpu().numpy()
+    return maps
+
+
+_Attribution = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def attributions(scores: Scores, layer: nn.Module | None) -> dict[str, _Attribution]:
+    """By method: from (N, 1, 48, 48) grey values, what replaces those that are removed, and (N,) classes to maps."""
+    saliency = captum.attr.Saliency(scores)
+    noisy = captum.attr.NoiseTunnel(saliency)
+    integrated = captum.attr.IntegratedGradients(scores)
+    occlusion = captum.attr.Occlusion(scores)
+
+    def smooth(grey: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
+        # One sample of the noise for all images at a time; signs are dropped after the mean, as in the paper.
+        samples = {"nt_samples": _NOISE_SAMPLES, "nt_samples_batch_size": 1, "stdevs": _NOISE_SIGMA}
+        gradient: Tensor = noisy.attribute(grey, nt_type="smoothgrad", target=target, abs=False, **samples)
+        return gradient.abs()
+
+    def integrate(grey: Tensor, mean: Tensor, target: Tensor) -> Tensor:
+        found: Tensor = integrated.attribute(
+            grey, mean, target, n_steps=_INTEGRATION_STEPS, internal_batch_size=max(_BATCH, len(grey))
+        )
+        return found
+
+    def occlude(grey: Tensor, mean: Tensor, target: Tensor) -> Tensor:
+        window, stride = (1, _WINDOW, _WINDOW), (1, _STRIDE, _STRIDE)
+        found: Tensor = occlusion.attribute(grey, window, stride, mean, target)
+        return found
+
+    methods: dict[str, _Attribution] = {
+        "saliency": lambda grey, _, target: saliency.attribute(grey, target),
+        "smoothgrad": smooth,
+        "integrated_gradients": integrate,
+    }
+    if layer is not None:
+        methods["grad_cam"] = partial(_grad_cam, captum.attr.LayerGradCam(scores, layer))
+    return {**methods, "occlusion": occlude}
+
+
+def _grad_cam(method: captum.attr.LayerGradCam, grey: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
+    found = method.attribute(grey, target, relu_attributions=True)
+    enlarged: Tensor = captum.attr.LayerAttribution.interpolate(found, (SIZE, SIZE), "bilinear")
+    return enlarged
+
+
+@contextmanager
+def seeded(*key: object) -> Iterator[None]:
+    """PyTorch's global random numbers are the key's within, and as before afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(generator(*key).integers(2**63)))
+        yield
+
+
+def evidence(maps: Map) -> Map:
+    """(N, 48, 48) maps to 0-1, for pictures and means: what speaks for the answer, of each map's own full scale."""
+    positive = np.maximum(maps, 0)
+    full = np.percentile(positive, _FULL_PERCENTILE, axis=(1, 2), keepdims=True)
+    # A map of a few small spots has its full scale in its greatest value.
+    full = np.where(full > 0, full, positive.max(axis=(1, 2), keepdims=True))
+    return np.asarray(np.clip(np.divide(positive, full, out=np.zeros_like(positive), where=full > 0), 0, 1))
+
+
+def prepared(network: nn.Module, device: torch.device) -> nn.Module:
+    """A copy that wants no gradients of its weights, which have the channels last: a CPU is twice as fast so."""
+    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    return copied.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def outputs_of(model: Model, pixels: Pixels) -> Tensor:
+    """(N, K) outputs for (N, 48, 48), on the device that the model is on."""
+    greys = torch.from_numpy(pixels).unsqueeze(1).to(next(model.network.parameters()).device)
+    return torch.cat([network_outputs(model.network, batch, model.form) for batch in torch.split(greys, _BATCH)])

@@ -1,0 +1,199 @@
+"""The two checks that maps of importance must stand before anybody reads them.
+
+- deletion: Petsiuk, Das and Saenko, "RISE: randomized input sampling for explanation" (BMVC 2018).
+- weight randomisation: Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018).
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import nn
+
+from emotorch.analyses.importance_maps import Map, importance_maps, outputs_of, prepared, seeded
+from emotorch.data.images import SIZE, Pixels
+from emotorch.data.split import Indices
+from emotorch.metrics.calibration import predictions, probabilities
+from emotorch.seeding import generator
+from emotorch.training.checkpoints import Model
+
+RANDOM = "random"
+
+
+DELETION_STEPS = 24  # of 96 pixels each
+
+
+_RANDOM_ORDERS = 5
+
+
+RANDOMISED_NETWORKS = 2
+
+
+# A ReLU on the outputs leaves every second random network without an answer to some picture.
+_MOST_DRAWS = 20
+
+
+@dataclass(frozen=True)
+class MethodChecks:
+    """How one method's maps stand the checks: means over images. NaN where no image tells.
+
+    Attributes:
+        images: Those that it gives a map that is not flat.
+        deletion: Area under the answer's probability (0-1) over the share of pixels removed, the most important
+            first: low is right.
+        random: The same in random order, for the same images.
+        below_random: Share of the images, 0-1, whose area is below that in random order.
+        correlation: Rank correlation with the map of a network with random weights: near 0 is right.
+        magnitude_correlation: The same of the maps without their signs, a harder test where maps have signs.
+        undetermined: Pairs of maps of which one was flat: they have no correlation.
+    """
+
+    images: int
+    deletion: float
+    random: float
+    below_random: float
+    correlation: float
+    magnitude_correlation: float
+    undetermined: int
+
+
+def check_maps(
+    model: Model, pixels: Pixels, classes: Indices, maps: Mapping[str, Map], seed: int
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, MethodChecks]]:
+    """The mean deletion curve of every method and of random order, and how each method stands both checks.
+
+    Args:
+        model: On the device that it is to run on; see `importance_maps.prepared`.
+        pixels: (N, 48, 48).
+        classes: (N,) that are explained.
+        maps: By method, (N, 48, 48).
+        seed: Of random orders and random weights.
+    """
+    curves = {name: deletion_curves(model, pixels, classes, _removal_order(found)) for name, found in maps.items()}
+    by_chance = [deletion_curves(model, pixels, classes, order) for order in _random_orders(len(classes), seed)]
+    curves[RANDOM] = np.asarray(np.mean(by_chance, axis=0))
+    correlations = randomisation_check(model, pixels, maps, seed)
+    checks = {name: _checks(maps[name], curves[name], curves[RANDOM], correlations[name]) for name in maps}
+    return {name: np.asarray(curve.mean(axis=0)) for name, curve in curves.items()}, checks
+
+
+def _checks(
+    maps: Map, curves: NDArray[np.float64], random: NDArray[np.float64], correlations: NDArray[np.float64]
+) -> MethodChecks:
+    drawn = ~_is_flat(maps)
+    areas, by_chance = (_area(values[drawn]) for values in (curves, random))
+    known = np.isfinite(correlations[0])
+
+    def mean(values: NDArray[np.floating | np.bool_]) -> float:
+        return float(values.mean()) if len(values) else float("nan")
+
+    return MethodChecks(
+        int(drawn.sum()),
+        mean(areas),
+        mean(by_chance),
+        mean(areas < by_chance),
+        mean(correlations[0][known]),
+        mean(correlations[1][known]),
+        int((~known).sum()),
+    )
+
+
+def _area(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.trapezoid(curves, axis=1) / DELETION_STEPS)
+
+
+def _is_flat(maps: Map) -> NDArray[np.bool_]:
+    return np.asarray(np.ptp(maps, axis=(1, 2)) == 0)
+
+
+def _removal_order(maps: Map) -> Indices:
+    """(N, 48, 48) maps to (N, 2304) places in the order of their removal, the most important first."""
+    return np.argsort(-maps.reshape(len(maps), -1), axis=1, kind="stable")
+
+
+def _random_orders(images: int, seed: int) -> list[Indices]:
+    drawing = generator("explanations", seed, "random order")
+    places = np.tile(np.arange(SIZE * SIZE), (images, 1))
+    return [drawing.permuted(places, axis=1) for _ in range(_RANDOM_ORDERS)]
+
+
+def deletion_curves(model: Model, pixels: Pixels, classes: Indices, order: Indices) -> NDArray[np.float64]:
+    """(N, steps + 1) probabilities of the given classes while more and more pixels turn into the picture's mean grey.
+
+    Args:
+        model: To ask.
+        pixels: (N, 48, 48).
+        classes: (N,).
+        order: (N, 2304) places of the pixels, the first to be removed first.
+    """
+    ranks = np.argsort(order, axis=1).reshape(pixels.shape)
+    greys = np.rint(pixels.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
+    curves = np.empty((len(pixels), DELETION_STEPS + 1))
+    for step in range(DELETION_STEPS + 1):
+        left = np.where(ranks < step * SIZE * SIZE // DELETION_STEPS, greys, pixels)
+        shares = probabilities(outputs_of(model, left), model.temperature).numpy()
+        curves[:, step] = shares[np.arange(len(pixels)), classes]
+    return curves
+
+
+def randomisation_check(
+    model: Model, pixels: Pixels, maps: Mapping[str, Map], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Rank correlations between maps and those of networks whose weights are all drawn anew.
+
+    The random network's map is of its own answer: any of its outputs is as random as another, and that one is the
+    last to be dead where a ReLU follows.
+
+    Returns:
+        By method, (2, networks × N): of the maps, and of their magnitudes. NaN where a map is flat.
+    """
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in maps}
+    for network, answers in _random_networks(model, pixels, seed):
+        theirs = importance_maps(network, model.form, pixels, answers, seed)
+        for name, ours in maps.items():
+            pairs = ((ours, theirs[name]), (np.abs(ours), np.abs(theirs[name])))
+            found[name].append(np.stack([rank_correlations(first, second) for first, second in pairs]))
+    return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
+
+
+def _random_networks(model: Model, pixels: Pixels, seed: int) -> Iterator[tuple[nn.Module, Indices]]:
+    """Networks of random weights with their answers; those that answer nothing to some picture are drawn again."""
+    device = next(model.network.parameters()).device
+    found = 0
+    for number in range(_MOST_DRAWS):
+        random = replace(model, network=prepared(randomised(model.network, seed, number), device))
+        outputs = outputs_of(random, pixels)
+        tries_left = _MOST_DRAWS - number > RANDOMISED_NETWORKS - found
+        if tries_left and (outputs == outputs[:, :1]).all(dim=1).any():
+            continue
+        yield random.network, predictions(outputs)
+        found += 1
+        if found == RANDOMISED_NETWORKS:
+            return
+
+
+def randomised(network: nn.Module, seed: int, number: int) -> nn.Module:
+    """A copy with every weight drawn anew, as PyTorch starts such a layer; what no layer starts is shuffled."""
+    network = copy.deepcopy(network).cpu()
+    with seeded("explanations", seed, "random weights", number), torch.no_grad():
+        for module in network.modules():
+            start = getattr(module, "reset_parameters", None)
+            if callable(start):
+                start()
+                continue
+            for weights in module.parameters(recurse=False):
+                weights.copy_(weights.flatten()[torch.randperm(weights.numel())].view_as(weights))
+    return network.eval()
+
+
+def rank_correlations(first: Map, second: Map) -> NDArray[np.float64]:
+    """(N,) Spearman's, pixel by pixel, of (N, 48, 48) maps; NaN where one is flat."""
+    ranks = [stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    ours, theirs = (values - values.mean(axis=1, keepdims=True) for values in ranks)
+    spread = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))
+    nothing = np.full(len(first), np.nan)
+    return np.asarray(np.divide((ours * theirs).sum(axis=1), spread, out=nothing, where=spread > 0))

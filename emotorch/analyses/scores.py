@@ -1,0 +1,83 @@
+"""What a model card measures itself: a run's validation images and unseen test images, with their calibration."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emotorch.data.selection import DatasetIndex
+from emotorch.data.sources import NAME as MANIFEST
+from emotorch.evaluation.evaluate import Evaluation, evaluate
+from emotorch.evaluation.own_images import evaluate_validation
+from emotorch.figures.reliability import write_reliability
+from emotorch.files import hash_file
+from emotorch.labels import FER_USAGES
+from emotorch.paths import Paths
+from emotorch.runs.findings import read_findings, result_folder, write_findings
+from emotorch.runs.folder import Run
+from emotorch.training.checkpoints import Model
+
+QUESTION = "scores"
+
+
+# How a run must have split FER-2013 for PublicTest to be unseen: it neither trained nor selected.
+_PUBLIC_UNSEEN = ("training", "search")
+
+
+def measure(
+    paths: Paths, run: Run, weights: Path, model: Model, device: torch.device, *, force: bool
+) -> dict[str, Any] | None:
+    """Scores the run's validation images, and PublicTest where it is unseen, into `MODEL/scores/`.
+
+    Returns:
+        The findings, with a list `sets`; those of an earlier time where the dataset is not here now; None where
+        there never were any.
+
+    Raises:
+        EmoTorchError: an image is damaged, or the same is being measured.
+    """
+    paths = paths.for_scheme(model.scheme.name)
+    manifest = paths.originals / MANIFEST
+    if not manifest.is_file():
+        return read_findings(run, QUESTION, weights)
+    usage = run.folder / "image_usage.csv"
+    made_from = {
+        "dataset": hash_file(manifest),
+        "image_usage": hash_file(usage) if usage.is_file() else None,
+        "fer_usage": _fer_usage(run),
+    }
+    with result_folder(run, QUESTION, weights, made_from, force=force) as folder:
+        if folder is not None:
+            evaluations = _evaluations(paths, run, model, device)
+            for evaluation in evaluations:
+                if evaluation.reliability is not None:
+                    write_reliability(folder, evaluation.images.name, evaluation.reliability, evaluation.title)
+            write_findings(folder, {"sets": list(map(_describe, evaluations))})
+    return read_findings(run, QUESTION, weights)
+
+
+def _fer_usage(run: Run) -> str | None:
+    settings = run.record.get("settings")
+    if settings is None or settings["train_on"] != "FER":
+        return None
+    usage: str = settings["recipe"]["fer_usage"]
+    return usage
+
+
+def _evaluations(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
+    evaluations = evaluate_validation(paths, run, model, device)
+    if _fer_usage(run) in _PUBLIC_UNSEEN:
+        index = DatasetIndex.load(paths, model.scheme)
+        if len(index.originals_of("FER", FER_USAGES[1])):
+            evaluations.append(evaluate(paths, run, model, "fer-public", device))
+    return evaluations
+
+
+def _describe(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "name": evaluation.images.name,
+        "lines": [line.strip() for line in evaluation.lines],
+        "counts": evaluation.answers.counts.tolist(),
+        "reliability": None if evaluation.reliability is None else asdict(evaluation.reliability),
+    }

@@ -1,0 +1,95 @@
+"""The augmented dataset folder: every operation applied to every image (stage 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emotorch.data.dataset import COMMAND as STAGE_2
+from emotorch.data.dataset import MANIFEST_COLUMNS
+from emotorch.data.images import hash_pixels, read_face, write_faces
+from emotorch.data.operations import OPERATIONS, augment
+from emotorch.data.sources import NAME as MANIFEST
+from emotorch.data.sources import read_manifest
+from emotorch.errors import EmoTorchError
+from emotorch.files import hash_file, read_stamp, stage_folder
+from emotorch.labels import command
+from emotorch.paths import Paths
+from emotorch.workers import work_through
+
+COMMAND = "develop_baseline_model/helpers/augment_original_dataset.py"
+
+
+_SOURCES_PER_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some images of the dataset: (file, hash) each, and where to read and write; the command that wrote them."""
+
+    name: str
+    originals: Path
+    folder: Path
+    sources: Sequence[tuple[str, str]]
+    seed: int
+    stage_2: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    images: int
+    up_to_date: bool
+
+
+def variant_file(file: str, operation: str) -> str:
+    """`FER/anger/1.png` and `flip` give `FER/anger/1_flip.png`."""
+    return f"{file.removesuffix('.png')}_{operation}.png"
+
+
+def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
+    """Writes the augmented folder of the paths' scheme, `<dataset>/<class>/<n>_<operation>.png`.
+
+    Every picture depends on the seed, its source's pixels and its operation alone.
+
+    Raises:
+        EmoTorchError: stage 2 has not run, or one of its images is missing or damaged.
+    """
+    stage_2 = command(STAGE_2, paths.scheme)
+    read_stamp(paths.originals, stage_2)
+    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, stage_2)
+    stamp = {
+        "stage": 3,
+        "seed": seed,
+        "operations": list(OPERATIONS),
+        "inputs": hash_file(paths.originals / MANIFEST),
+    }
+    with stage_folder(paths.augmented, stamp, stage="stage 3", force=force) as build:
+        if build is not None:
+            for folder in sorted({Path(row["file"]).parent for row in rows}):
+                (build.folder / folder).mkdir(parents=True, exist_ok=True)
+            sources = [(row["file"], row["hash"]) for row in rows]
+            chunks = [
+                _Chunk(f"images from {first}", paths.originals, build.folder, sources[first:last], seed, stage_2)
+                for first in range(0, len(sources), _SOURCES_PER_CHUNK)
+                for last in [first + _SOURCES_PER_CHUNK]
+            ]
+            work_through(build, chunks, _augment_chunk, workers, "variants")
+        return Summary(len(rows) * len(OPERATIONS), up_to_date=build is None)
+
+
+def _augment_chunk(chunk: _Chunk) -> int:
+    """Returns the number of files written."""
+    for file, source_hash in chunk.sources:
+        pixels = read_face(chunk.originals / file)
+        if hash_pixels(pixels) != source_hash:
+            raise EmoTorchError(f"{chunk.originals / file}: changed since it was written; run {chunk.stage_2} --force")
+        write_faces(
+            (f"{chunk.folder}/{variant_file(file, operation)}" for operation in OPERATIONS),
+            [augment(pixels, source_hash, operation, chunk.seed) for operation in OPERATIONS],
+        )
+    return len(chunk.sources) * len(OPERATIONS)
+
+
+def original_of(file: str) -> str:
+    """`…-Augmented/FER/anger/1_flip.png` to `FER/anger/1.png`: the same for an original and its variants."""
+    path = Path(file)
+    return "/".join((*path.parts[-3:-1], path.stem.split("_")[0] + path.suffix))

@@ -1,0 +1,93 @@
+"""The folder of an evaluation: report, matrices, and the images that were answered wrongly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emotorch.data.images import write_png
+from emotorch.evaluation.evaluate import Evaluation
+from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrix, plot_side_by_side
+from emotorch.figures.reliability import write_reliability
+from emotorch.files import new_folder, write_csv, write_text
+from emotorch.metrics import confusion
+from emotorch.runs.confusion import write_confusion
+from emotorch.runs.folder import Run
+from emotorch.runs.usage import TRAINING
+
+MISCLASSIFICATION_COLUMNS = (
+    "image_path",
+    "image_index",
+    "true_emotion",
+    "predicted_emotion",
+    "true_label_idx",
+    "pred_label_idx",
+    "confidence",
+)
+
+
+def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) -> Path:
+    """Writes `evaluation_<dataset>_<time>/` into the run's folder, whole or not at all; returns it."""
+    with new_folder(run.folder, f"evaluation_{evaluation.images.name}") as new:
+        _write_set(new.prepared, evaluation, labels)
+        _write_misclassified_images(new.prepared, evaluation, labels)
+    return new.final
+
+
+def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Path:
+    """Writes `evaluation_image_usage_<time>/`: what `write_evaluation` writes, for each part of image_usage.csv.
+
+    The parts that were not trained on stand side by side in `confusion_matrices.png`. Of the training images, the
+    wrongly answered ones are listed, not copied: there are thousands.
+    """
+    with new_folder(run.folder, "evaluation_image_usage") as new:
+        for evaluation in evaluations:
+            _write_set(new.prepared, evaluation, labels)
+            if evaluation.images.name != TRAINING:
+                _write_misclassified_images(new.prepared, evaluation, labels)
+        unseen = [evaluation for evaluation in evaluations if evaluation.images.name != TRAINING]
+        if unseen:
+            plot_side_by_side(new.prepared / "confusion_matrices.png", list(map(_panel, unseen)), labels, run.name)
+    return new.final
+
+
+def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
+    """Report, matrices, reliability diagram and the table of wrong answers."""
+    images, answers = evaluation.images, evaluation.answers
+    name = images.name
+    report = confusion.report(images.labels, answers.classes, labels)
+    write_text(folder / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
+    write_confusion(folder, name, answers.counts, labels)
+    plot_confusion_matrix(
+        folder / f"confusion_matrix_{name}.png",
+        confusion.row_proportions(answers.counts),
+        answers.counts,
+        labels,
+        evaluation.title,
+    )
+    if evaluation.reliability is not None:
+        write_reliability(folder, name, evaluation.reliability, evaluation.title)
+    rows = []
+    for position in _wrong(evaluation):
+        truth, guess = int(images.labels[position]), int(answers.classes[position])
+        confidence = f"{answers.confidences[position]:.4f}"
+        rows.append((images.files[position], position, labels[truth], labels[guess], truth, guess, confidence))
+    write_csv(folder / f"misclassifications_{name}.csv", MISCLASSIFICATION_COLUMNS, rows)
+
+
+def _write_misclassified_images(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
+    images, answers = evaluation.images, evaluation.answers
+    pictures = folder / f"misclassified_images_{images.name}"
+    pictures.mkdir()
+    for number, position in enumerate(_wrong(evaluation), start=1):
+        truth, guess = labels[images.labels[position]], labels[answers.classes[position]]
+        write_png(pictures / f"{number:03d}_true_{truth}_pred_{guess}.png", images.pixels[position])
+
+
+def _wrong(evaluation: Evaluation) -> list[int]:
+    return np.flatnonzero(evaluation.answers.classes != evaluation.images.labels).tolist()
+
+
+def _panel(evaluation: Evaluation) -> ConfusionPanel:
+    counts = evaluation.answers.counts
+    return ConfusionPanel(evaluation.title.partition(": ")[2], confusion.row_proportions(counts), counts)

@@ -1,0 +1,69 @@
+"""One training from settings to a finished run folder: what stage 4 does once and a sweep does often."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from emotorch.data.selection import Factors
+from emotorch.labels import LabelScheme, get_scheme
+from emotorch.recipes import Recipe, get_recipe, override
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made from, less the data."""
+
+    recipe: Recipe
+    scheme: LabelScheme
+    factors: Factors
+    train_on: str = "FER"
+    seed: int = 42
+    device: str = "auto"
+    threads: int = 1
+    tensorboard: bool = False
+    checkpoint_every_s: float = 120.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "scheme": self.scheme.as_dict()}
+
+    @classmethod
+    def from_options(cls, options: argparse.Namespace) -> "Settings":
+        """From what stages 4 and 5 read; what a stage has no option for, and None, stand for the default."""
+        recipe = _recipe_from_options(options)
+        given = {name: value for name, value in vars(options).items() if value is not None}
+        factors = {f.name: given[f.name] for f in fields(Factors) if f.name in given}
+        return cls(
+            recipe=recipe,
+            scheme=get_scheme(options.scheme or recipe.scheme),
+            factors=Factors(**{"fer_aug": recipe.variants, "ckp_aug": recipe.variants, **factors}),
+            train_on=options.train_on,
+            seed=options.seed,
+            device=options.device,
+            threads=options.threads,
+            tensorboard=given.get("tensorboard", False),
+            checkpoint_every_s=given.get("checkpoint_every", cls.checkpoint_every_s),
+        )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Settings":
+        """The settings that a run's record states."""
+        settings = dict(record["settings"])
+        return cls(
+            **{
+                **settings,
+                "recipe": Recipe.from_dict(settings["recipe"]),
+                "scheme": LabelScheme.from_dict(settings["scheme"]),
+                "factors": Factors(**settings["factors"]),
+            }
+        )
+
+
+def _recipe_from_options(options: argparse.Namespace) -> Recipe:
+    """The recipe that `cli.add_training_options` names, with its changes."""
+    recipe = override(get_recipe(options.recipe), options.set)
+    if options.epochs is not None:
+        recipe = replace(recipe, epochs=options.epochs)
+    if options.fer_usage is not None:
+        recipe = replace(recipe, fer_usage=options.fer_usage)
+    return recipe

@@ -1,0 +1,373 @@
+"""One training from settings to a finished run folder: what stage 4 does once and a sweep does often."""
+
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from emotorch import __version__
+from emotorch.data.cache import Stored
+from emotorch.data.images import Pixels
+from emotorch.data.selection import DatasetIndex, ImageSet, Selection, dataset_title, select
+from emotorch.data.split import SPLIT_SEED
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.experiment.settings import Settings
+from emotorch.files import hash_file, now, write_json
+from emotorch.metrics.calibration import fit_temperature
+from emotorch.metrics.scores import NOTHING
+from emotorch.networks import create_network
+from emotorch.networks.pretrained import start_from
+from emotorch.paths import REPOSITORY, Paths
+from emotorch.runs.folder import FINISHED, HASHES, RECORD_NAME, RUNNING, Run, claim_run, write_parameters
+from emotorch.runs.history import EpochLog, require_tensorboard
+from emotorch.runs.outcome import Outcome, SetOutcome
+from emotorch.runs.results import write_results
+from emotorch.training import checkpoints, distributed
+from emotorch.training.device import choose_device, make_repeatable
+from emotorch.training.distillation import Teachers, read_teachers
+from emotorch.training.loop import LabelledPixels, Trainer, network_outputs
+from emotorch.training.losses import Loss, loss_of, score_outputs
+from emotorch.training.preprocessing import InputForm
+
+logger = logging.getLogger(__name__)
+
+
+LAST_CHECKPOINT = "model_last.pth"
+
+
+BEST_CHECKPOINT = "model.pth"
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run's images: which, and their pixels by the set's name; and who else knows something of them."""
+
+    selection: Selection
+    pixels: Mapping[str, Stored[Pixels]]
+    teachers: Teachers
+    seconds: float
+
+    def on_device(self, name: str, images: ImageSet, device: torch.device) -> LabelledPixels:
+        return LabelledPixels.of(self.pixels[name], images.labels, device)
+
+
+def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
+    """Selects and reads a run's images, and its teachers.
+
+    Raises:
+        EmoTorchError: a stage has not run, a class is empty, a file is missing or damaged; see `read_teachers` too.
+    """
+    started = time.perf_counter()
+    selection = select(
+        index, settings.factors, train_on=settings.train_on, fer_usage=settings.recipe.fer_usage, seed=settings.seed
+    )
+    pixels = {name: images.stored() for name, images in selection.sets().items()}
+    teachers = read_teachers(index.paths, settings.recipe.teachers, settings.scheme, selection)
+    return RunData(selection, pixels, teachers, time.perf_counter() - started)
+
+
+def train_new(
+    paths: Paths,
+    settings: Settings,
+    *,
+    index: DatasetIndex | None = None,
+    origin: Mapping[str, object] | None = None,
+    claimed: Run | None = None,
+) -> Run:
+    """Trains a model into a new run folder.
+
+    Args:
+        paths: Where the data is and the folder goes.
+        settings: Of the run.
+        index: Of the dataset, when it is loaded already.
+        origin: What started it (a sweep and its row), for the record.
+        claimed: The folder, when it is claimed already.
+
+    Raises:
+        EmoTorchError: the data is missing or damaged; no folder is claimed then.
+    """
+    device = choose_device(settings.device)
+    if settings.tensorboard:
+        require_tensorboard()
+    with distributed.leader_first():
+        index = index or DatasetIndex.load(paths, settings.scheme)
+        data = read_run_data(index, settings)
+    network = new_network(settings).to(device)
+    record = _new_record(settings, index, data, network, device) | dict(origin or {})
+    run = distributed.from_leader(lambda: claimed or claim_run(paths.models, record))
+    if claimed:
+        write_json(claimed.folder / RECORD_NAME, record)
+    logger.info("%s: %s", run.name, _describe_data(index, data.selection))
+    _train(run, settings, data, network)
+    return run
+
+
+def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
+    """Goes on with a run that was interrupted, from its last checkpoint.
+
+    Args:
+        paths: Where the data is.
+        run: The run.
+        index: Of the dataset, when it is loaded already.
+
+    Raises:
+        EmoTorchError: the run is finished already, or its dataset or its teachers are no longer the same.
+    """
+    record = distributed.from_leader(lambda: _unfinished_record(run))
+    settings = Settings.from_record(record)
+    index = index or DatasetIndex.load(paths, settings.scheme)
+    if index.fingerprint != record["dataset"]["fingerprint"]:
+        raise EmoTorchError(f"{run.name} was trained on another dataset than {index.paths.originals} is now")
+    device = choose_device(record["device"])
+    with distributed.leader_first():
+        data = read_run_data(index, settings)
+    if list(data.teachers.hashes) != record.get("teachers_sha256", []):
+        raise EmoTorchError(f"{run.name} has learned from other teachers than {settings.recipe.teachers} are now")
+    network = new_network(settings).to(device)
+    _train(run, settings, data, network)
+    return run
+
+
+def _unfinished_record(run: Run) -> dict[str, Any]:
+    record = run.record
+    if "settings" not in record:
+        raise EmoTorchError(f"{run.folder} has no record of its settings: it cannot be resumed")
+    if run.status() == FINISHED:
+        raise EmoTorchError(f"{run.name} is finished: there is nothing to resume")
+    return record
+
+
+def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
+    """Trains a run to its end; of several processes all compute, and the leader holds the folder and writes."""
+    with run.running() if distributed.leads() else nullcontext():
+        _train_held(run, settings, data, network)
+
+
+def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
+    make_repeatable(settings.threads)
+    started = time.perf_counter()
+    # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
+    network = network.to(memory_format=torch.channels_last)
+    trainer = _new_trainer(settings, data, network)
+    description = checkpoints.describe(settings.recipe, settings.scheme)
+    _train_and_log(run, settings, trainer, description)
+    if not trainer.best_epoch:
+        raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
+    if not distributed.leads():
+        return
+    trained = time.perf_counter()
+    _write_outcome(run, settings, data, trainer, description)
+    timings = {
+        "reading": round(data.seconds, 3),
+        "training": round(trained - started, 3),
+        "results": round(time.perf_counter() - trained, 3),
+    }
+    record = {
+        **run.record,
+        "status": FINISHED,
+        "finished": now(),
+        "timings_s": timings,
+        HASHES[BEST_CHECKPOINT]: hash_file(run.folder / BEST_CHECKPOINT),
+    }
+    write_parameters(run.folder / "model_parameters.txt", record)
+    run.update(**record)  # last of all: a run that says it is finished has every file
+
+
+def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Trainer:
+    device, selection = next(network.parameters()).device, data.selection
+    training = data.on_device("training", selection.training, device)
+    return Trainer(
+        network,
+        settings.recipe,
+        training,
+        {name: data.on_device(name, images, device) for name, images in selection.validation.items()},
+        classes=len(settings.scheme.labels),
+        seed=settings.seed,
+        threads=settings.threads,
+        taught=data.teachers.answers(training.pixels, device),
+    )
+
+
+def _train_and_log(run: Run, settings: Settings, trainer: Trainer, description: Mapping[str, Any]) -> None:
+    """Trains from the last checkpoint on, or from the first step, and keeps checkpoint and log of it."""
+    leads, last = distributed.leads(), run.folder / LAST_CHECKPOINT
+    log = EpochLog(run.folder, tensorboard=settings.tensorboard and leads)
+    if leads:
+        run.update(processes=distributed.size())
+    state = distributed.from_leader(lambda: checkpoints.read(last) if last.exists() else None)
+    if state is not None:
+        trainer.load_state(state)
+        if leads:
+            log.write(trainer.history)  # a kill may have come between the checkpoint and its epoch's log
+        logger.info("%s: goes on after epoch %d", run.name, len(trainer.history))
+
+    def checkpoint(trainer: Trainer) -> None:
+        if not leads:
+            return
+        checkpoints.save(last, {**description, **trainer.state()})
+        if not trainer.within_epoch:
+            log.write(trainer.history)
+
+    trainer.run(checkpoint, settings.checkpoint_every_s)
+
+
+def _write_outcome(
+    run: Run, settings: Settings, data: RunData, trainer: Trainer, description: Mapping[str, Any]
+) -> None:
+    """Scores the best epoch on every set; writes its weights, what the record says of it, and all results."""
+    network, selection = trainer.network, data.selection
+    device = next(network.parameters()).device
+    outcome = score_sets(
+        network,
+        InputForm.of(settings.recipe),
+        {name: (images, data.on_device(name, images, device)) for name, images in selection.sets().items()},
+        list(selection.validation),
+        loss_of(settings.recipe),
+        settings.scheme.labels,
+        settings.threads,
+    )
+    checkpoints.save(
+        run.folder / BEST_CHECKPOINT,
+        {
+            **description,
+            **trainer.state(),
+            "model_state_dict": network.state_dict(),
+            "epoch": trainer.best_epoch,
+            "temperature": outcome.temperature,
+        },
+    )
+    run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
+    write_results(run, outcome, trainer.history, selection, data.pixels)
+
+
+def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "collapsed": len(outcome.never_answered) == len(outcome.labels) - 1,
+        "never_answered": outcome.never_answered,
+        "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items()},
+        "without_twins": {
+            name: asdict(scored.without_twins)
+            for name, scored in outcome.validation.items()
+            if scored.without_twins.images < scored.score.images
+        },
+        "temperature": outcome.temperature,
+    }
+
+
+def new_network(settings: Settings) -> nn.Module:
+    """A run's network before its first step.
+
+    Raises:
+        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
+        UsageError: the recipe's images grow, and the network takes one size only.
+    """
+    recipe = settings.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
+    if recipe.first_size and not getattr(network, "takes_any_size", False):
+        raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
+    if recipe.pretrained:
+        start_from(network, Path(recipe.pretrained), recipe.trained_layers)
+    return network
+
+
+def _new_record(
+    settings: Settings, index: DatasetIndex, data: RunData, network: nn.Module, device: torch.device
+) -> dict[str, Any]:
+    return {
+        "status": RUNNING,
+        "started": now(),
+        "recipe": settings.recipe.name,
+        "labels": list(settings.scheme.labels),
+        "settings": settings.as_dict(),
+        "split_seed": SPLIT_SEED,
+        "seed": settings.seed,
+        "factors": asdict(settings.factors),
+        # All of them, also those that the recipe does not train.
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "device": str(device),
+        "dataset": {
+            "fingerprint": index.fingerprint,
+            "synthetic": index.paths.is_synthetic,
+            "ckp": index.has("CKP"),
+        },
+        "counts": {name: len(images) for name, images in data.selection.sets().items()},
+        "teachers_sha256": list(data.teachers.hashes),
+        "versions": {
+            "emotorch": __version__,
+            "code": _code_version(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _code_version() -> str | None:
+    """The commit of the checkout, where there is one."""
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed without git, or not from a checkout
+    return described.stdout.strip()
+
+
+def _describe_data(index: DatasetIndex, selection: Selection) -> str:
+    sets = [f"{len(images)} of {dataset_title(name)}" for name, images in selection.validation.items()]
+    text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
+    return text if index.has("CKP") else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
+
+
+def score_sets(
+    network: nn.Module,
+    form: InputForm,
+    sets: Mapping[str, tuple[ImageSet, LabelledPixels]],
+    validating: Sequence[str],
+    loss: Loss,
+    labels: Sequence[str],
+    threads: int,
+) -> Outcome:
+    """Runs the network over every set, in evaluation mode, and fits the temperature.
+
+    Args:
+        network: Trained.
+        form: What it takes.
+        sets: By name; none is empty.
+        validating: The names of the validation sets.
+        loss: To score with.
+        labels: Of the scheme.
+        threads: To run on.
+    """
+    training_hashes = sets["training"][0].hashes
+    outcomes: dict[str, SetOutcome] = {}
+    for name, (images, on_device) in sets.items():
+        outputs = network_outputs(network, on_device.pixels, form, threads)
+        truths = on_device.labels.cpu()
+        alone = torch.from_numpy(~np.isin(images.hashes, training_hashes))
+        outcomes[name] = SetOutcome(
+            images,
+            outputs,
+            score_outputs(outputs, truths, loss),
+            score_outputs(outputs[alone], truths[alone], loss),
+        )
+    validation = {name: outcomes[name] for name in validating}
+    if not validation:
+        return Outcome(labels, outcomes, validation, NOTHING, 1.0)
+    outputs = torch.cat([outcome.outputs for outcome in validation.values()])
+    truths = torch.from_numpy(np.concatenate([outcome.images.labels for outcome in validation.values()]))
+    return Outcome(labels, outcomes, validation, score_outputs(outputs, truths, loss), fit_temperature(outputs, truths))

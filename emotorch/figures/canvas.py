@@ -1,0 +1,92 @@
+"""What all pictures share: colours, titles that fit, and saving.
+
+Colours are Okabe and Ito's ("Color Universal Design", 2008), which colour-blind readers can tell apart, and a
+second sign (line style, marker, check mark) always says the same. Equal input gives equal bytes (but for the
+names that an SVG gives its parts); no state is shared, so that threads may draw at the same time.
+"""
+
+import textwrap
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from emotorch.files import write_atomically
+
+DPI = 150
+
+
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf", ".svg": "svg"}
+
+
+# Without the drawing library's version and the date in it, a file depends only on what is drawn.
+_METADATA: dict[str, dict[str, None] | None] = {
+    "png": {"Software": None},
+    "jpg": None,
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
+}
+
+
+BLACK, ORANGE, BLUE, VERMILLION = "#000000", "#E69F00", "#0072B2", "#D55E00"
+
+
+GREEN, PURPLE, SKY, GREY, PALE = "#009E73", "#CC79A7", "#56B4E9", "#9A9A9A", "#E8E8E8"
+
+
+TITLE_POINTS = 12.0
+
+
+# A character's mean width in parts of the font size; generous, so that nothing is cut.
+CHARACTER_EM = 0.6
+
+
+LINE_EM = 1.35
+
+
+def new_figure(width: float, height: float, title: str, *, compress: bool = False) -> Figure:
+    """A figure of this size in inches, made higher by what a long title needs beyond its first line.
+
+    Args:
+        width: In inches.
+        height: In inches, with room for a title of one line.
+        title: Broken into as many lines as it needs.
+        compress: Whether panels of a fixed shape move together, instead of spreading over the figure.
+    """
+    wrapped = wrap(title, width, TITLE_POINTS)
+    extra = wrapped.count("\n") * TITLE_POINTS * LINE_EM / 72
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, compress=compress)
+    figure = Figure(figsize=(width, height + extra), dpi=DPI, layout=layout)
+    # Titles often hold file names: a dollar sign in one is not the start of a formula.
+    figure.suptitle(wrapped, fontsize=TITLE_POINTS, parse_math=False)
+    return figure
+
+
+def wrap(text: str, width: float, points: float) -> str:
+    """Breaks a text into lines of at most `width` inches at this font size."""
+    return textwrap.fill(text, max(10, int(width * 72 / (points * CHARACTER_EM))))
+
+
+def tidy(axes: Axes) -> None:
+    """A pale grid behind, and no frame above and at the right."""
+    axes.grid(color=PALE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes the picture, in the format of its name's ending (`FORMATS`), whole or not at all.
+
+    Raises:
+        EmoTorchError: the folder is not writable.
+    """
+    form = FORMATS[path.suffix.lower()]
+    write_atomically(path, lambda partial: figure.savefig(partial, format=form, dpi=DPI, metadata=_METADATA[form]))
+    return path
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises ValueError with the message unless the condition holds."""
+    if not condition:
+        raise ValueError(message)

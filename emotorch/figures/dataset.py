@@ -1,0 +1,229 @@
+"""Pictures of a dataset: its balance, how light and sharp its images are, samples, and what may be wrong."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from emotorch.figures.canvas import (
+    BLACK,
+    BLUE,
+    CHARACTER_EM,
+    DPI,
+    LINE_EM,
+    PALE,
+    TITLE_POINTS,
+    new_figure,
+    require,
+    save,
+    wrap,
+)
+
+_Pixels = npt.NDArray[np.uint8]
+
+
+# --- Class balance ------------------------------------------------------------------------------------------
+
+
+def plot_class_balance(path: Path, counts: Mapping[str, Mapping[str, int]], title: str) -> Path:
+    """Draws the number of images of each class, one panel for each split.
+
+    Args:
+        path: The PNG to write.
+        counts: Images by split and class; every split has the same classes in the same order.
+        title: Above all panels.
+    """
+    return save(_balance_figure(counts, title), path)
+
+
+def _balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
+    require(len(counts) > 0, "a figure of the balance needs at least one split")
+    labels = list(next(iter(counts.values())))
+    require(all(list(classes) == labels for classes in counts.values()), "splits of different classes")
+    columns = min(len(counts), 3)
+    rows = math.ceil(len(counts) / columns)
+    names = max(map(len, labels)) * 10 * CHARACTER_EM / 72
+    panel = 0.3 * len(labels) + 1.1
+    figure = new_figure(max(3.2 * columns + names + 0.4, 5.0), rows * panel + 0.6, title)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(counts) :]:
+        axes.set_axis_off()
+    for axes, (split, classes) in zip(grid.flat, counts.items(), strict=False):
+        values = np.array(list(classes.values()))
+        total = int(values.sum())
+        bars = axes.barh(range(len(labels)), values, color=BLUE)
+        shares = 100 * values / max(total, 1)
+        texts = [f"{value:,} ({share:.1f}%)" for value, share in zip(values, shares, strict=True)]
+        axes.bar_label(bars, texts, padding=3, fontsize=8)
+        # Room for the numbers behind the longest bar.
+        axes.set_xlim(0, 1.55 * max(int(values.max()), 1))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=True))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.tick_params(axis="x", labelsize=8)
+        axes.set_yticks(range(len(labels)), labels, parse_math=False)
+        axes.set_xlabel("Images", fontsize=9)
+        axes.set_title(f"{split}: {total:,} images", fontsize=11, parse_math=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0, 0].invert_yaxis()
+    return figure
+
+
+# --- Distributions ------------------------------------------------------------------------------------------
+
+_RIDGE = 0.72  # of a row; above it stands the median
+
+
+def plot_brightness_sharpness(
+    path: Path,
+    brightness: Mapping[str, npt.ArrayLike],
+    sharpness: Mapping[str, npt.ArrayLike],
+    title: str,
+) -> Path:
+    """Draws for each class how its images' brightness and sharpness spread.
+
+    Args:
+        path: The PNG to write.
+        brightness: By class the images' mean grey values, 0 to 255.
+        sharpness: By class the variance of the Laplacian.
+        title: Above both panels.
+    """
+    return save(_distributions_figure(brightness, sharpness, title), path)
+
+
+def _distributions_figure(
+    brightness: Mapping[str, npt.ArrayLike], sharpness: Mapping[str, npt.ArrayLike], title: str
+) -> Figure:
+    require(len(brightness) > 0 and list(brightness) == list(sharpness), "both panels need the same classes, 1 or more")
+    figure = new_figure(10, 0.62 * len(brightness) + 1.7, title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_ridges(left, brightness, np.linspace(0, 255, 52))
+    left.set(xlim=(0, 255), xlabel="Brightness: mean grey value (0 black, 255 white)")
+    left.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 5, 10]))
+    # The logarithm knows no zero: blank images stand at the left end.
+    every = np.concatenate([np.asarray(values, dtype=float) for values in sharpness.values()])
+    low, high = max(1.0, np.quantile(every, 0.001) / 1.5), max(10.0, 1.1 * every.max())
+    _draw_ridges(right, sharpness, np.geomspace(low, high, 52))
+    right.set(xscale="log", xlim=(low, high), xlabel="Sharpness: variance of the Laplacian (low: blurred)")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    right.xaxis.set_minor_formatter(NullFormatter())
+    right.tick_params(axis="x", labelsize=8)
+    figure.supxlabel(
+        "Height: share of the class's images, to the same scale in a panel. Line and number: the median.",
+        fontsize=9,
+        x=0.01,
+        ha="left",
+    )
+    return figure
+
+
+def _draw_ridges(axes: Axes, classes: Mapping[str, npt.ArrayLike], edges: npt.NDArray[np.float64]) -> None:
+    """A histogram for each class, on a line of its own; what is beyond the edges counts at them."""
+    arrays = [np.asarray(values, dtype=float) for values in classes.values()]
+    shares = [np.histogram(values.clip(edges[0], edges[-1]), edges)[0] / max(len(values), 1) for values in arrays]
+    highest = max(share.max() for share in shares) or 1.0
+    for row, (values, share) in enumerate(zip(arrays, shares, strict=True)):
+        # Rows count from the top, and a ridge rises.
+        axes.stairs(row - _RIDGE * share / highest, edges, baseline=row, fill=True, facecolor=BLUE, alpha=0.55)
+        axes.axhline(row, color=PALE, linewidth=1, zorder=0)
+        if not len(values):
+            continue
+        median = float(np.median(values))
+        place = min(max(median, edges[0]), edges[-1])
+        axes.plot([place, place], [row, row - _RIDGE], color=BLACK, linewidth=1.5)
+        axes.annotate(
+            f"{median:,.0f}",
+            (place, row - _RIDGE),
+            xytext=(0, 1),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
+    axes.set_ylim(len(arrays) - 0.85, -1.05)
+    axes.set_yticks(range(len(arrays)), list(classes), parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+# --- Sheets of images ---------------------------------------------------------------------------------------
+
+_FACTOR = 2  # every pixel becomes 2×2: no blur
+
+
+_GAP = 6
+
+
+_MARGIN = 18
+
+
+_ROW_POINTS = 9.0
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """Some images and what is said of them.
+
+    Attributes:
+        caption: Above the images.
+        images: (N, H, W) uint8; at most a row's number is drawn on a line.
+    """
+
+    caption: str
+    images: _Pixels
+
+
+def plot_sheet(path: Path, rows: Sequence[SheetRow], title: str, columns: int) -> Path:
+    """Draws images in lines of at most `columns`, each group below its caption."""
+    return save(_sheet_figure(rows, title, columns), path)
+
+
+def _sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
+    require(bool(rows) and columns > 0, "a sheet needs rows and columns")
+    for row in rows:
+        require(
+            row.images.ndim == 3 and row.images.size > 0 and row.images.dtype == np.uint8,
+            f"images of shape {row.images.shape}, {row.images.dtype}: (N, H, W), uint8, is needed",
+        )
+    # Laid out in pixels of the finished file, from the top left.
+    point = DPI / 72
+    tile_height, tile_width = (_FACTOR * size for size in rows[0].images.shape[1:])
+    most = min(columns, max(len(row.images) for row in rows))
+    width = max(most * (tile_width + _GAP) - _GAP + 2 * _MARGIN, 5 * DPI)
+    wrapped = wrap(title, width / DPI, TITLE_POINTS)
+    captions = [wrap(row.caption, (width - 2 * _MARGIN) / DPI, _ROW_POINTS) if row.caption else "" for row in rows]
+    y = _MARGIN + int((wrapped.count("\n") + 1) * TITLE_POINTS * point * LINE_EM) + _GAP
+    texts: list[tuple[int, str]] = []
+    tiles: list[tuple[int, int, _Pixels]] = []
+    for row, caption in zip(rows, captions, strict=True):
+        if caption:
+            texts.append((y, caption))
+            y += int((caption.count("\n") + 1) * _ROW_POINTS * point * LINE_EM) + _GAP
+        for place, image in enumerate(row.images):
+            x = _MARGIN + place % columns * (tile_width + _GAP)
+            tiles.append((y + place // columns * (tile_height + _GAP), x, image))
+        y += math.ceil(len(row.images) / columns) * (tile_height + _GAP) + _GAP
+    height = y + _MARGIN
+    sheet = np.full((height, width), 255, np.uint8)
+    for top, left, image in tiles:
+        enlarged = image.repeat(_FACTOR, axis=0).repeat(_FACTOR, axis=1)
+        # A line around each: a white picture on white paper is to be seen too.
+        sheet[top - 1 : top + tile_height + 1, left - 1 : left + tile_width + 1] = 160
+        sheet[top : top + tile_height, left : left + tile_width] = enlarged
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure.figimage(np.stack([sheet] * 3, axis=2))
+
+    def write(x: float, y: int, text: str, points: float, align: str) -> None:
+        figure.text(x, 1 - y / height, text, fontsize=points, ha=align, va="top", parse_math=False)
+
+    write(0.5, _MARGIN, wrapped, TITLE_POINTS, "center")
+    for top, caption in texts:
+        write(_MARGIN / width, top, caption, _ROW_POINTS, "left")
+    return figure

@@ -1,0 +1,288 @@
+"""Pictures of faces with a model's answers: a sheet of validation images, a photo with its probabilities."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from emotorch.figures.canvas import (
+    BLACK,
+    BLUE,
+    CHARACTER_EM,
+    DPI,
+    GREY,
+    LINE_EM,
+    ORANGE,
+    TITLE_POINTS,
+    VERMILLION,
+    new_figure,
+    require,
+    save,
+    wrap,
+)
+
+# x, y, width, height in pixels.
+_Box = tuple[float, float, float, float]
+
+
+_Pixels = npt.NDArray[np.uint8]
+
+
+# --- Sheet of images with truth and answer ------------------------------------------------------------------
+
+_SHEET_POINTS = 8.0
+
+
+_SHEET_IMAGE = 144
+
+
+_SHEET_FRAME, _SHEET_GAP = 5, 14
+
+
+_RIGHT, _WRONG = ("✓", BLUE), ("✗", VERMILLION)
+
+
+_WORDS = ("true", "right", "wrong")
+
+
+def plot_prediction_sheet(
+    path: Path,
+    images: npt.ArrayLike,
+    truths: Sequence[str],
+    answers: Sequence[str],
+    confidences: Sequence[float] | None,
+    title: str,
+    columns: int = 8,
+    names: Sequence[str] | None = None,
+    *,
+    in_doubt: bool = False,
+) -> Path:
+    """Draws images with what they show and what the model answered; frame and mark say whether it is right.
+
+    Args:
+        path: The PNG to write.
+        images: (N, H, W) or (N, H, W, 3) uint8; enlarged by a whole factor, so every pixel stays itself.
+        truths: N labels.
+        answers: N labels.
+        confidences: N probabilities of the answers, 0 to 1, where they are known.
+        title: Above the sheet.
+        columns: Images in a row.
+        names: N texts above what the images show, their files' names for example.
+        in_doubt: Whether it is the labels that are in doubt: then no answer is called right or wrong.
+    """
+    return save(
+        _sheet_figure(images, truths, answers, confidences, title, columns, names, in_doubt=in_doubt),
+        path,
+    )
+
+
+def _sheet_figure(
+    images: npt.ArrayLike,
+    truths: Sequence[str],
+    answers: Sequence[str],
+    confidences: Sequence[float] | None,
+    title: str,
+    columns: int,
+    names: Sequence[str] | None = None,
+    *,
+    in_doubt: bool = False,
+) -> Figure:
+    pixels = np.asarray(images)
+    require(
+        pixels.size > 0 and pixels.dtype == np.uint8 and (pixels.ndim == 3 or pixels.shape[3:] == (3,)),
+        f"images of shape {pixels.shape}, {pixels.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
+    )
+    number = len(pixels)
+    lists = {"truths": truths, "answers": answers, "confidences": confidences, "names": names}
+    for name, values in lists.items():
+        require(values is None or len(values) == number, f"{name}: not one for each of the {number} images")
+    require(columns > 0, f"{columns} columns: at least 1 is needed")
+
+    right = [truth == answer for truth, answer in zip(truths, answers, strict=True)]
+    signs = [_RIGHT if is_right else _WRONG for is_right in right]
+    shares = ["" for _ in right] if confidences is None else [f" {100 * share:.0f}%" for share in confidences]
+    truth_word, right_word, wrong_word = ("label", "as labelled", "otherwise") if in_doubt else _WORDS
+    captions = [[f"{truth_word}: {truth}"] for truth in truths]
+    if names is not None:
+        captions = [[name, *lines] for name, lines in zip(names, captions, strict=True)]
+    lower = [f"{mark} {answer}{share}" for (mark, _), answer, share in zip(signs, answers, shares, strict=True)]
+    lines_above = len(captions[0])
+
+    # Laid out in pixels of the finished file, from the top left, so that images are enlarged without blur.
+    point = DPI / 72
+    line = _SHEET_POINTS * point * LINE_EM
+    height, width = pixels.shape[1:3]
+    factor = max(1, round(_SHEET_IMAGE / width))
+    tile_height, tile_width = factor * height + 2 * _SHEET_FRAME, factor * width + 2 * _SHEET_FRAME
+    caption = max(len(text) for lines in [*captions, lower] for text in lines) * _SHEET_POINTS * point * CHARACTER_EM
+    columns = min(columns, number)
+    step_x = int(max(tile_width, caption)) + _SHEET_GAP
+    step_y = tile_height + int((1 + lines_above) * line) + 2 * _SHEET_GAP
+    sheet_width = max(columns * step_x + _SHEET_GAP, 5 * DPI)
+    wrapped = wrap(title, sheet_width / DPI, TITLE_POINTS)
+    legend_y = 2 * _SHEET_GAP + (wrapped.count("\n") + 1) * TITLE_POINTS * point * LINE_EM
+    top = int(legend_y + line) + _SHEET_GAP
+    sheet_height = top + math.ceil(number / columns) * step_y
+    left = (sheet_width - columns * step_x + _SHEET_GAP) // 2
+
+    figure = Figure(figsize=(sheet_width / DPI, sheet_height / DPI), dpi=DPI)
+
+    def write(x: float, y: float, text: str, color: str = BLACK, points: float = _SHEET_POINTS) -> None:
+        place = x / sheet_width, 1 - y / sheet_height
+        figure.text(*place, text, fontsize=points, color=color, ha="center", va="top", parse_math=False)
+
+    sheet = np.full((sheet_height, sheet_width, 3), 255, np.uint8)
+    for index, (_, colour) in enumerate(signs):
+        y = top + index // columns * step_y
+        x = left + index % columns * step_x + (step_x - _SHEET_GAP - tile_width) // 2
+        tile = sheet[y : y + tile_height, x : x + tile_width]
+        tile[:] = np.round(255 * np.asarray(to_rgb(colour)))
+        image = pixels[index].repeat(factor, axis=0).repeat(factor, axis=1)
+        inside = slice(_SHEET_FRAME, -_SHEET_FRAME)
+        tile[inside, inside] = image if image.ndim == 3 else image[:, :, None]
+        below = y + tile_height + 5
+        for number_above, text in enumerate(captions[index]):
+            write(x + tile_width / 2, below + number_above * line, text)
+        write(x + tile_width / 2, below + lines_above * line, lower[index], colour)
+    figure.figimage(sheet)
+
+    write(sheet_width / 2, _SHEET_GAP, wrapped, points=TITLE_POINTS)
+    legend = [
+        (f"{_RIGHT[0]} {sum(right)} {right_word}", _RIGHT[1], -1.7),
+        (f"{_WRONG[0]} {number - sum(right)} {wrong_word}", _WRONG[1], -0.7),
+        ("" if confidences is None else "percent: the model's confidence", BLACK, 1.1),
+    ]
+    for text, colour, inches in legend:
+        shift = inches if confidences is not None else inches + 1.2
+        write(sheet_width / 2 + shift * DPI, legend_y, text, colour)
+    return figure
+
+
+# --- A picture, its faces, and what each shows --------------------------------------------------------------
+
+_MOST_FACES = 6
+
+
+def plot_probabilities(
+    path: Path,
+    image: npt.ArrayLike,
+    boxes: Sequence[_Box | None],
+    faces: Sequence[Mapping[str, float]],
+    title: str,
+    answers: Sequence[str] | None = None,
+) -> Path:
+    """Draws a picture with its faces numbered, and each face's distribution over the emotions.
+
+    Args:
+        path: The PNG to write.
+        image: (H, W) or (H, W, 3) uint8.
+        boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
+        faces: For each face the probability, 0 to 1, by label; bars for the first six.
+        title: Above all.
+        answers: For each face what it is said to show, where that need not be the most probable label: one that
+            is none of the labels leaves all bars grey.
+    """
+    return save(_probabilities_figure(image, boxes, faces, title, answers), path)
+
+
+def _probabilities_figure(
+    image: npt.ArrayLike,
+    boxes: Sequence[_Box | None],
+    faces: Sequence[Mapping[str, float]],
+    title: str,
+    answers: Sequence[str] | None = None,
+) -> Figure:
+    pixels = np.asarray(image)
+    require(
+        pixels.size > 0 and pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2:] == (3,)),
+        f"image of shape {pixels.shape}, {pixels.dtype}: (H, W) or (H, W, 3), uint8, is needed",
+    )
+    require(len(boxes) == len(faces), f"{len(boxes)} boxes do not fit {len(faces)} faces")
+    require(all(faces), "a face without probabilities")
+    shown = faces[:_MOST_FACES]
+    aspect = pixels.shape[1] / pixels.shape[0]
+    # A panorama stands above the bars, any other picture beside them.
+    above = aspect > 1.9
+    columns = max(1, min(len(shown), 3) if above else math.ceil(len(shown) / 3))
+    rows = math.ceil(len(shown) / columns)
+    panel = max((0.24 * len(face) + 0.75 for face in shown), default=0)
+    longest = max((len(label) for face in shown for label in face), default=0)
+    bars_width = columns * (2.2 + longest * 10 * CHARACTER_EM / 72) if shown else 0.01
+    bars_height = rows * panel if shown else 0.01
+    picture_height = min(max(bars_height, 3.6), 6.5, 7 / aspect)
+    picture_width = max(picture_height * aspect, 1.2)
+    if above:
+        picture_width = max(8.0, bars_width)
+        picture_height = max(picture_width / aspect, 0.5)
+        figure = new_figure(picture_width, picture_height + bars_height + 0.8, title)
+        outer = figure.add_gridspec(2, 1, height_ratios=[picture_height, bars_height])
+    else:
+        bars_height = max(bars_height, picture_height)
+        figure = new_figure(max(picture_width + bars_width + 0.4, 5.0), bars_height + 0.6, title)
+        outer = figure.add_gridspec(1, 2, width_ratios=[picture_width, bars_width])
+    picture = figure.add_subplot(outer[0])
+    _draw_picture(picture, pixels, boxes)
+    # Empty rows above and below keep the bars at their thickness beside a tall picture.
+    spare = max((bars_height - rows * panel) / 2, 0.01)
+    grid = outer[1].subgridspec(rows + 2, columns, height_ratios=[spare, *[panel] * rows, spare])
+    for index, face in enumerate(shown):
+        axes = figure.add_subplot(grid[1 + index // columns, index % columns])
+        name = "Whole picture" if boxes[index] is None else f"Face {index + 1}"
+        _draw_distribution(axes, face, name, answers[index] if answers else max(face, key=face.__getitem__))
+    if not faces:
+        figure.supxlabel("No face found.", fontsize=10)
+    elif len(faces) > len(shown):
+        figure.supxlabel(f"Bars for the first {len(shown)} of {len(faces)} faces.", fontsize=10)
+    return figure
+
+
+def _draw_picture(axes: Axes, pixels: _Pixels, boxes: Sequence[_Box | None]) -> None:
+    height, width = pixels.shape[:2]
+    # Every n-th pixel of a large photo is more than the figure shows, and drawn in a fraction of the time.
+    step = max(1, max(height, width) // 2000)
+    extent = (0, width, height, 0)
+    axes.imshow(pixels[::step, ::step], cmap="gray", vmin=0, vmax=255, extent=extent)
+    axes.set_axis_off()
+    # A dark line around the bright one shows on any picture.
+    outline = [patheffects.Stroke(linewidth=4, foreground="black"), patheffects.Normal()]
+    for number, box in enumerate(boxes, start=1):
+        if box is None:
+            continue
+        x, y, box_width, box_height = box
+        frame = Rectangle((x, y), box_width, box_height, fill=False, edgecolor=ORANGE, linewidth=2)
+        frame.set_path_effects(outline)
+        axes.add_patch(frame)
+        axes.text(
+            x,
+            y,
+            str(number),
+            ha="left",
+            # Above the box, where it hides nothing of a small face, unless that is outside the picture.
+            va="top" if y < 0.08 * height else "bottom",
+            fontsize=9,
+            fontweight="bold",
+            bbox={"facecolor": ORANGE, "edgecolor": "black", "pad": 1.5},
+        )
+
+
+def _draw_distribution(axes: Axes, face: Mapping[str, float], name: str, answer: str) -> None:
+    percent = 100 * np.asarray(list(face.values()), dtype=float)
+    bars = axes.barh(range(len(face)), percent, color=[BLUE if label == answer else GREY for label in face])
+    axes.bar_label(bars, [f"{value:.1f}%" for value in percent], padding=3, fontsize=8)
+    axes.set_yticks(range(len(face)), list(face), parse_math=False)
+    if answer in face:
+        axes.get_yticklabels()[list(face).index(answer)].set_fontweight("bold")
+    axes.invert_yaxis()
+    # Room for the number behind a full bar.
+    axes.set(xlim=(0, 122), xticks=(0, 25, 50, 75, 100))
+    axes.set_xlabel("Probability (%)", fontsize=9)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(f"{name}: {answer}", fontsize=11, parse_math=False)

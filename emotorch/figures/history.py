@@ -1,0 +1,120 @@
+"""Every picture that a run or an evaluation writes: from arrays to a PNG.
+
+The charts are drawn here, the pictures with faces in them in `pictures`; callers find both here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from emotorch.figures.canvas import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    VERMILLION,
+    new_figure,
+    require,
+    save,
+    tidy,
+)
+
+# --- Training history ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What one set of images scored.
+
+    Attributes:
+        loss: (E,), one per epoch; NaN where unknown.
+        accuracy: (E,), percent.
+    """
+
+    loss: npt.ArrayLike
+    accuracy: npt.ArrayLike
+
+
+# Fixed by name, so that a set looks the same in every run, whichever other sets are missing.
+_CURVE_STYLES: dict[str, dict[str, str]] = {
+    "Training": {"color": BLACK, "linestyle": "-", "marker": "o"},
+    "FER validation": {"color": BLUE, "linestyle": "--", "marker": "s"},
+    "CK+ validation": {"color": VERMILLION, "linestyle": "-.", "marker": "^"},
+    "Combined validation": {"color": PURPLE, "linestyle": ":", "marker": "D"},
+}
+
+
+_OTHER_CURVE_STYLES = (
+    {"color": GREEN, "linestyle": "--", "marker": "v"},
+    {"color": ORANGE, "linestyle": "-.", "marker": "P"},
+)
+
+
+def plot_training_history(path: Path, history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Path:
+    """Draws loss and accuracy over the epochs.
+
+    Args:
+        path: The PNG to write.
+        history: The curves by the name that the legend gives them: "Training", "FER validation", "CK+
+            validation", "Combined validation", or another set's. What is missing is left out.
+        title: Above both panels.
+        best_epoch: The epoch whose weights were kept, counted from 1; None draws no line.
+    """
+    return save(history_figure(history, title, best_epoch), path)
+
+
+def history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Figure:
+    """Loss and accuracy over the epochs; see `plot_training_history`."""
+    require(len(history) > 0, "a training history needs at least one curve")
+    lengths = {np.size(values) for curve in history.values() for values in (curve.loss, curve.accuracy)}
+    require(
+        len(lengths) == 1 and 0 not in lengths,
+        f"curves of {sorted(lengths)} epochs: all need the same, 1 or more",
+    )
+    epochs = lengths.pop()
+    require(best_epoch is None or 1 <= best_epoch <= epochs, f"best epoch {best_epoch} is not in 1 to {epochs}")
+
+    figure = new_figure(10, 4.4, title)
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    others = [name for name in history if name not in _CURVE_STYLES]
+    for name, curve in history.items():
+        style = _CURVE_STYLES.get(name) or _OTHER_CURVE_STYLES[others.index(name) % len(_OTHER_CURVE_STYLES)]
+        for axes, values in ((loss_axes, curve.loss), (accuracy_axes, curve.accuracy)):
+            # Hollow markers: sets that score the same (without CK+, FER and combined) both stay visible.
+            axes.plot(
+                range(1, epochs + 1),
+                np.asarray(values, dtype=float),
+                label=name,
+                linewidth=1.8,
+                markersize=5 if epochs <= 20 else 3.5,
+                markerfacecolor="white",
+                **style,
+            )
+    for axes, quantity in ((loss_axes, "Loss"), (accuracy_axes, "Accuracy (%)")):
+        axes.set(xlabel="Epoch", ylabel=quantity, xlim=(0.5, epochs + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        tidy(axes)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=GREY, linewidth=1.5, zorder=0)
+            # Near an end the words stay inside the panel.
+            place = (best_epoch - 0.5) / epochs
+            side = "left" if place < 0.15 else "right" if place > 0.85 else "center"
+            axes.annotate(
+                f"best epoch: {best_epoch}",
+                (best_epoch, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha=side,
+                fontsize=9,
+            )
+    handles, names = loss_axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, handlelength=3.5)
+    return figure

@@ -1,0 +1,183 @@
+"""A contact sheet: many pictures at a glance, each with its faces' answers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from emotorch.data.images import Pixels
+from emotorch.figures.canvas import (
+    BLACK,
+    CHARACTER_EM,
+    DPI,
+    GREY,
+    LINE_EM,
+    ORANGE,
+    TITLE_POINTS,
+    VERMILLION,
+    require,
+    save,
+    wrap,
+)
+from emotorch.inference.predictor import Answer
+
+_SIDE = 240  # pixels of a tile
+
+
+_GAP = 18
+
+
+_COLUMNS = 6
+
+
+_POINTS = 8.0
+
+
+_LINES = 3  # of answers below a picture
+
+
+# matplotlib's colours as OpenCV takes them: red, green, blue.
+_ORANGE = tuple(int(ORANGE[i : i + 2], 16) for i in (1, 3, 5))
+
+
+MOST_TILES = 120
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet.
+
+    Attributes:
+        pixels: (H, W, 3), red, green, blue, at most 240 pixels on a side, boxes drawn in; None when unreadable.
+        name: Below it.
+        lines: The answers, or why there is none.
+        failed: Whether there is none.
+    """
+
+    pixels: Pixels | None
+    name: str
+    lines: Sequence[str]
+    failed: bool
+
+
+def make_tile(answer: Answer, colours: Pixels | None) -> Tile:
+    """The tile of one input; `colours` (H, W, 3), red, green, blue, where they could be read."""
+    name = Path(answer.input).name
+    pixels = None if colours is None else _thumbnail(answer, colours)
+    if answer.error:
+        return Tile(pixels, name, [answer.error.partition(";")[0]], True)
+    several = len(answer.faces) > 1
+    lines = [
+        f"{f'{number} ' if several else ''}{face.emotion} {face.confidence:.0%}"
+        for number, face in enumerate(answer.faces, start=1)
+    ]
+    if len(lines) > _LINES:
+        lines[_LINES - 1 :] = [f"and {len(lines) - _LINES + 1} more faces"]
+    return Tile(pixels, name, lines, False)
+
+
+def _thumbnail(answer: Answer, colours: Pixels) -> Pixels:
+    scale = _SIDE / max(colours.shape[:2])
+    size = (max(1, round(colours.shape[1] * scale)), max(1, round(colours.shape[0] * scale)))
+    # A face of 48 pixels keeps its pixels; a photo is averaged.
+    small = cv2.resize(colours, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    for number, face in enumerate(answer.faces, start=1):
+        if face.box is None:
+            continue
+        box = face.box
+        start = round(box.x * scale), round(box.y * scale)
+        end = round((box.x + box.width) * scale), round((box.y + box.height) * scale)
+        cv2.rectangle(small, start, end, (0, 0, 0), 4)
+        cv2.rectangle(small, start, end, _ORANGE, 2)
+        if len(answer.faces) > 1:
+            _draw_number(small, number, start)
+    return np.asarray(small, np.uint8)
+
+
+def _draw_number(picture: cv2.typing.MatLike, number: int, corner: tuple[int, int]) -> None:
+    (width, height), _ = cv2.getTextSize(str(number), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    # Above the box, where it hides nothing of a small face, unless that is outside the picture.
+    x, y = corner[0], max(corner[1] - height - 6, 0)
+    cv2.rectangle(picture, (x, y), (x + width + 5, y + height + 6), _ORANGE, -1)
+    cv2.putText(picture, str(number), (x + 3, y + height + 3), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def plot_contact_sheet(path: Path, tiles: Sequence[Tile], pictures: int, title: str) -> Path:
+    """Draws the tiles in rows of six.
+
+    Args:
+        path: The picture to write: PNG, JPEG, PDF or SVG.
+        tiles: The first ones, `MOST_TILES` at most.
+        pictures: How many there are in all; the sheet says so where that is more.
+        title: Above all.
+    """
+    return save(_sheet_figure(tiles, pictures, title), path)
+
+
+def _sheet_figure(tiles: Sequence[Tile], pictures: int, title: str) -> Figure:
+    require(0 < len(tiles) <= MOST_TILES, f"{len(tiles)} tiles: 1 to {MOST_TILES} are needed")
+    point = DPI / 72
+    line = _POINTS * point * LINE_EM
+    columns = min(_COLUMNS, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    caption = 1 + max(len(tile.lines) for tile in tiles)
+    step_x, step_y = _SIDE + _GAP, round(_SIDE + (caption + 0.5) * line + _GAP)
+    width = max(columns * step_x + _GAP, 4 * DPI)
+    if pictures > len(tiles):
+        title = f"{title}: the first {len(tiles)} of {pictures:,}"
+    wrapped = wrap(title, width / DPI, TITLE_POINTS)
+    top = round(2 * _GAP + (wrapped.count("\n") + 1) * TITLE_POINTS * point * LINE_EM)
+    height = top + rows * step_y
+    left = (width - columns * step_x + _GAP) // 2
+    characters = int(_SIDE / (_POINTS * point * CHARACTER_EM))
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def write(x: float, y: float, text: str, colour: str, points: float = _POINTS, weight: str = "normal") -> None:
+        place = x / width, 1 - y / height
+        figure.text(
+            *place, text, fontsize=points, color=colour, ha="center", va="top", fontweight=weight, parse_math=False
+        )
+
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        x, y = left + index % columns * step_x, top + index // columns * step_y
+        square = sheet[y : y + _SIDE, x : x + _SIDE]
+        square[:] = 236
+        if tile.pixels is not None:
+            inside_y, inside_x = (_SIDE - tile.pixels.shape[0]) // 2, (_SIDE - tile.pixels.shape[1]) // 2
+            square[inside_y:, inside_x:][: tile.pixels.shape[0], : tile.pixels.shape[1]] = tile.pixels
+        middle = x + _SIDE / 2
+        if tile.pixels is None:
+            write(middle, y + _SIDE / 2 - line / 2, "not readable", GREY)
+        write(middle, y + _SIDE + 5, _shorten(tile.name, characters), BLACK)
+        for number, words in enumerate(tile.lines, start=1):
+            colour = VERMILLION if tile.failed else BLACK
+            write(
+                middle,
+                y + _SIDE + 5 + number * line,
+                _cut(words, characters),
+                colour,
+                weight="normal" if tile.failed else "bold",
+            )
+    axes = figure.add_axes((0, 0, 1, 1), zorder=-1)
+    axes.imshow(sheet, interpolation="none", aspect="auto")
+    axes.set_axis_off()
+    write(width / 2, _GAP, wrapped, BLACK, TITLE_POINTS)
+    return figure
+
+
+def _shorten(name: str, characters: int) -> str:
+    """A long file name without its middle: both ends tell files apart."""
+    if len(name) <= characters:
+        return name
+    half = (characters - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _cut(words: str, characters: int) -> str:
+    return words if len(words) <= characters else f"{words[: characters - 1]}…"

@@ -1,0 +1,277 @@
+"""Answers about pictures and videos, for people and for programs."""
+
+import json
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from emotorch.data.images import Pixels, read_colours
+from emotorch.errors import UsageError
+from emotorch.files import write_csv
+from emotorch.inference.inputs import ANSWER_STEM, Input, Kind
+from emotorch.inference.predictor import Answer, FaceAnswer
+from emotorch.tables import text_table
+
+if TYPE_CHECKING:
+    from emotorch.inference.video import FrameAnswer
+
+_BAR = 30  # characters for 100%
+
+
+Row = tuple[object, ...]
+
+
+def as_text(answer: Answer) -> str:
+    """Emotion, confidence and the distribution as bars, for each face."""
+    lines = []
+    for number, face in enumerate(answer.faces, start=1):
+        which = f" face {number}" if len(answer.faces) > 1 else ""
+        lines += [f"{answer.input}{which}: {face.emotion} ({face.confidence:.1%})", *_bars(face.probabilities)]
+    return "\n".join(lines)
+
+
+def _bars(probabilities: Mapping[str, float]) -> list[str]:
+    width = max(map(len, probabilities))
+    return [f"  {label:<{width}} {share:6.1%} {'█' * round(share * _BAR)}" for label, share in probabilities.items()]
+
+
+def as_table(answers: Sequence[Answer], labels: Sequence[str]) -> str:
+    """A line per face with its probabilities in percent, and a last one that counts the answers.
+
+    Args:
+        answers: Of many pictures; those with an error are only counted.
+        labels: The columns.
+    """
+    rows = [("picture", "face", "emotion", "confidence", *labels)]
+    for answer in answers:
+        for number, face in enumerate(answer.faces, start=1):
+            shares = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
+            rows.append((answer.input, str(number), face.emotion, f"{face.confidence:.1%}", *shares))
+    emotions = Counter(face.emotion for answer in answers for face in answer.faces)
+    counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
+    faces, failed = emotions.total(), sum(answer.error is not None for answer in answers)
+    summary = f"{_count(len(answers), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
+    if failed:
+        summary += f"; {failed:,} without an answer"
+    return (text_table(rows, left=("picture", "emotion")) + "\n\n" if faces else "") + summary
+
+
+def as_video_text(name: str, frames: Sequence["FrameAnswer"], labels: Sequence[str]) -> str:
+    """How long it is, how many frames show a face, how often each answer was given, and mean probabilities."""
+    faces = [face for frame in frames for face in frame.faces]
+    with_face = sum(bool(frame.faces) for frame in frames)
+    emotions = Counter(face.emotion for face in faces).most_common()
+    people = len({number for frame in frames for number in frame.numbers})
+    lines = [
+        f"{name}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
+        f"{_count(people, 'face')} followed"
+    ]
+    if faces:
+        often = ", ".join(f"{emotion} {count / len(faces):.0%}" for emotion, count in emotions)
+        means = {label: sum(face.probabilities[label] for face in faces) / len(faces) for label in labels}
+        lines += [f"  answers: {often}", "  mean probabilities:", *_bars(means)]
+    return "\n".join(lines)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def as_json(answer: Answer, model: Path) -> str:
+    """One object on one line."""
+    return json.dumps(answer.as_dict(str(model)), ensure_ascii=False)
+
+
+def frame_as_json(name: str, frame: "FrameAnswer", model: Path) -> str:
+    """One object on one line: an input's, and its time in seconds."""
+    return json.dumps(frame.as_dict(name, str(model)), ensure_ascii=False)
+
+
+def table_rows(answer: Answer, labels: Sequence[str]) -> list[Row]:
+    """What `write_table` takes: a row per face; one with the error for an input without an answer."""
+    if answer.error:
+        return [(answer.input, *[""] * (8 + len(labels)), answer.error)]
+    return [_row(answer.input, "", number, face, labels) for number, face in enumerate(answer.faces, start=1)]
+
+
+def frame_rows(name: str, frame: "FrameAnswer", labels: Sequence[str]) -> list[Row]:
+    """A row per face; none for a frame without one. A person keeps their number through a video."""
+    time = f"{frame.time:.3f}"
+    return [_row(name, time, number, face, labels) for number, face in zip(frame.numbers, frame.faces, strict=True)]
+
+
+def _row(name: str, time: str, number: int, face: FaceAnswer, labels: Sequence[str]) -> Row:
+    box: Sequence[object] = face.as_dict()["box"] or [""] * 4
+    shares = (f"{face.probabilities[label]:.6f}" for label in labels)
+    return (name, time, number, *box, face.emotion, f"{face.confidence:.6f}", *shares, "")
+
+
+def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed: bool) -> None:
+    """Writes rows as CSV; `timed`: with the column `time`, seconds, which only a video's rows fill."""
+    columns = ("input", "time", "face", "x", "y", "width", "height", "emotion", "confidence", *labels, "error")
+    kept = [index for index, column in enumerate(columns) if timed or column != "time"]
+    write_csv(path, [columns[index] for index in kept], ([row[index] for index in kept] for row in rows))
+
+
+def save_picture(path: Path, answer: Answer) -> Path:
+    """The picture in its colours with its face boxes, and the distribution of each face.
+
+    Raises:
+        EmoTorchError: the folder is not writable, or the picture is gone.
+    """
+    from emotorch.data.images import read_colours
+    from emotorch.figures.faces import plot_probabilities
+
+    boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in answer.faces]
+    shares = [face.probabilities for face in answer.faces]
+    names = [face.emotion for face in answer.faces]
+    colours = read_colours(Path(answer.input))
+    return plot_probabilities(path, colours, boxes, shares, Path(answer.input).name, names)
+
+
+_KEYS_TO_LEAVE = (27, ord("q"))  # 27 is Escape
+
+
+_TITLE = "EmoTorch"
+
+
+def has_display() -> bool:
+    """Whether a window can be opened. OpenCV ends the process when it tries in vain, so this asks before."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    display = os.environ.get("DISPLAY", "")
+    if not display.startswith(":"):
+        return bool(display)  # of another machine, as through ssh -X
+    number = display[1:].partition(".")[0]
+    with socket.socket(socket.AF_UNIX) as server:
+        # The second name is the abstract one, which a container may share without the file.
+        for address in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):
+            try:
+                server.connect(address)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def show_picture(path: Path) -> None:
+    """Shows a picture file until a key is pressed or its window closed."""
+    cv2.imshow(_TITLE, np.ascontiguousarray(read_colours(path)[:, :, ::-1]))
+    while cv2.waitKey(50) < 0 and _is_open():
+        pass
+    cv2.destroyAllWindows()
+
+
+class LiveWindow:
+    """Shows pictures one after the other."""
+
+    def show(self, pixels: Pixels) -> bool:
+        """Shows (H, W, 3), blue, green, red; False when the user pressed q or Escape, or closed the window."""
+        cv2.imshow(_TITLE, pixels)
+        return cv2.waitKey(1) & 0xFF not in _KEYS_TO_LEAVE and _is_open()
+
+    def close(self) -> None:
+        cv2.destroyAllWindows()
+
+
+def _is_open() -> bool:
+    return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants of the answers.
+
+    Attributes:
+        detector: How faces are found: `haar`, `yunet`, or `none`.
+        abstain_below: Answers with less confidence become "unsure".
+        json: Print an object per picture and per frame, and nothing else.
+        csv: Where to write a table.
+        save: Where to write a picture, a contact sheet or an annotated video.
+        visualize: Show it; without a screen write it beside the input.
+        frames: Of a video or a camera at most so many; None for all.
+    """
+
+    detector: str = "haar"
+    abstain_below: float = 0.0
+    json: bool = False
+    csv: Path | None = None
+    save: Path | None = None
+    visualize: bool = False
+    frames: int | None = None
+
+    @property
+    def draws(self) -> bool:
+        return self.save is not None or self.visualize
+
+    def say(self, text: object) -> None:
+        """To the user; not among the objects that a program reads."""
+        if self.json:
+            logger.info("%s", text)
+        else:
+            print(text)
+
+
+def check_save(save: Path | None, inputs: Sequence[Input]) -> None:
+    """Before anything is answered: whether the file can hold what the inputs give.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if save is None:
+        return
+    videos = sum(item.kind is Kind.VIDEO for item in inputs)
+    if videos and len(inputs) > 1:
+        raise UsageError("--save takes pictures, or one video; --visualize gives each of several videos its own copy")
+    if save.resolve() in {item.path.resolve() for item in inputs}:
+        raise UsageError(f"--save {save}: this is the input itself; choose another name")
+    from emotorch.figures.canvas import FORMATS
+    from emotorch.inference.video_output import VIDEO_CODECS
+
+    endings = VIDEO_CODECS if videos else FORMATS
+    if save.suffix.lower() not in endings:
+        raise UsageError(
+            f"--save {save}: {'a video' if videos else 'a picture'} is written to a file that ends in "
+            f"{', '.join(endings)}"
+        )
+
+
+def place_beside(path: Path, suffix: str) -> Path:
+    """`photo_emotions.png` beside `photo.jpg`; in the working directory where that may not be written to."""
+    resolved = path.resolve()
+    folder = resolved.parent if os.access(resolved.parent, os.W_OK) else Path.cwd()
+    return folder / f"{resolved.stem}{ANSWER_STEM}{suffix}"
+
+
+def deliver_picture(wishes: Wishes, write: Callable[[Path], object], beside: Path) -> None:
+    """Draws a picture where it is wished, and says where.
+
+    Args:
+        wishes: `save` and `visualize` of them.
+        write: Draws it into a file, whose ending tells the format.
+        beside: The input that it is named after, where no name is wished.
+    """
+
+    shown = wishes.visualize and has_display()
+    target = wishes.save or (place_beside(beside, ".png") if wishes.visualize and not shown else None)
+    if target is not None:
+        write(target)
+        wishes.say(target)
+    if shown:
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = Path(folder) / "answers.png"
+            write(drawn)
+            show_picture(drawn)

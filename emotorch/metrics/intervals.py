@@ -1,0 +1,104 @@
+"""Confusion matrices and reports. A matrix has a row and a column for every label, also unseen ones."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+    """95% interval of an accuracy, in percent.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
+    """
+    if not images:
+        return float("nan"), float("nan")
+    z = 1.959963984540054
+    share = correct / images
+    centre = (share + z * z / (2 * images)) / (1 + z * z / images)
+    half = z * np.sqrt(share * (1 - share) / images + z * z / (4 * images * images)) / (1 + z * z / images)
+    return 100.0 * float(centre - half), 100.0 * float(centre + half)
+
+
+# One less than a round number: then the 50th from either end cuts off 2.5%.
+RESAMPLES = 1999
+
+
+_CUT = 50
+
+
+Array = NDArray[np.float64]
+
+
+def draw(rng: np.random.Generator, classes: int) -> Array:
+    """(K, 1 + R, K) standard normal numbers for `resample`; zeros in front, for the matrix as it is."""
+    zeros = np.zeros((classes, 1, classes))
+    return np.concatenate([zeros, rng.standard_normal((classes, RESAMPLES, classes))], axis=1)
+
+
+def resample(counts: NDArray[np.integer], drawn: Array) -> Array:
+    """(K, 1 + R, K) proportions: of each true class, as they are, and then as they might have come.
+
+    Args:
+        counts: (K, K); rows are true classes. One without images keeps a row of zeros.
+        drawn: What `draw` gave.
+    """
+    shares, mixing = _shares_and_mixing(counts)
+    return np.asarray(shares[:, None, :] + drawn @ mixing)
+
+
+def _shares_and_mixing(counts: NDArray[np.integer]) -> tuple[Array, Array]:
+    """(K, K) proportions, and for each row the (K, K) matrix that turns normal numbers into their noise."""
+    totals = np.maximum(counts.sum(axis=1), 1)[:, None]
+    shares = counts / totals
+    roots = np.sqrt(shares)
+    # Row by row: independent Poisson noise of each answer, less what would change the number of images.
+    mixing = np.eye(len(counts)) * roots[:, None, :] - roots[:, :, None] * shares[:, None, :]
+    return shares, mixing / np.sqrt(totals)[:, :, None]
+
+
+def products(drawn: Array) -> Array:
+    """(1 + R, F): the numbers of `draw` and their products, of which every squared distance is a weighted sum."""
+    first, second, _ = _pairs(drawn.shape[2])
+    return np.concatenate([np.hstack([rows, rows[:, first] * rows[:, second]]) for rows in drawn], axis=1)
+
+
+def squared_distances(counts: NDArray[np.integer], target: Array, drawn: Array) -> Array:
+    """(1 + R,) sums of the squared differences between `resample`'s proportions and others, 15 times as fast.
+
+    A resampled row is a linear function of its normal numbers, so its squared distance is a quadratic one: what is
+    left to do for every resample is one product of a matrix and a vector.
+
+    Args:
+        counts: (K, K); rows are true classes.
+        target: (K, K) proportions.
+        drawn: What `products` gave.
+    """
+    shares, mixing = _shares_and_mixing(counts)
+    off = shares - target
+    first, second, times = _pairs(len(counts))
+    squares = (mixing @ mixing.transpose(0, 2, 1))[:, first, second] * times
+    linear = 2 * (mixing @ off[:, :, None])[:, :, 0]
+    return np.asarray(np.square(off).sum() + drawn @ np.hstack([linear, squares]).ravel())
+
+
+@lru_cache
+def _pairs(classes: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+    """Which two classes each product is of, and how often it counts."""
+    first, second = np.triu_indices(classes)
+    return first, second, np.where(first == second, 1.0, 2.0)
+
+
+def interval(distances: Array) -> tuple[float, float]:
+    """95% interval of a squared distance.
+
+    Chance alone makes every such distance larger than it is: the measured one once; the resampled ones, which start
+    from the measured, twice. Both parts are taken off, else the interval lies too high to hold the truth.
+
+    Args:
+        distances: (1 + R,): measured, then resampled.
+    """
+    measured, resampled = distances[0], np.sort(distances[1:])
+    by_chance = resampled.mean() - measured
+    low, high = (float(resampled[place] - 2 * by_chance) for place in (_CUT - 1, -_CUT))
+    return max(0.0, low), max(0.0, high)

@@ -1,0 +1,66 @@
+"""Scores of a set and of an epoch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over images: loss, accuracy and macro-F1 in percent. NaN for an empty set."""
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+    images: int
+
+
+NOTHING = Score(math.nan, math.nan, math.nan, 0)
+
+
+@dataclass(frozen=True)
+class EpochScores:
+    """An epoch.
+
+    Attributes:
+        epoch: From 1.
+        learning_rate: At its end.
+        seconds: It took.
+        training: As it ran, with weights changing, on augmented images.
+        validation: After it, by the set's name.
+        combined: Over all validation images of all sets.
+    """
+
+    epoch: int
+    learning_rate: float
+    seconds: float
+    training: Score
+    validation: Mapping[str, Score]
+    combined: Score
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "EpochScores":
+        """The inverse of `dataclasses.asdict`."""
+        return cls(
+            **{
+                **values,
+                "training": Score(**values["training"]),
+                "validation": {name: Score(**score) for name, score in values["validation"].items()},
+                "combined": Score(**values["combined"]),
+            }
+        )
+
+
+def score_counts(loss: float, counts: Tensor) -> Score:
+    """The score of a confusion matrix (K, K), a row for each true class.
+
+    A class that is never answered counts 0 in macro-F1, and so does one without images.
+    """
+    counts = counts.double()
+    right, truths, answers = counts.diagonal(), counts.sum(1), counts.sum(0)
+    f1 = 2 * right / (truths + answers).clamp(min=1)
+    images = int(counts.sum().item())
+    return Score(loss, 100.0 * right.sum().item() / images, 100.0 * f1.mean().item(), images)

@@ -1,0 +1,78 @@
+"""What an analysis found about a model: a folder within the model's, valid for just what it was made from."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from emotorch.errors import EmoTorchError
+from emotorch.files import STAMP_NAME, count_files, hash_file, read_json, read_stamp, stage_folder, write_json
+from emotorch.runs.folder import Run
+
+_FINDINGS = "findings.json"
+
+
+@contextmanager
+def result_folder(
+    run: Run, question: str, weights: Path, made_from: Mapping[str, Any], *, force: bool
+) -> Iterator[Path | None]:
+    """Builds `MODEL/<question>/`, whole or not there at all, beside its tables and pictures the findings for a report.
+
+    Args:
+        run: The model's.
+        question: The folder's name: `robustness`, `errors`, …
+        weights: The file that the findings are about.
+        made_from: What else they depend on: the data's fingerprint, and every option. Plain values.
+        force: Make it anew even when it is there and up to date.
+
+    Yields:
+        The folder to write into, or None when all is there already, from the same weights, data and options.
+
+    Raises:
+        EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
+    """
+    stamp = {"weights": hash_file(weights), **made_from}
+    with stage_folder(run.folder / question, stamp, stage=f"{question} of {run.name}", force=force) as build:
+        yield None if build is None else build.folder
+
+
+def write_findings(folder: Path, findings: Mapping[str, Any]) -> None:
+    """The figures of a result, for reports: plain values."""
+    write_json(folder / _FINDINGS, findings)
+
+
+def read_findings(run: Run, question: str, weights: Path) -> dict[str, Any] | None:
+    """The findings about these very weights; None where they are missing, or of other weights."""
+    folder = run.folder / question
+    try:
+        stamp = read_stamp(folder, question)
+    except EmoTorchError:
+        return None  # not there, or not whole: the same as never asked
+    if stamp["weights"] != hash_file(weights):
+        return None
+    findings: dict[str, Any] = read_json(folder / _FINDINGS)
+    return findings
+
+
+def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, after: str) -> None:
+    """Copies findings to a model whose file of weights holds the same network, and says there that they are its own.
+
+    Args:
+        folder: The findings; where there are none, or they are of other weights, nothing is copied.
+        to: A folder that does not exist yet.
+        patterns: Of the files that are copied.
+        before: The SHA-256 of the file of weights that they must be of.
+        after: That of the other file.
+    """
+    try:
+        made_from = read_stamp(folder, folder.name)
+    except EmoTorchError:
+        return  # not there, or not whole: the same as never asked
+    if made_from["weights"] != before:
+        return
+    to.mkdir()
+    for pattern in patterns:
+        for file in sorted(folder.glob(pattern)):
+            shutil.copy(file, to / file.name)
+    write_json(to / STAMP_NAME, {"made_from": {**made_from, "weights": after}, "files": count_files(to)})

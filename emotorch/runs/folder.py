@@ -1,0 +1,265 @@
+"""Run folders: `model_00001`, …: claimed by one process, recorded in `run.json`, read by everything else."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from emotorch.errors import EmoTorchError
+from emotorch.files import hash_file, read_json, remove_leftovers, write_json, write_text
+from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths
+
+RECORD_NAME = "run.json"
+
+
+# What a record calls the SHA-256 of its files of weights.
+HASHES = {"model.pth": "weights_sha256", "model.onnx": "onnx_sha256"}
+
+
+# What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
+# card names them. All else may show faces, also what somebody put there, and is never published.
+FACELESS = (
+    RECORD_NAME,
+    "model_parameters.txt",
+    "final_accuracies.csv",
+    "classification_report.txt",
+    "usage_summary.csv",
+    "image_usage.csv",
+    "training_history.json",
+    "training_history.png",
+    "training_history_*.csv",
+    "confusion_counts_*.csv",
+    "confusion_matrix_*.csv",
+    "confusion_matrix_*.png",
+    "confusion_matrices_fer_vs_ckp.png",
+)
+
+
+# The same of the folders of findings, less their stamps.
+FACELESS_FINDINGS = {
+    "robustness": ("findings.json", "robustness.csv", "corruption_errors.csv", "robustness_curves.png"),
+    "scores": ("findings.json", "reliability_*.csv", "reliability_*.png"),
+}
+
+
+_LOCK_NAME = ".running"
+
+
+_NUMBERED = re.compile(r"model_(\d{5,})$")
+
+
+RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and its record."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of run.json; empty for a folder that other code wrote."""
+        path = self.folder / RECORD_NAME
+        try:
+            record: dict[str, Any] = read_json(path)
+        except FileNotFoundError:
+            return {}
+        if not isinstance(record, dict):
+            raise EmoTorchError(f"{path}: not a run's record")
+        return record
+
+    def update(self, **changes: object) -> None:
+        write_json(self.folder / RECORD_NAME, {**self.record, **changes})
+
+    def status(self, record: Mapping[str, Any] | None = None) -> str:
+        """`finished` for a folder without a record: another program wrote it, all at once.
+
+        A run that says it is running, but whose process has gone, is recorded as interrupted.
+
+        Args:
+            record: The run's, when it is read already.
+        """
+        status: str = (self.record if record is None else record).get("status", FINISHED)
+        if status == RUNNING and not self._is_held():
+            self.update(status=INTERRUPTED)
+            return INTERRUPTED
+        return status
+
+    def _is_held(self) -> bool:
+        lock = FileLock(self.folder / _LOCK_NAME)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Holds the run while it is being trained, and records how that ends.
+
+        Raises:
+            EmoTorchError: another process is training it.
+        """
+        lock = FileLock(self.folder / _LOCK_NAME)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise EmoTorchError(f"{self.folder} is being trained by another process") from None
+        try:
+            remove_leftovers(self.folder)
+            self.update(status=RUNNING)
+            yield
+        except KeyboardInterrupt:
+            self.update(status=INTERRUPTED)
+            raise
+        except BaseException as error:
+            self.update(status=FAILED, error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            lock.release()
+
+
+def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) -> Run:
+    """Makes the next `model_NNNNN`, with its record in it, for this process alone.
+
+    The folder is made under another name and renamed: of two processes that want the same number one gets
+    an error from the system, and takes the next.
+
+    Args:
+        models: Where it goes.
+        record: What is known of the run.
+        after: The one that this process claimed before: among 100,000 folders a look at all of them takes longer
+            than all else that a claim does.
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    number = 1 + (_highest(models) if after is None else int(after.name.removeprefix("model_")))
+    prepared = Path(tempfile.mkdtemp(prefix=".claim-", dir=models))
+    try:
+        prepared.chmod(0o755)
+        write_json(prepared / RECORD_NAME, record)
+        while True:
+            folder = models / f"model_{number:05d}"
+            try:
+                prepared.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+                number += 1
+            else:
+                return Run(folder)
+    except BaseException:
+        shutil.rmtree(prepared, ignore_errors=True)
+        raise
+
+
+def _highest(models: Path) -> int:
+    return max((int(match[1]) for path in models.iterdir() if (match := _NUMBERED.match(path.name))), default=0)
+
+
+def list_runs(models: Path) -> list[Run]:
+    """Every `model_*` folder but the published original, by name."""
+    if not models.is_dir():
+        return []
+    with os.scandir(models) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith("model_") and entry.is_dir()]
+    return [Run(models / name) for name in sorted(names) if name != MODEL_ORIGINAL.name]
+
+
+def newest_run(paths: Paths) -> Run:
+    """The numbered run that was claimed last.
+
+    Raises:
+        EmoTorchError: there is none.
+    """
+    numbered = [run for run in list_runs(paths.models) if _NUMBERED.match(run.name)]
+    if not numbered:
+        raise EmoTorchError(f"no model in {paths.models}: train one first, or name a model folder")
+    return max(numbered, key=lambda run: int(run.name.removeprefix("model_")))
+
+
+def find_run(paths: Paths, model: str) -> Run:
+    """A run by its folder's name, here or of a model that ships, or by a path to it (or to a file in it).
+
+    Raises:
+        EmoTorchError: there is no such folder.
+    """
+    if model == MODEL_ORIGINAL.name:
+        return Run(MODEL_ORIGINAL)
+    for candidate in (paths.models / model, SHIPPED_MODELS / model, Path(model)):
+        if candidate.is_dir():
+            return Run(candidate.resolve())
+        if candidate.is_file():
+            return Run(candidate.resolve().parent)
+    known = [run.name for run in list_runs(paths.models)]
+    hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
+    raise EmoTorchError(f"no model folder {model!r} in {paths.models}: {hint}")
+
+
+def weights_file(paths: Paths, model: str) -> Path:
+    """The weights that a model's name or path stands for: the file itself, or the best epoch's in its folder."""
+    return Path(model) if Path(model).is_file() else find_run(paths, model).folder / "model.pth"
+
+
+def shipped_or_named(paths: Paths, model: str | None) -> Path:
+    """The weights of a named model, or without a name of the one that ships with the code.
+
+    Raises:
+        EmoTorchError: there is no such model, or none ships yet.
+    """
+    if model is not None:
+        return weights_file(paths, model)
+    shipped = SHIPPED_MODELS / "emotorch" / "model.pth"
+    if not shipped.is_file():
+        raise EmoTorchError("no trained model ships with this version: train one and name it with --model")
+    return shipped
+
+
+def checked_hash(weights: Path) -> str:
+    """The SHA-256 of a file of weights: the one that the record of its run states, where that states one.
+
+    PyTorch and ONNX Runtime take wrong bytes in weights for weights.
+
+    Raises:
+        EmoTorchError: the record states another.
+    """
+    found = hash_file(weights)
+    stated = Run(weights.parent).record.get(HASHES.get(weights.name, ""), found)
+    if found != stated:
+        raise EmoTorchError(
+            f"{weights}: damaged or replaced, its SHA-256 is not the one that {RECORD_NAME} beside it states "
+            f"({stated}): bring that file back, or make it again"
+        )
+    return found
+
+
+def write_parameters(path: Path, record: Mapping[str, Any]) -> None:
+    """Renders the run record for a person: every line is what run.json says."""
+    lines: list[str] = []
+
+    def render(value: object, name: str, depth: int) -> None:
+        indent = "  " * depth
+        if isinstance(value, Mapping):
+            lines.append(f"{indent}{name}:")
+            for key, inner in value.items():
+                render(inner, str(key), depth + 1)
+        elif isinstance(value, list):
+            lines.append(f"{indent}{name}: {', '.join(map(str, value))}")
+        else:
+            lines.append(f"{indent}{name}: {value}")
+
+    for key, value in record.items():
+        render(value, key, 0)
+    write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,78 @@
+"""All tables, texts and pictures of a finished run."""
+
+from collections.abc import Mapping, Sequence
+
+from emotorch.data.cache import Stored
+from emotorch.data.images import Pixels
+from emotorch.data.selection import Selection, dataset_title
+from emotorch.data.split import draw
+from emotorch.figures.confusion import plot_confusion_matrix
+from emotorch.figures.faces import plot_prediction_sheet
+from emotorch.files import write_text
+from emotorch.metrics import confusion
+from emotorch.metrics.calibration import probabilities
+from emotorch.metrics.scores import EpochScores
+from emotorch.runs.confusion import plot_run_confusion, write_confusion
+from emotorch.runs.folder import Run
+from emotorch.runs.history import plot_run_history, write_history
+from emotorch.runs.outcome import Outcome, SetOutcome
+from emotorch.runs.scores import write_final_accuracies
+from emotorch.runs.usage import write_image_usage, write_usage_summary
+
+_SHEET_IMAGES = 32
+
+
+def write_results(
+    run: Run,
+    outcome: Outcome,
+    history: Sequence[EpochScores],
+    selection: Selection,
+    pixels: Mapping[str, Stored[Pixels]],
+) -> None:
+    """Writes everything into the run's folder that is drawn or computed from its outcome.
+
+    Args:
+        run: Its record states the best epoch already.
+        outcome: Of the best epoch.
+        history: Of all epochs.
+        selection: The images of the run.
+        pixels: (N, 48, 48) of each set, by its name.
+    """
+    folder, labels = run.folder, outcome.labels
+    suffix = " (synthetic faces)" if selection.training.index.paths.is_synthetic else ""
+    reports = []
+    for name, scored in outcome.validation.items():
+        title = f"{run.name}: {dataset_title(name)} validation{suffix}"
+        report = confusion.report(scored.images.labels, scored.answers, labels)
+        reports.append(f"{title}, {len(scored.images)} images\n{report}")
+        write_confusion(folder, f"{name}_val", scored.counts, labels)
+        plot_confusion_matrix(
+            folder / f"confusion_matrix_{name}_val.png",
+            confusion.row_proportions(scored.counts),
+            scored.counts,
+            labels,
+            title,
+        )
+        _plot_sheet(run, name, pixels[name], scored, outcome, title)
+    write_text(folder / "classification_report.txt", "\n".join(reports) or "no validation images\n")
+    write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
+    write_history(folder, history, list(outcome.validation))
+    write_image_usage(folder / "image_usage.csv", selection)
+    write_usage_summary(folder / "usage_summary.csv", selection, labels)
+    plot_run_history(run)
+    if outcome.validation:
+        plot_run_confusion(run)
+
+
+def _plot_sheet(run: Run, name: str, pixels: Stored[Pixels], scored: SetOutcome, outcome: Outcome, title: str) -> None:
+    """Some validation images with truth and answer; which ones is the same in every run of the same set."""
+    shown = draw(len(scored.images), min(1.0, _SHEET_IMAGES / len(scored.images)), "sheet", name)
+    confidences = probabilities(scored.outputs[shown], outcome.temperature).amax(1)
+    plot_prediction_sheet(
+        run.folder / f"validation_samples_{name}.png",
+        pixels[shown],
+        [outcome.labels[label] for label in scored.images.labels[shown].tolist()],
+        [outcome.labels[answer] for answer in scored.answers[shown].tolist()],
+        confidences.tolist(),
+        title,
+    )

@@ -1,0 +1,73 @@
+"""The tables and texts of a run folder, in the published formats."""
+
+import math
+from pathlib import Path
+
+from emotorch.errors import EmoTorchError
+from emotorch.files import read_table, write_csv
+from emotorch.metrics.scores import NOTHING, Score
+from emotorch.runs.folder import Run
+from emotorch.runs.outcome import Outcome
+
+
+def percent(value: float) -> str:
+    return "NaN" if math.isnan(value) else f"{value:.2f}"
+
+
+def loss(value: float) -> str:
+    return "NaN" if math.isnan(value) else f"{value:.4f}"
+
+
+def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
+    """Writes `Metric,Value`: the published rows in their order, then other sets, reference sets and F1.
+
+    Args:
+        path: The file.
+        outcome: Of the best epoch.
+        epochs: Completed.
+    """
+    scores = {name: scored.score for name, scored in outcome.sets.items()}
+    rows: list[tuple[str, str]] = []
+
+    def add(title: str, score: Score) -> None:
+        rows.extend([(f"{title} Accuracy", percent(score.accuracy)), (f"{title} Loss", loss(score.loss))])
+
+    add("Training", scores["training"])
+    for name in ("fer", "ckp"):
+        add(f"{name.upper()} Validation", outcome.validation[name].score if name in outcome.validation else NOTHING)
+    add("Combined Validation", outcome.combined)
+    rows += [
+        ("Epochs Completed", str(epochs)),
+        ("Total Training Images", str(scores["training"].images)),
+        ("Total Validation Images", str(outcome.combined.images)),
+    ]
+    others = [name for name in outcome.validation if name not in ("fer", "ckp")]
+    for name in others:
+        add(f"{name.upper()} Validation", scores[name])
+    for name in ("fer", "ckp", *others):
+        score = scores.get(f"{name}_reference", NOTHING)
+        add(f"{name.upper()} Reference", score)
+        rows.append((f"{name.upper()} Reference Images", str(score.images)))
+    for name, scored in outcome.validation.items():
+        rows.append((f"{name.upper()} Validation Macro-F1", percent(scored.score.macro_f1)))
+        twins = scored.score.images - scored.without_twins.images
+        if twins:
+            rows.append((f"{name.upper()} Validation Images With Twin In Training", str(twins)))
+            rows.append((f"{name.upper()} Validation Accuracy Without Them", percent(scored.without_twins.accuracy)))
+    write_csv(path, ("Metric", "Value"), rows)
+
+
+def read_accuracies(run: Run) -> dict[str, float]:
+    """The metrics of `final_accuracies.csv`; NaN where unknown.
+
+    Raises:
+        EmoTorchError: the file is missing or not such a table.
+    """
+    path = run.folder / "final_accuracies.csv"
+    accuracies = {}
+    for number, row in enumerate(read_table(path), start=2):
+        try:
+            accuracies[row["Metric"]] = float(row["Value"])
+        except (KeyError, TypeError, ValueError):
+            raise EmoTorchError(f"{path}, line {number}: not a metric and a number") from None
+    return accuracies

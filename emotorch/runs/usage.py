@@ -1,0 +1,110 @@
+"""Run folders: `model_00001`, …: claimed by one process, recorded in `run.json`, read by everything else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from emotorch.data.selection import ImageSet, Selection
+from emotorch.data.variants import original_of
+from emotorch.errors import EmoTorchError
+from emotorch.files import read_table, write_csv
+from emotorch.runs.folder import Run
+
+# What image_usage.csv calls the sets of a run.
+TRAINING, FER_VALIDATION, CKP_VALIDATION = "training", "fer_validation", "ckp_validation"
+
+
+def read_image_usage(run: Run) -> list[dict[str, str]] | None:
+    """The rows of `image_usage.csv`, also of one in the published format; None without that file.
+
+    Raises:
+        EmoTorchError: a column is missing.
+    """
+    path = run.folder / "image_usage.csv"
+    if not path.exists():
+        return None
+    rows = read_table(path)
+    missing = [column for column in ("image_path", "usage", "emotion") if any(not row.get(column) for row in rows)]
+    if missing:
+        raise EmoTorchError(f"{path}: no {missing[0]} in some row")
+    return rows
+
+
+USAGE_COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "source_hash", "fer_usage")
+
+
+def write_image_usage(path: Path, selection: Selection) -> None:
+    """One row for every image that the run trained on or was validated on.
+
+    `dataset_index` counts from 0 within each usage; `source_hash` is the original's, also for a variant.
+    """
+
+    def rows(usage: str, images: ImageSet) -> list[tuple[object, ...]]:
+        labels = images.index.scheme.labels
+        columns = zip(images.files, images.labels.tolist(), images.hashes.tolist(), images.usages.tolist(), strict=True)
+        return [
+            (file, usage, labels[label], label, position, source, fer_usage)
+            for position, (file, label, source, fer_usage) in enumerate(columns)
+        ]
+
+    sets = [rows(TRAINING, selection.training)]
+    sets += [rows(f"{name}_validation", images) for name, images in selection.validation.items()]
+    write_csv(path, USAGE_COLUMNS, chain.from_iterable(sets))
+
+
+def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str]) -> None:
+    """One row for each set; FER's and CK+'s also when they are empty, as published."""
+    nothing = [0] * (1 + len(labels))
+    counts = {
+        f"{name.upper()}_Validation": [len(images), *images.class_counts()]
+        for name, images in selection.validation.items()
+    }
+    counts = {"FER_Validation": nothing, "CKP_Validation": nothing} | counts
+    training = [len(selection.training), *selection.training.class_counts()]
+    write_csv(
+        path,
+        ("Usage Type", "Total Images", *(label.capitalize() for label in labels)),
+        ((title, *values) for title, values in {"Training": training, **counts}.items()),
+    )
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a run's image_usage.csv says it was trained (or validated) on: the originals' files, and the hashes of
+    their pixels (empty where the published format does not state them)."""
+
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: Run, *, validation: bool = False) -> "TrainingImages | None":
+        """The images that the run was trained on, or those that it was validated on; None without that file."""
+        rows = read_image_usage(run)
+        if rows is None:
+            return None
+        chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
+        return cls({original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen})
+
+    @classmethod
+    def stated_by(cls, run: Run) -> "TrainingImages":
+        """What the run was trained on.
+
+        Raises:
+            EmoTorchError: it has no such file.
+        """
+        known = cls.of(run)
+        if known is None:
+            raise EmoTorchError(f"{run.name} has no image_usage.csv: what it was trained on is unknown")
+        return known
+
+    def has(self, file: str, pixels: str) -> bool:
+        """Whether an original or a variant of it was trained on.
+
+        In another dataset the same name stands for another picture: where the hash is known, it decides.
+        """
+        return self.files.get("/".join(Path(file).parts[-3:]), "unknown file") in ("", pixels)
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        return frozenset(self.files.values())

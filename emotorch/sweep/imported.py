@@ -1,8 +1,0 @@
-"""All that a sweep's workers need: imported by the one process that they are forks of, and by nobody else."""
-
-import gc
-
-import emotorch.sweep.local  # noqa: F401
-
-# A collection would write to every object, and what is written to is no longer shared with the forks.
-gc.freeze()

@@ -1,0 +1,100 @@
+"""How many trainings at once are worth while here: measured, not guessed."""
+
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+
+from emotorch.experiment.settings import Settings
+from emotorch.experiment.train import new_network
+from emotorch.training.device import choose_device, make_repeatable
+from emotorch.training.loop import LabelledPixels, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+_SECONDS = 0.4
+
+
+_BATCHES = 4
+
+
+# More workers that bring less than this are not worth their memory.
+_WORTH_WHILE = 1.05
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Some steps of the recipe to time.
+
+    Attributes:
+        settings: Of the training.
+        seconds: How long.
+    """
+
+    settings: Settings
+    seconds: float
+
+
+class Measurable(Protocol):
+    """An engine whose size can change."""
+
+    def resize(self, workers: int) -> None: ...
+
+    def measure(self, measurement: Measurement) -> float: ...
+
+
+def choose_workers(engine: Measurable, settings: Settings, most: int) -> int:
+    """Doubles the workers, up to `most`, for as long as that trains notably more images per second."""
+    chosen, fastest = 1, 0.0
+    measured = []
+    size = 1
+    while most > 1:
+        engine.resize(size)
+        engine.measure(Measurement(settings, 0.0))  # until all have started
+        # The better of two: other work on the machine only ever takes away.
+        rate = max(engine.measure(Measurement(settings, _SECONDS)) for _ in range(2))
+        measured.append(f"{size} at once {rate:,.0f} images per second")
+        if rate < _WORTH_WHILE * fastest:
+            break
+        chosen, fastest = size, rate
+        if size == most:
+            break
+        size = min(2 * size, most)
+    engine.resize(chosen)
+    logger.info("%d worker(s)%s", chosen, f": measured {', '.join(measured)}" if measured else "")
+    return chosen
+
+
+class _TimeIsUpError(Exception):
+    pass
+
+
+def measure(task: Measurement) -> float:
+    """Images per second of a training on random pixels."""
+    settings = task.settings
+    make_repeatable(settings.threads)
+    device = choose_device(settings.device)
+    recipe = replace(settings.recipe, epochs=10**9, early_stop_patience=0)
+    classes, images = len(settings.scheme.labels), _BATCHES * recipe.batch_size
+    pixels = torch.randint(0, 256, (images, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    training = LabelledPixels(pixels.to(device), (torch.arange(images) % classes).to(device))
+    network = new_network(settings).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer = Trainer(network, recipe, training, {}, classes=classes, seed=settings.seed, threads=settings.threads)
+    ended: list[float] = []
+
+    def after_epoch(_: Trainer) -> None:
+        ended.append(time.perf_counter())
+        if ended[-1] - ended[0] >= task.seconds:
+            raise _TimeIsUpError
+
+    logging.disable(logging.INFO)  # its epochs are nobody's
+    with contextlib.suppress(_TimeIsUpError):
+        trainer.run(after_epoch)
+    logging.disable(logging.NOTSET)
+    # The first epoch is not timed: memory, and how convolutions are computed, are settled in it.
+    seconds = ended[-1] - ended[0]
+    return images * (len(ended) - 1) / seconds if seconds else 0.0

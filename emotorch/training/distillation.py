@@ -1,0 +1,94 @@
+"""What finished models answer to the training images, for another to learn beside the labels.
+
+Where people disagree over a face, models that agree say more of it than its one label.
+
+Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); of teachers no larger than
+their pupil: Furlanello et al., "Born-again neural networks" (ICML 2018).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emotorch.data.selection import Selection
+from emotorch.errors import UsageError
+from emotorch.labels import LabelScheme
+from emotorch.metrics.calibration import probabilities
+from emotorch.paths import Paths
+from emotorch.runs.folder import Run, checked_hash, find_run, weights_file
+from emotorch.runs.usage import TrainingImages
+from emotorch.training import distributed
+from emotorch.training.checkpoints import Model, load_model
+from emotorch.training.loop import Images, network_outputs
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Models that a run learns from.
+
+    Attributes:
+        models: In the order in which the recipe names them.
+        hashes: SHA-256 of their weights, for the run's record.
+    """
+
+    models: Sequence[Model] = ()
+    hashes: Sequence[str] = ()
+
+    def answers(self, images: Images, device: torch.device) -> Tensor | None:
+        """The mean of their probabilities for each image and its mirror image; None where there is no teacher.
+
+        Args:
+            images: (N, 1, H, W) bytes on the device.
+            device: What it is computed on.
+
+        Returns:
+            (N, K) on the device; each row sums to 1.
+        """
+        if not self.models:
+            return None
+        pixels = images[distributed.share(len(images))]
+        shares = torch.stack(
+            [
+                probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
+                for model in self.models
+                for view in (pixels, pixels.flip(3))
+            ]
+        )
+        return distributed.gather(shares.mean(0), len(images)).to(device)
+
+
+def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Selection) -> Teachers:
+    """The models that a recipe names as its teachers.
+
+    Args:
+        paths: Where runs are.
+        named: Names or folders of models, with commas between them; empty for none.
+        scheme: Of the pupil.
+        selection: The pupil's images.
+
+    Raises:
+        EmoTorchError: there is no such model, its weights are damaged, or it does not say what it was trained on.
+        UsageError: a teacher has other labels, or has seen an image that the pupil is not trained on.
+    """
+    models, hashes = [], []
+    for name in filter(None, map(str.strip, named.split(","))):
+        weights = weights_file(paths, name)
+        model = load_model(weights)
+        if model.labels != scheme.labels:
+            raise UsageError(f"teachers: {name} has other labels than {scheme.name}: {', '.join(model.labels)}")
+        _check_sees_no_more(find_run(paths, name), selection)
+        models.append(model)
+        hashes.append(checked_hash(weights))
+    return Teachers(models, hashes)
+
+
+def _check_sees_no_more(teacher: Run, selection: Selection) -> None:
+    """What a teacher knows of images it tells the pupil: then none of them is unseen any longer."""
+    foreign = len(TrainingImages.stated_by(teacher).hashes - set(selection.training.hashes.tolist()))
+    if foreign:
+        raise UsageError(
+            f"teachers: {teacher.name} was trained on {foreign} images that this run is not trained on; a teacher may "
+            "have seen only what its pupil sees: the same --fer-usage and --train-on, and no larger --fer"
+        )
