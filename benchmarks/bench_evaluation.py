@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from timing import paired, report
 
-from emotorch.evaluation.evaluate import EvaluationSet, answer
+from emotorch.evaluation.evaluate import EvaluationSet, predict
 from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.training.checkpoints import Model
@@ -32,7 +32,7 @@ def main() -> None:
         for batch in torch.split(floats, BATCH):
             network(batch)
 
-    ours_s, theirs_s, ratio = paired(lambda: answer(model, images, torch.device("cpu")), bare, ROUNDS)
+    ours_s, theirs_s, ratio = paired(lambda: predict(model, images, torch.device("cpu")), bare, ROUNDS)
     report("evaluation", IMAGES, "images", ours_s, "the bare forward passes", theirs_s, ratio)
 
 

@@ -20,7 +20,7 @@ from timing import paired, report
 
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.inference.onnx_export import export
-from emotorch.inference.predictor import answer_file
+from emotorch.inference.predictor import predict_file
 from emotorch.inference.reader import FaceReader, open_reader
 from emotorch.inference.torch_reader import open_torch_reader
 from emotorch.labels import get_scheme
@@ -100,9 +100,9 @@ def in_process(command: Sequence[str]) -> Callable[[], object]:
 
 def compare_readers(name: str, files: Sequence[Path], detector: str, readers: tuple[FaceReader, FaceReader]) -> None:
     by_onnx, by_torch = (
-        lambda reader=reader: [answer_file(reader, file, detector) for file in files] for reader in readers
+        lambda reader=reader: [predict_file(reader, file, detector) for file in files] for reader in readers
     )
-    found = sum(len(answer.faces) for answer in by_onnx())
+    found = sum(len(prediction.faces) for prediction in by_onnx())
     ours_s, theirs_s, ratio = paired(by_onnx, by_torch, ROUNDS)
     report(f"{name} ({found} faces)", len(files), "pictures", ours_s, "PyTorch", theirs_s, ratio)
 

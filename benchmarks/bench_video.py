@@ -29,10 +29,10 @@ from emotorch.data.faces import Box, find_faces
 from emotorch.data.images import Pixels
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
 from emotorch.inference.onnx_export import export
-from emotorch.inference.predictor import answer_faces
+from emotorch.inference.predictor import predict_faces
 from emotorch.inference.reader import FaceReader, open_reader
-from emotorch.inference.video import Video, answer_video
-from emotorch.inference.video_output import draw_answers, write_video
+from emotorch.inference.video import Video, predict_video
+from emotorch.inference.video_output import draw_predictions, write_video
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 
 FRAMES, RATE = 300, 30
@@ -72,17 +72,19 @@ def search_every_frame(reader: FaceReader, path: Path) -> list[list[Box]]:
     for frame in Video(str(path)):
         grey = np.asarray(cv2.cvtColor(frame.colours, cv2.COLOR_BGR2GRAY), np.uint8)
         found.append(find_faces(grey))
-        answer_faces(reader, grey, found[-1])
+        predict_faces(reader, grey, found[-1])
     return found
 
 
 def follow(reader: FaceReader, path: Path) -> list[list[Box]]:
-    answers = (answer for _, answer in answer_video(reader, Video(str(path)), "haar"))
-    return [[face.box for face in answer.faces if face.box] for answer in answers]
+    predictions = (prediction for _, prediction in predict_video(reader, Video(str(path)), "haar"))
+    return [[face.box for face in prediction.faces if face.box] for prediction in predictions]
 
 
 def annotate(reader: FaceReader, path: Path) -> int:
-    drawn = (draw_answers(frame, answer) for frame, answer in answer_video(reader, Video(str(path)), "haar"))
+    drawn = (
+        draw_predictions(frame, prediction) for frame, prediction in predict_video(reader, Video(str(path)), "haar")
+    )
     return write_video(path.with_name("copy.mp4"), drawn, RATE)
 
 

@@ -161,10 +161,10 @@ def test_another_process_draws_the_same() -> None:
         "print(digest(picture(1), NAMES[::-1]))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
-    answer = subprocess.run(
+    prediction = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
     )
-    assert answer.stdout.strip() == digest(picture(1), NAMES)
+    assert prediction.stdout.strip() == digest(picture(1), NAMES)
 
 
 def test_the_key_of_a_draw_stays_what_it_was() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emotorch.data.cache import PixelCache, Stored
+from emotorch.data.cache import LazyArray, PixelCache
 from emotorch.data.images import Pixels, encode_png
 from emotorch.training.loop import LabelledPixels
 
@@ -186,7 +186,7 @@ def test_what_is_shared_is_the_files_own_memory(tmp_path: Path, files: list[Path
     wanted = np.arange(IMAGES) * 3 + 1
     first, second = cache.share(files, wanted), cache.share(files, wanted)
     images = LabelledPixels.of(first, np.zeros(IMAGES, np.int64), torch.device("cpu"))
-    assert isinstance(images.pixels, Stored)
+    assert isinstance(images.pixels, LazyArray)
     assert np.shares_memory(images.pixels.store.numpy(), first.store)
     assert torch.equal(images.pixels[torch.tensor([3, 0])], torch.from_numpy(FACES[[3, 0]]).unsqueeze(1))
     first.store[wanted[0]] = 0  # what one process does to its pages, no other sees

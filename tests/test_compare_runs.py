@@ -11,7 +11,7 @@ from published import LABELS, published_state
 from running import Trained, call_script, error_line, last_line, read_table, replace_weights
 from scipy import stats
 
-from emotorch.analyses.run_comparison import compare, load_entrants
+from emotorch.analyses.run_comparison import compare, load_candidates
 from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
@@ -74,7 +74,7 @@ def held_out(paths: Paths, dataset: str, *folders: Path) -> tuple[np.ndarray, np
     return images.pixels[unseen], images.labels[unseen], images.hashes[unseen], int((~unseen).sum())
 
 
-def answers(folder: Path, pixels: np.ndarray) -> np.ndarray:
+def predictions(folder: Path, pixels: np.ndarray) -> np.ndarray:
     network = load_model(folder / "model.pth").network
     return network_outputs(network, torch.from_numpy(pixels).unsqueeze(1), InputForm()).argmax(1).numpy()
 
@@ -90,7 +90,7 @@ def test_two_runs_are_tested_on_the_images_that_neither_was_trained_on(several: 
     assert f"{left_out} of {left_out + len(truths)} images are left out" in said
     assert f"on {len(truths)} images of fer" in said
 
-    right = [answers(each, pixels) == truths for each in (several.folder, other)]
+    right = [predictions(each, pixels) == truths for each in (several.folder, other)]
     assert right[0].any()
     assert (right[0] != right[1]).any()
     runs = read_table(folder / "runs.csv")
@@ -114,7 +114,7 @@ def test_recalls_are_compared_for_every_class_and_unknown_where_there_are_no_ima
     assert "of 2 sources" in said  # the persons of CK+
     rows = {row["metric"]: row for row in read_table(folder / "differences.csv")}
     assert list(rows) == ["accuracy", "macro-F1", *(f"recall of {label}" for label in LABELS)]
-    first, second = (answers(several.paths.models / name, pixels) for name in ("model_00001", "model_00004"))
+    first, second = (predictions(several.paths.models / name, pixels) for name in ("model_00001", "model_00004"))
     for number, label in enumerate(LABELS):
         found, members = float(rows[f"recall of {label}"]["difference"]), truths == number
         if members.any():
@@ -129,7 +129,7 @@ def test_runs_that_differ_by_seed_only_are_averaged(several: Trained) -> None:
     names = [f"model_0000{number}" for number in (1, 4, 2, 5, 3)]
     folder, said = call(several, *names, "--dataset", "ckp")
     pixels, truths, _, _ = held_out(several.paths, "ckp")
-    accuracy = {name: 100 * (answers(several.paths.models / name, pixels) == truths).mean() for name in names}
+    accuracy = {name: 100 * (predictions(several.paths.models / name, pixels) == truths).mean() for name in names}
     groups = [row for row in read_table(folder / "groups.csv") if row["metric"] == "accuracy"]
     assert [(row["group"], int(row["runs"])) for row in groups] == [
         ("model_00001 and 2 by seed", 3),
@@ -164,15 +164,15 @@ def test_seeds_of_one_recipe_alone_are_compared_one_by_one(several: Trained) -> 
 def test_the_same_seed_twice_is_no_second_draw(several: Trained) -> None:
     add_run(several, "model_00006", seed=4, weights=99)
     comparison = compare(
-        several.paths, load_entrants(several.paths, ["model_00001", "model_00006", "model_00002"], None), "ckp", CPU
+        several.paths, load_candidates(several.paths, ["model_00001", "model_00006", "model_00002"], None), "ckp", CPU
     )
     assert [len(group.scores) for group in comparison.groups] == [2, 1]
 
 
 def test_a_model_is_not_told_from_itself(several: Trained) -> None:
     shutil.copy(several.folder / "model.pth", several.folder / "same.pth")
-    entrants = load_entrants(several.paths, ["model_00001", str(several.folder / "same.pth")], None)
-    (pair,) = compare(several.paths, entrants, "fer", CPU).pairs
+    candidates = load_candidates(several.paths, ["model_00001", str(several.folder / "same.pth")], None)
+    (pair,) = compare(several.paths, candidates, "fer", CPU).pairs
     assert pair.second == "model_00001/same.pth"
     assert (pair.p, pair.mcnemar.only_first, pair.mcnemar.only_second) == (1.0, 0, 0)
     assert {(d.value, d.low, d.high) for d in pair.differences.values() if not np.isnan(d.value)} == {(0, 0, 0)}
@@ -226,7 +226,7 @@ def test_what_cannot_be_compared_is_refused(several: Trained) -> None:
     for name in ("model_00001", "model_00002"):
         usage = several.paths.models / name / "image_usage.csv"
         usage.write_text(usage.read_text().replace("fer_validation", "training"))
-    entrants = load_entrants(several.paths, ["model_00001", "model_00002"], None)
+    candidates = load_candidates(several.paths, ["model_00001", "model_00002"], None)
     # Whatever was thinned away is still unseen: only the images of the run's own are taken.
     images = several.paths.root / "seen"
     for row in read_table(several.folder / "image_usage.csv"):
@@ -235,5 +235,5 @@ def test_what_cannot_be_compared_is_refused(several: Trained) -> None:
             (images / row["emotion"]).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, images / row["emotion"])
     with refusal("each of the"):
-        compare(several.paths, entrants, str(images), CPU)
+        compare(several.paths, candidates, str(images), CPU)
     assert not list(several.paths.models.glob("*run_comparison*"))

@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 
 from emotorch.analyses import cross_dataset
 from emotorch.analyses import cross_dataset as cross_dataset_report
-from emotorch.analyses.cross_dataset import load_entrants
+from emotorch.analyses.cross_dataset import load_candidates
 from emotorch.analyses.shared_classes import load_test_set, shared_scheme
 from emotorch.data.images import read_face
 from emotorch.errors import UsageError
@@ -125,11 +125,11 @@ def test_the_matrix_says_what_an_evaluation_of_each_dataset_says(lively: Trained
         assert int(cell["images"]) == int(unseen.sum()) > 0
         model = load_model(lively.folder / "model.pth")
         pixels = torch.from_numpy(images.pixels[unseen]).unsqueeze(1)
-        answers = network_outputs(model.network, pixels, model.form).argmax(1).numpy()
+        predictions = network_outputs(model.network, pixels, model.form).argmax(1).numpy()
         truths = images.labels[unseen]
-        assert float(cell["accuracy"]) == pytest.approx(100 * (answers == truths).mean(), abs=1e-3)
+        assert float(cell["accuracy"]) == pytest.approx(100 * (predictions == truths).mean(), abs=1e-3)
         present = np.unique(truths)
-        expected = f1_score(truths, answers, labels=present, average="macro", zero_division=0.0)
+        expected = f1_score(truths, predictions, labels=present, average="macro", zero_division=0.0)
         assert float(cell["macro_f1"]) == pytest.approx(100 * expected, abs=1e-3)
         for name in ("accuracy", "macro_f1"):
             assert float(cell[f"{name}_low"]) <= float(cell[name]) <= float(cell[f"{name}_high"])
@@ -194,9 +194,9 @@ def test_models_of_different_schemes_answer_by_the_shared_classes_and_the_rest_i
     shared = np.isin(images.labels, [SEVEN.index(label) for label in MOOD.labels])
     outputs = network_outputs(model.network, torch.from_numpy(images.pixels[shared]).unsqueeze(1), model.form)
     order = [SEVEN.index(label) for label in MOOD.labels]
-    answers = np.array(order)[outputs[:, order].argmax(1).numpy()]
+    predictions = np.array(order)[outputs[:, order].argmax(1).numpy()]
     assert float(cells["model_00001", "fer"]["accuracy"]) == pytest.approx(
-        100 * (answers == images.labels[shared]).mean(), abs=1e-3
+        100 * (predictions == images.labels[shared]).mean(), abs=1e-3
     )
     findings = json.loads((folder / "findings.json").read_text())
     assert findings["labels"] == ["happy", "sad", "surprise", "neutral"]  # in the first scheme's order
@@ -266,7 +266,7 @@ def test_what_cannot_be_compared_is_named_in_one_line_and_leaves_nothing_behind(
         assert words in error_line(cross(lively.paths, *options), status)
     assert {path.name for path in lively.paths.models.iterdir()} == before
     with pytest.raises(UsageError):
-        load_entrants(lively.paths, [run, str(lively.folder)])
+        load_candidates(lively.paths, [run, str(lively.folder)])
 
 
 def test_a_model_that_has_seen_a_whole_dataset_has_no_score_there(lively: Trained, tmp_path: Path) -> None:
@@ -288,8 +288,8 @@ def test_the_picture_has_every_score_and_says_what_colours_mean(
     lively: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(published_state(), lively.folder / "model.pth")
-    entrants = load_entrants(lively.paths, [lively.folder.name])
-    found = cross_dataset.score(lively.paths, entrants, ["fer", "ckp"], CPU)
+    candidates = load_candidates(lively.paths, [lively.folder.name])
+    found = cross_dataset.score(lively.paths, candidates, ["fer", "ckp"], CPU)
     figures = []
     monkeypatch.setattr(cross_dataset_report, "save", lambda figure, path: figures.append(figure) or path)
     cross_dataset_report._plot(Path("matrix.png"), found)

@@ -65,9 +65,9 @@ def request(demo: Demo, method: str, path: str, body: bytes | None = None, **hea
 
 def ask(demo: Demo, body: bytes, detector: str = "haar") -> tuple[int, dict[str, Any]]:
     status, _, said = request(demo, "POST", f"/answer?detector={detector}", body)
-    answer = json.loads(said)
-    assert set(answer) == KEYS
-    return status, answer
+    prediction = json.loads(said)
+    assert set(prediction) == KEYS
+    return status, prediction
 
 
 def encode(pixels: Pixels, kind: str = "PNG", **options: object) -> bytes:
@@ -90,19 +90,19 @@ def test_an_answer_is_what_prediction_prints_as_json(demo: Demo, model: Path, pa
     picture = paths.root / "two.png"
     picture.write_bytes(encode(np.concatenate([face(160), face(160)], axis=1)))
     (expected,) = map(json.loads, call_script(paths, PREDICT, picture, model, "--json").stdout.splitlines())
-    status, answer = ask(demo, picture.read_bytes())
+    status, prediction = ask(demo, picture.read_bytes())
     assert status == 200
-    assert len(answer["faces"]) == 2
-    assert answer == {**expected, "input": "picture"}
+    assert len(prediction["faces"]) == 2
+    assert prediction == {**expected, "input": "picture"}
 
 
 def test_without_a_detector_the_picture_is_the_face(demo: Demo) -> None:
     body = encode(draw_images(1, seed=3)[0].repeat(3, 0).repeat(3, 1))
-    status, answer = ask(demo, body)
-    assert (status, answer["faces"], answer["error"]) == (200, [], "no face found")
-    status, answer = ask(demo, body, "none")
+    status, prediction = ask(demo, body)
+    assert (status, prediction["faces"], prediction["error"]) == (200, [], "no face found")
+    status, prediction = ask(demo, body, "none")
     assert status == 200
-    (said,) = answer["faces"]
+    (said,) = prediction["faces"]
     assert said["box"] is None
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
@@ -113,9 +113,9 @@ def test_a_model_that_computes_no_numbers_gives_an_error_and_no_emotion(tmp_path
     torch.save(state, tmp_path / "model.pth")
     with serve_demo(tmp_path / "model.pth", tmp_path / "home") as running:
         for detector in ("haar", "none"):
-            status, answer = ask(running, encode(face(160)), detector)
-            assert (status, answer["faces"]) == (200, [])
-            assert answer["error"] == "the model's outputs for this input are no finite numbers"
+            status, prediction = ask(running, encode(face(160)), detector)
+            assert (status, prediction["faces"]) == (200, [])
+            assert prediction["error"] == "the model's outputs for this input are no finite numbers"
 
 
 def test_the_page_is_told_which_model_answers_with_which_labels(demo: Demo, model: Path) -> None:
@@ -129,8 +129,8 @@ def test_the_page_is_told_which_model_answers_with_which_labels(demo: Demo, mode
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_all_stated_formats_are_read(demo: Demo, kind: str) -> None:
-    status, answer = ask(demo, encode(face(160), kind))
-    assert (status, answer["error"], len(answer["faces"])) == (200, None, 1)
+    status, prediction = ask(demo, encode(face(160), kind))
+    assert (status, prediction["error"], len(prediction["faces"])) == (200, None, 1)
 
 
 def test_a_picture_that_a_camera_took_on_its_side_is_turned_upright(demo: Demo) -> None:
@@ -138,9 +138,9 @@ def test_a_picture_that_a_camera_took_on_its_side_is_turned_upright(demo: Demo) 
     upright = face(160)
     turned = Image.Exif()
     turned[0x0112] = 6  # the file's left is the picture's bottom
-    status, answer = ask(demo, encode(np.rot90(upright), "JPEG", exif=turned, quality=95))
+    status, prediction = ask(demo, encode(np.rot90(upright), "JPEG", exif=turned, quality=95))
     assert status == 200
-    ((x, y, width, height),) = (said["box"] for said in answer["faces"])
+    ((x, y, width, height),) = (said["box"] for said in prediction["faces"])
     assert abs(x + width / 2 - 160) < 25
     assert abs(y + height / 2 - 120) < 25
 
@@ -176,12 +176,12 @@ def huge_header() -> bytes:
     ids=["empty", "text", "svg", "postscript", "cut jpeg", "cut png", "damaged avif", "a bomb", "just too many pixels"],
 )
 def test_what_is_no_picture_or_too_large_a_one_is_said_in_plain_words(demo: Demo, body: bytes, reason: str) -> None:
-    status, answer = ask(demo, body)
-    assert (status, answer["faces"]) == (415, [])
-    assert answer["error"].startswith("This file cannot be read as a picture: ")
-    assert reason in answer["error"]
-    assert "JPEG, PNG" in answer["error"]
-    assert "replace" not in answer["error"]
+    status, prediction = ask(demo, body)
+    assert (status, prediction["faces"]) == (415, [])
+    assert prediction["error"].startswith("This file cannot be read as a picture: ")
+    assert reason in prediction["error"]
+    assert "JPEG, PNG" in prediction["error"]
+    assert "replace" not in prediction["error"]
 
 
 def test_the_largest_upload_is_read_and_one_byte_more_is_not(demo: Demo) -> None:
@@ -396,5 +396,5 @@ def test_without_its_packages_it_says_how_to_get_them(package: str, model: Path,
 
 def test_a_colour_picture_from_a_camera_is_answered(demo: Demo) -> None:
     colour = cv2.cvtColor(cv2.applyColorMap(face(160), cv2.COLORMAP_PINK), cv2.COLOR_BGR2RGB)
-    status, answer = ask(demo, encode(colour, "JPEG", quality=90))
-    assert (status, len(answer["faces"])) == (200, 1)
+    status, prediction = ask(demo, encode(colour, "JPEG", quality=90))
+    assert (status, len(prediction["faces"])) == (200, 1)

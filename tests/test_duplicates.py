@@ -53,7 +53,7 @@ def search(folder: Path, **options: float | bool) -> Duplicates:
 
 
 def described(found: Duplicates) -> list[tuple[str, str, str]]:
-    entries = found.contents.entries
+    entries = found.audited.entries
     return sorted((pair.kind, entries[pair.first].file, entries[pair.second].file) for pair in found.pairs)
 
 
@@ -177,7 +177,7 @@ def test_official_usages_rank_as_test_validation_and_training(paths: Paths) -> N
     write_small_fer(paths)
     prepare(paths, variants=False)
     found = search(paths.fer_images, threshold=1.0)
-    usages = [(found.contents.entries[p.first].usage, found.contents.entries[p.second].usage) for p in found.pairs]
+    usages = [(found.audited.entries[p.first].usage, found.audited.entries[p.second].usage) for p in found.pairs]
     assert len(usages) == 10
     assert {usage for usage, _ in usages} == {"PublicTest", "PrivateTest"}
     assert {usage for _, usage in usages} == {"Training"}

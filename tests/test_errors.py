@@ -7,8 +7,8 @@ import torch
 from running import MODELS, Trained, call_script, error_line, last_line, read_table
 from sklearn.metrics import confusion_matrix
 
-from emotorch.analyses.errors import answer_errors, confident_errors, confusions, suspected_label_errors
-from emotorch.evaluation.evaluate import Answers, EvaluationSet
+from emotorch.analyses.errors import analyse_errors, confident_errors, confusions, suspected_label_errors
+from emotorch.evaluation.evaluate import EvaluationSet, Predictions
 from emotorch.evaluation.held_out import HeldOut, held_out
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
@@ -31,8 +31,8 @@ def draw_probabilities(number: int, classes: int, seed: int) -> tuple[np.ndarray
 
 def test_confusions_are_those_of_the_matrix_fear_and_surprise_first() -> None:
     truths, shares = draw_probabilities(400, 4, 0)
-    answers = shares.argmax(axis=1)
-    matrix = confusion_matrix(truths, answers)
+    predictions = shares.argmax(axis=1)
+    matrix = confusion_matrix(truths, predictions)
     found = confusions(truths, shares, LABELS)
     assert set(found[0].labels) == {"fear", "surprise"}
     totals = [sum(pair.counts) for pair in found]
@@ -46,7 +46,7 @@ def test_confusions_are_those_of_the_matrix_fear_and_surprise_first() -> None:
         assert pair.shares == pytest.approx(
             (matrix[one, other] / matrix[one].sum(), pair.counts[1] / matrix[other].sum())
         )
-        assert {(int(truths[k]), int(answers[k])) for k in pair.images} <= {(one, other), (other, one)}
+        assert {(int(truths[k]), int(predictions[k])) for k in pair.images} <= {(one, other), (other, one)}
         assert len(pair.images) == sum(pair.counts)
         assert (np.diff(shares[pair.images].max(axis=1)) <= 0).all()
 
@@ -79,17 +79,17 @@ def test_confident_learning_follows_its_definition_image_by_image() -> None:
     found = suspected_label_errors(given, shares)
     thresholds = [np.mean([p[k] for p, g in zip(shares, given, strict=True) if g == k]) for k in range(4)]
     assert found.thresholds == pytest.approx(thresholds)
-    joint, doubted = np.zeros((4, 4), int), {}
+    joint, suspected = np.zeros((4, 4), int), {}
     for place, (p, g) in enumerate(zip(shares, given, strict=True)):
         confident = [k for k in range(4) if p[k] >= found.thresholds[k]]
         if confident:
             kind = max(confident, key=lambda k, p=p: p[k])
             joint[g, kind] += 1
             if kind != g:
-                doubted[place] = kind
+                suspected[place] = kind
     assert (found.joint == joint).all()
-    assert dict(zip(found.images.tolist(), found.classes.tolist(), strict=True)) == doubted
-    margins = [shares[place, given[place]] - shares[place, kind] for place, kind in doubted.items()]
+    assert dict(zip(found.images.tolist(), found.classes.tolist(), strict=True)) == suspected
+    margins = [shares[place, given[place]] - shares[place, kind] for place, kind in suspected.items()]
     assert shares[found.images, given[found.images]] - shares[found.images, found.classes] == pytest.approx(
         np.sort(margins)
     )
@@ -207,10 +207,10 @@ def test_a_model_without_errors_has_empty_lists_and_no_sheets(lively: Trained) -
     pixels = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     files = [f"FER/{LABELS[truth]}/{number}.png" for number, truth in enumerate(truths)]
     images = EvaluationSet("perfect", files, pixels, truths, np.array(files))
-    answers = Answers(truths, np.ones(12, np.float32), 3 * np.eye(4, dtype=np.int64), torch.eye(4)[truths])
-    perfect = HeldOut(images, answers, "perfect", ["all right"])
+    predictions = Predictions(truths, np.ones(12, np.float32), 3 * np.eye(4, dtype=np.int64), torch.eye(4)[truths])
+    perfect = HeldOut(images, predictions, "perfect", ["all right"])
     weights = lively.folder / "model.pth"
-    folder, lines = answer_errors(
+    folder, lines = analyse_errors(
         Run(lively.folder), weights, load_model(weights), perfect, tiles=4, pairs=2, force=False
     )
     assert "0 of 12 images are answered wrongly" in lines

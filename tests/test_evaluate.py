@@ -94,12 +94,12 @@ def trained_originals(model: Trained) -> set[str]:
     return {re.sub(r"_\w+\.png$", ".png", file) for file in files}
 
 
-def answers(model: Trained, files: Mapping[str, Path]) -> dict[str, str]:
+def predictions(model: Trained, files: Mapping[str, Path]) -> dict[str, str]:
     """Of the network itself, by the file's name in the tables."""
     network = load_model(model.folder / "model.pth").network
     pixels = np.stack([resize(read_picture(path)) for path in files.values()])
     outputs = network_outputs(network, torch.from_numpy(pixels).unsqueeze(1), InputForm())
-    return {file: LABELS[answer] for file, answer in zip(files, outputs.argmax(1).tolist(), strict=True)}
+    return {file: LABELS[prediction] for file, prediction in zip(files, outputs.argmax(1).tolist(), strict=True)}
 
 
 def assert_consistent(result: Result, root: Path, answered: Mapping[str, str]) -> None:
@@ -118,8 +118,8 @@ def assert_consistent(result: Result, root: Path, answered: Mapping[str, str]) -
     }
     truths = {file: Path(file).parent.name for file in answered}
     expected = np.zeros((4, 4), int)
-    for file, answer in answered.items():
-        expected[LABELS.index(truths[file]), LABELS.index(answer)] += 1
+    for file, prediction in answered.items():
+        expected[LABELS.index(truths[file]), LABELS.index(prediction)] += 1
     assert (result.counts == expected).all()
     assert result.counts.sum() == result.images == len(answered)
     assert len(set(answered.values())) == 4, "the model answers too little to test anything"
@@ -132,7 +132,7 @@ def assert_consistent(result: Result, root: Path, answered: Mapping[str, str]) -
 
     assert list(result.wrong[0]) == COLUMNS
     assert {row["image_path"]: row["predicted_emotion"] for row in result.wrong} == {
-        file: answer for file, answer in answered.items() if answer != truths[file]
+        file: prediction for file, prediction in answered.items() if prediction != truths[file]
     }
     copies = sorted(pictures.iterdir())
     assert len(copies) == len(result.wrong)
@@ -151,7 +151,7 @@ def test_training_images_are_left_out_of_fer_s_score_and_scored_apart(lively: Tr
     files = [row["file"] for row in manifest(lively.paths, "FER")]
     unseen = {f"FER-Original-Dataset/{file}": lively.paths.originals / file for file in files if file not in seen}
     assert 0 < len(unseen) < len(files)
-    assert_consistent(result, lively.paths.root, answers(lively, unseen))
+    assert_consistent(result, lively.paths.root, predictions(lively, unseen))
     apart = re.search(r"left out, because it was trained on them: (\d+) images", result.said)
     assert int(apart[1]) == len(files) - len(unseen)
 
@@ -159,7 +159,7 @@ def test_training_images_are_left_out_of_fer_s_score_and_scored_apart(lively: Tr
 def test_ckp_is_scored_whole_because_nothing_of_it_is_trained_on(lively: Trained) -> None:
     result = evaluate(lively, "ckp")
     files = [row["file"] for row in manifest(lively.paths, "CKP")]
-    answered = answers(lively, {f"FER-Original-Dataset/{file}": lively.paths.originals / file for file in files})
+    answered = predictions(lively, {f"FER-Original-Dataset/{file}": lively.paths.originals / file for file in files})
     assert (result.counts.sum(axis=1) == [6, 0, 0, 6]).all()
     assert result.images == len(answered) == 12
     assert "left out" not in result.said
@@ -184,7 +184,7 @@ def test_official_test_rows_are_scored_whole_and_twins_of_training_counted(
     )
     assert (int(said[1]), int(said[2])) == (len(twins), len(rows) - len(twins))
     rest = {row["file"]: officially.paths.originals / row["file"] for row in rows if row["hash"] not in hashes}
-    right = [Path(file).parent.name == answer for file, answer in answers(officially, rest).items()]
+    right = [Path(file).parent.name == prediction for file, prediction in predictions(officially, rest).items()]
     assert float(said[3]) == pytest.approx(100 * np.mean(right), abs=0.005)
 
 
@@ -225,10 +225,10 @@ def test_a_folder_of_class_folders_is_scored_with_unknown_folders_named(lively: 
     files = write_class_folders(tmp_path / "my faces")
     result = evaluate(lively, tmp_path / "my faces", "my faces")
     assert "left out: disgust, happy faces" in result.said
-    answered = {str(files[file]): answer for file, answer in answers(lively, files).items()}
+    answered = {str(files[file]): prediction for file, prediction in predictions(lively, files).items()}
     assert result.images == len(answered) == 32
     truths = {str(path): file.split("/")[0] for file, path in files.items()}
-    wrong = {file: answer for file, answer in answered.items() if answer != truths[file]}
+    wrong = {file: prediction for file, prediction in answered.items() if prediction != truths[file]}
     assert {row["image_path"]: row["predicted_emotion"] for row in result.wrong} == wrong
     assert {row["image_path"]: row["true_emotion"] for row in result.wrong} == {file: truths[file] for file in wrong}
 
@@ -290,7 +290,7 @@ def test_a_published_folder_is_scored_and_what_it_was_trained_on_is_unknown(trai
     result = evaluate(published, "fer")
     assert "which of these images it was trained on is unknown" in result.said
     files = [row["file"] for row in manifest(ours.paths, "FER")]
-    answered = answers(published, {f"FER-Original-Dataset/{file}": ours.paths.originals / file for file in files})
+    answered = predictions(published, {f"FER-Original-Dataset/{file}": ours.paths.originals / file for file in files})
     assert_consistent(result, ours.paths.root, answered)
     evaluate(published, "fer-private")
     assert "model_00224_final" in call_script(ours.paths, COMPARE).stdout, "a recorded scoring hides it"

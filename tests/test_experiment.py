@@ -109,14 +109,19 @@ def test_accuracies_are_what_the_confusion_counts_say(trained: Trained) -> None:
     everything = []
     for name in ("fer", "ckp"):
         matrix = read_counts(trained.folder, f"{name}_val")
-        pairs = [(truth, answer) for truth in range(4) for answer in range(4) for _ in range(matrix[truth, answer])]
-        truths, answers = zip(*pairs, strict=True)
-        assert values[f"{name.upper()} Validation Accuracy"] == f"{100 * accuracy_score(truths, answers):.2f}"
-        macro = f1_score(truths, answers, labels=range(4), average="macro", zero_division=0)
+        pairs = [
+            (truth, prediction)
+            for truth in range(4)
+            for prediction in range(4)
+            for _ in range(matrix[truth, prediction])
+        ]
+        truths, predictions = zip(*pairs, strict=True)
+        assert values[f"{name.upper()} Validation Accuracy"] == f"{100 * accuracy_score(truths, predictions):.2f}"
+        macro = f1_score(truths, predictions, labels=range(4), average="macro", zero_division=0)
         assert values[f"{name.upper()} Validation Macro-F1"] == f"{100 * macro:.2f}"
         everything += pairs
-    truths, answers = zip(*everything, strict=True)
-    assert values["Combined Validation Accuracy"] == f"{100 * accuracy_score(truths, answers):.2f}"
+    truths, predictions = zip(*everything, strict=True)
+    assert values["Combined Validation Accuracy"] == f"{100 * accuracy_score(truths, predictions):.2f}"
     assert values["Total Validation Images"] == str(len(everything))
 
 

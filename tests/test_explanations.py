@@ -25,7 +25,7 @@ from emotorch.analyses.map_checks import (
     rank_correlations,
 )
 from emotorch.data.images import hash_pixels
-from emotorch.evaluation.evaluate import Answers, EvaluationSet
+from emotorch.evaluation.evaluate import EvaluationSet, Predictions
 from emotorch.evaluation.held_out import HeldOut
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
@@ -284,7 +284,9 @@ def some_held_out(order: np.ndarray) -> HeldOut:
     pixels, labels = draw_images(30, seed=11)[order], np.array([0] * 15 + [1] * 9 + [2] * 4 + [3] * 2)[order]
     hashes = np.array([hash_pixels(image) for image in pixels])
     images = EvaluationSet("fer", [f"{place}.png" for place in order], pixels, labels, hashes)
-    return HeldOut(images, Answers(labels, np.ones(30, np.float32), np.zeros((4, 4), int), torch.zeros(30, 4)), "t", [])
+    return HeldOut(
+        images, Predictions(labels, np.ones(30, np.float32), np.zeros((4, 4), int), torch.zeros(30, 4)), "t", []
+    )
 
 
 def test_the_choice_is_balanced_from_its_start_and_the_same_for_any_order_of_the_list() -> None:

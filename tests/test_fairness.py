@@ -18,8 +18,8 @@ from emotorch.analyses.fairness import (
     ACCURACY,
     SMALL,
     STANDARDISED,
-    Answered,
     Fairness,
+    PredictedImages,
     compare_groups,
     permutation_test,
 )
@@ -53,7 +53,7 @@ def draw(key: object, sizes: Sequence[int], recalls: Sequence[Sequence[float]], 
     shares = np.repeat((1 - confidences)[:, None] / 2, 3, axis=1)
     shares[np.arange(len(truths)), classes] = confidences
     attribute = Attribute("age", [f"group {number}" for number in range(len(sizes))], members, "")
-    return attribute, Answered(truths, shares, np.arange(len(truths)), LABELS)
+    return attribute, PredictedImages(truths, shares, np.arange(len(truths)), LABELS)
 
 
 def gap(fairness: Fairness, metric: str):
@@ -133,7 +133,7 @@ def test_copies_of_the_same_images_make_no_gap_surer() -> None:
     copied = Attribute("age", attribute.groups, np.repeat(attribute.members, times), "")
     images = [np.repeat(values, times, axis=0) for values in (answered.truths, answered.shares, answered.sources)]
     (once,) = compare_groups([attribute], answered)
-    (copies,) = compare_groups([copied], Answered(*images, LABELS))
+    (copies,) = compare_groups([copied], PredictedImages(*images, LABELS))
     assert gap(copies, ACCURACY).difference == gap(once, ACCURACY).difference
     assert gap(copies, ACCURACY).p == pytest.approx(gap(once, ACCURACY).p, abs=0.03)
 

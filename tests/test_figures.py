@@ -44,8 +44,8 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def sheet(number: int, confidences: list[float] | None = None, columns: int = 8) -> Figure:
-    answers = [SEVEN[index % 7] for index in range(number)]
-    return pictures._sheet_figure(noise(number, 48, 48), ["contempt"] * number, answers, confidences, "T", columns)
+    predictions = [SEVEN[index % 7] for index in range(number)]
+    return pictures._sheet_figure(noise(number, 48, 48), ["contempt"] * number, predictions, confidences, "T", columns)
 
 
 def photo(height: int, width: int, number: int, title: str = "photo.jpg") -> Figure:

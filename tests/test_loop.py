@@ -478,8 +478,10 @@ def test_what_they_say_is_learned_in_the_place_of_labels(distillation: float, ri
     """The labels are all wrong, and the teachers know better."""
     truths = striped(200)
     recipe = replace(RECIPE, loss="cross_entropy", distillation=distillation, epochs=12)
-    taught = torch.eye(4)[truths.labels]
-    Trainer(network := small_network(), recipe, striped(200, shift=1), {}, classes=4, seed=3, taught=taught).run(ignore)
+    soft_targets = torch.eye(4)[truths.labels]
+    Trainer(
+        network := small_network(), recipe, striped(200, shift=1), {}, classes=4, seed=3, soft_targets=soft_targets
+    ).run(ignore)
     assert (score(network, truths).accuracy > 60) == right
     assert (score(network, striped(200, shift=1)).accuracy > 60) != right
 
@@ -487,8 +489,8 @@ def test_what_they_say_is_learned_in_the_place_of_labels(distillation: float, ri
 def test_a_part_of_a_target_is_theirs() -> None:
     images = striped(16)
     recipe = replace(RECIPE, label_smoothing=0.2, distillation=0.25)
-    taught = torch.softmax(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), 1)
-    trainer = Trainer(small_network(), recipe, images, {}, classes=4, seed=1, taught=taught)
+    soft_targets = torch.softmax(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), 1)
+    trainer = Trainer(small_network(), recipe, images, {}, classes=4, seed=1, soft_targets=soft_targets)
     _, targets = trainer._inputs(slice(None), torch.arange(16), None, (1, 1, 0))
     own = 0.8 * torch.eye(4)[images.labels] + 0.05
-    assert torch.allclose(targets, 0.75 * own + 0.25 * taught)
+    assert torch.allclose(targets, 0.75 * own + 0.25 * soft_targets)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from emotorch.metrics.confusion import confusion_counts, never_answered, report, row_proportions
+from emotorch.metrics.confusion import confusion_counts, never_predicted, report, row_proportions
 from emotorch.metrics.intervals import wilson_interval
 
 FOUR = ("anger", "fear", "calm", "surprise")
@@ -17,10 +17,10 @@ def truths_and_answers(count: int = 400, classes: int = 4) -> tuple[np.ndarray, 
 
 
 def test_counts_are_those_of_scikit_learn() -> None:
-    truths, answers = truths_and_answers()
-    counts = confusion_counts(truths, answers, 4)
-    assert (counts == confusion_matrix(truths, answers)).all()
-    assert np.trace(counts) / counts.sum() == accuracy_score(truths, answers)
+    truths, predictions = truths_and_answers()
+    counts = confusion_counts(truths, predictions, 4)
+    assert (counts == confusion_matrix(truths, predictions)).all()
+    assert np.trace(counts) / counts.sum() == accuracy_score(truths, predictions)
 
 
 def test_rows_are_truths_and_columns_answers() -> None:
@@ -30,19 +30,19 @@ def test_rows_are_truths_and_columns_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("truths", "answers"),
+    ("truths", "predictions"),
     [([], []), ([1], [1]), ([3, 3], [0, 3]), ([0, 1], [1, 0])],
     ids=["no image", "one", "two classes", "all wrong"],
 )
-def test_every_label_stays_also_when_nothing_has_it(truths: list[int], answers: list[int]) -> None:
-    counts = confusion_counts(np.array(truths, int), np.array(answers, int), 4)
+def test_every_label_stays_also_when_nothing_has_it(truths: list[int], predictions: list[int]) -> None:
+    counts = confusion_counts(np.array(truths, int), np.array(predictions, int), 4)
     assert counts.shape == (4, 4)
     assert counts.sum() == len(truths)
     shares = row_proportions(counts)
     assert np.isfinite(shares).all()
     assert shares.sum(axis=1).tolist() == [1.0 if label in truths else 0.0 for label in range(4)]
     if truths:
-        text = report(np.array(truths), np.array(answers), FOUR)
+        text = report(np.array(truths), np.array(predictions), FOUR)
         assert all(label in text for label in FOUR)
 
 
@@ -52,15 +52,15 @@ def test_proportions_are_of_each_row() -> None:
 
 
 def test_report_states_scikit_learn_s_figures() -> None:
-    truths, answers = truths_and_answers()
-    lines = report(truths, answers, FOUR).splitlines()
+    truths, predictions = truths_and_answers()
+    lines = report(truths, predictions, FOUR).splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()}
-    expected = np.transpose(precision_recall_fscore_support(truths, answers))
+    expected = np.transpose(precision_recall_fscore_support(truths, predictions))
     for label, (precision, recall, f1, support) in zip(FOUR, expected, strict=True):
         assert rows[label] == [f"{precision:.3f}", f"{recall:.3f}", f"{f1:.3f}", f"{support:.0f}"]
-    accuracy = accuracy_score(truths, answers)
+    accuracy = accuracy_score(truths, predictions)
     assert rows["accuracy"][0] == f"{accuracy:.3f}"
-    assert rows["macro-F1"] == [f"{f1_score(truths, answers, average='macro'):.4f}"]
+    assert rows["macro-F1"] == [f"{f1_score(truths, predictions, average='macro'):.4f}"]
     assert rows["micro-F1"] == [f"{accuracy:.4f}"]
 
 
@@ -74,7 +74,7 @@ def test_report_states_scikit_learn_s_figures() -> None:
     ],
 )
 def test_labels_that_no_image_got_are_named(counts: list[list[int]], expected: list[str]) -> None:
-    assert never_answered(np.array(counts), FOUR[:3]) == expected
+    assert never_predicted(np.array(counts), FOUR[:3]) == expected
 
 
 def test_interval_at_the_test_set_s_size_is_the_known_one() -> None:

@@ -198,7 +198,7 @@ def test_publictest_is_scored_where_it_is_unseen_with_its_twins(ours: Trained) -
     assert f"{public['n']} images, accuracy {public['accuracy %']}%" in said
     twins = next(line for line in said.splitlines() if "twin" in line)
     assert twins in card
-    assert "FER-2013, PublicTest:" in section(card, "Answers by class")
+    assert "FER-2013, PublicTest:" in section(card, "Predictions by class")
 
 
 def test_selection_on_publictest_and_looks_at_privatetest_are_said(ours: Trained) -> None:
@@ -290,7 +290,7 @@ def test_a_published_folder_gets_a_card_that_says_what_is_unknown(paths: Paths) 
     rows = {row["images"]: row for row in table(section(card, "Results"))}
     assert rows["FER, validation images"]["accuracy %"] == "51.29"
     assert rows["FER, validation images"]["n"] == rows["FER, validation images"]["95% interval"] == "unknown"
-    assert "| anger | 66.1 | 15.6 | 13.5 | 4.8 |" in section(card, "Answers by class")
+    assert "| anger | 66.1 | 15.6 | 13.5 | 4.8 |" in section(card, "Predictions by class")
     for title in ("Data and protocol", "Training", "How to make it again"):
         assert section(card, title).strip().startswith("Unknown")
     assert "states no temperature" in section(card, "Confidence")

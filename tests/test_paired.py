@@ -73,32 +73,32 @@ def test_holm_rejects_any_true_hypothesis_in_at_most_5_of_100() -> None:
 # --- Bootstrap ----------------------------------------------------------------------------------------------
 
 
-def draw_answers(key: object, images: int, *accuracies: float, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def draw_predictions(key: object, images: int, *accuracies: float, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Truths, and the answers of a model for each accuracy; images are hard for all models alike, in part."""
     rng = generator("answers", key)
     truths = rng.integers(classes, size=images)
     hard = rng.random(images)
-    answers = []
+    predictions = []
     for accuracy in accuracies:
         # Half of the luck is shared: the mean stays the accuracy.
         luck = np.where(rng.random(images) < 0.5, hard, rng.random(images))
         wrong = (truths + rng.integers(1, classes, size=images)) % classes
-        answers.append(np.where(luck < accuracy, truths, wrong))
-    return truths, np.array(answers)
+        predictions.append(np.where(luck < accuracy, truths, wrong))
+    return truths, np.array(predictions)
 
 
-def resample(truths: np.ndarray, answers: np.ndarray, sources: np.ndarray, key: object = 0) -> np.ndarray:
+def resample(truths: np.ndarray, predictions: np.ndarray, sources: np.ndarray, key: object = 0) -> np.ndarray:
     """(M, 1 + R, 3, 3) counts."""
-    counts = paired.resampled_counts(truths * 3 + answers, 9, sources, generator("resamples", key))
-    return counts.reshape(len(answers), -1, 3, 3)
+    counts = paired.resampled_counts(truths * 3 + predictions, 9, sources, generator("resamples", key))
+    return counts.reshape(len(predictions), -1, 3, 3)
 
 
 def test_metrics_of_counts_are_those_of_scikit_learn() -> None:
-    truths, answers = draw_answers("metrics", 200, 0.6)
-    counts = resample(truths, answers, single(200))[0, 0]
-    assert confusion.accuracy(counts) == pytest.approx(100 * accuracy_score(truths, answers[0]))
-    assert confusion.macro_f1(counts) == pytest.approx(100 * f1_score(truths, answers[0], average="macro"))
-    assert confusion.recalls(counts) == pytest.approx(100 * recall_score(truths, answers[0], average=None))
+    truths, predictions = draw_predictions("metrics", 200, 0.6)
+    counts = resample(truths, predictions, single(200))[0, 0]
+    assert confusion.accuracy(counts) == pytest.approx(100 * accuracy_score(truths, predictions[0]))
+    assert confusion.macro_f1(counts) == pytest.approx(100 * f1_score(truths, predictions[0], average="macro"))
+    assert confusion.recalls(counts) == pytest.approx(100 * recall_score(truths, predictions[0], average=None))
 
 
 def test_a_class_without_images_has_no_recall_and_counts_0_in_macro_f1() -> None:
@@ -109,19 +109,19 @@ def test_a_class_without_images_has_no_recall_and_counts_0_in_macro_f1() -> None
 
 
 def test_sources_are_drawn_whole_and_all_models_get_the_same() -> None:
-    truths, answers = draw_answers("whole", 40, 0.5)
-    tripled = np.repeat(truths, 3), np.repeat(answers, 3, axis=1), np.repeat(single(40), 3)
+    truths, predictions = draw_predictions("whole", 40, 0.5)
+    tripled = np.repeat(truths, 3), np.repeat(predictions, 3, axis=1), np.repeat(single(40), 3)
     counts = resample(tripled[0], np.concatenate([tripled[1]] * 2), tripled[2])
     assert counts.shape == (2, 1 + RESAMPLES, 3, 3)
     assert (counts % 3 == 0).all()
     assert (counts.sum(axis=(2, 3)) == 120).all()
     assert (counts[0] == counts[1]).all()
-    assert (counts[:1] == 3 * resample(truths, answers, single(40))).all()
+    assert (counts[:1] == 3 * resample(truths, predictions, single(40))).all()
     assert len(np.unique(confusion.accuracy(counts[0]))) > 10
 
 
 def test_amounts_are_summed_over_the_very_images_that_are_counted() -> None:
-    truths, _ = draw_answers("amounts", 60, 0.5)
+    truths, _ = draw_predictions("amounts", 60, 0.5)
     sources = single(60) // 2
     counts, sums = (
         paired.resampled_counts(truths[None], 3, sources, generator("same"), amounts=amounts)
@@ -132,11 +132,11 @@ def test_amounts_are_summed_over_the_very_images_that_are_counted() -> None:
 
 def test_an_interval_by_source_is_as_wide_as_its_sources_make_it() -> None:
     """Copies of each image leave it as it is; taken for images of their own they would halve it."""
-    truths, answers = draw_answers("width", 300, 0.6, 0.6)
-    copies = np.repeat(truths, 4), np.repeat(answers, 4, axis=1)
+    truths, predictions = draw_predictions("width", 300, 0.6, 0.6)
+    copies = np.repeat(truths, 4), np.repeat(predictions, 4, axis=1)
     widths = []
     for chosen_truths, chosen, sources in (
-        (truths, answers, single(300)),
+        (truths, predictions, single(300)),
         (*copies, np.repeat(single(300), 4)),
         (*copies, single(1200)),
     ):
@@ -152,8 +152,8 @@ def test_95_of_100_intervals_hold_the_true_difference(first: float, second: floa
     truth = 100 * (second - first)
     held, held_f1 = 0, 0
     for trial in range(160):
-        truths, answers = draw_answers((first, second, trial), 300, first, second)
-        counts = resample(truths, answers, single(300), trial)
+        truths, predictions = draw_predictions((first, second, trial), 300, first, second)
+        counts = resample(truths, predictions, single(300), trial)
         for values, is_f1 in ((confusion.accuracy(counts), False), (confusion.macro_f1(counts), True)):
             found = paired.percentile_difference(values[1] - values[0])
             holds = found.low <= truth <= found.high
@@ -207,8 +207,8 @@ def test_with_seeds_that_differ_p_is_at_most_uniform_and_the_interval_holds_the_
             levels = np.concatenate(
                 [rng.normal(0.6 + add, by_seed, n) for add, n in zip((0, shift), seeds, strict=True)]
             )
-            truths, answers = draw_answers((seeds, trial, shift), 300, *levels)
-            accuracy = confusion.accuracy(resample(truths, answers, single(300), trial))
+            truths, predictions = draw_predictions((seeds, trial, shift), 300, *levels)
+            accuracy = confusion.accuracy(resample(truths, predictions, single(300), trial))
             means = [accuracy[: seeds[0]].mean(axis=0), accuracy[seeds[0] :].mean(axis=0)]
             found, p = paired.seeds_difference(accuracy[: seeds[0], 0], accuracy[seeds[0] :, 0], means[1] - means[0])
             if shift:

@@ -37,8 +37,8 @@ def test_a_48_by_48_picture_is_the_face_itself_and_gets_the_network_s_answer(des
     emotions = set()
     for number, pixels in enumerate(draw_images(8, seed=3)):
         path = desk.picture(f"{number}.png", pixels)
-        (answer,) = desk.ask(path, "--model", "model_00224_final")
-        (said,) = answer["faces"]
+        (prediction,) = desk.ask(path, "--model", "model_00224_final")
+        (said,) = prediction["faces"]
         assert said["box"] is None
         assert said["probabilities"] == pytest.approx(expected(pixels), abs=1e-6)
         assert said["emotion"] == max(said["probabilities"], key=said["probabilities"].get)
@@ -58,18 +58,18 @@ def test_the_model_s_temperature_sets_how_sure_it_is_but_not_the_answer(desk: De
 
 def test_json_is_one_object_per_input_with_just_the_contract_s_keys(desk: Desk) -> None:
     first, second = (desk.picture(f"{number}.png", image) for number, image in enumerate(draw_images(2, seed=4)))
-    answers = desk.ask(first, "missing.png", second, "--model", desk.model)
-    assert [answer["input"] for answer in answers] == [str(first), "missing.png", str(second)]
-    for answer in answers:
-        assert set(answer) == {"input", "model", "faces", "error"}
-        assert answer["model"] == str(desk.model)
-        for said in answer["faces"]:
+    predictions = desk.ask(first, "missing.png", second, "--model", desk.model)
+    assert [prediction["input"] for prediction in predictions] == [str(first), "missing.png", str(second)]
+    for prediction in predictions:
+        assert set(prediction) == {"input", "model", "faces", "error"}
+        assert prediction["model"] == str(desk.model)
+        for said in prediction["faces"]:
             assert set(said) == {"box", "emotion", "confidence", "probabilities"}
             assert tuple(said["probabilities"]) == LABELS
             assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-6)
             assert said["confidence"] == said["probabilities"][said["emotion"]]
-    assert [len(answer["faces"]) for answer in answers] == [1, 0, 1]
-    assert [answer["error"] is None for answer in answers] == [True, False, True]
+    assert [len(prediction["faces"]) for prediction in predictions] == [1, 0, 1]
+    assert [prediction["error"] is None for prediction in predictions] == [True, False, True]
 
 
 def test_the_published_call_picture_then_model_works(desk: Desk) -> None:
@@ -95,16 +95,16 @@ def test_without_a_detector_a_picture_of_any_size_is_the_face(desk: Desk, name: 
         case "wide.bmp":
             pixels = cv2.resize(pixels, (200, 90))
     path = desk.picture(name, cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if name == "colour.png" else pixels)
-    (answer,) = desk.ask(path, desk.model, "--detector", "none")
+    (prediction,) = desk.ask(path, desk.model, "--detector", "none")
     read = np.asarray(Image.open(path).convert("L"), np.uint8)
-    assert answer["faces"][0]["box"] is None
-    assert answer["faces"][0]["probabilities"] == pytest.approx(expected(resize(read)), abs=1e-6)
+    assert prediction["faces"][0]["box"] is None
+    assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(resize(read)), abs=1e-6)
 
 
 def test_a_face_in_a_picture_is_found_cut_out_and_answered(desk: Desk) -> None:
     pixels = face(200)
-    (answer,) = desk.ask(desk.picture("face.png", pixels), desk.model)
-    (said,) = answer["faces"]
+    (prediction,) = desk.ask(desk.picture("face.png", pixels), desk.model)
+    (said,) = prediction["faces"]
     x, y, width, height = said["box"]
     assert abs(x + width / 2 - 200) < 30
     assert abs(y + height / 2 - 150) < 30
@@ -115,8 +115,8 @@ def test_a_face_in_a_picture_is_found_cut_out_and_answered(desk: Desk) -> None:
 def test_two_faces_are_answered_from_left_to_right(desk: Desk) -> None:
     pixels = np.concatenate([face(160), face(160)[:, ::-1]], axis=1)
     path = desk.picture("two.png", pixels)
-    (answer,) = desk.ask(path, desk.model)
-    left, right = answer["faces"]
+    (prediction,) = desk.ask(path, desk.model)
+    left, right = prediction["faces"]
     assert left["box"][0] < 320 < right["box"][0] + right["box"][2]
     text = desk.predict(path, desk.model).stdout
     assert f"{path} face 1: {left['emotion']}" in text
@@ -221,7 +221,7 @@ def test_options_that_there_are_not_are_wrong_usage(desk: Desk) -> None:
 def test_a_model_that_ships_answers_by_its_name_and_reads_as_fewer_classes(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     (seven,), (four,) = (desk.ask(path, "--model", "compact", *scheme) for scheme in ((), ("--scheme", "emotorch4")))
-    shares, read = (answer["faces"][0]["probabilities"] for answer in (seven, four))
+    shares, read = (prediction["faces"][0]["probabilities"] for prediction in (seven, four))
     assert list(shares) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
     kept = {"anger": "angry", "fear": "fear", "calm": "neutral", "surprise": "surprise"}
     total = sum(shares[name] for name in kept.values())

@@ -24,7 +24,7 @@ from emotorch.data.images import Pixels, encode_png, read_colours, read_picture,
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.inference import contact_sheet
 from emotorch.inference.inputs import Input, Kind, expand
-from emotorch.inference.predictor import Answer, FaceAnswer
+from emotorch.inference.predictor import PicturePredictions, Prediction
 
 FACE = draw_images(1, seed=3)[0]
 
@@ -138,11 +138,11 @@ def test_a_truncated_file_is_named_and_never_a_traceback(desk: Desk, form: str) 
         path = desk.paths.root / f"{part}.jpg"
         path.write_bytes(buffer.getvalue()[: int(part * len(buffer.getvalue()))])
         names.append(path)
-    answers = desk.ask(*names, "--model", desk.model, "--detector", "none")
-    assert [answer["input"] for answer in answers] == [str(name) for name in names]
-    for answer in answers:
-        assert answer["faces"] == []
-        assert "image" in answer["error"]
+    predictions = desk.ask(*names, "--model", desk.model, "--detector", "none")
+    assert [prediction["input"] for prediction in predictions] == [str(name) for name in names]
+    for prediction in predictions:
+        assert prediction["faces"] == []
+        assert "image" in prediction["error"]
 
 
 def test_changed_bytes_are_answered_or_named_and_never_a_traceback(desk: Desk) -> None:
@@ -158,9 +158,9 @@ def test_changed_bytes_are_answered_or_named_and_never_a_traceback(desk: Desk) -
             path = desk.paths.root / f"{form}{number}.img"
             path.write_bytes(data.tobytes())
             names.append(path)
-    answers = desk.ask(*names, "--model", desk.model, "--detector", "none")
-    assert len(answers) == len(names)
-    assert all((answer["error"] is None) == bool(answer["faces"]) for answer in answers)
+    predictions = desk.ask(*names, "--model", desk.model, "--detector", "none")
+    assert len(predictions) == len(names)
+    assert all((prediction["error"] is None) == bool(prediction["faces"]) for prediction in predictions)
 
 
 def huge_png(path: Path) -> Path:
@@ -198,7 +198,7 @@ def test_a_picture_of_a_billion_pixels_is_refused_unread(desk: Desk, make: Calla
 def test_below_the_threshold_the_answer_is_unsure_everywhere(desk: Desk) -> None:
     paths = [desk.picture(f"{number}.png", pixels) for number, pixels in enumerate(draw_images(4, seed=3))]
     plain = desk.ask(*paths, "--model", desk.model)
-    confidences = sorted(answer["faces"][0]["confidence"] for answer in plain)
+    confidences = sorted(prediction["faces"][0]["confidence"] for prediction in plain)
     threshold = (confidences[1] + confidences[2]) / 2
     table = desk.paths.root / "answers.csv"
     options = ("--model", desk.model, "--abstain-below", threshold)
@@ -210,7 +210,7 @@ def test_below_the_threshold_the_answer_is_unsure_everywhere(desk: Desk) -> None
         assert said == {**sure, "emotion": emotion}
         assert row["emotion"] == emotion
         assert f"{before['input']}: {emotion} ({sure['confidence']:.1%})" in text
-    assert [answer["faces"][0]["emotion"] for answer in abstained].count("unsure") == 2
+    assert [prediction["faces"][0]["emotion"] for prediction in abstained].count("unsure") == 2
     assert "outside 0-1" in error_line(desk.predict(paths[0], desk.model, "--abstain-below", 1.5), 2)
 
 
@@ -293,8 +293,8 @@ def test_a_face_is_cropped_in_prediction_as_in_training(desk: Desk) -> None:
     path = desk.picture("S005_001_00000001.png", draw_scene([DrawnFace(220, 120, 200)]))
     trained_on, found = SourceImage(path, "anger", Reading.SCENE).read()
     assert found
-    (answer,) = desk.ask(path, desk.model)
-    assert answer["faces"][0]["probabilities"] == pytest.approx(expected(trained_on), abs=1e-6)
+    (prediction,) = desk.ask(path, desk.model)
+    assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(trained_on), abs=1e-6)
 
 
 # The sheet.
@@ -306,13 +306,15 @@ def colours(pixels: Pixels) -> Pixels:
 
 def test_the_sheet_can_be_read_and_says_what_it_leaves_out() -> None:
     shares = {"anger": 0.9, "fear": 0.1}
-    face = FaceAnswer(None, "anger", 0.9, shares)
-    several = Answer("photos/several.png", None, [face] * 7, None)
-    long = Answer("photos/" + "a" * 120 + "_end.png", None, [FaceAnswer(None, "unsure", 0.3, shares)], None)
-    failed = Answer("photos/nobody$.png", None, [], "no face found; use --detector none when the picture is a face")
-    tiles = [contact_sheet.make_tile(answer, colours(FACE)) for answer in (several, long)]
+    face = Prediction(None, "anger", 0.9, shares)
+    several = PicturePredictions("photos/several.png", None, [face] * 7, None)
+    long = PicturePredictions("photos/" + "a" * 120 + "_end.png", None, [Prediction(None, "unsure", 0.3, shares)], None)
+    failed = PicturePredictions(
+        "photos/nobody$.png", None, [], "no face found; use --detector none when the picture is a face"
+    )
+    tiles = [contact_sheet.make_tile(prediction, colours(FACE)) for prediction in (several, long)]
     tiles.append(contact_sheet.make_tile(failed, None))
-    figure = contact_sheet._sheet_figure(tiles, 1500, "Answers of emotorch")
+    figure = contact_sheet._sheet_figure(tiles, 1500, "Predictions of emotorch")
     assert_legible(figure)
     said = texts(figure)
     assert "Answers of emotorch: the first 3 of 1,500" in " ".join(said).replace("\n", " ")
@@ -322,8 +324,10 @@ def test_the_sheet_can_be_read_and_says_what_it_leaves_out() -> None:
 
 def test_a_tile_shows_the_picture_with_the_box_where_the_face_is() -> None:
     pixels = np.full((400, 800), 100, np.uint8)
-    face = FaceAnswer(Box(200, 100, 160, 160), "anger", 0.9, {"anger": 0.9, "fear": 0.1})
-    tile = contact_sheet.make_tile(Answer("a.png", None, [face], None), np.repeat(pixels[:, :, None], 3, axis=2))
+    face = Prediction(Box(200, 100, 160, 160), "anger", 0.9, {"anger": 0.9, "fear": 0.1})
+    tile = contact_sheet.make_tile(
+        PicturePredictions("a.png", None, [face], None), np.repeat(pixels[:, :, None], 3, axis=2)
+    )
     assert tile.pixels is not None
     assert tile.pixels.shape == (120, 240, 3)
     rows, columns = np.nonzero((tile.pixels != 100).any(axis=2))

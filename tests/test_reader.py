@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from emotorch.data.images import Pixels
 from emotorch.errors import UsageError
-from emotorch.evaluation.evaluate import EvaluationSet, answer
+from emotorch.evaluation.evaluate import EvaluationSet, predict
 from emotorch.files import hash_file, write_json
 from emotorch.inference import onnx_export
 from emotorch.inference.onnx_reader import OnnxReader
@@ -285,7 +285,7 @@ def test_training_evaluation_and_both_predictions_see_the_same_in_the_same_pixel
     truths = np.arange(24) % 4
     images = EvaluationSet("drawn", [""] * 24, pixels, truths, np.array([""] * 24))
     with inputs_of(model.network) as seen:
-        evaluated = answer(model, images, CPU)
+        evaluated = predict(model, images, CPU)
     by_torch = open_reader(weights)
     assert isinstance(by_torch, TorchReader)
     with inputs_of(by_torch.model.network) as predicted_on:
@@ -409,10 +409,10 @@ def overflowing(exported: Path, folder: Path, suffix: str, value: float) -> Path
     if suffix == ".onnx":
         path = weights.with_suffix(".onnx")
         model = onnx.load(path)
-        (stored,) = (one for one in model.graph.initializer if one.name == "network.conv1.weight")
-        values = onnx.numpy_helper.to_array(stored).copy()
+        (lazy,) = (one for one in model.graph.initializer if one.name == "network.conv1.weight")
+        values = onnx.numpy_helper.to_array(lazy).copy()
         values[0] = value
-        stored.CopyFrom(onnx.numpy_helper.from_array(values, stored.name))
+        lazy.CopyFrom(onnx.numpy_helper.from_array(values, lazy.name))
         onnx.save(model, path)
         weights.unlink()
         return path

@@ -17,7 +17,7 @@ from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import EvaluationSet
-from emotorch.evaluation.evaluate import answer as ask
+from emotorch.evaluation.evaluate import predict as ask
 from emotorch.evaluation.held_out import HeldOut, held_out
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
@@ -63,7 +63,7 @@ def load(model: Trained, faces: Path) -> tuple[Model, HeldOut]:
     return loaded, held_out(model.paths, Run(model.folder), loaded, str(faces), CPU)
 
 
-def answer(model: Trained, *options: object) -> tuple[str, dict]:
+def predict(model: Trained, *options: object) -> tuple[str, dict]:
     done = call_script(model.paths, MEASURE, model.folder.name, *options, "--threads", 1)
     folder = Path(last_line(done))
     assert folder == model.folder / "robustness"
@@ -78,7 +78,7 @@ def table(model: Trained) -> list[dict[str, str]]:
 
 
 def test_the_clean_row_is_what_evaluation_says(lively: Trained, faces: Path) -> None:
-    _, findings = answer(lively, faces)
+    _, findings = predict(lively, faces)
     evaluation = Path(last_line(call_script(lively.paths, EVALUATE, lively.folder.name, faces, "--threads", 1)))
     counts = read_counts(evaluation, "drawn")
     clean = table(lively)[0]
@@ -103,14 +103,16 @@ def test_scores_under_a_corruption_are_scikit_learn_s(lively: Trained, faces: Pa
     truths = images.images.labels
     for found in measured.conditions:
         pixels = corrupt(images.images.pixels, images.images.hashes.tolist(), found.corruption, found.severity)
-        answers = network_outputs(model.network, torch.from_numpy(pixels).unsqueeze(1), model.form).argmax(1).numpy()
-        accuracy = 100 * accuracy_score(truths, answers)
+        predictions = (
+            network_outputs(model.network, torch.from_numpy(pixels).unsqueeze(1), model.form).argmax(1).numpy()
+        )
+        accuracy = 100 * accuracy_score(truths, predictions)
         errors.append(100 - accuracy)
         assert found.accuracy.value == pytest.approx(accuracy)
         assert found.accuracy.change.value == pytest.approx(accuracy - measured.clean.accuracy.value)
-        f1 = f1_score(truths, answers, labels=range(4), average="macro", zero_division=0.0)
+        f1 = f1_score(truths, predictions, labels=range(4), average="macro", zero_division=0.0)
         assert found.macro_f1.value == pytest.approx(100 * f1)
-        recalls = recall_score(truths, answers, labels=range(4), average=None)
+        recalls = recall_score(truths, predictions, labels=range(4), average=None)
         assert [recall.value for recall in found.recalls] == pytest.approx(100 * recalls)
         for metric in (found.accuracy, found.macro_f1, *found.recalls):
             assert metric.low <= metric.value + 1e-9
@@ -175,7 +177,7 @@ def test_images_that_the_reference_was_trained_on_take_no_part_in_the_mce(lively
     left = np.isin(images.images.hashes, seen)
     assert errors.left_out == int(left.sum()) >= 10
     assert errors.images == 40 - errors.left_out
-    right = images.answers.classes == images.images.labels
+    right = images.predictions.classes == images.images.labels
     assert errors.clean[0] == pytest.approx(100 * (1 - right[~left].mean()))
     everything = TrainingImages({str(n): value for n, value in enumerate(images.images.hashes.tolist())})
     with pytest.raises(EmoTorchError, match="trained on every one"):
@@ -210,7 +212,7 @@ def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(
 def test_the_folder_is_whole_and_kept_until_the_reference_changes(
     lively: Trained, other: Path, faces: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    said, findings = answer(lively, faces, "--reference", other.name)
+    said, findings = predict(lively, faces, "--reference", other.name)
     folder = lively.folder / "robustness"
     named = {*findings["pictures"].values(), *findings["tables"].values()}
     assert {path.name for path in folder.iterdir()} == named | {"findings.json", "stage.json"}
@@ -232,10 +234,10 @@ def test_the_folder_is_whole_and_kept_until_the_reference_changes(
     assert findings["reference_missing"] is None
 
     written = (folder / "stage.json").stat().st_mtime_ns
-    assert answer(lively, faces, "--reference", other.name) == (said, findings)
+    assert predict(lively, faces, "--reference", other.name) == (said, findings)
     assert (folder / "stage.json").stat().st_mtime_ns == written
     monkeypatch.setattr(runs, "SHIPPED_MODELS", tmp_path / "nothing")
-    said, findings = answer(lively, faces)
+    said, findings = predict(lively, faces)
     assert (folder / "stage.json").stat().st_mtime_ns != written
     assert findings["reference"] is None
 
@@ -245,7 +247,7 @@ def test_what_is_unknown_is_said_to_be_missing(
 ) -> None:
     shutil.rmtree(faces / "fear")
     monkeypatch.setattr(runs, "SHIPPED_MODELS", tmp_path / "nothing")
-    said, findings = answer(lively, faces)
+    said, findings = predict(lively, faces)
     assert "relative to a baseline: missing; no EmoTorch baseline ships" in said
     assert "mCE" not in said
     assert "no EmoTorch baseline" in findings["reference_missing"]

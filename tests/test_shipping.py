@@ -72,11 +72,11 @@ def write_texts(shipped: Run) -> None:
     files.write_text(shipped.folder / "README.md", f"the card of {shipped.name}\n")
 
 
-def findings(folder: Path, question: str, weights: str, *names: str) -> None:
+def findings(folder: Path, analysis: str, weights: str, *names: str) -> None:
     """What an analysis left in a run's folder."""
     for name in names:
-        files.write_text(folder / question / name, "{}" if name.endswith("json") else name)
-    write_json(folder / question / "stage.json", {"made_from": {"weights": weights}, "files": len(names)})
+        files.write_text(folder / analysis / name, "{}" if name.endswith("json") else name)
+    write_json(folder / analysis / "stage.json", {"made_from": {"weights": weights}, "files": len(names)})
 
 
 def test_a_run_ships_whole_and_the_shipped_folder_predicts(unseen: Trained, models: Path, tmp_path: Path) -> None:

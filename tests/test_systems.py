@@ -64,13 +64,13 @@ def test_a_system_goes_through_the_same_scripts_as_the_baseline(name: str, seven
         assert last_line(call_script(paths, script, folder.name)).endswith(".png")
 
     face = next((paths.raw / "FER2013img" / "surprise").glob("*.png"))
-    answer = json.loads(last_line(call_script(paths, PREDICT, face, "--model", folder, "--json")))["faces"][0]
-    assert tuple(answer["probabilities"]) == labels
-    assert sum(answer["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
+    prediction = json.loads(last_line(call_script(paths, PREDICT, face, "--model", folder, "--json")))["faces"][0]
+    assert tuple(prediction["probabilities"]) == labels
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
     model = load_model(folder / "model.pth")
     pixels = torch.from_numpy(read_face(face))[None, None]
     best = network_outputs(model.network, pixels, model.form).argmax().item()
-    assert answer["emotion"] == labels[best]
+    assert prediction["emotion"] == labels[best]
 
 
 @pytest.mark.parametrize("scheme", ["emotorch4", "seven", "mood4"])
@@ -96,8 +96,8 @@ def test_outputs_stand_for_the_labels_in_the_scheme_s_order(scheme: str, paths: 
     model = load_model(folder / "model.pth")
     for number, label in enumerate(orders[scheme].values()):
         images = torch.from_numpy(np.stack([square(number, image) for image in range(40, 50)]))[:, None]
-        answers = network_outputs(model.network, images, model.form).argmax(1).tolist()
-        assert [model.labels[answer] for answer in answers].count(label) >= 8, label
+        predictions = network_outputs(model.network, images, model.form).argmax(1).tolist()
+        assert [model.labels[prediction] for prediction in predictions].count(label) >= 8, label
 
 
 def square(number: int, image: int) -> np.ndarray:

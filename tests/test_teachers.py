@@ -37,18 +37,18 @@ def error_of(ours: Trained, *options: object, status: int = 1) -> str:
 
 def test_they_answer_with_the_mean_over_models_and_mirror_images(lively: Trained, trained: Trained) -> None:
     models = [load_model(run.folder / "model.pth") for run in (lively, trained)]
-    answers = Teachers(models).answers(FACES, CPU)
+    predictions = Teachers(models).predictions(FACES, CPU)
     expected = torch.zeros(9, 4)
     for model in models:
         for view in (FACES, torch.from_numpy(FACES.numpy()[..., ::-1].copy())):
             expected += probabilities(network_outputs(model.network, view, model.form), model.temperature) / 4
-    assert answers is not None
-    assert torch.allclose(answers, expected, atol=1e-6)
-    assert len(answers.unique(dim=0)) > 1
+    assert predictions is not None
+    assert torch.allclose(predictions, expected, atol=1e-6)
+    assert len(predictions.unique(dim=0)) > 1
 
 
 def test_without_teachers_nothing_is_said() -> None:
-    assert Teachers().answers(FACES, CPU) is None
+    assert Teachers().predictions(FACES, CPU) is None
 
 
 def test_a_pupil_records_its_teachers_and_resumes_to_the_same_weights(trained: Trained, tmp_path: Path) -> None:

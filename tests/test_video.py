@@ -17,9 +17,9 @@ from scenes import HEIGHT, WIDTH, DrawnFace, draw_scene, write_clip
 from emotorch.data.faces import Box, cut_face, find_faces
 from emotorch.data.images import Pixels
 from emotorch.inference import video_output
-from emotorch.inference.predictor import FaceAnswer
-from emotorch.inference.video import FaceTracker, Frame, FrameAnswer, Video
-from emotorch.inference.video_output import VIDEO_CODECS, draw_answers, write_video
+from emotorch.inference.predictor import Prediction
+from emotorch.inference.video import FaceTracker, Frame, FramePredictions, Video
+from emotorch.inference.video_output import VIDEO_CODECS, draw_predictions, write_video
 
 
 def walk(frames: int) -> list[list[DrawnFace]]:
@@ -162,9 +162,9 @@ def test_without_frames_no_video_is_written(tmp_path: Path) -> None:
 def test_a_frame_s_picture_has_boxes_and_bars_that_hide_no_face() -> None:
     shares = {"anger": 0.7, "fear": 0.1, "calm": 0.1, "surprise": 0.1}
     places = [Box(60, 100, 150, 150), Box(260, 110, 150, 150), Box(470, 100, 150, 150)]
-    faces = [FaceAnswer(box, "anger", 0.7, shares) for box in places]
+    faces = [Prediction(box, "anger", 0.7, shares) for box in places]
     frame = Frame(0.0, np.full((HEIGHT, WIDTH, 3), 128, np.uint8))
-    drawn = draw_answers(frame, FrameAnswer(0.0, (1, 2, 3), faces))
+    drawn = draw_predictions(frame, FramePredictions(0.0, (1, 2, 3), faces))
     assert drawn.shape == frame.colours.shape
     for box in places:
         inside = Box(box.x + 5, box.y + 5, box.width - 10, box.height - 10)
@@ -177,15 +177,17 @@ def test_a_frame_s_picture_has_boxes_and_bars_that_hide_no_face() -> None:
 
 
 def test_a_video_s_frames_are_answered_as_pictures_are(desk: Desk, clip: Path) -> None:
-    answers = desk.ask(clip, "--model", desk.model)
-    assert [answer["time"] for answer in answers] == pytest.approx([number / 25 for number in range(30)], abs=1e-3)
-    for answer, colours in list(zip(answers, frames_of(clip), strict=True))[::9]:
-        assert set(answer) == {"input", "model", "faces", "error", "time"}
-        assert (answer["input"], answer["error"]) == (str(clip), None)
+    predictions = desk.ask(clip, "--model", desk.model)
+    assert [prediction["time"] for prediction in predictions] == pytest.approx(
+        [number / 25 for number in range(30)], abs=1e-3
+    )
+    for prediction, colours in list(zip(predictions, frames_of(clip), strict=True))[::9]:
+        assert set(prediction) == {"input", "model", "faces", "error", "time"}
+        assert (prediction["input"], prediction["error"]) == (str(clip), None)
         grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY), np.uint8)
-        for said in answer["faces"]:
+        for said in prediction["faces"]:
             assert said["probabilities"] == pytest.approx(expected(cut_face(grey, Box(*said["box"]))), abs=1e-5)
-    assert sum(bool(answer["faces"]) for answer in answers) == 30
+    assert sum(bool(prediction["faces"]) for prediction in predictions) == 30
 
 
 def test_save_writes_a_copy_of_all_frames_and_a_timeline(desk: Desk, clip: Path) -> None:
@@ -228,8 +230,8 @@ def test_a_video_without_a_face_and_a_broken_one_are_errors_and_the_rest_goes_on
         f"error: {nobody}: no face found in any of 5 frames",
     ]
     assert f"{clip}: 30 frames" in done.stdout
-    answers = desk.ask(broken, nobody, "--model", desk.model)
-    assert [answer["error"] for answer in answers] == [
+    predictions = desk.ask(broken, nobody, "--model", desk.model)
+    assert [prediction["error"] for prediction in predictions] == [
         "not a video that can be read, or damaged",
         *[None] * 5,
         "no face found in any of 5 frames",
@@ -237,8 +239,8 @@ def test_a_video_without_a_face_and_a_broken_one_are_errors_and_the_rest_goes_on
 
 
 def test_without_a_detector_each_frame_is_a_face(desk: Desk, clip: Path) -> None:
-    answers = desk.ask(clip, "--model", desk.model, "--detector", "none", "--frames", 2)
-    assert [[face["box"] for face in answer["faces"]] for answer in answers] == [[None], [None]]
+    predictions = desk.ask(clip, "--model", desk.model, "--detector", "none", "--frames", 2)
+    assert [[face["box"] for face in prediction["faces"]] for prediction in predictions] == [[None], [None]]
 
 
 def test_a_camera_is_answered_until_so_many_frames(desk: Desk, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,18 +256,19 @@ def test_a_camera_without_a_screen_or_that_is_not_there_is_said(desk: Desk, monk
     # A screen that nobody serves would end the process, if a window were tried.
     monkeypatch.setenv("DISPLAY", ":987")
     assert "there is no screen here" in error_line(desk.predict("--webcam", "--model", desk.model))
-    (answer,) = desk.ask("--webcam", 97, "--model", desk.model)
-    assert answer["error"] == "no camera of this number, or another program uses it"
+    (prediction,) = desk.ask("--webcam", 97, "--model", desk.model)
+    assert prediction["error"] == "no camera of this number, or another program uses it"
     assert "--webcam takes no INPUT" in error_line(desk.predict("a.png", "--webcam", "--model", desk.model), 2)
 
 
 # The timeline.
 
 
-def answered(times: list[float], numbers: list[list[int]], emotion: str = "anger") -> list[FrameAnswer]:
-    face = FaceAnswer(None, emotion, 0.6, {"anger": 0.6, "fear": 0.4})
+def answered(times: list[float], numbers: list[list[int]], emotion: str = "anger") -> list[FramePredictions]:
+    face = Prediction(None, emotion, 0.6, {"anger": 0.6, "fear": 0.4})
     return [
-        FrameAnswer(time, tuple(present), [face] * len(present)) for time, present in zip(times, numbers, strict=True)
+        FramePredictions(time, tuple(present), [face] * len(present))
+        for time, present in zip(times, numbers, strict=True)
     ]
 
 

@@ -8,8 +8,8 @@ from conftest import draw_images
 from published import published_state
 from running import EVALUATE, Trained, call_script, copy_trained, error_line, replace_weights, train
 
-from emotorch.evaluation.evaluate import EvaluationSet, answer
-from emotorch.evaluation.tta import COUNT, SHIFT, mean_answers, views
+from emotorch.evaluation.evaluate import EvaluationSet, predict
+from emotorch.evaluation.tta import COUNT, SHIFT, mean_predictions, views
 from emotorch.metrics.calibration import probabilities
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
@@ -42,8 +42,8 @@ def test_views_are_the_image_its_shifts_and_their_mirror_images() -> None:
 
 def test_an_answer_is_the_mean_over_the_views(trained: Trained) -> None:
     model = load_model(trained.folder / "model.pth")
-    found = mean_answers([model], faces(), CPU, over_views=True)
-    each = [probabilities(answer(model, faces(view), CPU).outputs, model.temperature) for view in by_hand()]
+    found = mean_predictions([model], faces(), CPU, with_tta=True)
+    each = [probabilities(predict(model, faces(view), CPU).outputs, model.temperature) for view in by_hand()]
     mean = torch.stack(each).mean(0)
     assert torch.allclose(probabilities(found.outputs, model.temperature), mean, atol=1e-6)
     assert found.classes.tolist() == mean.argmax(1).tolist()
@@ -52,8 +52,8 @@ def test_an_answer_is_the_mean_over_the_views(trained: Trained) -> None:
 
 def test_models_together_answer_with_their_mean(trained: Trained, lively: Trained) -> None:
     models = [load_model(run.folder / "model.pth") for run in (trained, lively)]
-    found = mean_answers(models, faces(), CPU)
-    mean = sum(probabilities(answer(model, faces(), CPU).outputs, model.temperature) for model in models) / 2
+    found = mean_predictions(models, faces(), CPU)
+    mean = sum(probabilities(predict(model, faces(), CPU).outputs, model.temperature) for model in models) / 2
     assert torch.allclose(probabilities(found.outputs, models[0].temperature), mean, atol=1e-6)
     assert found.classes.tolist() == mean.argmax(1).tolist()
 

@@ -37,13 +37,13 @@ def main() -> int:
 
     from pathlib import Path
 
-    from emotorch.inference.outputs import Wishes
+    from emotorch.inference.outputs import OutputOptions
     from emotorch.inference.predict import predict, watch
     from emotorch.inference.reader import open_reader
     from emotorch.paths import Paths
     from emotorch.runs.folder import shipped_or_named
 
-    wishes = Wishes(
+    output = OutputOptions(
         detector=options.detector,
         abstain_below=options.abstain_below,
         json=options.json,
@@ -55,9 +55,9 @@ def main() -> int:
     weights = shipped_or_named(Paths.from_environment(), model_name)
     reader = open_reader(weights, options.scheme)
     if options.webcam is not None:
-        errors = watch(reader, weights, options.webcam, wishes)
+        errors = watch(reader, weights, options.webcam, output)
     else:
-        errors = predict(reader, weights, inputs, wishes)
+        errors = predict(reader, weights, inputs, output)
     return cli.EXIT_FAILED if errors else 0
 
 

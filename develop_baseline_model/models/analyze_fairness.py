@@ -55,7 +55,7 @@ def main() -> None:
         parser.error("--attributes CSV is needed: what others have annotated of the images")
 
     from emotorch.analyses.attributes import read_table
-    from emotorch.analyses.fairness import REPORT_NAME, answer_fairness
+    from emotorch.analyses.fairness import REPORT_NAME, analyse_fairness
     from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
@@ -68,7 +68,7 @@ def main() -> None:
     model = load_model(weights, options.scheme)
     make_repeatable(options.threads)
     images = held_out(paths, run, model, options.dataset, choose_device(options.device))
-    folder = answer_fairness(paths, run, weights, model, images, table, dict(options.edges), force=options.force)
+    folder = analyse_fairness(paths, run, weights, model, images, table, dict(options.edges), force=options.force)
     print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")
     print(folder)
 

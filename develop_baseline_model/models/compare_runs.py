@@ -30,14 +30,14 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.run_comparison import compare, describe, load_entrants, write_comparison
+    from emotorch.analyses.run_comparison import compare, describe, load_candidates, write_comparison
     from emotorch.paths import Paths
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    entrants = load_entrants(paths, options.models, options.scheme)
+    candidates = load_candidates(paths, options.models, options.scheme)
     make_repeatable(options.threads)
-    comparison = compare(paths, entrants, options.dataset, choose_device(options.device), each_run=options.each_run)
+    comparison = compare(paths, candidates, options.dataset, choose_device(options.device), each_run=options.each_run)
     folder = write_comparison(paths.models, comparison)
     print(describe(comparison))
     print(folder)

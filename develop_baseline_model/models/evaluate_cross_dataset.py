@@ -31,14 +31,14 @@ def main() -> None:
     if not options.models:
         parser.error("--models must name at least one model")
 
-    from emotorch.analyses.cross_dataset import describe, load_entrants, score, write_cross_dataset
+    from emotorch.analyses.cross_dataset import describe, load_candidates, score, write_cross_dataset
     from emotorch.paths import Paths
     from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    entrants = load_entrants(paths, options.models)
+    candidates = load_candidates(paths, options.models)
     make_repeatable(options.threads)
-    found = score(paths, entrants, options.datasets, choose_device(options.device))
+    found = score(paths, candidates, options.datasets, choose_device(options.device))
     folder = write_cross_dataset(paths.models, found)
     print(describe(found))
     print(folder)

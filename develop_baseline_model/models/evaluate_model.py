@@ -40,9 +40,9 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.evaluation.evaluate import answer, evaluate, read_unseen, record_scoring
+    from emotorch.evaluation.evaluate import evaluate, predict, read_unseen, record_scoring
     from emotorch.evaluation.folder import write_evaluation
-    from emotorch.evaluation.tta import COUNT, SHIFT, mean_answers
+    from emotorch.evaluation.tta import COUNT, SHIFT, mean_predictions
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
@@ -59,16 +59,16 @@ def main() -> None:
     print("\n".join(evaluation.lines))
     views = f"{COUNT} views (mirror images, shifts of {SHIFT} pixels)"
     if options.views:
-        print(f"mean over {views}: {mean_answers([model], evaluation.images, device, over_views=True).line()}")
+        print(f"mean over {views}: {mean_predictions([model], evaluation.images, device, with_tta=True).line()}")
     for name, other in zip(options.others, others, strict=True):
-        alone = answer(other, evaluation.images, device)
+        alone = predict(other, evaluation.images, device)
         record_scoring(find_run(paths, name), options.dataset, alone)
         print(f"{name} on the same: {alone.line()}")
     if others:
-        together = mean_answers([model, *others], evaluation.images, device)
+        together = mean_predictions([model, *others], evaluation.images, device)
         print(f"mean of {1 + len(others)} models: {together.line()}")
     if others and options.views:
-        everything = mean_answers([model, *others], evaluation.images, device, over_views=True)
+        everything = mean_predictions([model, *others], evaluation.images, device, with_tta=True)
         print(f"mean of {1 + len(others)} models over {views}: {everything.line()}")
     print(folder)
 

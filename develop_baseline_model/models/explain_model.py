@@ -54,7 +54,7 @@ def main() -> None:
     if options.images and options.dataset:
         parser.error("IMAGES or --dataset, not both")
 
-    from emotorch.analyses.explanations import MOST_ROWS, answer_explanations, choose, named_faces
+    from emotorch.analyses.explanations import MOST_ROWS, analyse_explanations, choose, named_faces
     from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
@@ -71,7 +71,7 @@ def main() -> None:
     else:
         images = held_out(paths, run, model, options.dataset, device)
         faces = choose(images, model.labels, options.count, options.seed)
-    folder, lines = answer_explanations(
+    folder, lines = analyse_explanations(
         run,
         weights,
         model,

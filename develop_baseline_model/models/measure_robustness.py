@@ -29,7 +29,7 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.robustness import answer_robustness, find_reference
+    from emotorch.analyses.robustness import analyse_robustness, find_reference
     from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
@@ -43,7 +43,7 @@ def main() -> None:
     make_repeatable(threads=1)  # of an operation: the conditions share out the threads
     device = choose_device(options.device)
     images = held_out(paths, run, model, options.dataset, device)
-    folder, lines = answer_robustness(
+    folder, lines = analyse_robustness(
         run, weights, model, images, reference, device, threads=options.threads, force=options.force
     )
     print("\n".join(lines))

@@ -37,7 +37,7 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.errors import answer_errors
+    from emotorch.analyses.errors import analyse_errors
     from emotorch.evaluation.held_out import held_out
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
@@ -49,7 +49,7 @@ def main() -> None:
     model = load_model(weights, options.scheme)
     make_repeatable(options.threads)
     images = held_out(paths, run, model, options.dataset, choose_device(options.device))
-    folder, lines = answer_errors(
+    folder, lines = analyse_errors(
         run, weights, model, images, tiles=options.tiles, pairs=options.pairs, force=options.force
     )
     print("\n".join(lines))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from emotorch.analyses.shared_classes import TestSet, available, fer_classes, load_test_set, shared_scheme
 from emotorch.data.split import SPLIT_SEED
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import DATASETS, answer, record_scoring, seen_in_training
+from emotorch.evaluation.evaluate import DATASETS, predict, record_scoring, seen_in_training
 from emotorch.figures.canvas import ORANGE, PALE, new_figure, save, wrap
 from emotorch.files import new_folder, write_csv, write_text
 from emotorch.labels import LabelScheme
@@ -37,7 +37,7 @@ _NAMES = {source: name for name, (source, usage) in DATASETS.items() if usage is
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Candidate:
     """A trained model.
 
     Attributes:
@@ -100,7 +100,7 @@ class CrossDataset:
         synthetic: The faces are drawn by a program.
     """
 
-    entrants: Sequence[Entrant]
+    candidates: Sequence[Candidate]
     datasets: Sequence[str]
     labels: Sequence[str]
     cells: Sequence[Sequence[Cell]]
@@ -112,7 +112,7 @@ class CrossDataset:
 # --- Models -------------------------------------------------------------------------------------------------
 
 
-def load_entrants(paths: Paths, names: Sequence[str]) -> list[Entrant]:
+def load_candidates(paths: Paths, names: Sequence[str]) -> list[Candidate]:
     """The models.
 
     Raises:
@@ -125,7 +125,7 @@ def load_entrants(paths: Paths, names: Sequence[str]) -> list[Entrant]:
         raise UsageError(f"{min(twice)} is named twice")
     short = [file.parent.name for file in files]
     return [
-        Entrant(
+        Candidate(
             name if short.count(name) == 1 else file.as_posix(),
             Run(file.parent),
             load_model(file),
@@ -157,7 +157,7 @@ class _Scored:
     macro_f1: Array
 
 
-def score(paths: Paths, entrants: Sequence[Entrant], datasets: Sequence[str], device: torch.device) -> CrossDataset:
+def score(paths: Paths, candidates: Sequence[Candidate], datasets: Sequence[str], device: torch.device) -> CrossDataset:
     """Scores every model on every dataset, and on the one that it was trained on.
 
     Images that a model was trained on, or a variant or an exact twin of which, are left out of its score.
@@ -172,39 +172,39 @@ def score(paths: Paths, entrants: Sequence[Entrant], datasets: Sequence[str], de
         EmoTorchError: a dataset is not here or damaged, or the models have no two classes in common.
         UsageError: there is no such dataset or folder, or one is named twice.
     """
-    schemes = list({entrant.model.scheme.name: entrant.model.scheme for entrant in entrants}.values())
+    schemes = list({candidate.model.scheme.name: candidate.model.scheme for candidate in candidates}.values())
     shared = shared_scheme(schemes)
     here = available(paths, schemes)
     wanted = list(datasets) or here
     if not wanted:
         raise EmoTorchError(f"no dataset in {paths.root}: run stages 1-2, or name a folder with --datasets")
-    notes = _scheme_notes(entrants, shared)
+    notes = _scheme_notes(candidates, shared)
     if not datasets:
         missing = [name for name in _NAMES.values() if name not in here]
         notes += [f"not here, so not scored: {', '.join(missing)}"] if missing else []
-    trained_on = dict.fromkeys(entrant.trained_on for entrant in entrants)
+    trained_on = dict.fromkeys(candidate.trained_on for candidate in candidates)
     added = [name for name in trained_on if name in here and name not in wanted]
     notes += [f"added, because a model was trained on it: {name}" for name in added]
     named = _load_sets(paths, [*added, *wanted], schemes, shared)
     rows = []
-    for entrant in entrants:
-        reading = entrant.model.read_as(shared)
+    for candidate in candidates:
+        reading = candidate.model.read_as(shared)
         scored = {
-            name: _score_one(paths, entrant, reading, name, dataset, images, device)
+            name: _score_one(paths, candidate, reading, name, dataset, images, device)
             for name, (dataset, images) in named.items()
         }
         own = next((found for found in scored.values() if found.cell.own), None)
         rows.append([_with_drop(found, own) for found in scored.values()])
-    for entrant, row in zip(entrants, rows, strict=True):
+    for candidate, row in zip(candidates, rows, strict=True):
         if not any(cell.own for cell in row):
-            known = f"{entrant.trained_on}, which is not here" if entrant.trained_on else "an unknown dataset"
-            notes.append(f"{entrant.name} was trained on {known}: its drops are unknown")
+            known = f"{candidate.trained_on}, which is not here" if candidate.trained_on else "an unknown dataset"
+            notes.append(f"{candidate.name} was trained on {known}: its drops are unknown")
     sets = {name: images for name, (_, images) in named.items()}
-    return CrossDataset(entrants, list(named), shared.labels, rows, sets, notes, paths.is_synthetic)
+    return CrossDataset(candidates, list(named), shared.labels, rows, sets, notes, paths.is_synthetic)
 
 
-def _scheme_notes(entrants: Sequence[Entrant], shared: LabelScheme) -> list[str]:
-    schemes = {entrant.model.scheme.name: entrant.model.scheme for entrant in entrants}
+def _scheme_notes(candidates: Sequence[Candidate], shared: LabelScheme) -> list[str]:
+    schemes = {candidate.model.scheme.name: candidate.model.scheme for candidate in candidates}
     if len(schemes) == 1:
         return []
     notes = [f"compared on the {len(shared.labels)} classes that all models share: {', '.join(shared.labels)}"]
@@ -232,18 +232,18 @@ def _load_sets(
 
 
 def _score_one(
-    paths: Paths, entrant: Entrant, reading: Model, name: str, dataset: str, tested: TestSet, device: torch.device
+    paths: Paths, candidate: Candidate, reading: Model, name: str, dataset: str, tested: TestSet, device: torch.device
 ) -> _Scored:
-    known = TrainingImages.of(entrant.run)
-    seen = _seen(paths, entrant, tested, known)
+    known = TrainingImages.of(candidate.run)
+    seen = _seen(paths, candidate, tested, known)
     images, sources = tested.images.part(~seen), tested.sources[~seen]
-    chose = _seen(paths, entrant, TestSet(images, sources, {}, tested.scheme), _validating(entrant))
+    chose = _seen(paths, candidate, TestSet(images, sources, {}, tested.scheme), _validating(candidate))
     size = len(reading.labels)
     if len(images.labels):
-        answers = answer(reading, images, device)
-        record_scoring(entrant.run, dataset, answers)
-        rng = generator("cross dataset", SPLIT_SEED, entrant.name, name)
-        cells = (images.labels * size + answers.classes)[None]
+        predictions = predict(reading, images, device)
+        record_scoring(candidate.run, dataset, predictions)
+        rng = generator("cross dataset", SPLIT_SEED, candidate.name, name)
+        cells = (images.labels * size + predictions.classes)[None]
         flat = resampled_counts(cells, size * size, np.unique(sources, return_inverse=True)[1], rng)[0]
         counts = flat.reshape(-1, size, size)
     else:
@@ -251,9 +251,9 @@ def _score_one(
     accuracy, macro_f1 = confusion.accuracy(counts), _macro_f1_of_present(counts)
     measured = counts[0].astype(np.int64)
     cell = Cell(
-        entrant.name,
+        candidate.name,
         name,
-        dataset == entrant.trained_on or (dataset not in DATASETS and name == entrant.trained_on not in DATASETS),
+        dataset == candidate.trained_on or (dataset not in DATASETS and name == candidate.trained_on not in DATASETS),
         len(images.labels),
         int(seen.sum()),
         known is None,
@@ -267,13 +267,13 @@ def _score_one(
     return _Scored(cell, accuracy, macro_f1)
 
 
-def _validating(entrant: Entrant) -> TrainingImages | None:
-    return TrainingImages.of(entrant.run, validation=True)
+def _validating(candidate: Candidate) -> TrainingImages | None:
+    return TrainingImages.of(candidate.run, validation=True)
 
 
-def _seen(paths: Paths, entrant: Entrant, tested: TestSet, known: TrainingImages | None) -> NDArray[np.bool_]:
+def _seen(paths: Paths, candidate: Candidate, tested: TestSet, known: TrainingImages | None) -> NDArray[np.bool_]:
     """(N,) the images that are among the known ones, or a variant or an exact twin of which is."""
-    scheme = entrant.model.scheme
+    scheme = candidate.model.scheme
     # In another scheme's dataset folder the same images have other names.
     by_name = tested.scheme is not None and tested.scheme == scheme
     itself, twin = seen_in_training(tested.images, known, paths.for_scheme(scheme.name), by_name=by_name)
@@ -383,13 +383,13 @@ def describe(found: CrossDataset) -> str:
     """The matrix, and everything that was left out of it, for a terminal."""
     header = ("model", "trained on", "tested on", "images", "accuracy", "macro-F1", "drop", "macro-F1 drop", "left out")
     rows: list[Sequence[str]] = [header]
-    for entrant, row in zip(found.entrants, found.cells, strict=True):
+    for candidate, row in zip(found.candidates, found.cells, strict=True):
         for cell in row:
             own = ("own", "own") if cell.own else (_signed(cell.drop), _signed(cell.f1_drop))
             scores = (_interval(cell.accuracy), _interval(cell.macro_f1))
             images = f"{cell.images:,}{_CHOSE if cell.chose else ''}"
             left_out = "unknown" if cell.seen_unknown else f"{cell.seen:,}"
-            rows.append((cell.model, entrant.trained_on or "?", cell.dataset, images, *scores, *own, left_out))
+            rows.append((cell.model, candidate.trained_on or "?", cell.dataset, images, *scores, *own, left_out))
     table = text_table(rows, left=("model", "trained on", "tested on"))
     return "\n".join([_title(found), *found.notes, "", table, "", *_footnotes(found)])
 
@@ -419,13 +419,13 @@ def _signed(value: Difference | None) -> str:
 
 
 def _rows(found: CrossDataset) -> Iterator[tuple[object, ...]]:
-    for entrant, row in zip(found.entrants, found.cells, strict=True):
+    for candidate, row in zip(found.candidates, found.cells, strict=True):
         for cell in row:
             values = (cell.accuracy, cell.macro_f1, cell.drop or _UNKNOWN, cell.f1_drop or _UNKNOWN)
             parts = (part for value in values for part in (value.value, value.low, value.high))
             figures = ("NaN" if math.isnan(part) else round(part, 4) for part in parts)
             seen = ("NaN" if cell.seen_unknown else cell.seen, cell.seen_unknown, cell.chose)
-            yield (cell.model, entrant.trained_on or "", cell.dataset, cell.own, cell.images, *seen, *figures)
+            yield (cell.model, candidate.trained_on or "", cell.dataset, cell.own, cell.images, *seen, *figures)
 
 
 def _class_rows(found: CrossDataset) -> Iterator[tuple[object, ...]]:
@@ -442,8 +442,8 @@ def _class_rows(found: CrossDataset) -> Iterator[tuple[object, ...]]:
 
 def _plot(path: Path, found: CrossDataset) -> Path:
     """Accuracy and macro-F1 side by side, on one colour scale."""
-    rows, columns = len(found.entrants), len(found.datasets)
-    names = [f"{entrant.name}\ntrained on {entrant.trained_on or '?'}" for entrant in found.entrants]
+    rows, columns = len(found.candidates), len(found.datasets)
+    names = [f"{candidate.name}\ntrained on {candidate.trained_on or '?'}" for candidate in found.candidates]
     longest = max(len(line) for name in names for line in name.split("\n"))
     width = max(2 * columns * 1.45 + longest * 0.085 + 1.6, 7.5)
     note = wrap(

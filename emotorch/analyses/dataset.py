@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.audit import Contents, Finding, Found, Measures, inspect, measure
+from emotorch.data.audit import AuditedFolder, Finding, Found, Measures, inspect, measure
 from emotorch.figures import dataset as pictures
 from emotorch.files import new_folder, write_csv
 from emotorch.paths import Paths
@@ -35,7 +35,7 @@ class DatasetReport:
     text: str
 
 
-def write_dataset_report(paths: Paths, contents: Contents, *, examples: int) -> DatasetReport:
+def write_dataset_report(paths: Paths, audited: AuditedFolder, *, examples: int) -> DatasetReport:
     """Writes `reports/dataset_report_<time>/`, whole or not at all.
 
     Args:
@@ -43,26 +43,26 @@ def write_dataset_report(paths: Paths, contents: Contents, *, examples: int) -> 
         contents: The dataset.
         examples: Images shown of each kind of fault, and files named in `findings.csv`.
     """
-    measures = measure(contents.faces)
-    findings = inspect(contents, measures)
-    counts = class_counts(contents)
-    inside = contents.folder.is_relative_to(paths.root)
-    title = f"{contents.folder.name}{' (synthetic faces)' if inside and paths.is_synthetic else ''}"
+    measures = measure(audited.faces)
+    findings = inspect(audited, measures)
+    counts = class_counts(audited)
+    inside = audited.folder.is_relative_to(paths.root)
+    title = f"{audited.folder.name}{' (synthetic faces)' if inside and paths.is_synthetic else ''}"
     with new_folder(paths.reports, "dataset_report") as new:
         _write_balance(new.prepared, counts, title)
-        _write_measures(new.prepared, contents, measures, title)
-        _write_samples(new.prepared, contents, title)
-        _write_findings(new.prepared, contents, findings, title, examples)
-    text = f"{_balance_text(counts)}\n\n{_findings_text(contents, findings)}"
+        _write_measures(new.prepared, audited, measures, title)
+        _write_samples(new.prepared, audited, title)
+        _write_findings(new.prepared, audited, findings, title, examples)
+    text = f"{_balance_text(counts)}\n\n{_findings_text(audited, findings)}"
     return DatasetReport(new.final, text)
 
 
-def class_counts(contents: Contents) -> dict[str, dict[str, int]]:
+def class_counts(audited: AuditedFolder) -> dict[str, dict[str, int]]:
     """Readable images by split, or of all where there are no splits, and by class."""
-    labels = sorted(set(contents.labels))
-    splits = list(dict.fromkeys(contents.splits))
+    labels = sorted(set(audited.labels))
+    splits = list(dict.fromkeys(audited.splits))
     counts = {split or _ALL: dict.fromkeys(labels, 0) for split in splits}
-    for entry in contents.entries:
+    for entry in audited.entries:
         counts[entry.split or _ALL][entry.label] += 1
     return counts
 
@@ -77,17 +77,17 @@ def _write_balance(folder: Path, counts: dict[str, dict[str, int]], title: str) 
     pictures.plot_class_balance(folder / "class_balance.png", counts, f"{title}: class balance")
 
 
-def _write_measures(folder: Path, contents: Contents, measures: Measures, title: str) -> None:
+def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, title: str) -> None:
     columns = {name: getattr(measures, name) for name in ("brightness", "contrast", "sharpness")}
-    labels = np.array(contents.labels)
+    labels = np.array(audited.labels)
     write_csv(
         folder / "images.csv",
         ("file", "split", "class", "height", "width", *columns),
         (
             (entry.file, entry.split, entry.label, *size, *(f"{value:.2f}" for value in values))
             for entry, size, *values in zip(
-                contents.entries,
-                contents.sizes.tolist(),
+                audited.entries,
+                audited.sizes.tolist(),
                 *(column.tolist() for column in columns.values()),
                 strict=True,
             )
@@ -108,20 +108,22 @@ def _write_measures(folder: Path, contents: Contents, measures: Measures, title:
     )
 
 
-def _write_samples(folder: Path, contents: Contents, title: str) -> None:
-    labels = np.array(contents.labels)
+def _write_samples(folder: Path, audited: AuditedFolder, title: str) -> None:
+    labels = np.array(audited.labels)
     for label in np.unique(labels).tolist():
         members = np.flatnonzero(labels == label)
         drawn = generator("dataset samples", label).permutation(members)[:_SAMPLES]
         pictures.plot_sheet(
             folder / f"samples_{label}.png",
-            [pictures.SheetRow("", contents.faces[drawn])],
+            [pictures.SheetRow("", audited.faces[drawn])],
             f"{title}: {label}, {len(drawn)} of {len(members):,} images, drawn at random",
             _SAMPLE_COLUMNS,
         )
 
 
-def _write_findings(folder: Path, contents: Contents, findings: Sequence[Finding], title: str, examples: int) -> None:
+def _write_findings(
+    folder: Path, audited: AuditedFolder, findings: Sequence[Finding], title: str, examples: int
+) -> None:
     write_csv(
         folder / "findings.csv",
         ("finding", "meaning", "images", "examples"),
@@ -149,7 +151,7 @@ def _write_findings(folder: Path, contents: Contents, findings: Sequence[Finding
         shown = [found.position for found in finding.images if found.position is not None][:examples]
         if shown:
             caption = f"{finding.name} ({finding.meaning}): {len(finding.images):,} images, {len(shown)} shown"
-            rows.append(pictures.SheetRow(caption, contents.faces[shown]))
+            rows.append(pictures.SheetRow(caption, audited.faces[shown]))
     if rows:
         pictures.plot_sheet(folder / "findings.png", rows, f"{title}: what may be wrong", max(examples, 1))
 
@@ -169,9 +171,9 @@ def _balance_text(counts: dict[str, dict[str, int]]) -> str:
     return text_table(rows, left={"class"})
 
 
-def _findings_text(contents: Contents, findings: Sequence[Finding]) -> str:
+def _findings_text(audited: AuditedFolder, findings: Sequence[Finding]) -> str:
     rows = [["finding", "images", "share", "meaning", "first"]]
-    total = len(contents.entries) + len(contents.unreadable)
+    total = len(audited.entries) + len(audited.unreadable)
     for finding in findings:
         first = finding.images[0] if finding.images else None
         share = f"{100 * len(finding.images) / total:.2f}%"

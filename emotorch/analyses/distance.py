@@ -77,7 +77,7 @@ class Distance:
     accuracies: tuple[float, float]
     differences: tuple[float, float]
     classes: int
-    never_answered: tuple[str, ...]
+    never_predicted: tuple[str, ...]
     factors: Settings
     recipe: Settings
     synthetic: bool
@@ -91,15 +91,15 @@ class Distance:
 
     @property
     def collapsed(self) -> bool:
-        return len(self.never_answered) == self.classes - 1
+        return len(self.never_predicted) == self.classes - 1
 
     @property
     def note(self) -> str:
         texts = [] if self.complete else [NO_CKP]
         if self.collapsed:
             texts.append(COLLAPSED)
-        elif self.never_answered:
-            texts.append(f"never answers {', '.join(self.never_answered)}")
+        elif self.never_predicted:
+            texts.append(f"never answers {', '.join(self.never_predicted)}")
         return "; ".join(texts)
 
     def setting(self, name: str) -> float:
@@ -265,7 +265,7 @@ def _distance(name: str, run: Behaviour, original: Behaviour, weights: Weights) 
         accuracies=run.accuracies,
         differences=differences,
         classes=len(run.fer.labels),
-        never_answered=_never_answered(matrices),
+        never_predicted=_never_predicted(matrices),
         factors={},
         recipe={},
         synthetic=False,
@@ -291,7 +291,7 @@ def _flat(matrix: Matrix) -> list[float]:
     return [share for row in matrix.proportions for share in row]
 
 
-def _never_answered(matrices: Sequence[Matrix]) -> tuple[str, ...]:
+def _never_predicted(matrices: Sequence[Matrix]) -> tuple[str, ...]:
     """The labels that no validation image got."""
     columns = zip(*(row for matrix in matrices for row in matrix.proportions), strict=True)
     return tuple(label for label, shares in zip(matrices[0].labels, columns, strict=True) if max(shares) <= 0)

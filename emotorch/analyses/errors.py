@@ -57,8 +57,8 @@ def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[s
         probabilities: (N, K).
         labels: K names.
     """
-    answers = probabilities.argmax(axis=1)
-    counts = confusion.confusion_counts(truths, answers, len(labels))
+    predictions = probabilities.argmax(axis=1)
+    counts = confusion.confusion_counts(truths, predictions, len(labels))
     shares = confusion.row_proportions(counts)
     found = []
     for pair in combinations(range(len(labels)), 2):
@@ -66,7 +66,7 @@ def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[s
         there, back = (one, other), (other, one)
         if not counts[there]:
             continue
-        confused = ((truths == one) & (answers == other)) | ((truths == other) & (answers == one))
+        confused = ((truths == one) & (predictions == other)) | ((truths == other) & (predictions == one))
         found.append(
             Confusion(
                 (labels[one], labels[other]),
@@ -129,7 +129,7 @@ def suspected_label_errors(given: Indices, probabilities: Probabilities) -> Labe
     return LabelErrors(thresholds, joint, suspected, counted_for[suspected].astype(np.int64))
 
 
-QUESTION = "errors"
+NAME = "errors"
 
 
 _CONFIDENT, _SUSPECTED = "confident_errors", "suspected_label_errors"
@@ -141,7 +141,7 @@ _TILE_COLUMNS = ("file", "truth", "answer", "confidence")
 Findings = Mapping[str, Any]
 
 
-def answer_errors(
+def analyse_errors(
     run: Run, weights: Path, model: Model, held_out: HeldOut, *, tiles: int, pairs: int, force: bool
 ) -> tuple[Path, list[str]]:
     """Lists a model's errors unless they are listed already; returns the folder, and what it says.
@@ -162,13 +162,13 @@ def answer_errors(
         "tiles": tiles,
         "pairs": pairs,
     }
-    with findings.result_folder(run, QUESTION, weights, made_from, force=force) as folder:
+    with findings.result_folder(run, NAME, weights, made_from, force=force) as folder:
         if folder is not None:
-            shares = probabilities(held_out.answers.outputs.double(), model.temperature).numpy()
+            shares = probabilities(held_out.predictions.outputs.double(), model.temperature).numpy()
             findings.write_findings(folder, _Gallery(folder, run, model.labels, held_out, shares, tiles).write(pairs))
-    found = findings.read_findings(run, QUESTION, weights)
+    found = findings.read_findings(run, NAME, weights)
     assert found is not None, "written just now"
-    return run.folder / QUESTION, describe(found)
+    return run.folder / NAME, describe(found)
 
 
 def describe(findings: Findings) -> list[str]:
@@ -208,7 +208,7 @@ class _Gallery:
         self._held_out = held_out
         self._images: EvaluationSet = held_out.images
         self._shares = shares
-        self._answers = shares.argmax(axis=1)
+        self._predictions = shares.argmax(axis=1)
         self._tiles = tiles
 
     def write(self, pairs: int) -> dict[str, Any]:
@@ -216,20 +216,20 @@ class _Gallery:
         truths = self._images.labels
         confused = confusions(truths, self._shares, self._labels)
         surest = confident_errors(truths, self._shares)
-        doubted = suspected_label_errors(truths, self._shares)
-        answers = self._held_out.answers
+        suspected = suspected_label_errors(truths, self._shares)
+        predictions = self._held_out.predictions
         return {
             "model": self._run.name,
             "dataset": self._images.name,
             "title": self._held_out.title,
-            "images": answers.images,
+            "images": predictions.images,
             "labels": list(self._labels),
             "lines": list(self._held_out.lines),
-            "accuracy": 100.0 * answers.correct / answers.images,
+            "accuracy": 100.0 * predictions.correct / predictions.images,
             "errors": len(surest),
             "confusions": self._write_confusions(confused, pairs),
             "confident_errors": self._write_confident(surest),
-            "suspected_label_errors": self._write_suspected(doubted),
+            "suspected_label_errors": self._write_suspected(suspected),
             "tables": {"confusions": "confusions.csv", "confused_images": "confused_images.csv"},
         }
 
@@ -267,10 +267,10 @@ class _Gallery:
             "tiles": self._findings(shown),
         }
 
-    def _write_suspected(self, doubted: LabelErrors) -> dict[str, Any]:
+    def _write_suspected(self, suspected: LabelErrors) -> dict[str, Any]:
         # The class that a threshold makes of it need not be the most probable one.
-        own = self._shares[doubted.images, self._images.labels[doubted.images]]
-        theirs = self._shares[doubted.images, doubted.classes]
+        own = self._shares[suspected.images, self._images.labels[suspected.images]]
+        theirs = self._shares[suspected.images, suspected.classes]
         rows = [
             (
                 self._images.files[place],
@@ -279,24 +279,24 @@ class _Gallery:
                 *map(_share, both),
             )
             for place, kind, *both in zip(
-                doubted.images.tolist(), doubted.classes.tolist(), theirs.tolist(), own.tolist(), strict=True
+                suspected.images.tolist(), suspected.classes.tolist(), theirs.tolist(), own.tolist(), strict=True
             )
         ]
         columns = ("file", "label", "suspected", "confidence", "label_confidence")
         write_csv(self._folder / f"{_SUSPECTED}.csv", columns, rows)
-        shown = doubted.images[: self._tiles]
-        number = f"{len(doubted.images)} of {self._held_out.answers.images}"
+        shown = suspected.images[: self._tiles]
+        number = f"{len(suspected.images)} of {self._held_out.predictions.images}"
         title = f"{self._held_out.title}: {number} labels are in doubt by confident learning; the most doubtful"
-        picture = self._plot(f"{_SUSPECTED}.png", shown, title, doubted.classes[: self._tiles])
-        known = ~np.isnan(doubted.thresholds)
+        picture = self._plot(f"{_SUSPECTED}.png", shown, title, suspected.classes[: self._tiles])
+        known = ~np.isnan(suspected.thresholds)
         return {
-            "images": len(doubted.images),
+            "images": len(suspected.images),
             "table": f"{_SUSPECTED}.csv",
             "picture": picture,
             "thresholds": [
-                float(value) if is_known else None for value, is_known in zip(doubted.thresholds, known, strict=True)
+                float(value) if is_known else None for value, is_known in zip(suspected.thresholds, known, strict=True)
             ],
-            "confident_joint": doubted.joint.tolist(),
+            "confident_joint": suspected.joint.tolist(),
             "tiles": [dict(zip(columns, row, strict=True)) for row in rows[: self._tiles]],
         }
 
@@ -305,7 +305,7 @@ class _Gallery:
             (
                 self._images.files[place],
                 self._labels[self._images.labels[place]],
-                self._labels[self._answers[place]],
+                self._labels[self._predictions[place]],
                 _share(self._shares[place].max()),
             )
             for place in places.tolist()
@@ -318,16 +318,16 @@ class _Gallery:
         """Draws a sheet; returns its file's name, or None where there is nothing to draw."""
         if not len(places):
             return None
-        answers = self._answers[places] if suspected is None else suspected
+        predictions = self._predictions[places] if suspected is None else suspected
         plot_prediction_sheet(
             self._folder / name,
             self._images.pixels[places],
             [self._labels[truth] for truth in self._images.labels[places]],
-            [self._labels[answer] for answer in answers],
-            self._shares[places, answers].tolist(),
+            [self._labels[prediction] for prediction in predictions],
+            self._shares[places, predictions].tolist(),
             title,
             names=["/".join(Path(self._images.files[place]).parts[-2:]) for place in places.tolist()],
-            in_doubt=suspected is not None,
+            labels_suspected=suspected is not None,
         )
         return name
 

@@ -35,9 +35,9 @@ from emotorch.evaluation.held_out import HeldOut
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, new_figure, save, tidy
 from emotorch.files import write_csv
 from emotorch.inference.inputs import Kind, expand
-from emotorch.inference.predictor import answer_file
+from emotorch.inference.predictor import predict_file
 from emotorch.inference.torch_reader import TorchReader
-from emotorch.metrics.calibration import predictions, probabilities
+from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.seeding import generator
@@ -87,7 +87,7 @@ class Explanation:
     """
 
     faces: Faces
-    answers: Indices
+    predictions: Indices
     confidences: NDArray[np.float32]
     maps: Mapping[str, Map]
     layer: str | None
@@ -134,13 +134,13 @@ def named_faces(names: Sequence[str], model: Model, weights: Path, detector: str
     for found in expand(names):
         if found.error or found.kind is Kind.VIDEO:
             raise EmoTorchError(f"{found.path}: {found.error or 'a video; name pictures'}")
-        answer = answer_file(reader, found.path, detector)
-        if answer.error or answer.picture is None:
-            raise EmoTorchError(f"{found.path}: {answer.error}")
-        several = len(answer.faces) > 1
-        for number, face in enumerate(answer.faces, start=1):
+        prediction = predict_file(reader, found.path, detector)
+        if prediction.error or prediction.picture is None:
+            raise EmoTorchError(f"{found.path}: {prediction.error}")
+        several = len(prediction.faces) > 1
+        for number, face in enumerate(prediction.faces, start=1):
             files.append(f"{found.path}, face {number}" if several else str(found.path))
-            faces.append(cut_face(answer.picture, face.box))
+            faces.append(cut_face(prediction.picture, face.box))
     title = Path(names[0]).name if len(names) == 1 else f"{len(names)} inputs"
     return Faces(title, files, np.stack(faces), None, [f"{title}: {len(faces)} faces"])
 
@@ -149,15 +149,15 @@ def explain(model: Model, faces: Faces, device: torch.device, seed: int) -> Expl
     """Maps of a model's answers to some faces, and how they stand the checks."""
     model = replace(model, network=prepared(model.network, device))
     outputs = outputs_of(model, faces.pixels)
-    answers = predictions(outputs)
+    predictions = predicted_classes(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
-    maps = importance_maps(model.network, model.form, faces.pixels, answers, seed)
+    maps = importance_maps(model.network, model.form, faces.pixels, predictions, seed)
     layer = find_map_layer(model.network, model.form)
-    curves, checks = check_maps(model, faces.pixels, answers, maps, seed)
-    return Explanation(faces, answers, confidences, maps, layer[0] if layer else None, curves, checks)
+    curves, checks = check_maps(model, faces.pixels, predictions, maps, seed)
+    return Explanation(faces, predictions, confidences, maps, layer[0] if layer else None, curves, checks)
 
 
-QUESTION = "explanations"
+NAME = "explanations"
 
 
 SHEET, MEANS, CHECKS = "explanations.png", "mean_maps.png", "checks.png"
@@ -208,7 +208,7 @@ _CHECKS_HEADER = (
 _Colours = NDArray[np.float64]
 
 
-def answer_explanations(
+def analyse_explanations(
     run: Run,
     weights: Path,
     model: Model,
@@ -233,23 +233,23 @@ def answer_explanations(
         seed: Of all that is random.
         force: Explain again what is there.
     """
-    question = f"{QUESTION}_of_{faces.fingerprint[:8]}" if named else QUESTION
+    analysis = f"{NAME}_of_{faces.fingerprint[:8]}" if named else NAME
     rows = min(rows, MOST_ROWS, len(faces.files))
     made_from = {"images": faces.fingerprint, "scheme": model.scheme.name, "rows": rows, "seed": seed}
-    with result_folder(run, question, weights, made_from, force=force) as folder:
+    with result_folder(run, analysis, weights, made_from, force=force) as folder:
         if folder is not None:
             explanation = explain(model, faces, device, seed)
             _write(folder, run, model, explanation, rows, seed)
-    findings = read_findings(run, question, weights)
+    findings = read_findings(run, analysis, weights)
     if findings is None:
-        raise RuntimeError(f"{question} of {run.name} is gone, though it has just been made")
-    return run.folder / question, findings["lines"]
+        raise RuntimeError(f"{analysis} of {run.name} is gone, though it has just been made")
+    return run.folder / analysis, findings["lines"]
 
 
 def _write(folder: Path, run: Run, model: Model, explanation: Explanation, rows: int, seed: int) -> None:
     labels, title = model.labels, f"Where {run.name} looks: {explanation.faces.title.removeprefix(f'{run.name}: ')}"
     shares = {name: evidence(maps) for name, maps in explanation.maps.items()}
-    groups = [np.flatnonzero(explanation.answers == number) for number in range(len(labels))]
+    groups = [np.flatnonzero(explanation.predictions == number) for number in range(len(labels))]
     _plot_sheet(folder / SHEET, explanation, shares, labels, rows, title)
     _plot_means(folder / MEANS, explanation, shares, labels, groups, title)
     _plot_checks(folder / CHECKS, explanation, f"Whether the maps of {run.name} can be trusted")
@@ -266,7 +266,7 @@ def _write(folder: Path, run: Run, model: Model, explanation: Explanation, rows:
             "methods": {name: METHODS[name] for name in explanation.maps},
             "grad_cam_layer": explanation.layer,
             "seed": seed,
-            "images": len(explanation.answers),
+            "images": len(explanation.predictions),
             "sheet_rows": rows,
             "checks": {name: _plain(asdict(checks)) for name, checks in explanation.checks.items()},
             "deletion_curves": {name: curve.tolist() for name, curve in explanation.curves.items()},
@@ -297,7 +297,7 @@ def _lines(
     explanation: Explanation, labels: Sequence[str], groups: Sequence[NDArray[np.int64]], rows: int
 ) -> list[str]:
     counts = ", ".join(f"{label} {len(group)}" for label, group in zip(labels, groups, strict=True))
-    faces = len(explanation.answers)
+    faces = len(explanation.predictions)
     lines = [*explanation.faces.lines, f"answers to the {faces} explained: {counts}"]
     if rows < faces:
         lines.append(f"the sheet shows the first {rows}; means and checks are of all {faces}")
@@ -338,8 +338,8 @@ def _row(name: str, checks: MethodChecks) -> tuple[str, ...]:
 def _write_tables(folder: Path, explanation: Explanation, labels: Sequence[str]) -> None:
     faces = explanation.faces
     truths = faces.truths or [""] * len(faces.files)
-    answered = zip(faces.files, truths, explanation.answers.tolist(), explanation.confidences.tolist(), strict=True)
-    images = [(file, truth, labels[answer], f"{share:.4f}") for file, truth, answer, share in answered]
+    answered = zip(faces.files, truths, explanation.predictions.tolist(), explanation.confidences.tolist(), strict=True)
+    images = [(file, truth, labels[prediction], f"{share:.4f}") for file, truth, prediction, share in answered]
     write_csv(folder / _IMAGES_TABLE, ("image", "truth", "answer", "confidence"), images)
     columns = list(asdict(next(iter(explanation.checks.values()))))
     checks = [
@@ -380,13 +380,13 @@ def _plot_sheet(
     tiles = np.stack([_plain_faces(faces), *(overlay(faces, maps[:rows]) for maps in shares.values())], axis=1)
     captions = []
     for row in range(rows):
-        answer = f"answer: {labels[explanation.answers[row]]} {explanation.confidences[row]:.0%}"
+        prediction = f"answer: {labels[explanation.predictions[row]]} {explanation.confidences[row]:.0%}"
         truths = explanation.faces.truths
         if truths is None:
-            captions.append(f"{_shortened(explanation.faces.files[row])}\n{answer}")
+            captions.append(f"{_shortened(explanation.faces.files[row])}\n{prediction}")
         else:
-            mark = "✓" if truths[row] == labels[explanation.answers[row]] else "✗"
-            captions.append(f"true: {truths[row]}\n{mark} {answer}")
+            mark = "✓" if truths[row] == labels[explanation.predictions[row]] else "✗"
+            captions.append(f"true: {truths[row]}\n{mark} {prediction}")
     label = "Importance for the answer (1: the map's own full scale)"
     save(_mosaic(tiles, captions, ["face", *_names(shares)], title, label), path)
 

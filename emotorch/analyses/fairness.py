@@ -52,7 +52,7 @@ RECALL = "recall of "
 
 
 @dataclass(frozen=True)
-class Answered:
+class PredictedImages:
     """Images with truths and a model's answers.
 
     Attributes:
@@ -71,8 +71,8 @@ class Answered:
     def classes(self) -> Indices:
         return np.asarray(self.shares.argmax(axis=1), np.int64)
 
-    def part(self, chosen: NDArray[np.bool_]) -> "Answered":
-        return Answered(self.truths[chosen], self.shares[chosen], self.sources[chosen], self.labels)
+    def part(self, chosen: NDArray[np.bool_]) -> "PredictedImages":
+        return PredictedImages(self.truths[chosen], self.shares[chosen], self.sources[chosen], self.labels)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Fairness:
     left_out: Sequence[str]
 
 
-def compare_groups(attributes: Sequence[Attribute], answered: Answered) -> list[Fairness]:
+def compare_groups(attributes: Sequence[Attribute], answered: PredictedImages) -> list[Fairness]:
     """Every attribute's groups, with p-values that hold for all of them together."""
     found = [_compare(attribute, answered) for attribute in attributes]
     tested = [gap.p for fairness in found for gap in fairness.gaps if not np.isnan(gap.p)]
@@ -171,7 +171,7 @@ def _adjust(gaps: Sequence[Gap], adjusted: Iterator[float]) -> Iterator[Gap]:
         yield gap if np.isnan(gap.p) else replace(gap, p_holm=next(adjusted))
 
 
-def _compare(attribute: Attribute, answered: Answered) -> Fairness:
+def _compare(attribute: Attribute, answered: PredictedImages) -> Fairness:
     number, classes = len(attribute.groups), len(answered.labels)
     members = attribute.members
     chosen = members >= 0
@@ -207,7 +207,7 @@ def _standardise(recalls: Array, weights: Array) -> Array:
 
 
 def _score_group(
-    name: str, counts: NDArray[np.int64], standardised: float, answered: Answered, chosen: NDArray[np.bool_]
+    name: str, counts: NDArray[np.int64], standardised: float, answered: PredictedImages, chosen: NDArray[np.bool_]
 ) -> GroupScore:
     accuracy = Proportion(int(counts.sum()), int(np.trace(counts)))
     totals, right = counts.sum(axis=1).tolist(), np.diagonal(counts).tolist()
@@ -227,7 +227,7 @@ def _score_group(
 
 
 def _gaps(
-    attribute: Attribute, answered: Answered, groups: Sequence[GroupScore], large: Indices, weights: Array
+    attribute: Attribute, answered: PredictedImages, groups: Sequence[GroupScore], large: Indices, weights: Array
 ) -> list[Gap]:
     chosen = np.isin(attribute.members, large)
     members = np.searchsorted(large, attribute.members[chosen])
@@ -251,7 +251,7 @@ def _gaps(
     return gaps
 
 
-def _test(metric: str, part: Answered, members: Indices, weights: Array, name: str) -> float:
+def _test(metric: str, part: PredictedImages, members: Indices, weights: Array, name: str) -> float:
     """NaN for a metric that is no share of right answers."""
     if metric == STANDARDISED:
         return permutation_test(part, members, part.truths, weights, name)
@@ -260,7 +260,7 @@ def _test(metric: str, part: Answered, members: Indices, weights: Array, name: s
     return float("nan")
 
 
-def _resampled(part: Answered, members: Indices, number: int, weights: Array, name: str) -> dict[str, Array]:
+def _resampled(part: PredictedImages, members: Indices, number: int, weights: Array, name: str) -> dict[str, Array]:
     """Every metric's (1 + R, G) values: measured, then with sources drawn anew; percent."""
     classes = len(part.labels)
     sources = np.unique(part.sources, return_inverse=True)[1]
@@ -282,7 +282,7 @@ def _resampled(part: Answered, members: Indices, number: int, weights: Array, na
     }
 
 
-def permutation_test(part: Answered, members: Indices, strata: Indices, weights: Array, name: str) -> float:
+def permutation_test(part: PredictedImages, members: Indices, strata: Indices, weights: Array, name: str) -> float:
     """How often groups drawn by lot have so large a gap between the best and the worst.
 
     The lot is cast within each stratum, between sources: images of one source, stratum and group go together. A
@@ -317,7 +317,7 @@ def permutation_test(part: Answered, members: Indices, strata: Indices, weights:
     return float((gaps >= gaps[0] - 1e-12).mean())
 
 
-QUESTION = "fairness"
+NAME = "fairness"
 
 
 REPORT_NAME = "fairness.txt"
@@ -332,7 +332,7 @@ _MARKERS = "osD^vPX"
 _SMALL_MARK = " (small)"
 
 
-def answer_fairness(
+def analyse_fairness(
     paths: Paths,
     run: Run,
     weights: Path,
@@ -355,15 +355,15 @@ def answer_fairness(
         "images": held_out.fingerprint,
         "scheme": model.scheme.as_dict(),
     }
-    with result_folder(run, QUESTION, weights, made_from, force=force) as folder:
+    with result_folder(run, NAME, weights, made_from, force=force) as folder:
         if folder is not None:
             rows, counted = match(paths, table, held_out.images, model.scheme)
             attributes, notes = make_attributes(table, rows, edges)
             sources = group_sources(sources_of(paths, held_out.images, model.scheme))
-            shares = probabilities(held_out.answers.outputs.double(), model.temperature).numpy()
-            found = compare_groups(attributes, Answered(held_out.images.labels, shares, sources, model.labels))
+            shares = probabilities(held_out.predictions.outputs.double(), model.temperature).numpy()
+            found = compare_groups(attributes, PredictedImages(held_out.images.labels, shares, sources, model.labels))
             _write(folder, held_out.title, [*held_out.lines, *counted, *notes], found, model.labels)
-    return run.folder / QUESTION
+    return run.folder / NAME
 
 
 def _write(folder: Path, title: str, lines: Sequence[str], found: Sequence[Fairness], labels: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from emotorch.analyses.importance_maps import Map, importance_maps, outputs_of, prepared, seeded
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import Indices
-from emotorch.metrics.calibration import predictions, probabilities
+from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model
 
@@ -152,8 +152,8 @@ def randomisation_check(
         By method, (2, networks × N): of the maps, and of their magnitudes. NaN where a map is flat.
     """
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in maps}
-    for network, answers in _random_networks(model, pixels, seed):
-        theirs = importance_maps(network, model.form, pixels, answers, seed)
+    for network, predictions in _random_networks(model, pixels, seed):
+        theirs = importance_maps(network, model.form, pixels, predictions, seed)
         for name, ours in maps.items():
             pairs = ((ours, theirs[name]), (np.abs(ours), np.abs(theirs[name])))
             found[name].append(np.stack([rank_correlations(first, second) for first, second in pairs]))
@@ -170,7 +170,7 @@ def _random_networks(model: Model, pixels: Pixels, seed: int) -> Iterator[tuple[
         tries_left = _MOST_DRAWS - number > RANDOMISED_NETWORKS - found
         if tries_left and (outputs == outputs[:, :1]).all(dim=1).any():
             continue
-        yield random.network, predictions(outputs)
+        yield random.network, predicted_classes(outputs)
         found += 1
         if found == RANDOMISED_NETWORKS:
             return

@@ -27,7 +27,7 @@ from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SK
 from emotorch.figures.dataset import SheetRow, plot_sheet
 from emotorch.files import hash_file, write_csv
 from emotorch.metrics import confusion, intervals
-from emotorch.metrics.calibration import predictions
+from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.paired import Difference, percentile_difference, resampled_counts
 from emotorch.paths import Paths
@@ -199,8 +199,8 @@ def measure(
     """
     models = [model] if reference is None else [model, reference.model]
     truths, sources = held_out.images.labels, group_sources(held_out.images.hashes)
-    answers = _corrupted_answers(models, held_out.images, device, threads, batch)
-    views = np.concatenate([held_out.answers.classes[None], answers[0]])
+    predictions = _corrupted_predictions(models, held_out.images, device, threads, batch)
+    views = np.concatenate([held_out.predictions.classes[None], predictions[0]])
     classes = len(model.labels)
     rng = generator("robustness", SPLIT_SEED)
     cells = truths * classes + views
@@ -210,8 +210,10 @@ def measure(
     means = {name: percentile_difference(wrong[_places(name)].mean(axis=0)) for name in CORRUPTIONS}
     errors = None
     if reference is not None:
-        reference_clean = _answers(_prepared(reference.model, device), held_out.images.pixels, reference.model, batch)
-        theirs = np.concatenate([reference_clean[None], answers[1]])
+        reference_clean = _predictions(
+            _prepared(reference.model, device), held_out.images.pixels, reference.model, batch
+        )
+        theirs = np.concatenate([reference_clean[None], predictions[1]])
         errors = _compare(reference, held_out.images, views == truths, theirs == truths)
     return Robustness(clean, conditions, percentile_difference(wrong.mean(axis=0)), means, errors)
 
@@ -219,7 +221,7 @@ def measure(
 # --- Answers ------------------------------------------------------------------------------------------------
 
 
-def _corrupted_answers(
+def _corrupted_predictions(
     models: Sequence[Model], images: EvaluationSet, device: torch.device, threads: int, batch: int
 ) -> NDArray[np.int64]:
     """(M, C, N) classes that each of M models gives under each of C conditions."""
@@ -228,12 +230,12 @@ def _corrupted_answers(
 
     def run(condition: tuple[str, int]) -> list[Indices]:
         pixels = corrupt(images.pixels, sources, *condition)
-        return [_answers(network, pixels, model, batch) for model, network in zip(models, networks, strict=True)]
+        return [_predictions(network, pixels, model, batch) for model, network in zip(models, networks, strict=True)]
 
     # A thread for each condition, not for the parts of an operation: those wait for each other on a busy machine.
     with ThreadPoolExecutor(threads) as pool:
-        answers = pool.map(run, _CONDITIONS)
-        bar = progress(answers, total=len(_CONDITIONS), description="corrupting", unit="condition", scale=False)
+        predictions = pool.map(run, _CONDITIONS)
+        bar = progress(predictions, total=len(_CONDITIONS), description="corrupting", unit="condition", scale=False)
         return np.stack(list(bar), axis=1)
 
 
@@ -242,10 +244,10 @@ def _prepared(model: Model, device: torch.device) -> torch.nn.Module:
     return copy.deepcopy(model.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _answers(network: torch.nn.Module, pixels: NDArray[np.uint8], model: Model, batch: int) -> Indices:
+def _predictions(network: torch.nn.Module, pixels: NDArray[np.uint8], model: Model, batch: int) -> Indices:
     device = next(network.parameters()).device
     batches = torch.split(torch.from_numpy(pixels).unsqueeze(1).to(device), batch)
-    return predictions(torch.cat([network_outputs(network, images, model.form) for images in batches]))
+    return predicted_classes(torch.cat([network_outputs(network, images, model.form) for images in batches]))
 
 
 # --- Scores -------------------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ def _ratio(ours: Array, theirs: Array) -> Array:
     return np.asarray(100 * np.divide(ours, theirs, out=np.full(ours.shape, np.nan), where=theirs > 0))
 
 
-QUESTION = "robustness"
+NAME = "robustness"
 
 
 _CURVES, _SHEET = "robustness_curves.png", "corruptions.png"
@@ -337,7 +339,7 @@ _SHEET_FACES = 2
 Findings = Mapping[str, Any]
 
 
-def answer_robustness(
+def analyse_robustness(
     run: Run,
     weights: Path,
     model: Model,
@@ -368,7 +370,7 @@ def answer_robustness(
         "corruptions": {name: corruption.strengths for name, corruption in CORRUPTIONS.items()},
         "reference": compared and compared.weights_hash,
     }
-    with results.result_folder(run, QUESTION, weights, made_from, force=force) as folder:
+    with results.result_folder(run, NAME, weights, made_from, force=force) as folder:
         if folder is not None:
             measured = measure(model, held_out, compared, device, threads=threads)
             missing = reference if isinstance(reference, str) else None
@@ -378,9 +380,9 @@ def answer_robustness(
             save(curves_figure(measured, model.labels, f"{held_out.title}: robustness"), folder / _CURVES)
             _plot_corruptions(folder / _SHEET, held_out.images)
             results.write_findings(folder, findings)
-    found = results.read_findings(run, QUESTION, weights)
+    found = results.read_findings(run, NAME, weights)
     assert found is not None, "written just now"
-    return run.folder / QUESTION, describe(found)
+    return run.folder / NAME, describe(found)
 
 
 # --- Findings -----------------------------------------------------------------------------------------------
@@ -394,7 +396,7 @@ def _findings(
             "model": run.name,
             "dataset": held_out.images.name,
             "title": held_out.title,
-            "images": held_out.answers.images,
+            "images": held_out.predictions.images,
             "labels": list(labels),
             "lines": list(held_out.lines),
             "clean": asdict(measured.clean),

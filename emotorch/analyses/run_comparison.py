@@ -17,10 +17,10 @@ from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import (
     DATASETS,
-    Answers,
     EvaluationSet,
-    answer,
+    Predictions,
     load_set,
+    predict,
     record_scoring,
     seen_in_training,
     sources_of,
@@ -45,7 +45,7 @@ _SEED = 42
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Candidate:
     """A run's model."""
 
     name: str
@@ -80,7 +80,7 @@ class Score:
 
     name: str
     seed: int | None
-    answers: Answers
+    predictions: Predictions
     metrics: Mapping[str, float]
 
 
@@ -141,7 +141,7 @@ class RunComparison:
     seeds_apart: bool
 
 
-def load_entrants(paths: Paths, names: Sequence[str], scheme: str | None) -> list[Entrant]:
+def load_candidates(paths: Paths, names: Sequence[str], scheme: str | None) -> list[Candidate]:
     """The models to compare.
 
     Raises:
@@ -154,18 +154,20 @@ def load_entrants(paths: Paths, names: Sequence[str], scheme: str | None) -> lis
     if twice:
         raise UsageError(f"{min(twice)} is named twice")
     short = [_short_name(file) for file in files]
-    entrants = [
-        Entrant(name if short.count(name) == 1 else file.parent.as_posix(), Run(file.parent), load_model(file, scheme))
+    candidates = [
+        Candidate(
+            name if short.count(name) == 1 else file.parent.as_posix(), Run(file.parent), load_model(file, scheme)
+        )
         for name, file in zip(short, files, strict=True)
     ]
-    for entrant in entrants[1:]:
-        first, other = entrants[0].model.scheme, entrant.model.scheme
+    for candidate in candidates[1:]:
+        first, other = candidates[0].model.scheme, candidate.model.scheme
         if other != first:
             raise UsageError(
-                f"{entrants[0].name} answers by the scheme {first.name}, {entrant.name} by {other.name}: name one that "
-                "both can be read as, for example --scheme emotorch4"
+                f"{candidates[0].name} predicts by the scheme {first.name}, {candidate.name} by {other.name}: name "
+                "one that both can be read as, for example --scheme emotorch4"
             )
-    return entrants
+    return candidates
 
 
 def _short_name(file: Path) -> str:
@@ -173,7 +175,7 @@ def _short_name(file: Path) -> str:
 
 
 def compare(
-    paths: Paths, entrants: Sequence[Entrant], dataset: str, device: torch.device, *, each_run: bool = False
+    paths: Paths, candidates: Sequence[Candidate], dataset: str, device: torch.device, *, each_run: bool = False
 ) -> RunComparison:
     """Scores all on the same images of a dataset, and tests every two groups.
 
@@ -187,24 +189,24 @@ def compare(
     Raises:
         EmoTorchError: no such dataset, or no image in it that none of the runs was trained on.
     """
-    scheme = entrants[0].model.scheme
+    scheme = candidates[0].model.scheme
     everything = load_set(paths, dataset, scheme)
-    images, notes = _held_out(paths, entrants, dataset, everything)
+    images, notes = _held_out(paths, candidates, dataset, everything)
     sources = group_sources(sources_of(paths, images, scheme))
-    answers = [answer(entrant.model, images, device) for entrant in entrants]
-    for entrant, given in zip(entrants, answers, strict=True):
-        record_scoring(entrant.run, dataset, given)
-    table = _resampled_metrics(images.labels, [given.classes for given in answers], sources, scheme.labels)
+    predictions = [predict(candidate.model, images, device) for candidate in candidates]
+    for candidate, given in zip(candidates, predictions, strict=True):
+        record_scoring(candidate.run, dataset, given)
+    table = _resampled_metrics(images.labels, [given.classes for given in predictions], sources, scheme.labels)
     scores = [
-        Score(entrant.name, entrant.seed, given, {metric: float(values[0]) for metric, values in of_run.items()})
-        for entrant, given, of_run in zip(entrants, answers, table, strict=True)
+        Score(candidate.name, candidate.seed, given, {metric: float(values[0]) for metric, values in of_run.items()})
+        for candidate, given, of_run in zip(candidates, predictions, table, strict=True)
     ]
-    members = [[number] for number in range(len(entrants))] if each_run else _by_seed(entrants)
+    members = [[number] for number in range(len(candidates))] if each_run else _by_seed(candidates)
     seeds_apart = len(members) == 1
     if seeds_apart:
         members = [[number] for number in members[0]]
     groups = [_group([scores[number] for number in chosen]) for chosen in members]
-    right = [given.classes == images.labels for given in answers]
+    right = [given.classes == images.labels for given in predictions]
     pairs = [
         _compare_pair((groups[a], groups[b]), (members[a], members[b]), table, right, sources)
         for a, b in combinations(range(len(groups)), 2)
@@ -213,7 +215,7 @@ def compare(
     inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
     synthetic = " (synthetic faces)" if inside and paths.is_synthetic else ""
     return RunComparison(
-        f"{len(entrants)} runs on {len(images.labels):,} images of {images.name}{synthetic}",
+        f"{len(candidates)} runs on {len(images.labels):,} images of {images.name}{synthetic}",
         len(images.labels),
         [
             *notes,
@@ -226,18 +228,18 @@ def compare(
 
 
 def _held_out(
-    paths: Paths, entrants: Sequence[Entrant], dataset: str, everything: EvaluationSet
+    paths: Paths, candidates: Sequence[Candidate], dataset: str, everything: EvaluationSet
 ) -> tuple[EvaluationSet, list[str]]:
     """The images that no run was trained on, not on a variant or an exact twin either; and what to say of them."""
     trained_on = np.zeros(len(everything.labels), dtype=bool)
     counted, unknown = [], []
-    for entrant in entrants:
-        known = TrainingImages.of(entrant.run)
+    for candidate in candidates:
+        known = TrainingImages.of(candidate.run)
         if known is None:
-            unknown.append(entrant.name)
+            unknown.append(candidate.name)
             continue
-        seen = _seen(paths, entrant.model, dataset, everything, known)
-        counted.append(f"{entrant.name} {int(seen.sum()):,}")
+        seen = _seen(paths, candidate.model, dataset, everything, known)
+        counted.append(f"{candidate.name} {int(seen.sum()):,}")
         trained_on |= seen
     images = everything.part(~trained_on)
     if not len(images.labels):
@@ -250,11 +252,13 @@ def _held_out(
         )
     if unknown:
         notes.append(f"no image_usage.csv: what {', '.join(unknown)} was trained on is unknown")
-    for entrant in entrants:
-        chose = TrainingImages.of(entrant.run, validation=True)
-        number = 0 if chose is None else int(_seen(paths, entrant.model, dataset, images, chose).sum())
+    for candidate in candidates:
+        chose = TrainingImages.of(candidate.run, validation=True)
+        number = 0 if chose is None else int(_seen(paths, candidate.model, dataset, images, chose).sum())
         if number:
-            notes.append(f"{number:,} of the images chose the epoch of {entrant.name}: to it they are not quite unseen")
+            notes.append(
+                f"{number:,} of the images chose the epoch of {candidate.name}: to it they are not quite unseen"
+            )
     return images, notes
 
 
@@ -264,14 +268,14 @@ def _seen(paths: Paths, model: Model, dataset: str, images: EvaluationSet, known
     return itself | twin
 
 
-def _by_seed(entrants: Sequence[Entrant]) -> list[list[int]]:
+def _by_seed(candidates: Sequence[Candidate]) -> list[list[int]]:
     """The numbers of runs that differ by seed only. A seed that is there twice is no second draw: it stays apart."""
     found: dict[tuple[str, int], list[int]] = defaultdict(list)
     seeds: dict[str, list[int | None]] = defaultdict(list)
-    for number, entrant in enumerate(entrants):
-        key = entrant.recipe_key
-        found[key, seeds[key].count(entrant.seed)].append(number)
-        seeds[key].append(entrant.seed)
+    for number, candidate in enumerate(candidates):
+        key = candidate.recipe_key
+        found[key, seeds[key].count(candidate.seed)].append(number)
+        seeds[key].append(candidate.seed)
     return list(found.values())
 
 
@@ -367,7 +371,7 @@ def _runs_table(comparison: RunComparison) -> str:
     rows = [("run", "seed", "accuracy", "95% interval", "macro-F1")]
     for group in comparison.groups:
         for score in group.scores:
-            low, high = intervals.wilson_interval(score.answers.correct, score.answers.images)
+            low, high = intervals.wilson_interval(score.predictions.correct, score.predictions.images)
             accuracy, macro_f1 = (f"{score.metrics[name]:.2f}" for name in _MAIN)
             seed = "-" if score.seed is None else str(score.seed)
             rows.append((score.name, seed, accuracy, f"{low:.2f}–{high:.2f}", macro_f1))
@@ -445,10 +449,10 @@ def _write_runs(path: Path, comparison: RunComparison) -> None:
     rows = []
     for group in comparison.groups:
         for score in group.scores:
-            low, high = intervals.wilson_interval(score.answers.correct, score.answers.images)
+            low, high = intervals.wilson_interval(score.predictions.correct, score.predictions.images)
             values = (f"{score.metrics[name]:.4f}" for name in names)
             seed = "" if score.seed is None else score.seed
-            counts = (score.answers.images, score.answers.correct)
+            counts = (score.predictions.images, score.predictions.correct)
             rows.append((score.name, group.name, seed, *counts, f"{low:.4f}", f"{high:.4f}", *values))
     header = ("run", "group", "seed", "images", "correct", "accuracy_low", "accuracy_high")
     write_csv(path, (*header, *map(_column, names)), rows)

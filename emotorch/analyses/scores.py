@@ -18,7 +18,7 @@ from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import Model
 
-QUESTION = "scores"
+NAME = "scores"
 
 
 # How a run must have split FER-2013 for PublicTest to be unseen: it neither trained nor selected.
@@ -40,21 +40,21 @@ def measure(
     paths = paths.for_scheme(model.scheme.name)
     manifest = paths.originals / MANIFEST
     if not manifest.is_file():
-        return read_findings(run, QUESTION, weights)
+        return read_findings(run, NAME, weights)
     usage = run.folder / "image_usage.csv"
     made_from = {
         "dataset": hash_file(manifest),
         "image_usage": hash_file(usage) if usage.is_file() else None,
         "fer_usage": _fer_usage(run),
     }
-    with result_folder(run, QUESTION, weights, made_from, force=force) as folder:
+    with result_folder(run, NAME, weights, made_from, force=force) as folder:
         if folder is not None:
             evaluations = _evaluations(paths, run, model, device)
             for evaluation in evaluations:
                 if evaluation.reliability is not None:
                     write_reliability(folder, evaluation.images.name, evaluation.reliability, evaluation.title)
             write_findings(folder, {"sets": list(map(_describe, evaluations))})
-    return read_findings(run, QUESTION, weights)
+    return read_findings(run, NAME, weights)
 
 
 def _fer_usage(run: Run) -> str | None:
@@ -78,6 +78,6 @@ def _describe(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "name": evaluation.images.name,
         "lines": [line.strip() for line in evaluation.lines],
-        "counts": evaluation.answers.counts.tolist(),
+        "counts": evaluation.predictions.counts.tolist(),
         "reliability": None if evaluation.reliability is None else asdict(evaluation.reliability),
     }

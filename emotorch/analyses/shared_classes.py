@@ -32,13 +32,13 @@ def shared_scheme(schemes: Sequence[LabelScheme]) -> LabelScheme:
     first = schemes[0]
     if all(scheme == first for scheme in schemes):
         return first
-    contents = [fer_classes(scheme) for scheme in schemes]
-    labels = [label for label, content in contents[0].items() if all(content in c.values() for c in contents)]
+    audited = [fer_classes(scheme) for scheme in schemes]
+    labels = [label for label, content in audited[0].items() if all(content in c.values() for c in audited)]
     if len(labels) < 2:
         names = ", ".join(dict.fromkeys(scheme.name for scheme in schemes))
         raise EmoTorchError(f"{names} share {len(labels)} classes: there is nothing to compare")
     # Of every scheme: its labels as the first one calls them.
-    called = [{ours: label for ours, it in c.items() for label in labels if contents[0][label] == it} for c in contents]
+    called = [{ours: label for ours, it in c.items() for label in labels if audited[0][label] == it} for c in audited]
 
     def read(dataset: str, emotion: str) -> str | None:
         meant = {

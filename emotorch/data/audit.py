@@ -57,7 +57,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Contents:
+class AuditedFolder:
     """What a folder holds.
 
     Attributes:
@@ -87,7 +87,7 @@ class Contents:
         return [entry.split for entry in self.entries]
 
 
-def read(folder: Path) -> Contents:
+def read(folder: Path) -> AuditedFolder:
     """Reads every image of a stage-1 or stage-2 folder, or of `<folder>/[<split>/]<class>/`.
 
     Raises:
@@ -117,7 +117,7 @@ def read(folder: Path) -> Contents:
     if not readable:
         reason = f": {unreadable[0].reason}" if unreadable else ""
         raise EmoTorchError(f"{folder}: no readable image{reason}")
-    return Contents(
+    return AuditedFolder(
         folder=folder,
         stage=(stage or "a stage") if stamped else None,
         entries=readable,
@@ -245,28 +245,28 @@ class Finding:
     images: Sequence[Found]
 
 
-def inspect(contents: Contents, measures: Measures) -> list[Finding]:
+def inspect(audited: AuditedFolder, measures: Measures) -> list[Finding]:
     """Every kind of fault that is looked for, also those that no image has."""
-    unreadable = [Found(file.entry, file.reason) for file in contents.unreadable]
+    unreadable = [Found(file.entry, file.reason) for file in audited.unreadable]
     return [
         Finding("unreadable", "missing, damaged, or no image", unreadable),
-        Finding("changed", "not the picture that the manifest tells of", _changed(contents)),
-        *_twins(contents),
-        *_faint(contents, measures),
-        *_shapes(contents),
+        Finding("changed", "not the picture that the manifest tells of", _changed(audited)),
+        *_twins(audited),
+        *_faint(audited, measures),
+        *_shapes(audited),
     ]
 
 
-def _changed(contents: Contents) -> list[Found]:
+def _changed(audited: AuditedFolder) -> list[Found]:
     return [
         Found(entry, "other pixels", position)
-        for position, entry in enumerate(contents.entries)
-        if entry.hash and entry.hash != contents.hashes[position]
+        for position, entry in enumerate(audited.entries)
+        if entry.hash and entry.hash != audited.hashes[position]
     ]
 
 
-def _twins(contents: Contents) -> list[Finding]:
-    groups = group_sources(contents.hashes)
+def _twins(audited: AuditedFolder) -> list[Finding]:
+    groups = group_sources(audited.hashes)
     sizes = np.bincount(groups)
     members = np.flatnonzero(sizes[groups] > 1)
     # By group, groups in the order of their first image.
@@ -277,7 +277,7 @@ def _twins(contents: Contents) -> list[Finding]:
     across: list[Found] = []
     for number, twins in enumerate(np.split(members, np.flatnonzero(np.diff(groups[members])) + 1), start=1):
         positions = twins.tolist()
-        entries = [contents.entries[position] for position in positions]
+        entries = [audited.entries[position] for position in positions]
         labels, splits = ({getattr(entry, name) for entry in entries} for name in ("label", "split"))
         detail = f"group {number}, {len(entries)} images: {', '.join(sorted(labels))}"
         if len(splits) > 1:
@@ -293,13 +293,13 @@ def _twins(contents: Contents) -> list[Finding]:
     ]
 
 
-def _faint(contents: Contents, measures: Measures) -> list[Finding]:
-    constant = contents.faces.min(axis=(1, 2)) == contents.faces.max(axis=(1, 2))
+def _faint(audited: AuditedFolder, measures: Measures) -> list[Finding]:
+    constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
     faint = (measures.contrast < CONTRAST_BELOW) & ~constant
 
     def found(chosen: NDArray[np.bool_], values: _Values, what: str) -> list[Found]:
         return [
-            Found(contents.entries[position], f"{what} {values[position]:.1f}", position)
+            Found(audited.entries[position], f"{what} {values[position]:.1f}", position)
             for position in np.flatnonzero(chosen).tolist()
         ]
 
@@ -316,12 +316,12 @@ def _faint(contents: Contents, measures: Measures) -> list[Finding]:
     ]
 
 
-def _shapes(contents: Contents) -> list[Finding]:
-    shorter, longer = contents.sizes.min(axis=1), contents.sizes.max(axis=1)
+def _shapes(audited: AuditedFolder) -> list[Finding]:
+    shorter, longer = audited.sizes.min(axis=1), audited.sizes.max(axis=1)
 
     def found(chosen: NDArray[np.bool_]) -> list[Found]:
         return [
-            Found(contents.entries[position], "{1}×{0} pixels".format(*contents.sizes[position]), position)
+            Found(audited.entries[position], "{1}×{0} pixels".format(*audited.sizes[position]), position)
             for position in np.flatnonzero(chosen).tolist()
         ]
 

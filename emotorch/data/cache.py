@@ -25,7 +25,7 @@ Array = TypeVar("Array")
 
 
 @dataclass(frozen=True)
-class Stored(Generic[Array]):
+class LazyArray(Generic[Array]):
     """Some images of a store, in an order: indexed like the array that they would make, without making it.
 
     Attributes:
@@ -68,7 +68,7 @@ class PixelCache:
     slots: int
     dense: int
 
-    def share(self, files: Sequence[Path], slots: NDArray[np.int64]) -> Stored[Pixels]:
+    def share(self, files: Sequence[Path], slots: NDArray[np.int64]) -> LazyArray[Pixels]:
         """The pixels of the files, where the cache holds them: what is not valid is read from the files first.
 
         Every process that maps the cache has the same memory, until it writes there, which nobody else sees.
@@ -81,7 +81,7 @@ class PixelCache:
         for start in range(0, len(slots), _CHECKED_AT_ONCE):
             part = slice(start, start + _CHECKED_AT_ONCE)
             _freshen(path, cached, files[part], slots[part])
-        return Stored(self._map(path)["pixels"], slots)
+        return LazyArray(self._map(path)["pixels"], slots)
 
     def _map(self, path: Path) -> NDArray[np.void]:
         """All slots in memory that is the file's own. What is written to it (PyTorch wants that it can be) stays here.

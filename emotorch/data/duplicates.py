@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.audit import Contents, Entry
+from emotorch.data.audit import AuditedFolder, Entry
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError, UsageError
@@ -109,7 +109,7 @@ class Duplicates:
         kept: (N,) whether an image stays. Each that goes is a copy of one that stays, not of another that goes.
     """
 
-    contents: Contents
+    audited: AuditedFolder
     pairs: Sequence[Pair]
     kept: NDArray[np.bool_]
 
@@ -125,13 +125,13 @@ class Duplicates:
 
     def removed(self) -> list[str]:
         """The files that go, in the contents' order."""
-        return [self.contents.entries[position].file for position in np.flatnonzero(~self.kept).tolist()]
+        return [self.audited.entries[position].file for position in np.flatnonzero(~self.kept).tolist()]
 
     def _entries(self, pair: Pair) -> tuple[Entry, Entry]:
-        return self.contents.entries[pair.first], self.contents.entries[pair.second]
+        return self.audited.entries[pair.first], self.audited.entries[pair.second]
 
 
-def find(contents: Contents, *, threshold: float = THRESHOLD, mirrored: bool = False) -> Duplicates:
+def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool = False) -> Duplicates:
     """Finds the copies, and chooses which to keep: a test image before validation's, that before training's.
 
     Args:
@@ -139,9 +139,9 @@ def find(contents: Contents, *, threshold: float = THRESHOLD, mirrored: bool = F
         threshold: The least similarity of a near-duplicate; at 1 only equal images are copies.
         mirrored: Search for mirrored copies too.
     """
-    ranks = np.array([_RANKS.get(entry.usage, 0) for entry in contents.entries])
+    ranks = np.array([_RANKS.get(entry.usage, 0) for entry in audited.entries])
     preferred = np.lexsort((np.arange(len(ranks)), -ranks))
-    groups = group_sources(contents.hashes)[preferred]
+    groups = group_sources(audited.hashes)[preferred]
     first_places = np.unique(groups, return_index=True)[1]
     # Of equal images the preferred one stands for all.
     leaders = preferred[np.sort(first_places)]
@@ -152,8 +152,8 @@ def find(contents: Contents, *, threshold: float = THRESHOLD, mirrored: bool = F
         if leader != position
     ]
     if threshold >= 1:
-        return Duplicates(contents, pairs, _choose(len(ranks), leaders, pairs))
-    faces = contents.faces[leaders]
+        return Duplicates(audited, pairs, _choose(len(ranks), leaders, pairs))
+    faces = audited.faces[leaders]
     alike = _find_alike(faces, faces, threshold)
     pairs += [Pair(*_at(leaders, places), NEAR, *likeness) for places, likeness in alike.items()]
     if mirrored:
@@ -163,7 +163,7 @@ def find(contents: Contents, *, threshold: float = THRESHOLD, mirrored: bool = F
             for places, likeness in reflections.items()
             if places not in alike
         ]
-    return Duplicates(contents, pairs, _choose(len(ranks), leaders, pairs))
+    return Duplicates(audited, pairs, _choose(len(ranks), leaders, pairs))
 
 
 def _at(leaders: _Positions, places: tuple[int, int]) -> tuple[int, int]:
@@ -270,11 +270,11 @@ def destination(folder: Path, paths: Paths) -> Path:
     return folder.with_name(f"{folder.name}-duplicates")
 
 
-def check_movable(contents: Contents) -> None:
+def check_movable(audited: AuditedFolder) -> None:
     """Raises UsageError when the folder is a stage's: its manifest accounts for every file."""
-    if contents.stage is not None:
+    if audited.stage is not None:
         raise UsageError(
-            f"{contents.folder} was written by {contents.stage}, and its manifest accounts for every file: --apply "
+            f"{audited.folder} was written by {audited.stage}, and its manifest accounts for every file: --apply "
             "is for a folder of class folders of your own; training already keeps equal images on one side"
         )
 
@@ -288,8 +288,8 @@ def move_aside(duplicates: Duplicates, to: Path) -> int:
         UsageError: the folder is a stage's.
         EmoTorchError: a file of that name is there already; nothing is moved then.
     """
-    check_movable(duplicates.contents)
-    moves = [(duplicates.contents.folder / file, to / file) for file in duplicates.removed()]
+    check_movable(duplicates.audited)
+    moves = [(duplicates.audited.folder / file, to / file) for file in duplicates.removed()]
     for source, target in moves:
         if target.exists():
             raise EmoTorchError(f"{target} is there already, and {source} would replace it: move one of them away")
@@ -321,7 +321,7 @@ COLUMNS = (
 
 def write_pairs(folder: Path, duplicates: Duplicates) -> Path:
     """Writes `duplicates_<time>.csv`: pairs across splits first, then those with other labels."""
-    entries = duplicates.contents.entries
+    entries = duplicates.audited.entries
 
     def row(pair: Pair) -> tuple[object, ...]:
         first, second = entries[pair.first], entries[pair.second]
@@ -352,7 +352,7 @@ def write_pairs(folder: Path, duplicates: Duplicates) -> Path:
 def summary(duplicates: Duplicates, kinds: Sequence[str]) -> str:
     """A line for each kind: groups of images that are joined by such pairs, and what is in them."""
     rows = [["kind", "pairs", "groups", "images", "groups across splits", "groups with other labels"]]
-    entries = duplicates.contents.entries
+    entries = duplicates.audited.entries
     for kind in kinds:
         pairs = [pair for pair in duplicates.pairs if pair.kind == kind]
         groups = _join(pairs)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.cache import PixelCache, Stored
+from emotorch.data.cache import LazyArray, PixelCache
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import SIZE, Pixels, hash_pixels
@@ -169,9 +169,9 @@ class ImageSet:
 
     def read(self) -> Pixels:
         """The (N, 48, 48) pixels, as the caller's own; see `stored` for what is raised."""
-        return self.stored()[:]
+        return self.lazy()[:]
 
-    def stored(self) -> Stored[Pixels]:
+    def lazy(self) -> LazyArray[Pixels]:
         """The (N, 48, 48) pixels, where this machine's runs share them.
 
         Raises:
@@ -179,7 +179,7 @@ class ImageSet:
         """
         root = self.index.paths.root
         if self.index.packed is not None:
-            pixels = Stored[Pixels](self._unpacked(self.index.packed), np.arange(len(self)))
+            pixels = LazyArray[Pixels](self._unpacked(self.index.packed), np.arange(len(self)))
         else:
             pixels = _cache(self.index).share(
                 [root / file for file in self.files], self.operations * len(self.index.files) + self.rows

@@ -19,7 +19,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import now
 from emotorch.labels import FER_BOTH_TESTS, FER_USAGES, LabelScheme
 from emotorch.metrics import confusion
-from emotorch.metrics.calibration import Reliability, assess, predictions, probabilities
+from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
@@ -69,7 +69,7 @@ class EvaluationSet:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """A model's answers to a set: (N,) classes and confidences, (K, K) counts, (N, K) outputs before the softmax."""
 
     classes: Indices
@@ -107,7 +107,7 @@ class Evaluation:
     """
 
     images: EvaluationSet
-    answers: Answers
+    predictions: Predictions
     title: str
     lines: Sequence[str]
     reliability: Reliability | None
@@ -151,13 +151,15 @@ def _recorded(path: Path, paths: Paths) -> str:
     return paths.relative(path) if path.is_relative_to(paths.root) else path.as_posix()
 
 
-def answer(model: Model, images: EvaluationSet, device: torch.device) -> Answers:
+def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predictions:
     """Runs the model over a set, whose labels count in the model's own scheme."""
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
     outputs = network_outputs(model.network.to(device), pixels, model.form)
-    classes = predictions(outputs)
+    classes = predicted_classes(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
-    return Answers(classes, confidences, confusion.confusion_counts(images.labels, classes, len(model.labels)), outputs)
+    return Predictions(
+        classes, confidences, confusion.confusion_counts(images.labels, classes, len(model.labels)), outputs
+    )
 
 
 def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.device) -> Evaluation:
@@ -177,30 +179,30 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
-    answers = answer(model, images, device)
+    predictions = predict(model, images, device)
     inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
     suffix = " (synthetic faces)" if inside and paths.is_synthetic else ""
     reading = f", read as {model.scheme.name}" if model.trained_as else ""
     title = f"{run.name} on {images.name}{reading}{suffix}"
-    lines = [f"{title}: {answers.line()}"]
+    lines = [f"{title}: {predictions.line()}"]
     if known is None:
         lines.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
     if trained_on.any():
-        fitted = answer(model, everything.part(trained_on), device)
+        fitted = predict(model, everything.part(trained_on), device)
         lines.append(f"left out, because it was trained on them: {fitted.line()}")
     remaining_twins = twins[~trained_on]
     if remaining_twins.any():
-        without = answer(model, images.part(~remaining_twins), device)
+        without = predict(model, images.part(~remaining_twins), device)
         lines.append(f"{int(remaining_twins.sum())} have an exact twin in training; without them: {without.line()}")
     scheme_paths = paths.for_scheme(model.scheme.name)
     validated = TrainingImages.of(run, validation=True)
     itself, twin = seen_in_training(images, validated, scheme_paths, by_name=by_name)
     fitted_on = None if validated is None else itself | twin
     sources = sources_of(paths, images, model.scheme)
-    reliability = assess(answers.outputs, images.labels, sources, model.temperature, fitted_on)
+    reliability = assess(predictions.outputs, images.labels, sources, model.temperature, fitted_on)
     lines.append(reliability.line())
-    record_scoring(run, dataset, answers)
-    return Evaluation(images, answers, title, lines, reliability)
+    record_scoring(run, dataset, predictions)
+    return Evaluation(images, predictions, title, lines, reliability)
 
 
 def read_unseen(paths: Paths, name: str, model: Model, dataset: str, images: EvaluationSet) -> Model:
@@ -229,11 +231,11 @@ def read_unseen(paths: Paths, name: str, model: Model, dataset: str, images: Eva
     return other
 
 
-def record_scoring(run: Run, dataset: str, answers: Answers) -> None:
+def record_scoring(run: Run, dataset: str, predictions: Predictions) -> None:
     """Notes a scoring on `fer-private` in the run; at any other dataset one may look as often as one likes."""
     if dataset == "fer-private":
         earlier = run.record.get("private_scorings", [])
-        scoring = {"time": now(), "images": answers.images, "correct": answers.correct}
+        scoring = {"time": now(), "images": predictions.images, "correct": predictions.correct}
         run.update(private_scorings=[*earlier, scoring])
 
 

@@ -53,15 +53,15 @@ def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: 
 
 def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
     """Report, matrices, reliability diagram and the table of wrong answers."""
-    images, answers = evaluation.images, evaluation.answers
+    images, predictions = evaluation.images, evaluation.predictions
     name = images.name
-    report = confusion.report(images.labels, answers.classes, labels)
+    report = confusion.report(images.labels, predictions.classes, labels)
     write_text(folder / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
-    write_confusion(folder, name, answers.counts, labels)
+    write_confusion(folder, name, predictions.counts, labels)
     plot_confusion_matrix(
         folder / f"confusion_matrix_{name}.png",
-        confusion.row_proportions(answers.counts),
-        answers.counts,
+        confusion.row_proportions(predictions.counts),
+        predictions.counts,
         labels,
         evaluation.title,
     )
@@ -69,25 +69,25 @@ def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> N
         write_reliability(folder, name, evaluation.reliability, evaluation.title)
     rows = []
     for position in _wrong(evaluation):
-        truth, guess = int(images.labels[position]), int(answers.classes[position])
-        confidence = f"{answers.confidences[position]:.4f}"
+        truth, guess = int(images.labels[position]), int(predictions.classes[position])
+        confidence = f"{predictions.confidences[position]:.4f}"
         rows.append((images.files[position], position, labels[truth], labels[guess], truth, guess, confidence))
     write_csv(folder / f"misclassifications_{name}.csv", MISCLASSIFICATION_COLUMNS, rows)
 
 
 def _write_misclassified_images(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
-    images, answers = evaluation.images, evaluation.answers
+    images, predictions = evaluation.images, evaluation.predictions
     pictures = folder / f"misclassified_images_{images.name}"
     pictures.mkdir()
     for number, position in enumerate(_wrong(evaluation), start=1):
-        truth, guess = labels[images.labels[position]], labels[answers.classes[position]]
+        truth, guess = labels[images.labels[position]], labels[predictions.classes[position]]
         write_png(pictures / f"{number:03d}_true_{truth}_pred_{guess}.png", images.pixels[position])
 
 
 def _wrong(evaluation: Evaluation) -> list[int]:
-    return np.flatnonzero(evaluation.answers.classes != evaluation.images.labels).tolist()
+    return np.flatnonzero(evaluation.predictions.classes != evaluation.images.labels).tolist()
 
 
 def _panel(evaluation: Evaluation) -> ConfusionPanel:
-    counts = evaluation.answers.counts
+    counts = evaluation.predictions.counts
     return ConfusionPanel(evaluation.title.partition(": ")[2], confusion.row_proportions(counts), counts)

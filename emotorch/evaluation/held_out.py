@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Answers, Evaluation, EvaluationSet, answer, evaluate
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions, evaluate, predict
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run
@@ -32,7 +32,7 @@ class HeldOut:
     """
 
     images: EvaluationSet
-    answers: Answers
+    predictions: Predictions
     title: str
     lines: Sequence[str]
 
@@ -55,7 +55,7 @@ def held_out(paths: Paths, run: Run, model: Model, dataset: str | None, device: 
     """
     if dataset is not None:
         scored = evaluate(paths, run, model, dataset, device)
-        return HeldOut(scored.images, scored.answers, scored.title, scored.lines)
+        return HeldOut(scored.images, scored.predictions, scored.title, scored.lines)
     parts = evaluate_validation(paths, run, model, device)
     if not parts:
         raise EmoTorchError(
@@ -72,15 +72,15 @@ def _originals(scored: Evaluation, run: Run, model: Model, device: torch.device)
     trained_on = ~variant & np.array([known is not None and known.has(file, pixels) for file, pixels in pairs])
     chosen = ~variant & ~trained_on
     if chosen.all():
-        return HeldOut(scored.images, scored.answers, scored.title, scored.lines)
+        return HeldOut(scored.images, scored.predictions, scored.title, scored.lines)
     if not chosen.any():
         raise EmoTorchError(f"{scored.title}: no original that was not trained on; name a DATASET, fer-public say")
     images = scored.images.part(chosen)
-    answers = answer(model, images, device)
-    lines = [f"{scored.title}, originals alone: {answers.line()}; {int(variant.sum())} variants are left out"]
+    predictions = predict(model, images, device)
+    lines = [f"{scored.title}, originals alone: {predictions.line()}; {int(variant.sum())} variants are left out"]
     if trained_on.any():
         lines.append(f"{int(trained_on.sum())} originals are left out, because it was trained on variants of them")
-    return HeldOut(images, answers, scored.title, lines)
+    return HeldOut(images, predictions, scored.title, lines)
 
 
 def _is_variant(file: str) -> bool:

@@ -21,7 +21,7 @@ from emotorch.data.sources import read_manifest
 from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import original_of, variant_file
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import DATASETS, Evaluation, EvaluationSet, NothingUnseenError, answer, evaluate
+from emotorch.evaluation.evaluate import DATASETS, Evaluation, EvaluationSet, NothingUnseenError, evaluate, predict
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import FER_USAGES, LabelScheme
 from emotorch.metrics.calibration import assess
@@ -171,22 +171,22 @@ def _score(run: Run, model: Model, part: _Part, device: torch.device, *, synthet
     images = part.images
     if images is None:
         raise ValueError(f"{part.usage}: no image to score")
-    answers = answer(model, images, device)
+    predictions = predict(model, images, device)
     title = f"{run.name}: {part.title}{' (synthetic faces)' if synthetic else ''}"
-    lines = [f"{title.replace(': ', ' on ', 1)}: {answers.line()}"]
+    lines = [f"{title.replace(': ', ' on ', 1)}: {predictions.line()}"]
     unmatched = part.named - len(images.files)
     if unmatched:
         lines.append(f"  {unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
     if part.by_name:
         lines.append(f"  {part.by_name} are known by their file names alone: image_usage.csv states no hash of them")
     if part.usage == TRAINING:
-        return Evaluation(images, answers, title, lines, None)
+        return Evaluation(images, predictions, title, lines, None)
     if part.shared.any():
-        without = answer(model, images.part(~part.shared), device)
+        without = predict(model, images.part(~part.shared), device)
         lines.append(f"  {int(part.shared.sum())} share their source with a training image; without: {without.line()}")
     fitted_on = np.ones(len(images.files), dtype=bool)  # the temperature is fitted on all that validates
-    reliability = assess(answers.outputs, images.labels, images.hashes, model.temperature, fitted_on)
-    return Evaluation(images, answers, title, [*lines, f"  {reliability.line()}"], reliability)
+    reliability = assess(predictions.outputs, images.labels, images.hashes, model.temperature, fitted_on)
+    return Evaluation(images, predictions, title, [*lines, f"  {reliability.line()}"], reliability)
 
 
 def _stand_in(

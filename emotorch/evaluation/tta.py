@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emotorch.evaluation.evaluate import Answers, EvaluationSet
-from emotorch.metrics.calibration import predictions, probabilities
+from emotorch.evaluation.evaluate import EvaluationSet, Predictions
+from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.metrics.confusion import confusion_counts
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
@@ -40,20 +40,20 @@ def views(pixels: Tensor) -> Iterator[Tensor]:
         yield shifted.flip(3)
 
 
-def mean_answers(
-    models: Sequence[Model], images: EvaluationSet, device: torch.device, *, over_views: bool = False
-) -> Answers:
+def mean_predictions(
+    models: Sequence[Model], images: EvaluationSet, device: torch.device, *, with_tta: bool = False
+) -> Predictions:
     """Runs models of the same labels over a set; an image's probabilities are the mean of the models', and of those
     of its views."""
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
     shares = [
         probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
         for model in models
-        for view in (views(pixels) if over_views else [pixels])
+        for view in (views(pixels) if with_tta else [pixels])
     ]
     mean = torch.stack(shares).mean(0)
-    classes = predictions(mean)
+    classes = predicted_classes(mean)
     counts = confusion_counts(images.labels, classes, len(models[0].labels))
     # What the first model would have to put out to say so.
     outputs = models[0].temperature * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
-    return Answers(classes, mean.amax(1).numpy(), counts, outputs)
+    return Predictions(classes, mean.amax(1).numpy(), counts, outputs)

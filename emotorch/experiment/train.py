@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from emotorch import __version__
-from emotorch.data.cache import Stored
+from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, ImageSet, Selection, dataset_title, select
 from emotorch.data.split import SPLIT_SEED
@@ -52,7 +52,7 @@ class RunData:
     """A run's images: which, and their pixels by the set's name; and who else knows something of them."""
 
     selection: Selection
-    pixels: Mapping[str, Stored[Pixels]]
+    pixels: Mapping[str, LazyArray[Pixels]]
     teachers: Teachers
     seconds: float
 
@@ -70,7 +70,7 @@ def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
     selection = select(
         index, settings.factors, train_on=settings.train_on, fer_usage=settings.recipe.fer_usage, seed=settings.seed
     )
-    pixels = {name: images.stored() for name, images in selection.sets().items()}
+    pixels = {name: images.lazy() for name, images in selection.sets().items()}
     teachers = read_teachers(index.paths, settings.recipe.teachers, settings.scheme, selection)
     return RunData(selection, pixels, teachers, time.perf_counter() - started)
 
@@ -193,7 +193,7 @@ def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Train
         classes=len(settings.scheme.labels),
         seed=settings.seed,
         threads=settings.threads,
-        taught=data.teachers.answers(training.pixels, device),
+        soft_targets=data.teachers.predictions(training.pixels, device),
     )
 
 
@@ -251,8 +251,8 @@ def _write_outcome(
 
 def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
     return {
-        "collapsed": len(outcome.never_answered) == len(outcome.labels) - 1,
-        "never_answered": outcome.never_answered,
+        "collapsed": len(outcome.never_predicted) == len(outcome.labels) - 1,
+        "never_answered": outcome.never_predicted,
         "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items()},
         "without_twins": {
             name: asdict(scored.without_twins)

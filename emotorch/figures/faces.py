@@ -56,13 +56,13 @@ def plot_prediction_sheet(
     path: Path,
     images: npt.ArrayLike,
     truths: Sequence[str],
-    answers: Sequence[str],
+    predictions: Sequence[str],
     confidences: Sequence[float] | None,
     title: str,
     columns: int = 8,
     names: Sequence[str] | None = None,
     *,
-    in_doubt: bool = False,
+    labels_suspected: bool = False,
 ) -> Path:
     """Draws images with what they show and what the model answered; frame and mark say whether it is right.
 
@@ -78,7 +78,9 @@ def plot_prediction_sheet(
         in_doubt: Whether it is the labels that are in doubt: then no answer is called right or wrong.
     """
     return save(
-        _sheet_figure(images, truths, answers, confidences, title, columns, names, in_doubt=in_doubt),
+        _sheet_figure(
+            images, truths, predictions, confidences, title, columns, names, labels_suspected=labels_suspected
+        ),
         path,
     )
 
@@ -86,13 +88,13 @@ def plot_prediction_sheet(
 def _sheet_figure(
     images: npt.ArrayLike,
     truths: Sequence[str],
-    answers: Sequence[str],
+    predictions: Sequence[str],
     confidences: Sequence[float] | None,
     title: str,
     columns: int,
     names: Sequence[str] | None = None,
     *,
-    in_doubt: bool = False,
+    labels_suspected: bool = False,
 ) -> Figure:
     pixels = np.asarray(images)
     require(
@@ -100,19 +102,21 @@ def _sheet_figure(
         f"images of shape {pixels.shape}, {pixels.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
     )
     number = len(pixels)
-    lists = {"truths": truths, "answers": answers, "confidences": confidences, "names": names}
+    lists = {"truths": truths, "answers": predictions, "confidences": confidences, "names": names}
     for name, values in lists.items():
         require(values is None or len(values) == number, f"{name}: not one for each of the {number} images")
     require(columns > 0, f"{columns} columns: at least 1 is needed")
 
-    right = [truth == answer for truth, answer in zip(truths, answers, strict=True)]
+    right = [truth == prediction for truth, prediction in zip(truths, predictions, strict=True)]
     signs = [_RIGHT if is_right else _WRONG for is_right in right]
     shares = ["" for _ in right] if confidences is None else [f" {100 * share:.0f}%" for share in confidences]
-    truth_word, right_word, wrong_word = ("label", "as labelled", "otherwise") if in_doubt else _WORDS
+    truth_word, right_word, wrong_word = ("label", "as labelled", "otherwise") if labels_suspected else _WORDS
     captions = [[f"{truth_word}: {truth}"] for truth in truths]
     if names is not None:
         captions = [[name, *lines] for name, lines in zip(names, captions, strict=True)]
-    lower = [f"{mark} {answer}{share}" for (mark, _), answer, share in zip(signs, answers, shares, strict=True)]
+    lower = [
+        f"{mark} {prediction}{share}" for (mark, _), prediction, share in zip(signs, predictions, shares, strict=True)
+    ]
     lines_above = len(captions[0])
 
     # Laid out in pixels of the finished file, from the top left, so that images are enlarged without blur.
@@ -176,7 +180,7 @@ def plot_probabilities(
     boxes: Sequence[_Box | None],
     faces: Sequence[Mapping[str, float]],
     title: str,
-    answers: Sequence[str] | None = None,
+    predictions: Sequence[str] | None = None,
 ) -> Path:
     """Draws a picture with its faces numbered, and each face's distribution over the emotions.
 
@@ -189,7 +193,7 @@ def plot_probabilities(
         answers: For each face what it is said to show, where that need not be the most probable label: one that
             is none of the labels leaves all bars grey.
     """
-    return save(_probabilities_figure(image, boxes, faces, title, answers), path)
+    return save(_probabilities_figure(image, boxes, faces, title, predictions), path)
 
 
 def _probabilities_figure(
@@ -197,7 +201,7 @@ def _probabilities_figure(
     boxes: Sequence[_Box | None],
     faces: Sequence[Mapping[str, float]],
     title: str,
-    answers: Sequence[str] | None = None,
+    predictions: Sequence[str] | None = None,
 ) -> Figure:
     pixels = np.asarray(image)
     require(
@@ -235,7 +239,7 @@ def _probabilities_figure(
     for index, face in enumerate(shown):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns])
         name = "Whole picture" if boxes[index] is None else f"Face {index + 1}"
-        _draw_distribution(axes, face, name, answers[index] if answers else max(face, key=face.__getitem__))
+        _draw_distribution(axes, face, name, predictions[index] if predictions else max(face, key=face.__getitem__))
     if not faces:
         figure.supxlabel("No face found.", fontsize=10)
     elif len(faces) > len(shown):
@@ -272,17 +276,17 @@ def _draw_picture(axes: Axes, pixels: _Pixels, boxes: Sequence[_Box | None]) -> 
         )
 
 
-def _draw_distribution(axes: Axes, face: Mapping[str, float], name: str, answer: str) -> None:
+def _draw_distribution(axes: Axes, face: Mapping[str, float], name: str, prediction: str) -> None:
     percent = 100 * np.asarray(list(face.values()), dtype=float)
-    bars = axes.barh(range(len(face)), percent, color=[BLUE if label == answer else GREY for label in face])
+    bars = axes.barh(range(len(face)), percent, color=[BLUE if label == prediction else GREY for label in face])
     axes.bar_label(bars, [f"{value:.1f}%" for value in percent], padding=3, fontsize=8)
     axes.set_yticks(range(len(face)), list(face), parse_math=False)
-    if answer in face:
-        axes.get_yticklabels()[list(face).index(answer)].set_fontweight("bold")
+    if prediction in face:
+        axes.get_yticklabels()[list(face).index(prediction)].set_fontweight("bold")
     axes.invert_yaxis()
     # Room for the number behind a full bar.
     axes.set(xlim=(0, 122), xticks=(0, 25, 50, 75, 100))
     axes.set_xlabel("Probability (%)", fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{name}: {answer}", fontsize=11, parse_math=False)
+    axes.set_title(f"{name}: {prediction}", fontsize=11, parse_math=False)

@@ -23,7 +23,7 @@ from emotorch.figures.canvas import (
     save,
     wrap,
 )
-from emotorch.inference.predictor import Answer
+from emotorch.inference.predictor import PicturePredictions
 
 _SIDE = 240  # pixels of a tile
 
@@ -64,28 +64,28 @@ class Tile:
     failed: bool
 
 
-def make_tile(answer: Answer, colours: Pixels | None) -> Tile:
+def make_tile(prediction: PicturePredictions, colours: Pixels | None) -> Tile:
     """The tile of one input; `colours` (H, W, 3), red, green, blue, where they could be read."""
-    name = Path(answer.input).name
-    pixels = None if colours is None else _thumbnail(answer, colours)
-    if answer.error:
-        return Tile(pixels, name, [answer.error.partition(";")[0]], True)
-    several = len(answer.faces) > 1
+    name = Path(prediction.input).name
+    pixels = None if colours is None else _thumbnail(prediction, colours)
+    if prediction.error:
+        return Tile(pixels, name, [prediction.error.partition(";")[0]], True)
+    several = len(prediction.faces) > 1
     lines = [
         f"{f'{number} ' if several else ''}{face.emotion} {face.confidence:.0%}"
-        for number, face in enumerate(answer.faces, start=1)
+        for number, face in enumerate(prediction.faces, start=1)
     ]
     if len(lines) > _LINES:
         lines[_LINES - 1 :] = [f"and {len(lines) - _LINES + 1} more faces"]
     return Tile(pixels, name, lines, False)
 
 
-def _thumbnail(answer: Answer, colours: Pixels) -> Pixels:
+def _thumbnail(prediction: PicturePredictions, colours: Pixels) -> Pixels:
     scale = _SIDE / max(colours.shape[:2])
     size = (max(1, round(colours.shape[1] * scale)), max(1, round(colours.shape[0] * scale)))
     # A face of 48 pixels keeps its pixels; a photo is averaged.
     small = cv2.resize(colours, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
-    for number, face in enumerate(answer.faces, start=1):
+    for number, face in enumerate(prediction.faces, start=1):
         if face.box is None:
             continue
         box = face.box
@@ -93,7 +93,7 @@ def _thumbnail(answer: Answer, colours: Pixels) -> Pixels:
         end = round((box.x + box.width) * scale), round((box.y + box.height) * scale)
         cv2.rectangle(small, start, end, (0, 0, 0), 4)
         cv2.rectangle(small, start, end, _ORANGE, 2)
-        if len(answer.faces) > 1:
+        if len(prediction.faces) > 1:
             _draw_number(small, number, start)
     return np.asarray(small, np.uint8)
 

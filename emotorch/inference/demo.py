@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from emotorch.data.images import decode_picture
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.inference.predictor import Answer, answer_picture
+from emotorch.inference.predictor import PicturePredictions, predict_picture
 from emotorch.inference.reader import FaceReader
 
 try:
@@ -115,20 +115,20 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
         return {"model": name, "labels": reader.labels, "max_bytes": MAX_BYTES}
 
     @app.post("/answer")
-    async def answer(request: Request, detector: Literal["haar", "none"] = "haar") -> dict[str, Any]:
+    async def predict(request: Request, detector: Literal["haar", "none"] = "haar") -> dict[str, Any]:
         _check_origin(request)
         if places.locked():
             raise _RefusedError(503, "Too many pictures at once. Try again in a moment.")
         async with places:
             data = await _read_body(request)
             async with turn:
-                return (await run_in_threadpool(_answer, reader, data, detector)).as_dict(name)
+                return (await run_in_threadpool(_predict, reader, data, detector)).as_dict(name)
 
     @app.exception_handler(_RefusedError)
     async def refuse(_: Request, refusal: _RefusedError) -> JSONResponse:
         # The connection stays open: uvicorn drops the rest of an upload as it comes, and browsers read no reply
         # before all is sent.
-        return JSONResponse(Answer(_INPUT, None, [], refusal.words).as_dict(name), refusal.status)
+        return JSONResponse(PicturePredictions(_INPUT, None, [], refusal.words).as_dict(name), refusal.status)
 
     return app
 
@@ -217,13 +217,13 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _answer(reader: FaceReader, data: bytes, detector: str) -> Answer:
+def _predict(reader: FaceReader, data: bytes, detector: str) -> PicturePredictions:
     try:
         picture = decode_picture(data, Path(_INPUT), check_name=False, formats=FORMATS, max_pixels=MAX_PIXELS)
     except EmoTorchError as error:
         reason = str(error).removeprefix(f"{_INPUT}: ").partition(";")[0]
         raise _RefusedError(415, f"This file cannot be read as a picture: {reason}. {_READABLE}.") from None
     try:
-        return Answer(_INPUT, picture, answer_picture(reader, picture, detector), None)
+        return PicturePredictions(_INPUT, picture, predict_picture(reader, picture, detector), None)
     except EmoTorchError as error:
-        return Answer(_INPUT, picture, [], str(error).partition(";")[0])
+        return PicturePredictions(_INPUT, picture, [], str(error).partition(";")[0])

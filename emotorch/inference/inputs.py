@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 )
 # The end of the name of a picture that prediction itself wrote beside an input.
-ANSWER_STEM = "_emotions"
+OUTPUT_STEM = "_emotions"
 
 
 class Kind(Enum):
@@ -92,8 +92,8 @@ def _pictures_below(folder: Path, others: Counter[str]) -> Iterator[Path]:
                 others["linked folder"] += 1
             else:
                 yield from _pictures_below(path, others)
-        elif path.stem.endswith(ANSWER_STEM):
-            others[f"answer (*{ANSWER_STEM}.*)"] += 1
+        elif path.stem.endswith(OUTPUT_STEM):
+            others[f"answer (*{OUTPUT_STEM}.*)"] += 1
         elif path.suffix.lower() in PICTURE_SUFFIXES:
             yield path
         else:

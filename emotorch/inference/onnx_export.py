@@ -18,7 +18,7 @@ from emotorch.data.images import SIZE, Pixels
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, write_atomically
-from emotorch.inference.onnx_reader import INPUT, OUTPUT, OnnxReader, Stated
+from emotorch.inference.onnx_reader import INPUT, OUTPUT, Metadata, OnnxReader
 from emotorch.inference.reader import ONNX_SUFFIX, FaceReader
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.labels import FER_EMOTIONS
@@ -57,7 +57,7 @@ def export(weights: Path) -> Export:
             no file is written then.
     """
     model = load_model(weights)
-    stated = Stated(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
+    stated = Metadata(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
     faces = drawn_faces(max(BATCHES))
     path = weights.with_suffix(ONNX_SUFFIX)
     difference = math.nan
@@ -93,7 +93,7 @@ class _FromPixels(nn.Module):
         return outputs
 
 
-def _write_graph(model: Model, stated: Stated, path: Path) -> None:
+def _write_graph(model: Model, stated: Metadata, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

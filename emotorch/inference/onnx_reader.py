@@ -38,7 +38,7 @@ def _import_onnxruntime() -> Any:
 
 
 @dataclass(frozen=True)
-class Stated:
+class Metadata:
     """What a model's ONNX file says of it, as its metadata: text by text keys.
 
     Attributes:
@@ -66,7 +66,7 @@ class Stated:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> "Stated":
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "Metadata":
         """Raises EmoTorchError when something is missing or is not what it should be."""
         try:
             stated = cls(
@@ -98,7 +98,7 @@ class OnnxReader:
 
     session: Any
     weights: Path
-    stated: Stated
+    stated: Metadata
     scheme: LabelScheme
 
     @classmethod
@@ -115,7 +115,7 @@ class OnnxReader:
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other base
             raise EmoTorchError(f"{path}: not an ONNX file, or a damaged one ({_last_part(error)})") from None
         try:
-            stated = Stated.from_metadata(session.get_modelmeta().custom_metadata_map)
+            stated = Metadata.from_metadata(session.get_modelmeta().custom_metadata_map)
             _require_shapes(session, stated)
         except EmoTorchError as error:
             raise EmoTorchError(f"{path}: {error}") from None
@@ -155,7 +155,7 @@ def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[
     return np.asarray(shares, np.float32)
 
 
-def _require_shapes(session: Any, stated: Stated) -> None:
+def _require_shapes(session: Any, stated: Metadata) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [one.name for one in inputs] != [INPUT] or [one.name for one in outputs] != [OUTPUT]:
         raise EmoTorchError(f"it does not take {INPUT!r} and give {OUTPUT!r}: not a file that export_onnx.py wrote")

@@ -18,12 +18,12 @@ import numpy as np
 from emotorch.data.images import Pixels, read_colours
 from emotorch.errors import UsageError
 from emotorch.files import write_csv
-from emotorch.inference.inputs import ANSWER_STEM, Input, Kind
-from emotorch.inference.predictor import Answer, FaceAnswer
+from emotorch.inference.inputs import OUTPUT_STEM, Input, Kind
+from emotorch.inference.predictor import PicturePredictions, Prediction
 from emotorch.tables import text_table
 
 if TYPE_CHECKING:
-    from emotorch.inference.video import FrameAnswer
+    from emotorch.inference.video import FramePredictions
 
 _BAR = 30  # characters for 100%
 
@@ -31,12 +31,12 @@ _BAR = 30  # characters for 100%
 Row = tuple[object, ...]
 
 
-def as_text(answer: Answer) -> str:
+def as_text(prediction: PicturePredictions) -> str:
     """Emotion, confidence and the distribution as bars, for each face."""
     lines = []
-    for number, face in enumerate(answer.faces, start=1):
-        which = f" face {number}" if len(answer.faces) > 1 else ""
-        lines += [f"{answer.input}{which}: {face.emotion} ({face.confidence:.1%})", *_bars(face.probabilities)]
+    for number, face in enumerate(prediction.faces, start=1):
+        which = f" face {number}" if len(prediction.faces) > 1 else ""
+        lines += [f"{prediction.input}{which}: {face.emotion} ({face.confidence:.1%})", *_bars(face.probabilities)]
     return "\n".join(lines)
 
 
@@ -45,7 +45,7 @@ def _bars(probabilities: Mapping[str, float]) -> list[str]:
     return [f"  {label:<{width}} {share:6.1%} {'█' * round(share * _BAR)}" for label, share in probabilities.items()]
 
 
-def as_table(answers: Sequence[Answer], labels: Sequence[str]) -> str:
+def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -> str:
     """A line per face with its probabilities in percent, and a last one that counts the answers.
 
     Args:
@@ -53,20 +53,20 @@ def as_table(answers: Sequence[Answer], labels: Sequence[str]) -> str:
         labels: The columns.
     """
     rows = [("picture", "face", "emotion", "confidence", *labels)]
-    for answer in answers:
-        for number, face in enumerate(answer.faces, start=1):
+    for prediction in predictions:
+        for number, face in enumerate(prediction.faces, start=1):
             shares = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
-            rows.append((answer.input, str(number), face.emotion, f"{face.confidence:.1%}", *shares))
-    emotions = Counter(face.emotion for answer in answers for face in answer.faces)
+            rows.append((prediction.input, str(number), face.emotion, f"{face.confidence:.1%}", *shares))
+    emotions = Counter(face.emotion for prediction in predictions for face in prediction.faces)
     counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
-    faces, failed = emotions.total(), sum(answer.error is not None for answer in answers)
-    summary = f"{_count(len(answers), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
+    faces, failed = emotions.total(), sum(prediction.error is not None for prediction in predictions)
+    summary = f"{_count(len(predictions), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
     if failed:
         summary += f"; {failed:,} without an answer"
     return (text_table(rows, left=("picture", "emotion")) + "\n\n" if faces else "") + summary
 
 
-def as_video_text(name: str, frames: Sequence["FrameAnswer"], labels: Sequence[str]) -> str:
+def as_video_text(name: str, frames: Sequence["FramePredictions"], labels: Sequence[str]) -> str:
     """How long it is, how many frames show a face, how often each answer was given, and mean probabilities."""
     faces = [face for frame in frames for face in frame.faces]
     with_face = sum(bool(frame.faces) for frame in frames)
@@ -87,30 +87,30 @@ def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
-def as_json(answer: Answer, model: Path) -> str:
+def as_json(prediction: PicturePredictions, model: Path) -> str:
     """One object on one line."""
-    return json.dumps(answer.as_dict(str(model)), ensure_ascii=False)
+    return json.dumps(prediction.as_dict(str(model)), ensure_ascii=False)
 
 
-def frame_as_json(name: str, frame: "FrameAnswer", model: Path) -> str:
+def frame_as_json(name: str, frame: "FramePredictions", model: Path) -> str:
     """One object on one line: an input's, and its time in seconds."""
     return json.dumps(frame.as_dict(name, str(model)), ensure_ascii=False)
 
 
-def table_rows(answer: Answer, labels: Sequence[str]) -> list[Row]:
+def table_rows(prediction: PicturePredictions, labels: Sequence[str]) -> list[Row]:
     """What `write_table` takes: a row per face; one with the error for an input without an answer."""
-    if answer.error:
-        return [(answer.input, *[""] * (8 + len(labels)), answer.error)]
-    return [_row(answer.input, "", number, face, labels) for number, face in enumerate(answer.faces, start=1)]
+    if prediction.error:
+        return [(prediction.input, *[""] * (8 + len(labels)), prediction.error)]
+    return [_row(prediction.input, "", number, face, labels) for number, face in enumerate(prediction.faces, start=1)]
 
 
-def frame_rows(name: str, frame: "FrameAnswer", labels: Sequence[str]) -> list[Row]:
+def frame_rows(name: str, frame: "FramePredictions", labels: Sequence[str]) -> list[Row]:
     """A row per face; none for a frame without one. A person keeps their number through a video."""
     time = f"{frame.time:.3f}"
     return [_row(name, time, number, face, labels) for number, face in zip(frame.numbers, frame.faces, strict=True)]
 
 
-def _row(name: str, time: str, number: int, face: FaceAnswer, labels: Sequence[str]) -> Row:
+def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[str]) -> Row:
     box: Sequence[object] = face.as_dict()["box"] or [""] * 4
     shares = (f"{face.probabilities[label]:.6f}" for label in labels)
     return (name, time, number, *box, face.emotion, f"{face.confidence:.6f}", *shares, "")
@@ -123,7 +123,7 @@ def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed
     write_csv(path, [columns[index] for index in kept], ([row[index] for index in kept] for row in rows))
 
 
-def save_picture(path: Path, answer: Answer) -> Path:
+def save_picture(path: Path, prediction: PicturePredictions) -> Path:
     """The picture in its colours with its face boxes, and the distribution of each face.
 
     Raises:
@@ -132,11 +132,11 @@ def save_picture(path: Path, answer: Answer) -> Path:
     from emotorch.data.images import read_colours
     from emotorch.figures.faces import plot_probabilities
 
-    boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in answer.faces]
-    shares = [face.probabilities for face in answer.faces]
-    names = [face.emotion for face in answer.faces]
-    colours = read_colours(Path(answer.input))
-    return plot_probabilities(path, colours, boxes, shares, Path(answer.input).name, names)
+    boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in prediction.faces]
+    shares = [face.probabilities for face in prediction.faces]
+    names = [face.emotion for face in prediction.faces]
+    colours = read_colours(Path(prediction.input))
+    return plot_probabilities(path, colours, boxes, shares, Path(prediction.input).name, names)
 
 
 _KEYS_TO_LEAVE = (27, ord("q"))  # 27 is Escape
@@ -192,7 +192,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class OutputOptions:
     """What the user wants of the answers.
 
     Attributes:
@@ -253,23 +253,23 @@ def place_beside(path: Path, suffix: str) -> Path:
     """`photo_emotions.png` beside `photo.jpg`; in the working directory where that may not be written to."""
     resolved = path.resolve()
     folder = resolved.parent if os.access(resolved.parent, os.W_OK) else Path.cwd()
-    return folder / f"{resolved.stem}{ANSWER_STEM}{suffix}"
+    return folder / f"{resolved.stem}{OUTPUT_STEM}{suffix}"
 
 
-def deliver_picture(wishes: Wishes, write: Callable[[Path], object], beside: Path) -> None:
+def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:
     """Draws a picture where it is wished, and says where.
 
     Args:
-        wishes: `save` and `visualize` of them.
+        options: `save` and `visualize` of them.
         write: Draws it into a file, whose ending tells the format.
         beside: The input that it is named after, where no name is wished.
     """
 
-    shown = wishes.visualize and has_display()
-    target = wishes.save or (place_beside(beside, ".png") if wishes.visualize and not shown else None)
+    shown = options.visualize and has_display()
+    target = options.save or (place_beside(beside, ".png") if options.visualize and not shown else None)
     if target is not None:
         write(target)
-        wishes.say(target)
+        options.say(target)
     if shown:
         with tempfile.TemporaryDirectory() as folder:
             drawn = Path(folder) / "answers.png"

@@ -17,7 +17,7 @@ UNSURE = "unsure"
 
 
 @dataclass(frozen=True)
-class FaceAnswer:
+class Prediction:
     """What a model says of one face.
 
     Attributes:
@@ -32,7 +32,7 @@ class FaceAnswer:
     confidence: float
     probabilities: Mapping[str, float]
 
-    def abstaining_below(self, confidence: float) -> "FaceAnswer":
+    def abstaining_below(self, confidence: float) -> "Prediction":
         """The same, but UNSURE when it is less confident."""
         return replace(self, emotion=UNSURE) if self.confidence < confidence else self
 
@@ -48,7 +48,7 @@ class FaceAnswer:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PicturePredictions:
     """What a model says of one input: its faces, or why there are none.
 
     Attributes:
@@ -60,10 +60,10 @@ class Answer:
 
     input: str
     picture: Pixels | None
-    faces: Sequence[FaceAnswer]
+    faces: Sequence[Prediction]
     error: str | None
 
-    def abstaining_below(self, confidence: float) -> "Answer":
+    def abstaining_below(self, confidence: float) -> "PicturePredictions":
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
 
     def as_dict(self, model: str) -> dict[str, Any]:
@@ -76,18 +76,18 @@ class Answer:
         }
 
 
-def answer_file(reader: FaceReader, path: Path, detector: str) -> Answer:
+def predict_file(reader: FaceReader, path: Path, detector: str) -> PicturePredictions:
     """An answer for a picture file in any format that Pillow reads; what is wrong with one is part of it."""
     picture = None
     try:
         with open_file(path) as file:
             picture = decode_picture(file, path, check_name=False)
-        return Answer(str(path), picture, answer_picture(reader, picture, detector), None)
+        return PicturePredictions(str(path), picture, predict_picture(reader, picture, detector), None)
     except EmoTorchError as error:
-        return Answer(str(path), picture, [], str(error).removeprefix(f"{path}: "))
+        return PicturePredictions(str(path), picture, [], str(error).removeprefix(f"{path}: "))
 
 
-def answer_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[FaceAnswer]:
+def predict_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[Prediction]:
     """An answer for every face in a grey picture (H, W).
 
     A picture of just the training images' size is taken as a face at once; with the detector `none` every one is.
@@ -101,10 +101,10 @@ def answer_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[F
         boxes = list(find_faces(picture, detector))
         if not boxes:
             raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
-    return answer_faces(reader, picture, boxes)
+    return predict_faces(reader, picture, boxes)
 
 
-def answer_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None]) -> list[FaceAnswer]:
+def predict_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None]) -> list[Prediction]:
     """An answer for each box in a grey picture (H, W); None takes the whole picture as the face.
 
     Raises:
@@ -119,9 +119,9 @@ def answer_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None
             "the model's outputs for this input are no finite numbers; its weights are damaged, or its training "
             "diverged: use another model"
         )
-    return [_face_answer(box, shares, reader.labels) for box, shares in zip(boxes, probabilities.tolist(), strict=True)]
+    return [_prediction(box, shares, reader.labels) for box, shares in zip(boxes, probabilities.tolist(), strict=True)]
 
 
-def _face_answer(box: Box | None, shares: list[float], labels: tuple[str, ...]) -> FaceAnswer:
+def _prediction(box: Box | None, shares: list[float], labels: tuple[str, ...]) -> Prediction:
     best = int(np.argmax(shares))
-    return FaceAnswer(box, labels[best], shares[best], dict(zip(labels, shares, strict=True)))
+    return Prediction(box, labels[best], shares[best], dict(zip(labels, shares, strict=True)))

@@ -106,5 +106,5 @@ def _copy(run: Run, new: Path) -> None:
     checkpoints.save(new / _WEIGHTS, {key: state[key] for key in _USED if key in state})
     after = hash_file(new / _WEIGHTS)
     Run(new).update(**{HASHES[_WEIGHTS]: after})
-    for question, patterns in FACELESS_FINDINGS.items():
-        carry_over(run.folder / question, new / question, patterns, before, after)
+    for analysis, patterns in FACELESS_FINDINGS.items():
+        carry_over(run.folder / analysis, new / analysis, patterns, before, after)

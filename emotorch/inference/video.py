@@ -13,7 +13,7 @@ import numpy as np
 from emotorch.data.faces import Box, find_face_near, find_faces
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
-from emotorch.inference.predictor import Answer, FaceAnswer, answer_faces
+from emotorch.inference.predictor import PicturePredictions, Prediction, predict_faces
 from emotorch.inference.reader import FaceReader
 
 _FULL_SEARCH_EVERY = 10
@@ -103,7 +103,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class FrameAnswer:
+class FramePredictions:
     """What a model says of a frame.
 
     Attributes:
@@ -114,14 +114,14 @@ class FrameAnswer:
 
     time: float
     numbers: Sequence[int]
-    faces: Sequence[FaceAnswer]
+    faces: Sequence[Prediction]
 
-    def abstaining_below(self, confidence: float) -> "FrameAnswer":
+    def abstaining_below(self, confidence: float) -> "FramePredictions":
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
 
     def as_dict(self, name: str, model: str) -> dict[str, Any]:
         """The object that `--json` prints for a frame: an input's, and its time in seconds."""
-        return {**Answer(name, None, self.faces, None).as_dict(model), "time": self.time}
+        return {**PicturePredictions(name, None, self.faces, None).as_dict(model), "time": self.time}
 
 
 class Video:
@@ -179,7 +179,7 @@ class Video:
         self._capture.release()
 
 
-def answer_video(reader: FaceReader, video: Video, detector: str) -> Iterator[tuple[Frame, FrameAnswer]]:
+def predict_video(reader: FaceReader, video: Video, detector: str) -> Iterator[tuple[Frame, FramePredictions]]:
     """Each frame with its answer, as they come; they end, with the video's `error`, where the model has none.
 
     Raises:
@@ -190,8 +190,8 @@ def answer_video(reader: FaceReader, video: Video, detector: str) -> Iterator[tu
         grey = np.asarray(cv2.cvtColor(frame.colours, cv2.COLOR_BGR2GRAY), np.uint8)
         boxes: dict[int, Box] | dict[int, None] = {1: None} if detector == "none" else tracker.update(grey)
         try:
-            faces = answer_faces(reader, grey, [*boxes.values()])
+            faces = predict_faces(reader, grey, [*boxes.values()])
         except EmoTorchError as error:
             video.error = f"at {frame.time:.2f} s: {error}"
             return
-        yield frame, FrameAnswer(frame.time, tuple(boxes), faces)
+        yield frame, FramePredictions(frame.time, tuple(boxes), faces)

@@ -19,23 +19,23 @@ from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.figures.canvas import BLUE, GREY, ORANGE, PALE, SKY, new_figure, save, tidy
 from emotorch.files import write_atomically
-from emotorch.inference.outputs import LiveWindow, Wishes, as_video_text, has_display, place_beside
-from emotorch.inference.predictor import FaceAnswer
+from emotorch.inference.outputs import LiveWindow, OutputOptions, as_video_text, has_display, place_beside
+from emotorch.inference.predictor import Prediction
 from emotorch.inference.reader import FaceReader
-from emotorch.inference.video import Frame, FrameAnswer, Video, answer_video
+from emotorch.inference.video import Frame, FramePredictions, Video, predict_video
 
 # What OpenCV's own encoders write into each kind of file.
 VIDEO_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 
 
-def draw_answers(frame: Frame, answer: FrameAnswer) -> Pixels:
+def draw_predictions(frame: Frame, prediction: FramePredictions) -> Pixels:
     """The frame (H, W, 3), blue, green, red, with each face's box and answer, and bars where there is room."""
     image = Image.fromarray(frame.colours[:, :, ::-1])
     draw = ImageDraw.Draw(image, "RGBA")
     # Legible at any resolution: 14 points for 480 lines.
     points = max(9, round(min(image.size) / 34))
-    taken = [face.box for face in answer.faces if face.box]
-    for number, face in zip(answer.numbers, answer.faces, strict=True):
+    taken = [face.box for face in prediction.faces if face.box]
+    for number, face in zip(prediction.numbers, prediction.faces, strict=True):
         _draw_box(draw, image.size, face, number, points)
         place = _free_place(face.box, taken, image.size, _panel_size(draw, face, points))
         if place is not None:
@@ -44,7 +44,7 @@ def draw_answers(frame: Frame, answer: FrameAnswer) -> Pixels:
     return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], face: FaceAnswer, number: int, points: int) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], face: Prediction, number: int, points: int) -> None:
     box = face.box or Box(0, 0, *size)
     name = f"{face.emotion} {face.confidence:.0%}"
     if face.box:
@@ -60,7 +60,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], face: FaceAnswer
     draw.text((x + points / 2, y + line / 2), name, "black", _font(points), anchor="lm")
 
 
-def _panel_size(draw: ImageDraw.ImageDraw, face: FaceAnswer, points: int) -> tuple[int, int]:
+def _panel_size(draw: ImageDraw.ImageDraw, face: Prediction, points: int) -> tuple[int, int]:
     words = max(draw.textlength(label, _font(points)) for label in face.probabilities)
     return round(words + 8.5 * points), _line(points) * len(face.probabilities) + points // 2
 
@@ -79,7 +79,7 @@ def _free_place(box: Box | None, taken: list[Box], size: tuple[int, int], panel:
     return None
 
 
-def _draw_bars(draw: ImageDraw.ImageDraw, face: FaceAnswer, panel: Box, points: int) -> None:
+def _draw_bars(draw: ImageDraw.ImageDraw, face: Prediction, panel: Box, points: int) -> None:
     right = panel.x + panel.width
     draw.rectangle((panel.x, panel.y, right, panel.y + panel.height), fill=(0, 0, 0, 150))
     left, half = right - 7 * points, 0.35 * points
@@ -149,7 +149,7 @@ _MOST_FACES = 3
 _ROW = 0.42  # inches
 
 
-def plot_timeline(path: Path, frames: Sequence[FrameAnswer], labels: Sequence[str], title: str) -> Path:
+def plot_timeline(path: Path, frames: Sequence[FramePredictions], labels: Sequence[str], title: str) -> Path:
     """Draws a block for each of the three faces seen most, with a row for each label.
 
     A row's height is the label's probability, blue where it is the answer; where the face is not in sight the row
@@ -164,7 +164,7 @@ def plot_timeline(path: Path, frames: Sequence[FrameAnswer], labels: Sequence[st
     return save(_timeline_figure(frames, labels, title), path)
 
 
-def _timeline_figure(frames: Sequence[FrameAnswer], labels: Sequence[str], title: str) -> Figure:
+def _timeline_figure(frames: Sequence[FramePredictions], labels: Sequence[str], title: str) -> Figure:
     seen = Counter(number for frame in frames for number in frame.numbers)
     shown = sorted(number for number, _ in seen.most_common(_MOST_FACES))
     figure = new_figure(10, (_ROW * len(labels) + 0.85) * len(shown) + 0.9, title)
@@ -172,7 +172,7 @@ def _timeline_figure(frames: Sequence[FrameAnswer], labels: Sequence[str], title
     end = max(2 * times[-1] - times[-2] if len(times) > 1 else 1.0, 1e-3)  # the last frame lasts, too
     blocks = figure.subfigures(max(len(shown), 1), 1, squeeze=False)[:, 0]
     for number, block in zip(shown, blocks, strict=False):
-        shares, answers = _of_face(frames, number, labels)
+        shares, predictions = _of_face(frames, number, labels)
         block.suptitle(
             f"Face {number}: in sight in {seen[number]:,} of {len(frames):,} frames, "
             f"on average {labels[int(np.nanmean(shares, axis=0).argmax())]}",
@@ -181,7 +181,7 @@ def _timeline_figure(frames: Sequence[FrameAnswer], labels: Sequence[str], title
         )
         rows = block.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
         for index, (axes, label) in enumerate(zip(rows, labels, strict=True)):
-            _draw_row(axes, np.append(times, end), shares[:, index], answers == index, label)
+            _draw_row(axes, np.append(times, end), shares[:, index], predictions == index, label)
         rows[-1].xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
         rows[-1].tick_params(labelbottom=True)
         rows[-1].set_xlabel("Time (s)")
@@ -189,17 +189,17 @@ def _timeline_figure(frames: Sequence[FrameAnswer], labels: Sequence[str], title
     return figure
 
 
-def _of_face(frames: Sequence[FrameAnswer], number: int, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _of_face(frames: Sequence[FramePredictions], number: int, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """(T, K) probabilities, NaN where it is not in sight; (T,) the answer's index, −1 where there is none."""
     shares = np.full((len(frames), len(labels)), np.nan)
-    answers = np.full(len(frames), -1)
+    predictions = np.full(len(frames), -1)
     for index, frame in enumerate(frames):
         for seen, face in zip(frame.numbers, frame.faces, strict=True):
             if seen == number:
                 shares[index] = [face.probabilities[label] for label in labels]
                 # An answer that the model abstained from is none of the labels.
-                answers[index] = labels.index(face.emotion) if face.emotion in labels else -1
-    return shares, answers
+                predictions[index] = labels.index(face.emotion) if face.emotion in labels else -1
+    return shares, predictions
 
 
 def _draw_row(axes: Axes, edges: np.ndarray, shares: np.ndarray, is_answer: np.ndarray, label: str) -> None:
@@ -223,14 +223,14 @@ def _note(faces: int) -> str:
 
 
 def follow_video(
-    reader: FaceReader, name: str, wishes: Wishes, take: Callable[[FrameAnswer], None]
+    reader: FaceReader, name: str, options: OutputOptions, take: Callable[[FramePredictions], None]
 ) -> tuple[str | None, str]:
     """Answers a video frame by frame, and draws what is wished of it.
 
     Args:
         reader: The model.
         name: A file, or a camera's number.
-        wishes: `save` is the annotated copy, beside which the timeline goes.
+        options: `save` is the annotated copy, beside which the timeline goes.
         take: Is given each frame's answer as it comes.
 
     Returns:
@@ -243,18 +243,18 @@ def follow_video(
         video = Video(name)
     except EmoTorchError as problem:
         return str(problem).removeprefix(f"{name}: "), ""
-    window = LiveWindow() if wishes.visualize and has_display() else None
-    target = wishes.save or (place_beside(Path(name), ".mp4") if wishes.visualize and window is None else None)
-    answers: list[FrameAnswer] = []
+    window = LiveWindow() if options.visualize and has_display() else None
+    target = options.save or (place_beside(Path(name), ".mp4") if options.visualize and window is None else None)
+    predictions: list[FramePredictions] = []
 
     def drawn() -> Iterator[Pixels]:
-        frames = islice(answer_video(reader, video, wishes.detector), wishes.frames)
+        frames = islice(predict_video(reader, video, options.detector), options.frames)
         for frame, raw in tqdm(frames, total=video.count or None, unit=" frames", leave=False, disable=None):
-            answer = raw.abstaining_below(wishes.abstain_below)
-            answers.append(answer)
-            take(answer)
+            prediction = raw.abstaining_below(options.abstain_below)
+            predictions.append(prediction)
+            take(prediction)
             if target or window:
-                pixels = draw_answers(frame, answer)
+                pixels = draw_predictions(frame, prediction)
                 yield pixels
                 if window and not window.show(pixels):
                     return
@@ -269,11 +269,11 @@ def follow_video(
         video.close()
         if window:
             window.close()
-    if target and answers:
-        wishes.say(target)
+    if target and predictions:
+        options.say(target)
         timeline = target.with_name(f"{target.stem}_timeline.png")
-        wishes.say(plot_timeline(timeline, answers, reader.labels, Path(name).name))
+        options.say(plot_timeline(timeline, predictions, reader.labels, Path(name).name))
     error = video.error
-    if not error and not any(answer.faces for answer in answers):
-        error = f"no face found in any of {len(answers)} frames"
-    return error, as_video_text(name, answers, reader.labels) if answers else ""
+    if not error and not any(prediction.faces for prediction in predictions):
+        error = f"no face found in any of {len(predictions)} frames"
+    return error, as_video_text(name, predictions, reader.labels) if predictions else ""

@@ -53,7 +53,7 @@ def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
     return float(torch.tensor((low + high) / 2).exp())
 
 
-def predictions(outputs: Tensor) -> Indices:
+def predicted_classes(outputs: Tensor) -> Indices:
     """(N, K) outputs to (N,) classes."""
     return np.asarray(outputs.argmax(1).numpy(), dtype=np.int64)
 

@@ -14,11 +14,11 @@ Counts = NDArray[np.int64]
 Proportions = NDArray[np.float64]
 
 
-def confusion_counts(truths: Counts, answers: Counts, classes: int) -> Counts:
+def confusion_counts(truths: Counts, predictions: Counts, classes: int) -> Counts:
     """(K, K) counts: a row for each true class, a column for each answer."""
     if not len(truths):
         return np.zeros((classes, classes), np.int64)
-    return np.asarray(confusion_matrix(truths, answers, labels=np.arange(classes)), np.int64)
+    return np.asarray(confusion_matrix(truths, predictions, labels=np.arange(classes)), np.int64)
 
 
 def row_proportions(counts: Counts) -> Proportions:
@@ -62,13 +62,13 @@ class ClassScore:
 
     label: str
     images: int
-    answers: int
+    predictions: int
     correct: int
 
     @property
     def precision(self) -> float:
         """Percent of the answers; NaN without any."""
-        return 100 * self.correct / self.answers if self.answers else float("nan")
+        return 100 * self.correct / self.predictions if self.predictions else float("nan")
 
     @property
     def recall(self) -> float:
@@ -78,32 +78,33 @@ class ClassScore:
     @property
     def f1(self) -> float:
         """Percent; NaN for a class that was neither there nor answered."""
-        both = self.images + self.answers
+        both = self.images + self.predictions
         return 200 * self.correct / both if both else float("nan")
 
 
 def class_scores(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> list[ClassScore]:
     """One for each label of a (K, K) matrix of counts."""
-    answers = [sum(column) for column in zip(*counts, strict=True)]
+    predictions = [sum(column) for column in zip(*counts, strict=True)]
     return [
-        ClassScore(label, sum(row), answers[place], row[place])
+        ClassScore(label, sum(row), predictions[place], row[place])
         for place, (label, row) in enumerate(zip(labels, counts, strict=True))
     ]
 
 
-def never_answered(counts: Counts, labels: Sequence[str]) -> list[str]:
+def never_predicted(counts: Counts, labels: Sequence[str]) -> list[str]:
     """The labels that no image got: their outputs died. All but one missing is a collapse to one class."""
-    return [label for label, answers in zip(labels, counts.sum(axis=0).tolist(), strict=True) if answers == 0]
+    return [label for label, predictions in zip(labels, counts.sum(axis=0).tolist(), strict=True) if predictions == 0]
 
 
-def report(truths: Counts, answers: Counts, labels: Sequence[str]) -> str:
+def report(truths: Counts, predictions: Counts, labels: Sequence[str]) -> str:
     """Precision, recall and F1 per class; accuracy; macro-, weighted and micro-averages."""
     classes = np.arange(len(labels))
     text = classification_report(
-        truths, answers, labels=classes, target_names=list(labels), digits=3, zero_division=0.0
+        truths, predictions, labels=classes, target_names=list(labels), digits=3, zero_division=0.0
     )
     # With all labels given, scikit-learn may print either accuracy or micro avg; both are wanted.
     macro, micro = (
-        f1_score(truths, answers, labels=classes, average=average, zero_division=0.0) for average in ("macro", "micro")
+        f1_score(truths, predictions, labels=classes, average=average, zero_division=0.0)
+        for average in ("macro", "micro")
     )
     return f"{text}\nmacro-F1 {float(macro):.4f}\nmicro-F1 {float(micro):.4f}\n"

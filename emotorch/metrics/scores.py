@@ -60,7 +60,7 @@ def score_counts(loss: float, counts: Tensor) -> Score:
     A class that is never answered counts 0 in macro-F1, and so does one without images.
     """
     counts = counts.double()
-    right, truths, answers = counts.diagonal(), counts.sum(1), counts.sum(0)
-    f1 = 2 * right / (truths + answers).clamp(min=1)
+    right, truths, predictions = counts.diagonal(), counts.sum(1), counts.sum(0)
+    f1 = 2 * right / (truths + predictions).clamp(min=1)
     images = int(counts.sum().item())
     return Score(loss, 100.0 * right.sum().item() / images, 100.0 * f1.mean().item(), images)

@@ -7,7 +7,7 @@ from emotorch.analyses.distance import Weights
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
 from emotorch.paths import Paths
-from emotorch.reports.run_page import Questions, run_page
+from emotorch.reports.run_page import RunAnalyses, run_page
 from emotorch.reports.sweep_page import sweep_page
 from emotorch.runs.folder import find_run, weights_file
 from emotorch.sweep.folder import read_about, read_results
@@ -25,9 +25,9 @@ def report_on_run(paths: Paths, name: str, *, device: str, threads: int, force: 
     """
     run, weights = find_run(paths, name), weights_file(paths, name)
     make_repeatable(threads)
-    questions = Questions(paths, run, weights, load_model(weights), choose_device(device), threads, force)
+    analyses = RunAnalyses(paths, run, weights, load_model(weights), choose_device(device), threads, force)
     page = run.folder / _NAME
-    write_text(page, run_page(run, questions.sections()))
+    write_text(page, run_page(run, analyses.sections()))
     return page
 
 

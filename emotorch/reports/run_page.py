@@ -12,9 +12,9 @@ import torch
 from markupsafe import Markup
 
 from emotorch.analyses import scores as card_scores
-from emotorch.analyses.errors import answer_errors
-from emotorch.analyses.explanations import answer_explanations, choose
-from emotorch.analyses.robustness import answer_robustness, find_reference
+from emotorch.analyses.errors import analyse_errors
+from emotorch.analyses.explanations import analyse_explanations, choose
+from emotorch.analyses.robustness import analyse_robustness, find_reference
 from emotorch.data.selection import dataset_title
 from emotorch.data.split import SPLIT_SEED
 from emotorch.errors import EmoTorchError
@@ -53,7 +53,7 @@ def run_page(run: Run, further: Sequence[Section]) -> str:
         further: What analyses found, below the run's own results.
     """
     record = run.record
-    sections = [_learning(run), _answers(run), *further, _provenance(run, record)]
+    sections = [_learning(run), _predictions(run), *further, _provenance(run, record)]
     return render(run.name, _subtitle(record), _facts(run, record), sections, _warning(record))
 
 
@@ -112,7 +112,7 @@ def _learning(run: Run) -> Section:
     return Section("learning", "Learning curves", parts)
 
 
-def _answers(run: Run) -> Section:
+def _predictions(run: Run) -> Section:
     parts: list[Markup] = []
     for title, found in validation_matrices(run).items():
         parts.append(matrix(found.labels, found.proportions, found.counts, title))
@@ -120,18 +120,18 @@ def _answers(run: Run) -> Section:
             parts.append(_per_class(found))
     if not parts:
         parts.append(missing("There is no confusion matrix", f"evaluate_model.py {run.name}"))
-    return Section("answers", "Answers by class", parts)
+    return Section("answers", "Predictions by class", parts)
 
 
 def _per_class(found: Matrix) -> Markup:
     counts = found.counts or []
     rows = []
     for place, label in enumerate(found.labels):
-        hits, truths, answers = counts[place][place], sum(counts[place]), sum(row[place] for row in counts)
-        f1 = 2 * hits / (truths + answers) if truths + answers else 0.0
+        hits, truths, predictions = counts[place][place], sum(counts[place]), sum(row[place] for row in counts)
+        f1 = 2 * hits / (truths + predictions) if truths + predictions else 0.0
         low, high = wilson_interval(hits, truths)
         interval = f"{low:.1f}–{high:.1f}" if truths else _UNKNOWN
-        rows.append((label, _share(hits, answers), _share(hits, truths), interval, f"{100 * f1:.1f}", truths))
+        rows.append((label, _share(hits, predictions), _share(hits, truths), interval, f"{100 * f1:.1f}", truths))
     columns = ("class", "precision %", "recall %", "recall, 95% interval", "F1 %", "images")
     return table(columns, rows)
 
@@ -183,7 +183,7 @@ Found = tuple[Path, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Questions:
+class RunAnalyses:
     """What is asked of a run.
 
     Attributes:
@@ -229,21 +229,21 @@ class Questions:
         found = card_scores.measure(self.paths, self.run, self.weights, self.model, self.device, force=self.force)
         if found is None:
             raise EmoTorchError("the dataset is not here")
-        return self.run.folder / card_scores.QUESTION, [f"{line}." for part in found["sets"] for line in part["lines"]]
+        return self.run.folder / card_scores.NAME, [f"{line}." for part in found["sets"] for line in part["lines"]]
 
     def _robustness(self) -> Found:
         reference = find_reference(self.paths, None, self.model, self.weights)
-        answer = partial(answer_robustness, self.run, self.weights, self.model, self._images, reference, self.device)
-        return answer(threads=self.threads, force=self.force)
+        analyse = partial(analyse_robustness, self.run, self.weights, self.model, self._images, reference, self.device)
+        return analyse(threads=self.threads, force=self.force)
 
     def _explanations(self) -> Found:
         faces = choose(self._images, self.model.labels, _EXPLAINED, SPLIT_SEED)
-        answer = partial(answer_explanations, self.run, self.weights, self.model, faces, self.device)
-        return answer(named=False, rows=_ROWS, seed=SPLIT_SEED, force=self.force)
+        analyse = partial(analyse_explanations, self.run, self.weights, self.model, faces, self.device)
+        return analyse(named=False, rows=_ROWS, seed=SPLIT_SEED, force=self.force)
 
     def _errors(self) -> Found:
-        answer = partial(answer_errors, self.run, self.weights, self.model, self._images)
-        return answer(tiles=_TILES, pairs=_PAIRS, force=self.force)
+        analyse = partial(analyse_errors, self.run, self.weights, self.model, self._images)
+        return analyse(tiles=_TILES, pairs=_PAIRS, force=self.force)
 
     def _fairness(self) -> Found:
         found = read_findings(self.run, "fairness", self.weights)
@@ -252,9 +252,9 @@ class Questions:
         return self.run.folder / "fairness", found["lines"]
 
 
-def _section(key: str, title: str, answer: Callable[[], Found], command: str) -> Section:
+def _section(key: str, title: str, analyse: Callable[[], Found], command: str) -> Section:
     try:
-        folder, lines = answer()
+        folder, lines = analyse()
     except EmoTorchError as error:
         return Section(key, title, [missing(f"Not measured: {error}", command)])
     pictures = [picture(path, f"{title} {path.stem.replace('_', ' ')}") for path in sorted(folder.glob("*.png"))]

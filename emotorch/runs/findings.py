@@ -15,7 +15,7 @@ _FINDINGS = "findings.json"
 
 @contextmanager
 def result_folder(
-    run: Run, question: str, weights: Path, made_from: Mapping[str, Any], *, force: bool
+    run: Run, analysis: str, weights: Path, made_from: Mapping[str, Any], *, force: bool
 ) -> Iterator[Path | None]:
     """Builds `MODEL/<question>/`, whole or not there at all, beside its tables and pictures the findings for a report.
 
@@ -33,7 +33,7 @@ def result_folder(
         EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
     """
     stamp = {"weights": hash_file(weights), **made_from}
-    with stage_folder(run.folder / question, stamp, stage=f"{question} of {run.name}", force=force) as build:
+    with stage_folder(run.folder / analysis, stamp, stage=f"{analysis} of {run.name}", force=force) as build:
         yield None if build is None else build.folder
 
 
@@ -42,11 +42,11 @@ def write_findings(folder: Path, findings: Mapping[str, Any]) -> None:
     write_json(folder / _FINDINGS, findings)
 
 
-def read_findings(run: Run, question: str, weights: Path) -> dict[str, Any] | None:
+def read_findings(run: Run, analysis: str, weights: Path) -> dict[str, Any] | None:
     """The findings about these very weights; None where they are missing, or of other weights."""
-    folder = run.folder / question
+    folder = run.folder / analysis
     try:
-        stamp = read_stamp(folder, question)
+        stamp = read_stamp(folder, analysis)
     except EmoTorchError:
         return None  # not there, or not whole: the same as never asked
     if stamp["weights"] != hash_file(weights):

@@ -10,7 +10,7 @@ from torch import Tensor
 from emotorch.data.selection import ImageSet
 from emotorch.data.split import Indices
 from emotorch.metrics import confusion
-from emotorch.metrics.calibration import predictions
+from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.scores import Score
 
 
@@ -32,12 +32,12 @@ class SetOutcome:
     without_twins: Score
 
     @cached_property
-    def answers(self) -> Indices:
-        return predictions(self.outputs)
+    def predictions(self) -> Indices:
+        return predicted_classes(self.outputs)
 
     @cached_property
     def counts(self) -> confusion.Counts:
-        return confusion.confusion_counts(self.images.labels, self.answers, self.outputs.shape[1])
+        return confusion.confusion_counts(self.images.labels, self.predictions, self.outputs.shape[1])
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Outcome:
     temperature: float
 
     @property
-    def never_answered(self) -> list[str]:
+    def never_predicted(self) -> list[str]:
         """Labels that no validation image got."""
         counts = [outcome.counts for outcome in self.validation.values()]
-        return confusion.never_answered(np.sum(counts, axis=0), self.labels) if counts else []
+        return confusion.never_predicted(np.sum(counts, axis=0), self.labels) if counts else []

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from emotorch.data.cache import Stored
+from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.selection import Selection, dataset_title
 from emotorch.data.split import draw
@@ -27,7 +27,7 @@ def write_results(
     outcome: Outcome,
     history: Sequence[EpochScores],
     selection: Selection,
-    pixels: Mapping[str, Stored[Pixels]],
+    pixels: Mapping[str, LazyArray[Pixels]],
 ) -> None:
     """Writes everything into the run's folder that is drawn or computed from its outcome.
 
@@ -43,7 +43,7 @@ def write_results(
     reports = []
     for name, scored in outcome.validation.items():
         title = f"{run.name}: {dataset_title(name)} validation{suffix}"
-        report = confusion.report(scored.images.labels, scored.answers, labels)
+        report = confusion.report(scored.images.labels, scored.predictions, labels)
         reports.append(f"{title}, {len(scored.images)} images\n{report}")
         write_confusion(folder, f"{name}_val", scored.counts, labels)
         plot_confusion_matrix(
@@ -64,7 +64,9 @@ def write_results(
         plot_run_confusion(run)
 
 
-def _plot_sheet(run: Run, name: str, pixels: Stored[Pixels], scored: SetOutcome, outcome: Outcome, title: str) -> None:
+def _plot_sheet(
+    run: Run, name: str, pixels: LazyArray[Pixels], scored: SetOutcome, outcome: Outcome, title: str
+) -> None:
     """Some validation images with truth and answer; which ones is the same in every run of the same set."""
     shown = draw(len(scored.images), min(1.0, _SHEET_IMAGES / len(scored.images)), "sheet", name)
     confidences = probabilities(scored.outputs[shown], outcome.temperature).amax(1)
@@ -72,7 +74,7 @@ def _plot_sheet(run: Run, name: str, pixels: Stored[Pixels], scored: SetOutcome,
         run.folder / f"validation_samples_{name}.png",
         pixels[shown],
         [outcome.labels[label] for label in scored.images.labels[shown].tolist()],
-        [outcome.labels[answer] for answer in scored.answers[shown].tolist()],
+        [outcome.labels[prediction] for prediction in scored.predictions[shown].tolist()],
         confidences.tolist(),
         title,
     )

@@ -180,7 +180,7 @@ class _Work:
         for start in range(0, len(rows), _READ_AT_ONCE):
             part = slice(start, start + _READ_AT_ONCE)
             try:
-                ImageSet(self.index, rows[part], operations[part]).stored()
+                ImageSet(self.index, rows[part], operations[part]).lazy()
             except EmoTorchError as error:
                 logger.warning("%s; the runs that draw it fail", error)
 

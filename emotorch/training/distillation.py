@@ -36,7 +36,7 @@ class Teachers:
     models: Sequence[Model] = ()
     hashes: Sequence[str] = ()
 
-    def answers(self, images: Images, device: torch.device) -> Tensor | None:
+    def predictions(self, images: Images, device: torch.device) -> Tensor | None:
         """The mean of their probabilities for each image and its mirror image; None where there is no teacher.
 
         Args:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from emotorch.data.cache import Stored
+from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.metrics.scores import NOTHING, EpochScores, Score
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _EVALUATION_BATCH = 128
 
 
-Images = Tensor | Stored[Tensor]
+Images = Tensor | LazyArray[Tensor]
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class LabelledPixels:
     labels: Tensor
 
     @classmethod
-    def of(cls, pixels: Pixels | Stored[Pixels], labels: Indices, device: torch.device) -> "LabelledPixels":
+    def of(cls, pixels: Pixels | LazyArray[Pixels], labels: Indices, device: torch.device) -> "LabelledPixels":
         """On a CPU, stored pixels stay where they are."""
         images: Images
-        if isinstance(pixels, Stored) and device.type == "cpu":
-            images = Stored(torch.from_numpy(pixels.store).unsqueeze(1), torch.from_numpy(pixels.positions))
+        if isinstance(pixels, LazyArray) and device.type == "cpu":
+            images = LazyArray(torch.from_numpy(pixels.store).unsqueeze(1), torch.from_numpy(pixels.positions))
         else:
             images = torch.from_numpy(pixels[:]).unsqueeze(1).to(device)
         return cls(images, torch.from_numpy(labels).to(device))
@@ -112,7 +112,7 @@ class Trainer:
         classes: int,
         seed: int,
         threads: int = 1,
-        taught: Tensor | None = None,
+        soft_targets: Tensor | None = None,
     ) -> None:
         """
         Args:
@@ -136,8 +136,8 @@ class Trainer:
         self._loss = loss_of(recipe)
         device = training.labels.device
         self._targets = training_targets(training.labels, classes, recipe.label_smoothing)
-        if taught is not None:
-            self._targets = self._targets.lerp(taught, recipe.distillation)
+        if soft_targets is not None:
+            self._targets = self._targets.lerp(soft_targets, recipe.distillation)
         self._weights = (
             class_weights(torch.bincount(training.labels, minlength=classes)) if recipe.class_weights else None
         )

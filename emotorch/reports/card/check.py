@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from emotorch.analyses.scores import QUESTION
+from emotorch.analyses.scores import NAME
 from emotorch.evaluation.evaluate import evaluate
 from emotorch.paths import SHIPPED_MODELS, Paths
 from emotorch.runs.findings import read_findings
@@ -43,9 +43,9 @@ def check_shipped(paths: Paths, device: torch.device) -> Iterator[Check]:
     """
     for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
         run, model = Run(weights.parent), load_model(weights)
-        answers = evaluate(paths.for_scheme(model.scheme.name), run, model, _DATASET, device).answers
-        measured = answers.correct, answers.images
-        findings = read_findings(run, QUESTION, weights) or {"sets": []}
+        predictions = evaluate(paths.for_scheme(model.scheme.name), run, model, _DATASET, device).predictions
+        measured = predictions.correct, predictions.images
+        findings = read_findings(run, NAME, weights) or {"sets": []}
         stated = [_score(found["counts"]) for found in findings["sets"]]
         yield Check(run.name, measured, next((score for score in stated if score[1] == measured[1]), None))
 

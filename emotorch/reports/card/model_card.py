@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from emotorch.analyses.robustness import accuracy_rows, describe_means
-from emotorch.analyses.scores import QUESTION as SCORES
+from emotorch.analyses.scores import NAME as SCORES
 from emotorch.analyses.scores import measure
 from emotorch.files import write_text
 from emotorch.networks.describe import layers, total
@@ -339,12 +339,12 @@ def _summary(facts: Facts) -> str:
     return table(("", ""), rows)
 
 
-def _found(facts: Facts, question: str, script: str, show: Callable[[Mapping[str, Any]], list[str]]) -> str:
+def _found(facts: Facts, analysis: str, script: str, show: Callable[[Mapping[str, Any]], list[str]]) -> str:
     """The findings of an analysis; or that there are none."""
-    findings = read_findings(facts.run, question, facts.weights)
+    findings = read_findings(facts.run, analysis, facts.weights)
     if findings is None:
         return missing("Not measured", f"{SCRIPTS}/{script.replace('MODEL', facts.run.name)}")
-    folder = facts.run.folder / question
+    folder = facts.run.folder / analysis
     files = ", ".join(f"`{path.name}`" for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".png"))
-    more = f"\n\nTables and pictures, in `{question}/` of the run's folder: {files}." if files else ""
+    more = f"\n\nTables and pictures, in `{analysis}/` of the run's folder: {files}." if files else ""
     return "\n\n".join(show(findings)) + more

@@ -98,10 +98,10 @@ def describe_training(facts: Facts) -> str:
     )
     hashes = record.get("teachers_sha256", [])
     if hashes:
-        taught = (
+        soft_targets = (
             f"{100 * recipe['distillation']:.0f}% of each image's target is the mean answer of {len(hashes)} models"
         )
-        text += f" {taught} that were trained on no other images; SHA-256 of their weights: {', '.join(hashes)}."
+        text += f" {soft_targets} that were trained on no other images; SHA-256 of their weights: {', '.join(hashes)}."
     versions = table(("part", "version"), [(name, f"`{value}`") for name, value in record["versions"].items()])
     settings = table(("setting", "value"), rows)
     return f"{text}\n\n{versions}\n\n<details><summary>Every setting</summary>\n\n{settings}\n\n</details>"
