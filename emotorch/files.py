@@ -7,6 +7,7 @@ with a journal of the chunks that are finished, and renamed when all of it is th
 import csv
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -22,11 +23,7 @@ from filelock import FileLock, Timeout
 from emotorch.errors import EmoTorchError
 
 STAMP_NAME = "stage.json"
-
-
 _JOURNAL_NAME = ".journal.jsonl"
-
-
 # A killed stage's workers notice within half a second that they are orphans, and let go of the lock.
 _LOCK_PATIENCE_S = 2.0
 
@@ -76,7 +73,16 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def write_json(path: Path, value: object) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Writes plain values; NaN, which JSON does not know, becomes null at whatever depth."""
+    write_text(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read_json(path: Path) -> Any:

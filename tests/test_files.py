@@ -1,6 +1,7 @@
 """Writing files and stage folders: whole, or not there at all."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -156,6 +157,11 @@ def test_json_survives_and_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "value.json").write_text('{"name": ')
     with refusal(f"{tmp_path}/value.json: not valid JSON"):
         read_json(tmp_path / "value.json")
+
+
+def test_nan_is_written_as_null(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "value.json", {"a": math.nan, "b": [(math.nan, 1.0)], "c": {"d": [math.nan, "NaN"]}})
+    assert read_json(tmp_path / "value.json") == {"a": None, "b": [[None, 1.0]], "c": {"d": [None, "NaN"]}}
 
 
 # A stage's folder.
