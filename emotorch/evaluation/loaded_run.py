@@ -1,0 +1,64 @@
+"""A run with its model in memory: what every analysis of a run starts from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from emotorch.paths import Paths
+from emotorch.runs.folder import Run, find_run, shipped_or_named, weights_file
+from emotorch.training.checkpoints import Model, load_model
+from emotorch.training.device import choose_device, make_repeatable
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run and its model.
+
+    Attributes:
+        paths: Where data and runs are.
+        run: The folder and its record.
+        weights: The file that the model is from.
+        model: In the scheme that it is read as.
+        device: Where it is to run.
+    """
+
+    paths: Paths
+    run: Run
+    weights: Path
+    model: Model
+    device: torch.device
+
+    @classmethod
+    def load(
+        cls, paths: Paths, name: str | None, *, device: str, threads: int, scheme: str | None = None
+    ) -> "LoadedRun":
+        """Loads a run's model, and makes this process's arithmetic repeatable.
+
+        Args:
+            paths: Where runs are.
+            name: A model folder's name, a path to it or to a file of weights; None for the baseline that ships.
+            device: As `choose_device` takes it.
+            threads: Of an operation.
+            scheme: To read the model's predictions as another label scheme.
+
+        Raises:
+            EmoTorchError: there is no such model, or it is damaged.
+            UsageError: there is no such device, or the model cannot be read as that scheme.
+        """
+        weights = shipped_or_named(paths, name)
+        run = Run(weights.parent) if name is None else find_run(paths, name)
+        model = load_model(weights, scheme)
+        make_repeatable(threads)
+        return cls(paths, run, weights, model, choose_device(device))
+
+    def beside(self, name: str) -> "LoadedRun":
+        """Another run on the same device, read as the same scheme, to compare with this one.
+
+        Raises:
+            EmoTorchError: there is no such model, or it is damaged.
+            UsageError: it cannot be read as the same scheme.
+        """
+        weights = weights_file(self.paths, name)
+        model = load_model(weights).read_as(self.model.scheme)
+        return LoadedRun(self.paths, find_run(self.paths, name), weights, model, self.device)
