@@ -4,15 +4,17 @@ Source of the last: Northcutt, Jiang and Chuang, "Confident learning: estimating
 2021). It needs probabilities of a model that was not trained on the images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.split import Indices
 from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.evaluation.held_out import HeldOut
@@ -136,9 +138,6 @@ _CONFIDENT, _SUSPECTED = "confident_errors", "suspected_label_errors"
 
 
 _TILE_COLUMNS = ("file", "truth", "answer", "confidence")
-
-
-Findings = Mapping[str, Any]
 
 
 def analyse_errors(
@@ -345,3 +344,33 @@ def _plain(pair: Confusion) -> dict[str, Any]:
 
 def _share(value: float) -> str:
     return f"{value:.4f}"
+
+
+# --- For page and card --------------------------------------------------------------------------------------
+
+_TILES, _PAIRS = 40, 2
+
+
+def _compute(subject: Subject) -> Findings:
+    analyse_errors(
+        subject.run, subject.weights, subject.model, subject.images, tiles=_TILES, pairs=_PAIRS, force=subject.force
+    )
+    found = ANALYSIS.read(subject.run, subject.weights)
+    assert found is not None, "written just now"
+    return found
+
+
+def _lines(findings: Findings) -> list[str]:
+    return [*findings["lines"], *describe(findings)[-2:]]
+
+
+def _tables(findings: Findings) -> Tables:
+    rows = [
+        (*pair["labels"], pair["counts"][0], pair["shares"][0], pair["counts"][1], pair["shares"][1])
+        for pair in findings["confusions"]
+    ]
+    columns = ("label", "predicted as", "images", "of the label", "other way", "of the other label")
+    return {"Confused pairs of labels": pd.DataFrame(rows, columns=columns)}
+
+
+ANALYSIS = Analysis(NAME, "Errors", "show_errors.py", _compute, _lines, _tables)

@@ -5,10 +5,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -27,9 +29,10 @@ from emotorch.analyses.importance_maps import (
     prepared,
 )
 from emotorch.analyses.map_checks import DELETION_STEPS, RANDOM, RANDOMISED_NETWORKS, MethodChecks, check_maps
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.faces import cut_face
 from emotorch.data.images import SIZE, Pixels, hash_pixels
-from emotorch.data.split import Indices
+from emotorch.data.split import SPLIT_SEED, Indices
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.held_out import HeldOut
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, new_figure, save, tidy
@@ -500,3 +503,38 @@ def _draw_correlations(axes: Axes, checks: Mapping[str, MethodChecks]) -> None:
     axes.set_xticks((-1, -0.5, 0, 0.5, 1))
     axes.legend(loc="upper left", frameon=False, fontsize=9)
     tidy(axes)
+
+
+# --- For page and card --------------------------------------------------------------------------------------
+
+_EXPLAINED, _SHEET_ROWS = 64, 8
+
+
+def _compute(subject: Subject) -> Findings:
+    faces = choose(subject.images, subject.model.labels, _EXPLAINED, SPLIT_SEED)
+    analyse_explanations(
+        subject.run,
+        subject.weights,
+        subject.model,
+        faces,
+        subject.device,
+        named=False,
+        rows=_SHEET_ROWS,
+        seed=SPLIT_SEED,
+        force=subject.force,
+    )
+    found = ANALYSIS.read(subject.run, subject.weights)
+    assert found is not None, "written just now"
+    return found
+
+
+def _sentences(findings: Findings) -> list[str]:
+    return list(takewhile(bool, findings["lines"]))
+
+
+def _tables(findings: Findings) -> Tables:
+    frame = pd.DataFrame(findings["checks"].values(), index=pd.Index(findings["methods"].values(), name="method"))
+    return {"Checks of the maps": frame.reset_index()}
+
+
+ANALYSIS = Analysis(NAME, "Importance maps", "explain_model.py", _compute, _sentences, _tables)

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from emotorch.analyses.attributes import Attribute, Table, make_attributes, match
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.split import Indices, group_sources
+from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import sources_of
 from emotorch.evaluation.held_out import HeldOut
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, save, tidy
@@ -630,3 +633,29 @@ def _draw_classes(axes: Axes, fairness: Fairness, labels: Sequence[str]) -> None
         left += shares[:, number]
     axes.set_xlim(0, 100)
     axes.set_yticks(range(len(images)), [""] * len(images))
+
+
+# --- For page and card --------------------------------------------------------------------------------------
+
+
+def _read(subject: Subject) -> Findings:
+    found = ANALYSIS.read(subject.run, subject.weights)
+    if found is None:
+        raise EmoTorchError("no table of attributes was given")
+    return found
+
+
+def _lines(findings: Findings) -> list[str]:
+    return list(findings["lines"])
+
+
+def _tables(findings: Findings) -> Tables:
+    return {
+        f"Groups by {attribute['name']}": pd.DataFrame(attribute["groups"]).drop(columns="recalls")
+        for attribute in findings["attributes"]
+    }
+
+
+ANALYSIS = Analysis(
+    NAME, "Fairness across groups", "analyze_fairness.py", _read, _lines, _tables, arguments="--attributes CSV"
+)

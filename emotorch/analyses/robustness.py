@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import EvaluationSet
@@ -336,9 +338,6 @@ _SCORES, _ERRORS = "robustness.csv", "corruption_errors.csv"
 _SHEET_FACES = 2
 
 
-Findings = Mapping[str, Any]
-
-
 def analyse_robustness(
     run: Run,
     weights: Path,
@@ -620,3 +619,38 @@ def _plot_corruptions(path: Path, images: EvaluationSet) -> None:
         rows.append(SheetRow(caption, np.concatenate(np.stack(shown, axis=1))))
     title = f"{images.name}: {CLEAN}, then severities {SEVERITIES[0]} to {SEVERITIES[-1]}"
     plot_sheet(path, rows, title, columns=len(rows[0].images))
+
+
+# --- For page and card --------------------------------------------------------------------------------------
+
+
+def _compute(subject: Subject) -> Findings:
+    reference = find_reference(subject.paths, None, subject.model, subject.weights)
+    analyse_robustness(
+        subject.run,
+        subject.weights,
+        subject.model,
+        subject.images,
+        reference,
+        subject.device,
+        threads=subject.threads,
+        force=subject.force,
+    )
+    found = ANALYSIS.read(subject.run, subject.weights)
+    assert found is not None, "written just now"
+    return found
+
+
+def _lines(findings: Findings) -> list[str]:
+    return [*findings["lines"], *describe_means(findings)]
+
+
+def _tables(findings: Findings) -> Tables:
+    header, *rows = accuracy_rows(findings)
+    quantities = findings["quantities"]
+    named = [(f"{name.replace('_', ' ')} ({quantities[name]})", *cells) for name, *cells in rows]
+    frame = pd.DataFrame(named, columns=("corruption", *header[1:]))
+    return {"Accuracy (%) at each severity": frame}
+
+
+ANALYSIS = Analysis(NAME, "Robustness to corruptions", "measure_robustness.py", _compute, _lines, _tables)

@@ -4,10 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import NAME as MANIFEST
+from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, evaluate
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures.reliability import write_reliability
@@ -81,3 +84,43 @@ def _describe(evaluation: Evaluation) -> dict[str, Any]:
         "counts": evaluation.predictions.counts.tolist(),
         "reliability": None if evaluation.reliability is None else asdict(evaluation.reliability),
     }
+
+
+# --- For page and card --------------------------------------------------------------------------------------
+
+
+def _compute(subject: Subject) -> Findings:
+    found = measure(subject.paths, subject.run, subject.weights, subject.model, subject.device, force=subject.force)
+    if found is None:
+        raise EmoTorchError("the dataset is not here")
+    return found
+
+
+def _lines(findings: Findings) -> list[str]:
+    return [f"{line}." for part in findings["sets"] for line in part["lines"]]
+
+
+def _tables(findings: Findings) -> Tables:
+    rows = []
+    for part in findings["sets"]:
+        if part["reliability"] is None:
+            continue
+        before, after, crossed = (part["reliability"][key] for key in ("before", "after", "crossed"))
+        rows.append(
+            {
+                "images": part["name"],
+                "n": after["images"],
+                "ECE as trained": before["ece"],
+                "ECE at its temperature": after["ece"],
+                "ECE cross-fitted": crossed and crossed["ece"],
+                "ECE by chance": after["by_chance"],
+                "Brier score as trained": before["brier"],
+                "Brier score": after["brier"],
+                "NLL as trained": before["nll"],
+                "NLL": after["nll"],
+            }
+        )
+    return {"Calibration": pd.DataFrame(rows)}
+
+
+ANALYSIS = Analysis(NAME, "Calibration", "write_model_card.py", _compute, _lines, _tables)

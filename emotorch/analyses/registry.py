@@ -1,0 +1,143 @@
+"""The analyses of one model: what each is called, computes and tells. Page and model card go through them in order.
+
+A new one is a module with a record `ANALYSIS`, a line in `analyses` below, and its script.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from emotorch.evaluation.held_out import HeldOut, held_out
+from emotorch.paths import Paths
+from emotorch.runs.findings import read_findings, result_folder, write_findings
+from emotorch.runs.folder import Run
+from emotorch.training.checkpoints import Model
+
+# What an analysis leaves for reports: the content of its findings.json.
+Findings = Mapping[str, Any]
+# A frame for every title: the same on the console, on the page and in the card.
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is analysed, with the images that it was not trained on, which the analyses share.
+
+    Attributes:
+        paths: Where its data is.
+        run: Its folder.
+        weights: The file that it is from.
+        model: What is in it.
+        device: To run it on.
+        threads: CPU threads.
+        force: Whether to compute again what is there and up to date.
+    """
+
+    paths: Paths
+    run: Run
+    weights: Path
+    model: Model
+    device: torch.device
+    threads: int
+    force: bool
+
+    @cached_property
+    def images(self) -> HeldOut:
+        """Its own held-out images.
+
+        Raises:
+            EmoTorchError: none are known, or they are not here.
+        """
+        return held_out(self.paths, self.run, self.model, None, self.device)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One analysis of a model.
+
+    Attributes:
+        name: Of its folder in the model's, and of its section in links.
+        title: For a heading, in the field's terms.
+        script: That runs it with options of one's own, in `develop_baseline_model/models/`.
+        arguments: What the script needs beyond the model.
+        compute: With its default options, unless that has been done. Raises EmoTorchError where it cannot.
+        lines: What it found, in sentences.
+        tables: The same in figures.
+    """
+
+    name: str
+    title: str
+    script: str
+    compute: Callable[[Subject], Findings]
+    lines: Callable[[Findings], list[str]]
+    tables: Callable[[Findings], Tables]
+    arguments: str = ""
+
+    def command(self, model: str) -> str:
+        """How to have it of a model, from the repository's root."""
+        script = f"develop_baseline_model/models/{self.script}"
+        return " ".join(filter(None, ("python", script, model, self.arguments)))
+
+    def folder(self, run: Run) -> Path:
+        """Where its findings, tables and pictures are."""
+        return run.folder / self.name
+
+    def read(self, run: Run, weights: Path) -> Findings | None:
+        """What it found about these very weights; None where that is missing."""
+        return read_findings(run, self.name, weights)
+
+
+def analyses() -> Mapping[str, Analysis]:
+    """All by name, in the order of page and card."""
+    # Not above: their modules take the record from here.
+    from emotorch.analyses import errors, explanations, fairness, robustness, scores
+
+    return by_name([module.ANALYSIS for module in (scores, robustness, explanations, errors, fairness)])
+
+
+def by_name(found: Iterable[Analysis]) -> Mapping[str, Analysis]:
+    """
+    Raises:
+        ValueError: two have one name.
+    """
+    registered: dict[str, Analysis] = {}
+    for analysis in found:
+        if analysis.name in registered:
+            raise ValueError(f"there is already an analysis named {analysis.name}")
+        registered[analysis.name] = analysis
+    return registered
+
+
+def compute_once(
+    run: Run,
+    name: str,
+    weights: Path,
+    made_from: Mapping[str, Any],
+    make: Callable[[Path], Findings],
+    *,
+    force: bool,
+) -> Findings:
+    """The findings in `MODEL/name/`, made there where they are missing or of other weights, data or options.
+
+    Args:
+        run: The model's.
+        name: Of the analysis, or of its folder for images of one's own.
+        weights: The file that the model is from.
+        made_from: What else the findings depend on; see `result_folder`.
+        make: Writes tables and pictures into a folder, and returns the findings.
+        force: Make them anew even when they are up to date.
+
+    Raises:
+        EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
+    """
+    with result_folder(run, name, weights, made_from, force=force) as folder:
+        if folder is not None:
+            write_findings(folder, make(folder))
+    found = read_findings(run, name, weights)
+    assert found is not None, "written just now"
+    return found
