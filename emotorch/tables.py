@@ -80,6 +80,21 @@ def _is_float(column: "pd.Series[Any]") -> bool:
     return is_float_dtype(column)
 
 
+def with_interval(digits: int, *, signed: bool = False) -> Callable[[Sequence[float]], str]:
+    """A format of (value, low, high): `54.7 (50.1–58.2)`, or of differences `+4.7 (-0.1 to +8.2)`."""
+    sign, to = ("+", " to ") if signed else ("", "–")
+
+    def write(estimate: Sequence[float]) -> str:
+        value, low, high = (f"{number:{sign}.{digits}f}" for number in estimate)
+        return f"{value} ({low}{to}{high})"
+
+    return write
+
+
+def p_value(p: float) -> str:
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
 def to_text(table: Table) -> str:
     """For the console: columns as wide as they need."""
     return text_table([table.columns, *table.rows()], left=table.text_columns)

@@ -7,7 +7,7 @@ from subprocess import run
 import pandas as pd
 import pytest
 
-from emotorch.tables import Format, Table, to_markdown, to_text, write_table
+from emotorch.tables import Format, Table, p_value, to_markdown, to_text, with_interval, write_table
 
 
 @pytest.fixture
@@ -63,6 +63,12 @@ def test_a_table_without_rows_has_its_header(tmp_path: Path) -> None:
     write_table(tmp_path / "empty.csv", empty)
     assert (tmp_path / "empty.csv").read_text() == "model,images\n"
     assert to_text(empty) == "model  images"
+
+
+def test_intervals_and_p_values_look_alike_everywhere() -> None:
+    assert with_interval(1)((54.71, 50.08, 58.2)) == "54.7 (50.1–58.2)"
+    assert with_interval(2, signed=True)((4.7, -0.1, 8.2)) == "+4.70 (-0.10 to +8.20)"
+    assert [p_value(p) for p in (0.00009, 0.0001, 1.0)] == ["<0.0001", "0.0001", "1.0000"]
 
 
 def test_pandas_is_imported_only_for_a_table() -> None:
