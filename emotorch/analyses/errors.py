@@ -24,7 +24,7 @@ from emotorch.metrics import confusion
 from emotorch.metrics.calibration import probabilities
 from emotorch.runs import findings
 from emotorch.runs.folder import Run
-from emotorch.tables import text_table
+from emotorch.tables import Table, text_table
 from emotorch.training.checkpoints import Model
 
 Probabilities = NDArray[np.floating]
@@ -352,10 +352,11 @@ _TILES, _PAIRS = 40, 2
 
 
 def _compute(subject: Subject) -> Findings:
+    loaded = subject.loaded
     analyse_errors(
-        subject.run, subject.weights, subject.model, subject.images, tiles=_TILES, pairs=_PAIRS, force=subject.force
+        loaded.run, loaded.weights, loaded.model, subject.images, tiles=_TILES, pairs=_PAIRS, force=subject.force
     )
-    found = ANALYSIS.read(subject.run, subject.weights)
+    found = ANALYSIS.read(loaded.run, loaded.weights)
     assert found is not None, "written just now"
     return found
 
@@ -370,7 +371,7 @@ def _tables(findings: Findings) -> Tables:
         for pair in findings["confusions"]
     ]
     columns = ("label", "predicted as", "images", "of the label", "other way", "of the other label")
-    return {"Confused pairs of labels": pd.DataFrame(rows, columns=columns)}
+    return {"Confused pairs of labels": Table(pd.DataFrame(rows, columns=columns))}
 
 
 ANALYSIS = Analysis(NAME, "Errors", "show_errors.py", _compute, _lines, _tables)

@@ -44,7 +44,7 @@ from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.seeding import generator
-from emotorch.tables import text_table
+from emotorch.tables import Table, text_table
 from emotorch.training.checkpoints import Model
 
 
@@ -511,19 +511,20 @@ _EXPLAINED, _SHEET_ROWS = 64, 8
 
 
 def _compute(subject: Subject) -> Findings:
-    faces = choose(subject.images, subject.model.labels, _EXPLAINED, SPLIT_SEED)
+    loaded = subject.loaded
+    faces = choose(subject.images, loaded.model.labels, _EXPLAINED, SPLIT_SEED)
     analyse_explanations(
-        subject.run,
-        subject.weights,
-        subject.model,
+        loaded.run,
+        loaded.weights,
+        loaded.model,
         faces,
-        subject.device,
+        loaded.device,
         named=False,
         rows=_SHEET_ROWS,
         seed=SPLIT_SEED,
         force=subject.force,
     )
-    found = ANALYSIS.read(subject.run, subject.weights)
+    found = ANALYSIS.read(loaded.run, loaded.weights)
     assert found is not None, "written just now"
     return found
 
@@ -534,7 +535,7 @@ def _sentences(findings: Findings) -> list[str]:
 
 def _tables(findings: Findings) -> Tables:
     frame = pd.DataFrame(findings["checks"].values(), index=pd.Index(findings["methods"].values(), name="method"))
-    return {"Checks of the maps": frame.reset_index()}
+    return {"Checks of the maps": Table(frame.reset_index())}
 
 
 ANALYSIS = Analysis(NAME, "Importance maps", "explain_model.py", _compute, _sentences, _tables)

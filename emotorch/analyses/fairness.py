@@ -35,6 +35,7 @@ from emotorch.paths import Paths
 from emotorch.runs.findings import result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.seeding import generator
+from emotorch.tables import Table as Shown
 from emotorch.tables import text_table
 from emotorch.training.checkpoints import Model
 
@@ -639,7 +640,7 @@ def _draw_classes(axes: Axes, fairness: Fairness, labels: Sequence[str]) -> None
 
 
 def _read(subject: Subject) -> Findings:
-    found = ANALYSIS.read(subject.run, subject.weights)
+    found = ANALYSIS.read(subject.loaded.run, subject.loaded.weights)
     if found is None:
         raise EmoTorchError("no table of attributes was given")
     return found
@@ -651,7 +652,7 @@ def _lines(findings: Findings) -> list[str]:
 
 def _tables(findings: Findings) -> Tables:
     return {
-        f"Groups by {attribute['name']}": pd.DataFrame(attribute["groups"]).drop(columns="recalls")
+        f"Groups by {attribute['name']}": Shown(pd.DataFrame(attribute["groups"]).drop(columns="recalls"))
         for attribute in findings["attributes"]
     }
 

@@ -9,19 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import torch
-
 from emotorch.evaluation.held_out import HeldOut, held_out
-from emotorch.paths import Paths
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
-from emotorch.training.checkpoints import Model
+from emotorch.tables import Table
 
 # What an analysis leaves for reports: the content of its findings.json.
 Findings = Mapping[str, Any]
-# A frame for every title: the same on the console, on the page and in the card.
-Tables = Mapping[str, pd.DataFrame]
+# By title: the same on the console, on the page and in the card.
+Tables = Mapping[str, Table]
 
 
 @dataclass(frozen=True)
@@ -29,20 +26,12 @@ class Subject:
     """A model that is analysed, with the images that it was not trained on, which the analyses share.
 
     Attributes:
-        paths: Where its data is.
-        run: Its folder.
-        weights: The file that it is from.
-        model: What is in it.
-        device: To run it on.
-        threads: CPU threads.
+        loaded: The model.
+        threads: To run it on.
         force: Whether to compute again what is there and up to date.
     """
 
-    paths: Paths
-    run: Run
-    weights: Path
-    model: Model
-    device: torch.device
+    loaded: LoadedRun
     threads: int
     force: bool
 
@@ -53,7 +42,8 @@ class Subject:
         Raises:
             EmoTorchError: none are known, or they are not here.
         """
-        return held_out(self.paths, self.run, self.model, None, self.device)
+        loaded = self.loaded
+        return held_out(loaded.paths, loaded.run, loaded.model, None, loaded.device)
 
 
 @dataclass(frozen=True)

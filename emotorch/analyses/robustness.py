@@ -37,7 +37,7 @@ from emotorch.runs import findings as results
 from emotorch.runs.folder import Run, shipped_or_named
 from emotorch.runs.usage import TrainingImages
 from emotorch.seeding import generator
-from emotorch.tables import text_table
+from emotorch.tables import Table, text_table
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.loop import network_outputs
 from emotorch.workers import progress
@@ -625,18 +625,19 @@ def _plot_corruptions(path: Path, images: EvaluationSet) -> None:
 
 
 def _compute(subject: Subject) -> Findings:
-    reference = find_reference(subject.paths, None, subject.model, subject.weights)
+    loaded = subject.loaded
+    reference = find_reference(loaded.paths, None, loaded.model, loaded.weights)
     analyse_robustness(
-        subject.run,
-        subject.weights,
-        subject.model,
+        loaded.run,
+        loaded.weights,
+        loaded.model,
         subject.images,
         reference,
-        subject.device,
+        loaded.device,
         threads=subject.threads,
         force=subject.force,
     )
-    found = ANALYSIS.read(subject.run, subject.weights)
+    found = ANALYSIS.read(loaded.run, loaded.weights)
     assert found is not None, "written just now"
     return found
 
@@ -650,7 +651,7 @@ def _tables(findings: Findings) -> Tables:
     quantities = findings["quantities"]
     named = [(f"{name.replace('_', ' ')} ({quantities[name]})", *cells) for name, *cells in rows]
     frame = pd.DataFrame(named, columns=("corruption", *header[1:]))
-    return {"Accuracy (%) at each severity": frame}
+    return {"Accuracy (%) at each severity": Table(frame)}
 
 
 ANALYSIS = Analysis(NAME, "Robustness to corruptions", "measure_robustness.py", _compute, _lines, _tables)

@@ -19,6 +19,7 @@ from emotorch.labels import FER_USAGES
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
+from emotorch.tables import Table
 from emotorch.training.checkpoints import Model
 
 NAME = "scores"
@@ -90,7 +91,8 @@ def _describe(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _compute(subject: Subject) -> Findings:
-    found = measure(subject.paths, subject.run, subject.weights, subject.model, subject.device, force=subject.force)
+    loaded = subject.loaded
+    found = measure(loaded.paths, loaded.run, loaded.weights, loaded.model, loaded.device, force=subject.force)
     if found is None:
         raise EmoTorchError("the dataset is not here")
     return found
@@ -120,7 +122,7 @@ def _tables(findings: Findings) -> Tables:
                 "NLL": after["nll"],
             }
         )
-    return {"Calibration": pd.DataFrame(rows)}
+    return {"Calibration": Table(pd.DataFrame(rows))}
 
 
 ANALYSIS = Analysis(NAME, "Calibration", "write_model_card.py", _compute, _lines, _tables)
