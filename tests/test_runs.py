@@ -39,11 +39,11 @@ LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=6", "--s
 CLAIMER = """
 import sys
 from pathlib import Path
-from emotorch.runs import claim
+from emotorch.runs.folder import claim_run
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(int(sys.argv[2])):
-    print(claim(Path(sys.argv[1]), {"process": int(sys.argv[3]), "number": number}).name, flush=True)
+    print(claim_run(Path(sys.argv[1]), {"process": int(sys.argv[3]), "number": number}).name, flush=True)
 """
 
 

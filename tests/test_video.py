@@ -80,7 +80,7 @@ def test_a_face_that_hides_for_a_moment_keeps_its_number_and_a_new_one_gets_the_
 def test_most_frames_are_not_searched_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     full = []
     monkeypatch.setattr(
-        "emotorch.inference.tracking.find_faces",
+        "emotorch.inference.video.find_faces",
         lambda pixels, detector: full.append(1) or find_faces(pixels, detector),
     )
     tracker, scene = FaceTracker("haar"), draw_scene([DrawnFace(200, 100, 160)])
