@@ -1,5 +1,5 @@
 # Each target makes .venv and installs on first use.
-.PHONY: help pipeline test lint bench
+.PHONY: help pipeline test quick coverage lint bench
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -9,6 +9,8 @@ INSTALLED := $(VENV)/.installed
 help:
 	@echo "make pipeline   all stages, on FER-Datasets/ or on synthetic faces"
 	@echo "make test       the tests"
+	@echo "make quick      the fast tests alone"
+	@echo "make coverage   the tests, and which branches they leave out"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      every speed claim, measured here"
 
@@ -22,6 +24,12 @@ pipeline: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -n auto
+
+quick: $(INSTALLED)
+	$(RUN) -m pytest -n auto -m "not slow"
+
+coverage: $(INSTALLED)
+	$(RUN) -m pytest -n auto --cov --cov-report=term
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
