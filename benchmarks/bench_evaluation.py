@@ -23,7 +23,7 @@ def main() -> None:
     pixels = rng.integers(0, 256, (IMAGES, 48, 48), dtype=np.uint8)
     labels = rng.integers(0, 4, IMAGES)
     images = EvaluationSet("random", [""] * IMAGES, pixels, labels, np.array([""] * IMAGES))
-    network = EmoTorchCNN().to(memory_format=torch.channels_last).eval()
+    network = EmoTorchCNN(48, 1, 4).to(memory_format=torch.channels_last).eval()
     model = Model(network, get_scheme("emotorch4"), InputForm())
     floats = torch.from_numpy(pixels).unsqueeze(1).float() / 255
 

@@ -62,7 +62,7 @@ def draw_video(path: Path) -> Path:
 def make_reader(folder: Path) -> FaceReader:
     torch.manual_seed(0)
     config = {"image_size": 48, "channels": 1, "num_classes": 4, "filters": 10, "kernel_size": 4}
-    torch.save({"model_state_dict": EmoTorchCNN().state_dict(), "model_config": config}, folder / "model.pth")
+    torch.save({"model_state_dict": EmoTorchCNN(48, 1, 4).state_dict(), "model_config": config}, folder / "model.pth")
     export(folder / "model.pth")
     return open_reader(folder / "model.onnx")
 

@@ -1,10 +1,9 @@
-"""Recipes: one frozen record per published system, with everything that makes its training."""
+"""Recipes: one frozen record per system, with everything that makes its training; `overrides` changes one."""
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, get_type_hints
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from emotorch.errors import UsageError
 
@@ -71,16 +70,16 @@ class Recipe:
 
     Attributes:
         name: How options and records call it.
-        network: In `emotorch.networks.NETWORKS`, or `timm:NAME`.
+        network: One that is registered in `emotorch.networks`, or `timm:NAME`.
         scheme: The label scheme it is meant for.
         network_config: The network's own arguments, less `num_classes`, which the scheme gives. `image_size` and
-            `channels` say what the network takes: grey images are brought to that size and repeated.
+            `channels`, which every network has, say what it takes: grey images are brought to that size and repeated.
         normalization: Of the input; see `NORMALIZATIONS`.
         pretrained: File of weights to start from; empty to start from scratch.
         trained_layers: With `pretrained`: how many of the backbone's last layers are trained; 0 for all.
-        teachers: Finished models, by name or folder, with commas between them, whose mean answer to a training image
-            is learned beside its label; empty for none.
-        distillation: With `teachers`: their part of what is learned.
+        teachers: Finished models, by name or folder, with commas between them, whose mean probabilities for a
+            training image, its soft target, are learned beside its label; empty for none.
+        distillation: With `teachers`: the part of the soft target in what is learned.
         fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows; `official` (Training trains,
             PublicTest selects); or `search` (90/10 of Training: what choices among recipes are made on).
         variants: Part of stage 3's variants that training and validation draw when no option says.
@@ -152,6 +151,9 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        for key in ("image_size", "channels"):
+            if key not in self.network_config:
+                raise UsageError(f"recipe {self.name}: network_config has no {key}, which every network requires")
         for name, choices in (
             ("normalization", tuple(NORMALIZATIONS)),
             ("fer_usage", FER_USAGE_CHOICES),
@@ -343,90 +345,3 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"unknown recipe {name!r}: choose from {', '.join(RECIPES)}")
     return RECIPES[name]
-
-
-def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """A recipe with some fields changed by `key=value` texts.
-
-    Fields of a part are named with a dot: `augmentation.flip=0.5`, `network_config.dropout=0.3`.
-
-    Raises:
-        UsageError: an unknown key (the nearest right one is named), or a value that does not fit.
-    """
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set {setting!r} is not KEY=VALUE")
-        recipe = changed(recipe, key, _parse(key, text, kind_of(recipe, key)))
-    return recipe
-
-
-def kind_of(recipe: Recipe, key: str) -> Any:
-    """The type of a field that may be changed.
-
-    Raises:
-        UsageError: there is none of this dotted name; the nearest right one is named.
-    """
-    kinds = changeable(recipe)
-    if key not in kinds:
-        nearest = [name for name in kinds if name.endswith(f".{key}")] or difflib.get_close_matches(key, kinds, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(kinds)}"
-        raise UsageError(f"a recipe has no setting {key!r}{hint}")
-    return kinds[key]
-
-
-def changeable(recipe: Recipe) -> dict[str, Any]:
-    """The type of every field that may be changed, by its dotted name."""
-    kinds = {name: kind for name, kind in get_type_hints(Recipe).items() if kind in (int, float, str, bool)}
-    del kinds["name"]
-    kinds |= {f"network_config.{name}": type(value) for name, value in recipe.network_config.items()}
-    kinds |= {f"augmentation.{name}": kind for name, kind in get_type_hints(Augmentation).items()}
-    return kinds
-
-
-def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
-    """A recipe with one field changed, by its dotted name; the record's own checks apply."""
-    part, dot, name = key.partition(".")
-    if not dot:
-        return replace(recipe, **{key: value})
-    if part == "augmentation":
-        return replace(recipe, augmentation=replace(recipe.augmentation, **{name: value}))
-    return replace(recipe, network_config={**recipe.network_config, name: value})
-
-
-def _parse(key: str, text: str, kind: Any) -> Any:
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise UsageError(f"{key} takes true or false, not {text!r}")
-        return text.lower() == "true"
-    if kind == tuple[float, float]:
-        try:
-            low, high = map(float, text.split(","))
-        except ValueError:
-            raise UsageError(f"{key} takes two numbers with a comma between them, not {text!r}") from None
-        return (low, high)
-    try:
-        return kind(text)
-    except ValueError:
-        raise UsageError(f"{key} takes {kind.__name__}, not {text!r}") from None
-
-
-def as_toml(recipe: Recipe) -> str:
-    """A recipe as TOML, for a person to read or to keep."""
-    values = recipe.as_dict()
-    tables = {name: values.pop(name) for name in [f.name for f in fields(Recipe)] if isinstance(values[name], Mapping)}
-    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items()]
-    for table, content in tables.items():
-        lines += ["", f"[{table}]", *(f"{name} = {_toml_value(value)}" for name, value in content.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value)

@@ -40,7 +40,7 @@ class Desk:
 
 def expected(pixels: Pixels, temperature: float = 1.0) -> dict[str, float]:
     """What the network gives for a face's pixels, from first principles."""
-    network = EmoTorchCNN()
+    network = EmoTorchCNN(48, 1, 4)
     network.load_state_dict(published_state()["model_state_dict"])
     with torch.no_grad():
         outputs = network(torch.from_numpy(pixels.astype(np.float32) / 255)[None, None])

@@ -72,7 +72,7 @@ def write_run(
 def published_state() -> dict[str, object]:
     """The content of a published model.pth, after one step of training; it gives all four answers to blobs."""
     torch.manual_seed(0)
-    network = EmoTorchCNN()
+    network = EmoTorchCNN(48, 1, 4)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=5e-4)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=5)
     images = torch.nn.functional.interpolate(torch.rand(64, 1, 6, 6), size=(48, 48), mode="bilinear")

@@ -45,7 +45,7 @@ def test_a_saved_network_comes_back_bit_for_bit(state: Callable[[], dict[str, ob
     path = tmp_path / "model.pth"
     checkpoints.save(path, state())
     model = checkpoints.load_model(path)
-    network = EmoTorchCNN()
+    network = EmoTorchCNN(48, 1, 4)
     network.load_state_dict(state()["model_state_dict"])
     images = torch.rand(3, 1, 48, 48)
     assert torch.equal(model.network(images), network(images))
@@ -153,6 +153,11 @@ def without(key: str) -> dict[str, object]:
     return {name: value for name, value in our_state().items() if name != key}
 
 
+def without_key(key: str) -> dict[str, object]:
+    config = our_state()["model_config"]
+    return {**our_state(), "model_config": {name: value for name, value in config.items() if name != key}}
+
+
 def with_config(**changes: object) -> dict[str, object]:
     return {**our_state(), "model_config": {**our_state()["model_config"], **changes}}
 
@@ -161,7 +166,7 @@ def with_config(**changes: object) -> dict[str, object]:
     ("state", "message"),
     [
         ([1, 2], "no model_state_dict and model_config in it"),
-        (EmoTorchCNN().state_dict(), "no model_state_dict and model_config in it"),
+        (EmoTorchCNN(48, 1, 4).state_dict(), "no model_state_dict and model_config in it"),
         (without("model_config"), "no model_state_dict and model_config in it"),
         (with_config(filters=11), "the weights do not fit the network"),
         (with_config(image_size=64), "the weights do not fit the network"),
@@ -172,7 +177,8 @@ def with_config(**changes: object) -> dict[str, object]:
         (with_config(kernel_size=(4.5, 4.5)), "kernel_size (4.5, 4.5) in its model_config is no square pair"),
         (with_config(num_classes=5), "4 labels for 5 outputs"),
         (with_config(depth=3), "'depth'"),
-        ({**our_state(), "model_config": {}}, "model_config"),
+        ({**our_state(), "model_config": {}}, "the configuration of network emotorch_cnn has no image_size"),
+        (without_key("channels"), "the configuration of network emotorch_cnn has no channels, which it requires"),
         ({**our_state(), "model_config": "small"}, "model_config"),
         ({**our_state(), "model_state_dict": {}}, "the weights do not fit the network"),
         ({**our_state(), "model_state_dict": [1]}, "the weights do not fit the network"),

@@ -46,7 +46,7 @@ def matrix(done: Done) -> dict[tuple[str, str], dict[str, str]]:
 def write_untrained(paths: Paths, name: str, scheme: LabelScheme) -> Path:
     """A model of a scheme, of whose training nothing is known; its outputs are alive."""
     torch.manual_seed(0)
-    network = EmoTorchCNN(num_classes=len(scheme.labels))
+    network = EmoTorchCNN(48, 1, len(scheme.labels))
     with torch.no_grad():
         network.fc.bias.fill_(2.0)
         network.fc.weight.mul_(3.0)

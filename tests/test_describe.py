@@ -45,7 +45,9 @@ def test_groups_divide_the_cost_of_a_convolution() -> None:
 
 
 def test_attention_costs_its_two_products_beside_its_linears() -> None:
-    network = create_network("timm:vit_tiny_patch16_224", {"image_size": 64, "channels": 1, "attention": False})
+    network = create_network(
+        "timm:vit_tiny_patch16_224", {"image_size": 64, "channels": 1, "num_classes": 7, "attention": False}
+    )
     by_name = {layer.name: layer for layer in layers(network, (1, 64, 64))}
     tokens, width = 4 * 4 + 1, 192
     assert by_name["backbone.blocks.3.attn"].multiply_adds == 2 * tokens**2 * width

@@ -29,23 +29,23 @@ def gradients(name, config):
     network = create_network(name, config).double()
     images = torch.rand(13, config["channels"], 48, 48).double()
     torch.manual_seed(1)
-    with distributed.part_of(len(images)):
-        loss = network(images[distributed.share(len(images))]).square().sum()
+    with distributed.sharded_batch(len(images)):
+        loss = network(images[distributed.shard(len(images))]).square().sum()
     found = torch.autograd.grad(loss, list(network.parameters()))
-    distributed.add_up(found)
+    distributed.all_reduce(found)
     return {"gradients": found, "buffers": dict(network.named_buffers())}
 
 def all_gradients(networks):
     return [gradients(*network) for network in networks]
 
 if __name__ == "__main__":
-    with distributed.joined():
+    with distributed.process_group():
         found = all_gradients(torch.load(sys.argv[1]))
-        if distributed.leads():
+        if distributed.is_main_process():
             torch.save(found, sys.argv[2])
 """
-DROPOUT = {"channels": 1, "num_classes": 4, "dropout": 0.5}
-NETWORKS = [("emotion_classifier", DROPOUT), ("compact", DROPOUT), ("timm:resnetv2_18", {**DROPOUT, "image_size": 48})]
+DROPOUT = {"image_size": 48, "channels": 1, "num_classes": 4, "dropout": 0.5}
+NETWORKS = [("emotion_classifier", DROPOUT), ("compact", DROPOUT), ("timm:resnetv2_18", DROPOUT)]
 
 
 def by_torchrun(paths: Paths, script: Path, *options: object) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ PATCH = slice(12, 22), slice(26, 36)
 
 def baseline() -> nn.Module:
     """The published network, whose ReLUs work in place and one of which is on the outputs; all outputs are alive."""
-    network = EmoTorchCNN()
+    network = EmoTorchCNN(48, 1, 4)
     network.load_state_dict(published_state()["model_state_dict"])
     return network.eval()
 

@@ -46,7 +46,7 @@ def score(network: torch.nn.Module, images: LabelledPixels) -> Score:
 def small_network() -> EmoTorchCNN:
     """With outputs above 0 at the start, so that none is dead."""
     torch.manual_seed(7)
-    network = EmoTorchCNN(image_size=SIZE, filters=4)
+    network = EmoTorchCNN(SIZE, 1, 4, filters=4)
     torch.nn.init.constant_(network.fc.bias, 0.5)
     return network
 
@@ -455,7 +455,7 @@ def test_mixed_precision_trains_in_bfloat16_where_that_is_fast_and_scores_in_flo
 def test_a_last_image_alone_joins_the_batch_before_it_where_batches_are_normed() -> None:
     recipe = replace(RECIPE, batch_size=37, epochs=1)
     assert [len(batch) for batch in trainer(recipe)._batches(torch.arange(75))] == [37, 37, 1]
-    normed = Trainer(Normed(), recipe, striped(75), {}, classes=4, seed=1)
+    normed = Trainer(Normed(), replace(recipe, network="compact"), striped(75), {}, classes=4, seed=1)
     assert [len(batch) for batch in normed._batches(torch.arange(75))] == [37, 38]
     assert torch.equal(torch.cat(normed._batches(torch.arange(75))), torch.arange(75))
 
@@ -465,7 +465,7 @@ def test_training_images_grow_and_validation_images_are_whole_from_the_start() -
     recipe = replace(
         get_recipe("compact"), network_config=config, precision="float32", epochs=4, first_size=16, growing=0.5
     )
-    network = CompactNet(SIZE, num_classes=4, dropout=0.0, width=4)
+    network = CompactNet(SIZE, 1, 4, dropout=0.0, width=4)
     seen: list[tuple[bool, int]] = []
     network.register_forward_pre_hook(lambda module, inputs: seen.append((module.training, inputs[0].shape[-1])))
     Trainer(network, recipe, striped(75), {"fer": striped(30, seed=1)}, classes=4, seed=3).run(ignore)

@@ -20,8 +20,9 @@ from emotorch.experiment.settings import Settings
 from emotorch.files import hash_file, write_csv
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
+from emotorch.overrides import override
 from emotorch.paths import Paths
-from emotorch.recipes import RECIPES, override
+from emotorch.recipes import RECIPES
 from emotorch.reports.card.model_card import Result, front_matter
 from emotorch.reports.card.protocol import commands
 from emotorch.runs.findings import result_folder, write_findings

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emotorch.errors import EmoTorchError
-from emotorch.networks import NETWORKS, create_network
+from emotorch.networks import NETWORKS, create_network, get_architecture
 from emotorch.networks.backbone import BackboneClassifier
 from emotorch.networks.blocks import CBAM
 from emotorch.networks.compact import CompactNet, ResidualBlock
@@ -20,9 +20,11 @@ from emotorch.networks.emotion_classifier import EmotionClassifier
 from emotorch.networks.emotion_cnn import EmotionCNN
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.networks.pretrained import layers_of, start_from
+from emotorch.networks.registry import register
 from emotorch.networks.shared_cnn import SharedCNN
 
 BASELINE = {"image_size": 48, "channels": 1, "num_classes": 4, "filters": 10, "kernel_size": 4}
+REQUIRED = {"image_size": 48, "channels": 1, "num_classes": 4}
 
 
 def pixels(count: int, channels: int, size: int) -> torch.Tensor:
@@ -31,6 +33,38 @@ def pixels(count: int, channels: int, size: int) -> torch.Tensor:
 
 def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "timm:test_resnet"])
+def test_every_network_is_what_it_declares(name: str) -> None:
+    """In training, where batch norm and dropout let images of a batch meet and chance decide."""
+    torch.manual_seed(0)
+    declared, network = get_architecture(name), create_network(name, REQUIRED)
+    images = pixels(6, 1, 48)
+    torch.manual_seed(1)
+    outputs = network(images)
+    assert outputs.shape == (6, 4)
+    torch.manual_seed(2)
+    apart = torch.cat([network(images[:4]), network(images[4:])])
+    assert torch.allclose(outputs, apart, atol=1e-6) is declared.images_independent
+    if declared.any_size:
+        assert all(network(pixels(2, 1, size)).shape == (2, 4) for size in (24, 33, 64))
+    outputs.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "timm:test_resnet"])
+def test_a_key_that_every_network_requires_is_named_where_it_is_missing(name: str) -> None:
+    for key in REQUIRED:
+        config = {other: value for other, value in REQUIRED.items() if other != key}
+        with refusal(f"the configuration of network {name} has no {key}, which it requires"):
+            create_network(name, config)
+
+
+def test_two_networks_never_share_a_name() -> None:
+    with pytest.raises(ValueError, match="two networks are called 'compact'"):
+        register("compact")(CompactNet)
+    assert NETWORKS["compact"].build is CompactNet
 
 
 def test_baseline_has_the_published_size_and_keys() -> None:
@@ -42,7 +76,7 @@ def test_baseline_has_the_published_size_and_keys() -> None:
 
 def test_outputs_are_those_of_the_published_layers() -> None:
     torch.manual_seed(3)
-    network = EmoTorchCNN()
+    network = EmoTorchCNN(48, 1, 4)
     published = nn.Sequential(
         *(network.conv1, nn.ReLU(), network.conv2, nn.ReLU(), nn.MaxPool2d(2)),
         *(network.conv3, nn.ReLU(), network.conv4, nn.ReLU(), nn.MaxPool2d(2)),
@@ -65,7 +99,12 @@ def test_outputs_have_a_value_of_at_least_0_per_class(size: int, channels: int, 
     [
         ("emotorch_cnn", {"image_size": 21}, "an image of 21 pixels is too small"),
         ("emotorch_cnn", {"kernel_size": 13}, "too small for kernels of 13"),
-        ("emotorch_cnn", {"depth": 3}, "'depth'"),
+        (
+            "emotorch_cnn",
+            {"depth": 3},
+            "network emotorch_cnn takes no 'depth' in its configuration; it takes image_size",
+        ),
+        ("emotorch_cnn", {"filter": 3}, "takes no 'filter' in its configuration; did you mean filters?"),
         ("emotorch_cnn", {"filters": -1}, "configuration"),
         ("emotorch_cnn", {"filters": "ten"}, "configuration"),
         ("emotorch_cnn", {"kernel_size": 0}, "configuration"),
@@ -91,7 +130,7 @@ def test_what_cannot_be_built_is_refused_in_one_line(name: str, change: dict[str
         ("compact", {"image_size": 15}, "an image of 15 pixels is too small"),
         ("shared_cnn", {"channels": 0}, "channels must be at least 1, not 0"),
         ("resnet50v2_cbam", {"hidden": 0}, "hidden must be at least 1, not 0"),
-        ("resnet50v2_cbam", {"backbone": "resnet18"}, "backbone"),
+        ("resnet50v2_cbam", {"backbone": "resnet18"}, "takes no 'backbone'"),
         ("timm:resnet_18", {}, "timm has no model 'resnet_18'; did you mean resnet18"),
         ("timm:hf-hub:timm/resnet18", {}, "timm has no model 'hf-hub:timm/resnet18'"),
         ("timm:vit_tiny_patch16_224", {"image_size": 8}, "configuration"),
@@ -101,7 +140,7 @@ def test_what_cannot_be_built_is_refused_in_one_line(name: str, change: dict[str
 )
 def test_other_systems_refuse_what_does_not_fit_them(name: str, change: dict[str, object], message: str) -> None:
     with pytest.raises(EmoTorchError) as caught:
-        create_network(name, change)
+        create_network(name, {**REQUIRED, **change})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -172,7 +211,7 @@ def test_other_systems_compute_what_the_published_layers_do(name: str) -> None:
 
 def test_emotion_cnn_starts_with_kaiming_weights() -> None:
     torch.manual_seed(0)
-    network = EmotionCNN()
+    network = EmotionCNN(48, 3, 4)
     for layer, inputs in ((network.conv2, 16 * 9), (network.fc1, 32 * 24 * 24)):
         assert layer.weight.std().item() == pytest.approx((2 / (1 + 0.1**2) / inputs) ** 0.5, rel=0.05)
         assert layer.bias is not None
@@ -264,7 +303,7 @@ def test_a_classifier_on_any_backbone_sees_a_map_of_places(name: str, attention:
 def test_tokens_lie_where_their_patches_do() -> None:
     """A ViT without its mixing: what a place of the map holds depends on the pixels of that place alone."""
     torch.manual_seed(0)
-    network = BackboneClassifier("vit_tiny_patch16_224", image_size=64, channels=1)
+    network = BackboneClassifier("vit_tiny_patch16_224", 64, 1, 7)
     network.backbone.blocks = nn.Sequential()
     network.eval()
     image = pixels(1, 1, 64)
@@ -288,7 +327,9 @@ def test_resnet50v2_cbam_is_the_published_combination() -> None:
 
 
 def small(channels: int = 3, **config: object) -> BackboneClassifier:
-    network = create_network("timm:resnet10t", {"image_size": 32, "channels": channels, "hidden": 8, **config})
+    network = create_network(
+        "timm:resnet10t", {**REQUIRED, "image_size": 32, "channels": channels, "hidden": 8, **config}
+    )
     assert isinstance(network, BackboneClassifier)
     return network
 
@@ -330,9 +371,9 @@ def test_grey_images_give_the_features_that_their_colour_copies_gave(
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto"])
 def test_weights_for_other_image_sizes_are_brought_to_ours(name: str, tmp_path: Path) -> None:
     torch.save(timm.create_model(name).state_dict(), tmp_path / "weights.pth")
-    network = create_network(f"timm:{name}", {"image_size": 64, "channels": 1, "hidden": 8})
+    network = create_network(f"timm:{name}", {**REQUIRED, "image_size": 64, "hidden": 8})
     start_from(network, tmp_path / "weights.pth", trained_layers=2)
-    assert network(pixels(2, 1, 64)).shape == (2, 7)
+    assert network(pixels(2, 1, 64)).shape == (2, 4)
 
 
 @pytest.mark.parametrize("trained_layers", [0, 1, 5, 1000])
@@ -369,7 +410,7 @@ def test_frozen_layers_and_their_statistics_stay(
 
 def test_a_network_without_a_backbone_starts_from_all_of_its_weights(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    source, network = SharedCNN(), SharedCNN()
+    source, network = SharedCNN(64, 1, 7), SharedCNN(64, 1, 7)
     torch.save({"model_state_dict": source.state_dict(), "model_config": {}}, tmp_path / "model.pth")
     start_from(network, tmp_path / "model.pth", trained_layers=0)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), source.parameters(), strict=True))
@@ -433,7 +474,7 @@ def test_timm_is_imported_only_when_it_is_needed() -> None:
 
 
 def test_compact_stays_below_2_million_parameters() -> None:
-    assert parameters(CompactNet()) == 1_596_103
+    assert parameters(CompactNet(48, 1, 7)) == 1_596_103
 
 
 @pytest.mark.parametrize("size", [16, 33, 48, 64])

@@ -1,6 +1,6 @@
 import json
 import tomllib
-from dataclasses import FrozenInstanceError, asdict
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
 import torch
@@ -8,7 +8,9 @@ import torch
 from emotorch.errors import UsageError
 from emotorch.labels import SCHEMES
 from emotorch.networks import NETWORKS
-from emotorch.recipes import OPTIMIZER_NAMES, RECIPES, Augmentation, Recipe, as_toml, get_recipe, override
+from emotorch.overrides import override
+from emotorch.recipes import OPTIMIZER_NAMES, RECIPES, Augmentation, Recipe, get_recipe
+from emotorch.reports.recipes import as_toml
 from emotorch.training.optimizers import new_optimizer
 
 BASELINE = get_recipe("emotorch")
@@ -144,6 +146,13 @@ def test_a_wrong_setting_is_named_and_the_right_one_beside_it(setting: str, mess
     with pytest.raises(UsageError) as caught:
         override(BASELINE, [setting])
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["image_size", "channels"])
+def test_a_recipe_says_what_its_network_takes(key: str) -> None:
+    config = {name: value for name, value in BASELINE.network_config.items() if name != key}
+    with pytest.raises(UsageError, match=f"recipe emotorch: network_config has no {key}, which every network requires"):
+        replace(BASELINE, network_config=config, first_size=24)
 
 
 def test_an_unknown_recipe_is_named_with_those_that_there_are() -> None:

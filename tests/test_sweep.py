@@ -19,8 +19,9 @@ from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.labels import get_scheme
+from emotorch.overrides import override
 from emotorch.paths import Paths
-from emotorch.recipes import get_recipe, override
+from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run, list_runs
 from emotorch.sweep import local
 from emotorch.sweep import plan as guided

@@ -21,7 +21,8 @@ from running import (
 
 from emotorch.errors import UsageError
 from emotorch.metrics.calibration import probabilities
-from emotorch.recipes import get_recipe, override
+from emotorch.overrides import override
+from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 from emotorch.training.distillation import Teachers

@@ -65,12 +65,12 @@ def main() -> None:
     from emotorch.training import distributed
 
     paths = Paths.from_environment()
-    with distributed.joined():
+    with distributed.process_group():
         if options.resume:
             run = resume(paths, find_run(paths, options.resume))
         else:
             run = train_new(paths, Settings.from_options(options))
-        if distributed.leads():
+        if distributed.is_main_process():
             print(run.folder)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from emotorch.data.selection import Factors
 from emotorch.labels import LabelScheme, get_scheme
-from emotorch.recipes import Recipe, get_recipe, override
+from emotorch.overrides import override
+from emotorch.recipes import Recipe, get_recipe
 
 
 @dataclass(frozen=True)

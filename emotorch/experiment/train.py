@@ -24,7 +24,7 @@ from emotorch.experiment.settings import Settings
 from emotorch.files import hash_file, now, write_json
 from emotorch.metrics.calibration import fit_temperature
 from emotorch.metrics.scores import NOTHING
-from emotorch.networks import create_network
+from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import FINISHED, HASHES, RECORD_NAME, RUNNING, Run, claim_run, write_parameters
@@ -98,12 +98,12 @@ def train_new(
     device = choose_device(settings.device)
     if settings.tensorboard:
         require_tensorboard()
-    with distributed.leader_first():
+    with distributed.main_process_first():
         index = index or DatasetIndex.load(paths, settings.scheme)
         data = read_run_data(index, settings)
     network = new_network(settings).to(device)
     record = _new_record(settings, index, data, network, device) | dict(origin or {})
-    run = distributed.from_leader(lambda: claimed or claim_run(paths.models, record))
+    run = distributed.broadcast(lambda: claimed or claim_run(paths.models, record))
     if claimed:
         write_json(claimed.folder / RECORD_NAME, record)
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
@@ -122,13 +122,13 @@ def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
     Raises:
         EmoTorchError: the run is finished already, or its dataset or its teachers are no longer the same.
     """
-    record = distributed.from_leader(lambda: _unfinished_record(run))
+    record = distributed.broadcast(lambda: _unfinished_record(run))
     settings = Settings.from_record(record)
     index = index or DatasetIndex.load(paths, settings.scheme)
     if index.fingerprint != record["dataset"]["fingerprint"]:
         raise EmoTorchError(f"{run.name} was trained on another dataset than {index.paths.originals} is now")
     device = choose_device(record["device"])
-    with distributed.leader_first():
+    with distributed.main_process_first():
         data = read_run_data(index, settings)
     if list(data.teachers.hashes) != record.get("teachers_sha256", []):
         raise EmoTorchError(f"{run.name} has learned from other teachers than {settings.recipe.teachers} are now")
@@ -148,7 +148,7 @@ def _unfinished_record(run: Run) -> dict[str, Any]:
 
 def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
     """Trains a run to its end; of several processes all compute, and the leader holds the folder and writes."""
-    with run.running() if distributed.leads() else nullcontext():
+    with run.running() if distributed.is_main_process() else nullcontext():
         _train_held(run, settings, data, network)
 
 
@@ -162,7 +162,7 @@ def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module)
     _train_and_log(run, settings, trainer, description)
     if not trainer.best_epoch:
         raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
-    if not distributed.leads():
+    if not distributed.is_main_process():
         return
     trained = time.perf_counter()
     _write_outcome(run, settings, data, trainer, description)
@@ -193,17 +193,17 @@ def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Train
         classes=len(settings.scheme.labels),
         seed=settings.seed,
         threads=settings.threads,
-        soft_targets=data.teachers.predictions(training.pixels, device),
+        soft_targets=data.teachers.soft_targets(training.pixels, device),
     )
 
 
 def _train_and_log(run: Run, settings: Settings, trainer: Trainer, description: Mapping[str, Any]) -> None:
     """Trains from the last checkpoint on, or from the first step, and keeps checkpoint and log of it."""
-    leads, last = distributed.leads(), run.folder / LAST_CHECKPOINT
+    leads, last = distributed.is_main_process(), run.folder / LAST_CHECKPOINT
     log = EpochLog(run.folder, tensorboard=settings.tensorboard and leads)
     if leads:
-        run.update(processes=distributed.size())
-    state = distributed.from_leader(lambda: checkpoints.read(last) if last.exists() else None)
+        run.update(processes=distributed.world_size())
+    state = distributed.broadcast(lambda: checkpoints.read(last) if last.exists() else None)
     if state is not None:
         trainer.load_state(state)
         if leads:
@@ -274,7 +274,7 @@ def new_network(settings: Settings) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
-    if recipe.first_size and not getattr(network, "takes_any_size", False):
+    if recipe.first_size and not get_architecture(recipe.network).any_size:
         raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
     if recipe.pretrained:
         start_from(network, Path(recipe.pretrained), recipe.trained_layers)

@@ -7,6 +7,7 @@ convolutions and the place of the strides (Keras: the last block of a stage; tim
 
 import difflib
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from emotorch.errors import EmoTorchError
 from emotorch.networks.blocks import CBAM, check_sizes
+from emotorch.networks.registry import register
 
 
 class BackboneClassifier(nn.Module):
@@ -27,9 +29,9 @@ class BackboneClassifier(nn.Module):
     def __init__(
         self,
         backbone: str,
-        image_size: int = 96,
-        channels: int = 3,
-        num_classes: int = 7,
+        image_size: int,
+        channels: int,
+        num_classes: int,
         attention: bool = True,
         hidden: int = 256,
         dropout: float = 0.5,
@@ -87,6 +89,9 @@ class BackboneClassifier(nn.Module):
             tokens = features[:, self._prefix_tokens :].transpose(1, 2)
             return tokens.reshape(*tokens.shape[:2], self._grid, self._grid)
         return features.permute(0, 3, 1, 2) if self._channels_last else features
+
+
+register("resnet50v2_cbam")(partial(BackboneClassifier, "resnetv2_50"))
 
 
 def _new_backbone(name: str, image_size: int, channels: int) -> nn.Module:

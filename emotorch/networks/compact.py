@@ -10,20 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emotorch.networks.blocks import check_sizes
+from emotorch.networks.registry import register
 
 # Channels, as multiples of the width, and residual blocks at a half, a quarter and an eighth of the image's side.
 _STAGES = ((1, 2), (2, 2), (4, 1))
 _SMALLEST_IMAGE = 16
 
 
+@register("compact", any_size=True)
 class CompactNet(nn.Module):
     """Conv 5×5 of stride 2, residual blocks 64-64-128-128-256, global average pooling, dropout, linear."""
 
-    takes_any_size = True
-
-    def __init__(
-        self, image_size: int = 48, channels: int = 1, num_classes: int = 7, dropout: float = 0.3, width: int = 64
-    ) -> None:
+    def __init__(self, image_size: int, channels: int, num_classes: int, dropout: float = 0.3, width: int = 64) -> None:
         super().__init__()
         check_sizes(channels=channels, num_classes=num_classes, width=width)
         if image_size < _SMALLEST_IMAGE:

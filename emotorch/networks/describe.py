@@ -16,7 +16,7 @@ class Layer:
 
     Attributes:
         name: As in the keys of the network's weights.
-        kind: Its class.
+        type: Its class's name.
         shape: Of its output for one image, without the batch; empty where it gave no single tensor, or was not used.
         parameters: Its own.
         multiply_adds: Its own for one image, in convolutions and matrix products; additions of biases, norms
@@ -24,7 +24,7 @@ class Layer:
     """
 
     name: str
-    kind: str
+    type: str
     shape: tuple[int, ...]
     parameters: int
     multiply_adds: int

@@ -1,6 +1,7 @@
 """The EmoTorch baseline's network: a recreation in PyTorch of EmoPy's convolutional net.
 
-Source: https://github.com/thoughtworksarts/EmoPy, `ConvolutionalNN`; 6,964 parameters at its defaults.
+Source: https://github.com/thoughtworksarts/EmoPy, `ConvolutionalNN`; 6,964 parameters for 48×48
+grey pixels and four classes.
 """
 
 import torch
@@ -8,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emotorch.networks.blocks import check_sizes
+from emotorch.networks.registry import register
 
 _OUTPUT_LEAD = 0.1
 
 
+@register("emotorch_cnn", images_independent=True)
 class EmoTorchCNN(nn.Module):
     """Conv, conv, pool, conv, conv, pool, linear; ReLU after each, also on the outputs; no padding.
 
@@ -19,13 +22,11 @@ class EmoTorchCNN(nn.Module):
     is negative for every image gets no gradient. It is kept, because it is what was published.
     """
 
-    images_are_independent = True
-
     def __init__(
         self,
-        image_size: int = 48,
-        channels: int = 1,
-        num_classes: int = 4,
+        image_size: int,
+        channels: int,
+        num_classes: int,
         filters: int = 10,
         kernel_size: int = 4,
     ) -> None:

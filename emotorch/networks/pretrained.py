@@ -91,17 +91,17 @@ def _names(stated: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
 
 def _load(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     expected = network.state_dict()
-    kind = type(network).__name__
+    title = type(network).__name__
     for name, tensor in expected.items():
         if name not in weights:
             if name.endswith(".num_batches_tracked"):  # older files have no such counters
                 continue
-            raise EmoTorchError(f"{path}: does not fit {kind}: {name} is missing in it")
+            raise EmoTorchError(f"{path}: does not fit {title}: {name} is missing in it")
         if weights[name].shape != tensor.shape:
             shapes = f"{tuple(weights[name].shape)}, not {tuple(tensor.shape)}"
-            raise EmoTorchError(f"{path}: does not fit {kind}: {name} has shape {shapes}")
+            raise EmoTorchError(f"{path}: does not fit {title}: {name} has shape {shapes}")
     for name in weights:
         if name not in expected:
-            raise EmoTorchError(f"{path}: does not fit {kind}, which has no {name}")
+            raise EmoTorchError(f"{path}: does not fit {title}, which has no {name}")
     with torch.no_grad():
         network.load_state_dict(weights, strict=False)

@@ -7,12 +7,14 @@ they are EmotionClassifier's, from which it differs in its head, which has no si
 from torch import Tensor, nn
 
 from emotorch.networks.blocks import WIDTHS, check_sizes, conv_blocks
+from emotorch.networks.registry import register
 
 
+@register("shared_cnn")
 class SharedCNN(nn.Module):
     """Conv blocks 32-64-128-256, global average pooling, dropout, linear."""
 
-    def __init__(self, image_size: int = 64, channels: int = 1, num_classes: int = 7, dropout: float = 0.5) -> None:
+    def __init__(self, image_size: int, channels: int, num_classes: int, dropout: float = 0.5) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes)
         self.blocks = conv_blocks(image_size, channels)

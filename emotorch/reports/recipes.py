@@ -1,13 +1,16 @@
 """What can be trained, in words: the list of recipes, and one recipe with its network's layers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
 
 import torch
 
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.describe import Layer, layers, total
-from emotorch.recipes import RECIPES, Recipe, as_toml, get_recipe, override
+from emotorch.overrides import override
+from emotorch.recipes import RECIPES, Recipe, get_recipe
 from emotorch.tables import text_table
 from emotorch.training.checkpoints import network_config
 from emotorch.training.preprocessing import InputForm
@@ -46,13 +49,34 @@ def show(name: str, settings: Iterable[str]) -> str:
     recipe = override(get_recipe(name), settings)
     found = _layers(recipe)
     size = total(found)
-    rows = [("layer", "kind", "output", "parameters", "multiply-adds")]
+    rows = [("layer", "type", "output", "parameters", "multiply-adds")]
     rows += [
-        (layer.name, layer.kind, "×".join(map(str, layer.shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
+        (layer.name, layer.type, "×".join(map(str, layer.shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
         for layer in found
     ]
     rows.append(("all", "", "", f"{size.parameters:,}", f"{size.multiply_adds:,}"))
-    return f"{as_toml(recipe)}\n{text_table(rows, left=('layer', 'kind'))}"
+    return f"{as_toml(recipe)}\n{text_table(rows, left=('layer', 'type'))}"
+
+
+def as_toml(recipe: Recipe) -> str:
+    """A recipe as TOML, for a person to read or to keep."""
+    values = recipe.as_dict()
+    tables = {name: values.pop(name) for name in [f.name for f in fields(Recipe)] if isinstance(values[name], Mapping)}
+    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items()]
+    for table, content in tables.items():
+        lines += ["", f"[{table}]", *(f"{name} = {_toml_value(value)}" for name, value in content.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)
 
 
 def _layers(recipe: Recipe) -> list[Layer]:

@@ -14,8 +14,9 @@ import numpy as np
 from emotorch.data.selection import Factors
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
+from emotorch.overrides import setting_type, with_setting
 from emotorch.paths import MODEL_ORIGINAL
-from emotorch.recipes import Recipe, changed, kind_of
+from emotorch.recipes import Recipe
 from emotorch.runs.confusion import read_matrix
 from emotorch.runs.folder import Run
 from emotorch.seeding import generator
@@ -100,7 +101,7 @@ def parse_varied(recipe: Recipe, text: str) -> Varied:
     low_text, *others = bounds.split(":")
     if not equals or len(others) not in (1, 2) or others[1:] not in ([], ["log"]):
         raise UsageError(f"--vary {text!r} is not KEY=LOW:HIGH or KEY=LOW:HIGH:log")
-    kind = kind_of(recipe, name)
+    kind = setting_type(recipe, name)
     if kind not in (int, float):
         raise UsageError(f"--vary {name}: it is not a number; fix it with --set")
     if name == "variants":
@@ -118,7 +119,7 @@ def parse_varied(recipe: Recipe, text: str) -> Varied:
         raise UsageError(f"--vary {name}: a log range begins above 0, not at {low:g}")
     varied = Varied(name, kind(round(low) if kind is int else low), kind(round(high) if kind is int else high), log)
     for end in (varied.low, varied.high):
-        changed(recipe, name, end)
+        with_setting(recipe, name, end)
     return Varied(name, varied.low, varied.high, log, whole=kind is int)
 
 
@@ -133,7 +134,7 @@ class PlannedRun:
 
     def settings(self, base: Settings) -> Settings:
         """Those that all runs of the sweep share, with what is this one's own."""
-        recipe = reduce(lambda recipe, change: changed(recipe, *change), self.changes.items(), base.recipe)
+        recipe = reduce(lambda recipe, change: with_setting(recipe, *change), self.changes.items(), base.recipe)
         return replace(base, recipe=recipe, factors=self.factors, seed=self.seed)
 
 

@@ -49,7 +49,7 @@ class Model:
         return self.scheme.labels
 
     def read_as(self, scheme: LabelScheme) -> "Model":
-        """The model with only another scheme's labels for answers: its other classes are dropped before the softmax.
+        """The model as one of another scheme: classes that the scheme has not are dropped before the softmax.
 
         Raises:
             UsageError: the model has not all of these labels.
@@ -130,7 +130,7 @@ def load_model(path: Path, scheme: str | None = None) -> Model:
 
     Args:
         path: The file.
-        scheme: To read its answers as another label scheme.
+        scheme: To read the model as one of another label scheme.
 
     Raises:
         EmoTorchError: see `read`; or the weights are not those that the file's run recorded, or do not fit the

@@ -1,9 +1,9 @@
-"""What finished models answer to the training images, for another to learn beside the labels.
+"""Distillation: what finished models, the teachers, predict for the training images, as soft targets beside the labels.
 
-Where people disagree over a face, models that agree say more of it than its one label.
+Where people disagree over a face, what several models predict says more of it than its one label.
 
 Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); of teachers no larger than
-their pupil: Furlanello et al., "Born-again neural networks" (ICML 2018).
+their student: Furlanello et al., "Born-again neural networks" (ICML 2018).
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from emotorch.training.loop import Images, network_outputs
 
 @dataclass(frozen=True)
 class Teachers:
-    """Models that a run learns from.
+    """Models whose predictions a run learns from.
 
     Attributes:
         models: In the order in which the recipe names them.
@@ -36,7 +36,7 @@ class Teachers:
     models: Sequence[Model] = ()
     hashes: Sequence[str] = ()
 
-    def predictions(self, images: Images, device: torch.device) -> Tensor | None:
+    def soft_targets(self, images: Images, device: torch.device) -> Tensor | None:
         """The mean of their probabilities for each image and its mirror image; None where there is no teacher.
 
         Args:
@@ -48,15 +48,15 @@ class Teachers:
         """
         if not self.models:
             return None
-        pixels = images[distributed.share(len(images))]
-        shares = torch.stack(
+        pixels = images[distributed.shard(len(images))]
+        predictions = torch.stack(
             [
                 probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
                 for model in self.models
                 for view in (pixels, pixels.flip(3))
             ]
         )
-        return distributed.gather(shares.mean(0), len(images)).to(device)
+        return distributed.gather(predictions.mean(0), len(images)).to(device)
 
 
 def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Selection) -> Teachers:
@@ -65,12 +65,12 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
     Args:
         paths: Where runs are.
         named: Names or folders of models, with commas between them; empty for none.
-        scheme: Of the pupil.
-        selection: The pupil's images.
+        scheme: Of the student.
+        selection: The student's images.
 
     Raises:
         EmoTorchError: there is no such model, its weights are damaged, or it does not say what it was trained on.
-        UsageError: a teacher has other labels, or has seen an image that the pupil is not trained on.
+        UsageError: a teacher has other labels, or has seen an image that the student is not trained on.
     """
     models, hashes = [], []
     for name in filter(None, map(str.strip, named.split(","))):
@@ -85,10 +85,10 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
 
 def _check_sees_no_more(teacher: Run, selection: Selection) -> None:
-    """What a teacher knows of images it tells the pupil: then none of them is unseen any longer."""
+    """A student that learns what its teacher knows of an image has as good as seen it."""
     foreign = len(TrainingImages.stated_by(teacher).hashes - set(selection.training.hashes.tolist()))
     if foreign:
         raise UsageError(
             f"teachers: {teacher.name} was trained on {foreign} images that this run is not trained on; a teacher may "
-            "have seen only what its pupil sees: the same --fer-usage and --train-on, and no larger --fer"
+            "have seen only what its student sees: the same --fer-usage and --train-on, and no larger --fer"
         )

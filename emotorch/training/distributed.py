@@ -1,6 +1,7 @@
 """One training by several processes, each with its part of every batch: what one process computes, to rounding.
 
-`torchrun` starts the processes. The first of them, the leader, claims the run, tells and writes; the others compute.
+`torchrun` starts the processes. The first of them, the main process, claims the run, logs and writes; the others only
+compute.
 Every process holds the whole network and all data. Gradients are added up, and where the images of a batch meet (batch
 norm, dropout) they meet across the processes: a batch norm has the statistics of the whole batch, as in Ioffe and
 Szegedy, "Batch normalization" (ICML 2015), and a dropout the mask that one process would draw for it.
@@ -30,11 +31,11 @@ _FAILED = "emotorch/failed"
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Within it, the processes that `torchrun` started are one training; without `torchrun` it does nothing.
 
     Raises:
-        ToldError: this one failed, but another did so before it, and says why.
+        ToldError: this process failed, but another did so before it, and reports why.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -46,7 +47,7 @@ def joined() -> Iterator[None]:
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", store=store, rank=rank, world_size=processes
     )
     if rank:
-        logging.disable(logging.WARNING)  # the leader says the same
+        logging.disable(logging.WARNING)  # the main process says the same
     try:
         yield
         _meet()  # none leaves while another may still wait for it
@@ -60,47 +61,47 @@ def joined() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def size() -> int:
+def world_size() -> int:
     """How many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def share(images: int) -> slice:
+def shard(images: int) -> slice:
     """This process's part of so many images, in their order; empty where there are fewer images than processes."""
-    if size() == 1:
+    if world_size() == 1:
         return slice(0, images)
-    start, stop = (-(-images * place // size()) for place in (dist.get_rank(), dist.get_rank() + 1))
+    start, stop = (-(-images * place // world_size()) for place in (dist.get_rank(), dist.get_rank() + 1))
     return slice(start, stop)
 
 
 @contextmanager
-def leader_first() -> Iterator[None]:
-    """The others enter when the leader has left: what it read from a disk they find in its cache."""
-    if not leads():
+def main_process_first() -> Iterator[None]:
+    """The others enter when the main process has left: what it read from a disk they find in its cache."""
+    if not is_main_process():
         _meet()
     yield
-    if leads():
+    if is_main_process():
         _meet()
 
 
-def from_leader(make: Callable[[], Value]) -> Value:
-    """What the leader makes, for all."""
-    if size() == 1:
+def broadcast(make: Callable[[], Value]) -> Value:
+    """What the main process makes, for all."""
+    if world_size() == 1:
         return make()
-    box: list[Any] = [make() if leads() else None]
+    box: list[Any] = [make() if is_main_process() else None]
     _together(lambda: dist.broadcast_object_list(box, device=torch.device("cpu")))
     value: Value = box[0]
     return value
 
 
-def add_up(tensors: Sequence[Tensor]) -> None:
+def all_reduce(tensors: Sequence[Tensor]) -> None:
     """Replaces tensors, of equal shapes in every process, by their sums over the processes, in float32."""
-    if size() == 1:
+    if world_size() == 1:
         return
     flat = torch.cat([tensor.flatten().float() for tensor in tensors])
     _sum(flat)
@@ -109,21 +110,21 @@ def add_up(tensors: Sequence[Tensor]) -> None:
 
 
 def gather(part: Tensor, images: int) -> Tensor:
-    """(images, K), of which each process has the rows that `share` gives it."""
-    if size() == 1:
+    """(images, K), of which each process has the rows that `shard` gives it."""
+    if world_size() == 1:
         return part
     whole = part.new_zeros(images, *part.shape[1:])
-    whole[share(images)] = part
+    whole[shard(images)] = part
     _sum(whole)
     return whole
 
 
-def part_of(images: int) -> AbstractContextManager[object]:
+def sharded_batch(images: int) -> AbstractContextManager[object]:
     """Within it, a network is called with this process's part of a batch of so many images."""
-    return nullcontext() if size() == 1 else _WholeBatch(images)
+    return nullcontext() if world_size() == 1 else _ShardedBatch(images)
 
 
-class _WholeBatch(TorchFunctionMode):
+class _ShardedBatch(TorchFunctionMode):
     """Within it, batch norms and dropouts treat a process's images as what they are: a part of a larger batch.
 
     Other operations that let images meet, or draw at random, stay each process's own; the networks of this project
@@ -133,7 +134,7 @@ class _WholeBatch(TorchFunctionMode):
     def __init__(self, images: int) -> None:
         super().__init__()
         self._images = images
-        self._mine = share(images)
+        self._shard = shard(images)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -147,9 +148,9 @@ class _WholeBatch(TorchFunctionMode):
     def _dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training or not len(x):
             return x
-        rows = len(x) // (self._mine.stop - self._mine.start)  # of an image: a layer may put its places there too
+        rows = len(x) // (self._shard.stop - self._shard.start)  # of an image: a layer may put its places there too
         mask = F.dropout(x.new_ones(rows * self._images, *x.shape[1:]), p)
-        return x * mask[rows * self._mine.start : rows * self._mine.stop]
+        return x * mask[rows * self._shard.start : rows * self._shard.stop]
 
 
 def _batch_norm(
@@ -205,7 +206,7 @@ def _sum(tensor: Tensor) -> Tensor:
 
 
 def _meet() -> None:
-    if size() > 1:
+    if world_size() > 1:
         _sum(torch.zeros(1))
 
 

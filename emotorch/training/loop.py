@@ -20,6 +20,7 @@ from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.metrics.scores import NOTHING, EpochScores, Score
+from emotorch.networks import get_architecture
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
@@ -93,9 +94,9 @@ class Trainer:
     All randomness of a step comes from the seed and the step's place, so that a training that is resumed
     from any step goes on as if it had never stopped.
 
-    On a CPU, a network whose images do not meet in a batch (no batch norm, no dropout: it says so by
-    `images_are_independent`) has every batch cut into one part per thread, and the parts' gradients added in
-    a fixed order: equal threads give equal weights. Threads that meet once a step, not once an operation, lose
+    On a CPU, a network whose images are independent of each other (see `networks.registry.Architecture`) has every
+    batch cut into one part per thread, and the parts' gradients added in a fixed order: equal threads give equal
+    weights. Threads that meet once a step, not once an operation, lose
     little on a busy machine, where OpenMP's threads wait for each other most of the time. Other networks get
     PyTorch's own threads.
 
@@ -117,13 +118,13 @@ class Trainer:
         """
         Args:
             network: Changed by training.
-            recipe: How.
+            recipe: How; its `network` is what `network` was built by.
             training: What is learned from.
             validation: By name.
             classes: K.
             seed: Of all that is drawn.
             threads: Of a CPU.
-            taught: (N, K) what teachers say of the training images; None without teachers.
+            soft_targets: (N, K) the teachers' mean probabilities for the training images; None without teachers.
         """
         self.network = network
         self.recipe = recipe
@@ -147,7 +148,7 @@ class Trainer:
             dtype=torch.bfloat16,
             enabled=recipe.precision == "mixed" and computes_in_bfloat16(device),
         )
-        self._independent = getattr(network, "images_are_independent", False) and not mixes(recipe)
+        self._independent = get_architecture(recipe.network).images_independent and not mixes(recipe)
         self._parts = threads if self._independent and device.type == "cpu" else 1
         torch.set_num_threads(1 if self._parts > 1 else threads)
         keep_freed_memory()
@@ -214,7 +215,7 @@ class Trainer:
         watched = self._watched(scores)
         self.scheduler.after_epoch(watched)
         value = watched if self.recipe.watch == "loss" else -watched
-        # A network whose outputs are no numbers still has an accuracy: it answers with the first class.
+        # A network whose outputs are NaN still has an accuracy: that of always predicting the first class.
         if value < self._best_value and math.isfinite(self._judging(scores).loss):
             self._best_value = value
             self.best_epoch = epoch
@@ -241,8 +242,8 @@ class Trainer:
         return scores, score_outputs(torch.cat(list(outputs.values())), labels, self._loss)
 
     def _outputs(self, pixels: Images) -> Tensor:
-        mine = pixels[distributed.share(len(pixels))]
-        return distributed.gather(network_outputs(self._judged, mine, self._form, self._parts), len(pixels))
+        shard = pixels[distributed.shard(len(pixels))]
+        return distributed.gather(network_outputs(self._judged, shard, self._form, self._parts), len(pixels))
 
     def _train_epoch(self, epoch: int, checkpoint: Callable[["Trainer"], None], every_s: float) -> Score:
         self.network.train()
@@ -253,7 +254,7 @@ class Trainer:
         correct = torch.tensor(self._progress.correct, dtype=torch.int64, device=device)
         saved = time.perf_counter()
         left: Iterable[Tensor] = batches[first:]
-        if distributed.leads():
+        if distributed.is_main_process():
             left = progress(left, total=len(batches) - first, description=f"epoch {epoch}", unit="batch", scale=False)
         for step, batch in enumerate(left, start=first):
             if time.perf_counter() - saved > every_s and step > first:
@@ -274,22 +275,22 @@ class Trainer:
         if self.recipe.sampling == "shuffled":
             return torch.from_numpy(drawing.permutation(len(self._training)))
         labels = self._training.labels.cpu().numpy()
-        shares = 1.0 / np.bincount(labels)[labels]
-        return torch.from_numpy(drawing.choice(len(labels), len(labels), p=shares / shares.sum()))
+        weights = 1.0 / np.bincount(labels)[labels]
+        return torch.from_numpy(drawing.choice(len(labels), len(labels), p=weights / weights.sum()))
 
     def _step(self, batch: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """One step of the optimizer; returns the sum of the batch's losses and the number of right answers."""
+        """One step of the optimizer; returns the sum of the batch's losses and the number of right predictions."""
         key = (self._seed, epoch, step)
         draws = self._draws(len(batch), key)
         if not self._independent:
             torch.manual_seed(int(generator("network", *key).integers(2**63)))  # of dropout and its like
         run = partial(self._part_gradients, batch=batch, draws=draws, key=key)
-        parts = _cut(distributed.share(len(batch)), self._parts)
+        parts = _cut(distributed.shard(len(batch)), self._parts)
         results = list(self._pool.map(run, parts) if self._parts > 1 else map(run, parts))
         gradients, losses, corrects = zip(*results, strict=True)
         totals = [reduce(Tensor.add_, summands) for summands in zip(*gradients, strict=True)]
         loss, correct = torch.stack(losses).sum(), torch.stack(corrects).sum()
-        distributed.add_up([*totals, loss, correct])
+        distributed.all_reduce([*totals, loss, correct])
         for parameter, gradient in zip(self._parameters, totals, strict=True):
             parameter.grad = gradient
         clip(self._parameters, self.recipe.gradient_clip)
@@ -307,9 +308,9 @@ class Trainer:
     def _part_gradients(
         self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
     ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
-        """Gradients of a part's share in the mean loss of a batch, its sum of losses, its right answers."""
+        """What a part adds to the gradients of a batch's mean loss, its sum of losses, its right predictions."""
         pixels, targets = self._inputs(part, batch, draws, key)
-        with self._autocast(), distributed.part_of(len(batch)) if not self._independent else nullcontext():
+        with self._autocast(), distributed.sharded_batch(len(batch)) if not self._independent else nullcontext():
             outputs = self.network(to_input(pixels, InputForm.of_epoch(self.recipe, key[1])))
         outputs = outputs.float()
         loss = weighted(self._loss(outputs, targets), targets, self._weights).sum()

@@ -32,13 +32,14 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def focal(outputs: Tensor, targets: Tensor, gamma: float) -> Tensor:
-    """Cross-entropy, less of it the surer the answer is; with `gamma` 0 the cross-entropy.
+    """Cross-entropy, less of it the surer the prediction is; with `gamma` 0 the cross-entropy.
 
     Source: Lin et al., "Focal loss for dense object detection" (ICCV 2017).
     """
-    log_shares = F.log_softmax(outputs, dim=1)
-    doubts = (1 - log_shares.exp()).clamp(min=torch.finfo(log_shares.dtype).eps)  # a root has no slope at 0
-    return -(targets * doubts.pow(gamma) * log_shares).sum(1)
+    log_probabilities = F.log_softmax(outputs, dim=1)
+    # Above 0: there a power below 1 has no slope.
+    doubts = (1 - log_probabilities.exp()).clamp(min=torch.finfo(log_probabilities.dtype).eps)
+    return -(targets * doubts.pow(gamma) * log_probabilities).sum(1)
 
 
 def loss_of(recipe: Recipe) -> Loss:

@@ -26,28 +26,28 @@ def mix(pixels: Tensor, targets: Tensor, recipe: Recipe, drawing: np.random.Gene
     """
     cut = bool(recipe.cutmix) and (not recipe.mixup or drawing.random() < 0.5)
     shape = recipe.cutmix if cut else recipe.mixup
-    share = float(drawing.beta(shape, shape))
+    weight = float(drawing.beta(shape, shape))
     others = torch.from_numpy(drawing.permutation(len(pixels))).to(pixels.device)
     if cut:
-        pixels, share = _with_box_of(pixels.float(), pixels[others].float(), share, drawing)
+        pixels, weight = _with_box_of(pixels.float(), pixels[others].float(), weight, drawing)
     else:
-        pixels = _blended(pixels.float(), pixels[others].float(), share)
-    return pixels, _blended(targets, targets[others], share)
+        pixels = _blended(pixels.float(), pixels[others].float(), weight)
+    return pixels, _blended(targets, targets[others], weight)
 
 
-def _blended(values: Tensor, others: Tensor, share: float) -> Tensor:
+def _blended(values: Tensor, others: Tensor, weight: float) -> Tensor:
     """Source: Zhang et al., "mixup: Beyond empirical risk minimization" (ICLR 2018)."""
-    return share * values + (1 - share) * others
+    return weight * values + (1 - weight) * others
 
 
-def _with_box_of(pixels: Tensor, others: Tensor, share: float, drawing: np.random.Generator) -> tuple[Tensor, float]:
-    """Pixels with a box of others' that leaves about `share` of the image, and what it does leave.
+def _with_box_of(pixels: Tensor, others: Tensor, weight: float, drawing: np.random.Generator) -> tuple[Tensor, float]:
+    """Pixels with a box of others' that leaves about `weight` of the image, and what it does leave.
 
     Source: Yun et al., "CutMix: Regularization strategy to train strong classifiers with localizable features"
     (ICCV 2019).
     """
     sides = np.array(pixels.shape[-2:])
-    halves = sides * (1 - share) ** 0.5 / 2
+    halves = sides * (1 - weight) ** 0.5 / 2
     centre = drawing.random(2) * sides
     (top, left), (bottom, right) = (np.clip(np.rint(centre + sign * halves), 0, sides).astype(int) for sign in (-1, 1))
     pixels = pixels.clone()

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from emotorch.recipes import Recipe
 
-# Smith and Topin, "Super-convergence" (2018), with the shares that PyTorch's OneCycleLR has.
+# Smith and Topin, "Super-convergence" (2018), with the proportions that PyTorch's OneCycleLR has.
 _RISE = 0.3
 
 

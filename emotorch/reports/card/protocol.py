@@ -10,7 +10,8 @@ from emotorch.data.split import VALIDATION_SHARE
 from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.files import STAMP_NAME, hash_file
 from emotorch.labels import SCHEMES, command
-from emotorch.recipes import RECIPES, Recipe, changeable, override
+from emotorch.overrides import override, setting_types
+from emotorch.recipes import RECIPES, Recipe
 from emotorch.reports.card.facts import (
     CARD_NAME,
     SCRIPTS,
@@ -143,7 +144,7 @@ def commands(record: Mapping[str, Any]) -> list[str] | None:
 
 
 def _changes(named: Recipe, wanted: Recipe) -> dict[str, str]:
-    keys = [key for key in changeable(named) if _value(named, key) != _value(wanted, key)]
+    keys = [key for key in setting_types(named) if _value(named, key) != _value(wanted, key)]
     return {key: _text(_value(wanted, key)) for key in keys}
 
 
