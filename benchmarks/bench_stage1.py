@@ -21,7 +21,7 @@ from emotorch.cli import available_cores
 from emotorch.data import fer2013
 from emotorch.data.images import encode_png
 from emotorch.data.synthetic_dataset import write_fer2013_csv
-from emotorch.labels import FER_EMOTIONS
+from emotorch.datasets import FER
 from emotorch.paths import Paths
 from emotorch.workers import map_in_order
 
@@ -30,12 +30,12 @@ ROUNDS = 3
 
 
 def plain_loop(table: Path, folder: Path) -> None:
-    for emotion in FER_EMOTIONS:
+    for emotion in FER.classes:
         (folder / emotion).mkdir(parents=True)
     with table.open() as file:
         for number, row in enumerate(csv.DictReader(file)):
             pixels = np.array([int(value) for value in row["pixels"].split()], np.uint8).reshape(48, 48)
-            emotion = FER_EMOTIONS[int(row["emotion"])]
+            emotion = FER.classes[int(row["emotion"])]
             Image.fromarray(pixels).save(folder / emotion / f"{emotion}_{number:06d}.png")
 
 
@@ -43,14 +43,14 @@ def write_bare(job: tuple[Path, int, int]) -> None:
     folder, first, count = job
     data = encode_png(np.zeros((48, 48), np.uint8))
     for number in range(first, first + count):
-        path = f"{folder}/{number % len(FER_EMOTIONS)}/{number}.png"
+        path = f"{folder}/{number % len(FER.classes)}/{number}.png"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         os.write(descriptor, data)
         os.close(descriptor)
 
 
 def bare_writing(folder: Path, files: int, workers: int) -> None:
-    for number in range(len(FER_EMOTIONS)):
+    for number in range(len(FER.classes)):
         (folder / str(number)).mkdir(parents=True)
     share = files // (4 * workers)
     jobs = [(folder, first, share) for first in range(0, share * 4 * workers, share)]

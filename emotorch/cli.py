@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from emotorch.datasets import DATASETS, FER, PARTS
 from emotorch.errors import EmoTorchError, ToldError, UsageError
 from emotorch.recipes import FER_USAGE_CHOICES
 
 Number = TypeVar("Number", int, float)
 
+KNOWN_DATASETS = ", ".join(PARTS)
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -156,7 +158,7 @@ def add_dataset_argument(parser: argparse.ArgumentParser) -> None:
         "dataset",
         metavar="DATASET",
         nargs="?",
-        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders; images that the model was trained "
+        help=f"{KNOWN_DATASETS}, or a folder of class folders; images that the model was trained "
         "on are left out (default: the run's own validation images)",
     )
 
@@ -184,9 +186,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
     parser.add_argument(
         "--train-on",
-        default="FER",
+        default=FER.name,
         metavar="NAME",
-        help="what trains: FER, CKP, RAF or a folder of FER-Datasets/ that stage 2 has read (default: %(default)s)",
+        help=f"what trains: {', '.join(DATASETS)} or a folder of FER-Datasets/ that stage 2 has read "
+        "(default: %(default)s)",
     )
     add_fer_usage_option(parser, default=None)
     parser.add_argument(

@@ -12,20 +12,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from emotorch.datasets import CKP, DATASETS, FER, Dataset
 from emotorch.errors import EmoTorchError, UsageError
-
-# FER-2013's own order: a row's `emotion` is an index into it.
-FER_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-FER_USAGES = ("Training", "PublicTest", "PrivateTest")
-# FER-2013 as class folders: its `test` holds both official tests, and no file tells which it is of.
-FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
-CKPLUS_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
-# RAF-DB numbers its classes from 1.
-RAFDB_EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 
 DEFAULT = "emotorch4"
 
-_CLASSES = {"FER": FER_EMOTIONS, "CKP": CKPLUS_EMOTIONS, "RAF": RAFDB_EMOTIONS}
 # FER-2013's name for what other datasets, and its own copies as class folders, call otherwise.
 _FER_NAMES = {
     "anger": "angry",
@@ -39,6 +30,7 @@ _FER_NAMES = {
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLAIN_RULE = "lower-case letters, digits, - and _, at most 40"
 _FILE_KEYS = ("labels", "sources", "without_fer")
+_MOODS = ("happy", "neutral", "sad", "surprise")
 
 
 @dataclass(frozen=True)
@@ -48,8 +40,8 @@ class LabelScheme:
     Attributes:
         name: How options and checkpoints call it.
         labels: The classes, in the order of the network's outputs.
-        sources: For each dataset (`FER`, `CKP`, `RAF`) the classes it contributes: its own name to ours.
-            What is not listed takes no part.
+        sources: For each dataset, by its name, the classes it contributes: its own name to ours. What is not
+            listed takes no part.
     """
 
     name: str
@@ -62,14 +54,14 @@ class LabelScheme:
     def label_of(self, class_name: str) -> str | None:
         """The label of a class folder of any dataset; None when it takes no part in this scheme.
 
-        A label stands for itself. Else the name is read as that of an emotion, however FER-2013, CK+ or RAF-DB
-        spell it, and takes FER-2013's way (`contempt`, which FER-2013 lacks, takes CK+'s).
+        A label stands for itself. Else the name is read as that of an emotion, however a dataset spells it, and
+        takes FER-2013's way (`contempt`, which FER-2013 lacks, takes CK+'s).
         """
         name = class_name.lower()
         if name in self.labels:
             return name
         emotion = _FER_NAMES.get(name, name)
-        return self.sources["FER" if emotion in FER_EMOTIONS else "CKP"].get(emotion)
+        return self.sources[(FER if emotion in FER.classes else CKP).name].get(emotion)
 
     def knows(self, class_name: str) -> bool:
         """Whether a class folder of this name is a label or an emotion, even one that takes no part."""
@@ -83,7 +75,8 @@ class LabelScheme:
         """
         found = []
         for label in other.labels:
-            ours = {self.sources["FER"].get(emotion) for emotion, name in other.sources["FER"].items() if name == label}
+            emotions = [emotion for emotion, name in other.sources[FER.name].items() if name == label]
+            ours = {self.sources[FER.name].get(emotion) for emotion in emotions}
             if len(ours) != 1 or None in ours:
                 raise UsageError(f"{self.name} cannot be read as {other.name}: it has no one class that is {label!r}")
             found.append(self.index(str(ours.pop())))
@@ -114,11 +107,11 @@ class LabelScheme:
             raise EmoTorchError(f"labels: {len(labels)} of them, and a scheme has at least 2")
         sources = value.get("sources")
         if not isinstance(sources, Mapping):
-            raise EmoTorchError("sources: missing, or not a table of datasets (FER, CKP, RAF)")
+            raise EmoTorchError(f"sources: missing, or not a table of datasets ({', '.join(DATASETS)})")
         for dataset in sources:
-            if dataset not in _CLASSES:
-                raise EmoTorchError(f"sources.{dataset}: no such dataset{_nearest(dataset, _CLASSES)}")
-        read = {dataset: _read_mapping(dataset, sources.get(dataset, {}), labels) for dataset in _CLASSES}
+            if dataset not in DATASETS:
+                raise EmoTorchError(f"sources.{dataset}: no such dataset{_nearest(dataset, DATASETS)}")
+        read = {name: _read_mapping(dataset, sources.get(name, {}), labels) for name, dataset in DATASETS.items()}
         return cls(str(name), labels, read)
 
 
@@ -137,81 +130,61 @@ def _read_labels(value: object, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _read_mapping(dataset: str, value: object, labels: tuple[str, ...]) -> dict[str, str]:
+def _read_mapping(dataset: Dataset, value: object, labels: tuple[str, ...]) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise EmoTorchError(f"sources.{dataset}: not a table of classes")
+        raise EmoTorchError(f"sources.{dataset.name}: not a table of classes")
     for emotion, label in value.items():
-        key = f"sources.{dataset}.{emotion}"
-        if emotion not in _CLASSES[dataset]:
-            raise EmoTorchError(f"{key}: {dataset} has no such class{_nearest(emotion, _CLASSES[dataset])}")
+        key = f"sources.{dataset.name}.{emotion}"
+        if emotion not in dataset.classes:
+            raise EmoTorchError(f"{key}: {dataset.name} has no such class{_nearest(emotion, dataset.classes)}")
         if label not in labels:
             raise EmoTorchError(f"{key}: {label!r} is not a label{_nearest(label, labels)}")
     return dict(value)
 
 
 def _nearest(name: object, right: Iterable[str]) -> str:
-    """How a message ends that names a wrong name: with the right one that is meant, else with all."""
+    """How a message about a wrong name ends: with the one that it resembles, else with all."""
     right = tuple(right)
-    # CK+'s `sadness` is no near spelling of `sad`, but may well be meant.
+    # CK+'s `sadness` is no near spelling of `sad`, but the same emotion.
     synonyms = [known for known in right if _FER_NAMES.get(known, known) == _FER_NAMES.get(str(name), str(name))]
     close = synonyms or get_close_matches(str(name).lower(), {known.lower(): known for known in right}, n=1)
     if close:
-        meant = next(known for known in right if known.lower() == close[0].lower())
-        return f"; {meant!r} is meant?"
+        suggested = next(known for known in right if known.lower() == close[0].lower())
+        return f"; did you mean {suggested!r}?"
     return f", only {', '.join(right)}"
 
 
 def known_emotions() -> tuple[str, ...]:
     """Every name of an emotion that a class folder may have."""
-    return tuple(dict.fromkeys((*FER_EMOTIONS, *CKPLUS_EMOTIONS, *RAFDB_EMOTIONS, *_FER_NAMES)))
+    classes = (name for dataset in DATASETS.values() for name in dataset.classes)
+    return tuple(dict.fromkeys((*classes, *_FER_NAMES)))
+
+
+def _built_in(name: str, labels: tuple[str, ...], fer: Mapping[str, str], **others: Mapping[str, str]) -> LabelScheme:
+    """A scheme by what it makes of FER-2013's classes.
+
+    Every other dataset's class of the same emotion takes the same way, unless `others` says what its classes do.
+    """
+    sources: dict[str, Mapping[str, str]] = {}
+    for dataset in DATASETS.values():
+        spelling = {_FER_NAMES.get(own, own): own for own in dataset.classes}
+        same = {spelling[emotion]: label for emotion, label in fer.items() if emotion in spelling}
+        sources[dataset.name] = others.get(dataset.name, same)
+    return LabelScheme(name, labels, sources)
 
 
 SCHEMES: dict[str, LabelScheme] = {
     scheme.name: scheme
     for scheme in (
-        LabelScheme(
-            name="emotorch4",
-            labels=("anger", "fear", "calm", "surprise"),
-            sources={
-                "FER": {"angry": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
-                # CK+ has no neutral class; the published study reads its happy faces as calm.
-                "CKP": {"anger": "anger", "fear": "fear", "happy": "calm", "surprise": "surprise"},
-                "RAF": {"anger": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
-            },
+        _built_in(
+            "emotorch4",
+            ("anger", "fear", "calm", "surprise"),
+            {"angry": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
+            # CK+ has no neutral class; the published study reads its happy faces as calm.
+            CKP={"anger": "anger", "fear": "fear", "happy": "calm", "surprise": "surprise"},
         ),
-        LabelScheme(
-            name="seven",
-            labels=FER_EMOTIONS,
-            sources={
-                "FER": {emotion: emotion for emotion in FER_EMOTIONS},
-                "CKP": {
-                    "anger": "angry",
-                    "disgust": "disgust",
-                    "fear": "fear",
-                    "happy": "happy",
-                    "sadness": "sad",
-                    "surprise": "surprise",
-                },
-                "RAF": {
-                    "surprise": "surprise",
-                    "fear": "fear",
-                    "disgust": "disgust",
-                    "happiness": "happy",
-                    "sadness": "sad",
-                    "anger": "angry",
-                    "neutral": "neutral",
-                },
-            },
-        ),
-        LabelScheme(
-            name="mood4",
-            labels=("happy", "neutral", "sad", "surprise"),
-            sources={
-                "FER": {"happy": "happy", "neutral": "neutral", "sad": "sad", "surprise": "surprise"},
-                "CKP": {"happy": "happy", "sadness": "sad", "surprise": "surprise"},
-                "RAF": {"happiness": "happy", "neutral": "neutral", "sadness": "sad", "surprise": "surprise"},
-            },
-        ),
+        _built_in("seven", FER.classes, {emotion: emotion for emotion in FER.classes}),
+        _built_in("mood4", _MOODS, {emotion: emotion for emotion in _MOODS}),
     )
 }
 
@@ -278,7 +251,7 @@ def _read_content(name: str, content: Mapping[str, Any]) -> LabelScheme:
     for label in without_fer:
         if label not in scheme.labels:
             raise EmoTorchError(f"without_fer: {label!r} is not a label{_nearest(label, scheme.labels)}")
-    given = set(scheme.sources["FER"].values())
+    given = set(scheme.sources[FER.name].values())
     for label in scheme.labels:
         if label not in given and label not in without_fer:
             raise EmoTorchError(

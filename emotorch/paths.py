@@ -8,11 +8,14 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emotorch.datasets import CKP, FER
 from emotorch.labels import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL_ORIGINAL = REPOSITORY / "develop_baseline_model" / "models" / "model_original"
 SHIPPED_MODELS = REPOSITORY / "baseline_model" / "model"
+# What the folders of stages 2 and 3 are called, for whatever scheme: the first begins so, the second also ends so.
+ORIGINALS, AUGMENTED = "FER-Original-Dataset", "-Augmented"
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,11 @@ class Paths:
 
     @property
     def fer_images(self) -> Path:
-        return self.raw / "FER2013img"
+        return self.raw / FER.folder
 
     @property
     def ckplus(self) -> Path:
-        return self.raw / "CK+"
-
-    @property
-    def rafdb(self) -> Path:
-        return self.raw / "RAF-DB"
+        return self.raw / CKP.folder
 
     @property
     def synthetic_marker(self) -> Path:
@@ -75,16 +74,16 @@ class Paths:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether the faces below this root are drawn by a program: every report says so then."""
+        """Whether the faces below this root are synthetic: every report says so then."""
         return self.synthetic_marker.is_file()
 
     @property
     def originals(self) -> Path:
-        return self.root / f"FER-Original-Dataset{self._suffix}"
+        return self.root / f"{ORIGINALS}{self._suffix}"
 
     @property
     def augmented(self) -> Path:
-        return self.root / f"FER-Original-Dataset{self._suffix}-Augmented"
+        return self.root / f"{ORIGINALS}{self._suffix}{AUGMENTED}"
 
     @property
     def subsets(self) -> Path:

@@ -24,8 +24,9 @@ from emotorch.data import dataset, fer2013
 from emotorch.data import variants as augmented
 from emotorch.data.images import Pixels
 from emotorch.data.synthetic_dataset import write_fer2013_csv
+from emotorch.datasets import FER, FER_USAGES, RAF
 from emotorch.errors import EmoTorchError
-from emotorch.labels import FER_EMOTIONS, FER_USAGES, get_scheme
+from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 
 # The run of the fixture `trained`: settings by which its outputs are not dead from the start.
@@ -59,7 +60,7 @@ def write_small_fer(paths: Paths, rows: int = 140, twins: int = 10, seed: int = 
     """An official-format CSV: all emotions in turn, all usages, and some exact twins across usages."""
     pixels = draw_images(rows, seed)
     pixels[rows - twins :] = pixels[:twins]
-    emotions = [row % len(FER_EMOTIONS) for row in range(rows)]
+    emotions = [row % len(FER.classes) for row in range(rows)]
     usages = [FER_USAGES[0 if row < 0.8 * rows else 1 + row % 2] for row in range(rows)]
     write_fer_csv(paths.fer_csv, pixels, emotions, usages)
 
@@ -78,7 +79,7 @@ def write_small_ckplus(paths: Paths, seed: int = 1) -> None:
 def write_small_rafdb(paths: Paths, seed: int = 6) -> None:
     """RAF-DB with four training images and two of its test, of classes 1 to 6 in turn, larger than 48×48."""
     names = [f"{usage}_{number:05d}" for usage, count in (("train", 4), ("test", 2)) for number in range(1, count + 1)]
-    aligned, labels = paths.rafdb / "Image" / "aligned", paths.rafdb / "EmoLabel"
+    aligned, labels = paths.raw / RAF.folder / "Image" / "aligned", paths.raw / RAF.folder / "EmoLabel"
     aligned.mkdir(parents=True)
     labels.mkdir()
     for name, face in zip(names, draw_images(len(names), seed), strict=True):

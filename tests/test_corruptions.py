@@ -5,7 +5,7 @@ from emotorch.analyses import corruptions
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.synthetic import Identity, draw_face
-from emotorch.labels import FER_EMOTIONS
+from emotorch.datasets import FER
 from emotorch.seeding import generator
 
 RANDOM = ("occlusion", "noise", "rotation")
@@ -16,7 +16,7 @@ EVERY_PICTURE = ("blur", "low_light", "occlusion", "noise", "contrast")
 @pytest.fixture(scope="module")
 def faces() -> Pixels:
     rngs = [generator("faces to corrupt", number) for number in range(42)]
-    return np.stack([draw_face(FER_EMOTIONS[n % 7], Identity.sample(rng), rng) for n, rng in enumerate(rngs)])
+    return np.stack([draw_face(FER.classes[n % 7], Identity.sample(rng), rng) for n, rng in enumerate(rngs)])
 
 
 def sources(images: Pixels) -> list[str]:

@@ -24,7 +24,8 @@ from emotorch.data import dataset, fer2013
 from emotorch.data.dataset import COMMAND
 from emotorch.data.images import encode_png, hash_pixels, read_face
 from emotorch.data.sources import read_manifest
-from emotorch.labels import FER_EMOTIONS, LabelScheme, get_scheme
+from emotorch.datasets import FER, RAF
+from emotorch.labels import LabelScheme, get_scheme
 from emotorch.paths import Paths
 
 SCHEME = get_scheme("emotorch4")
@@ -177,7 +178,7 @@ def test_each_scheme_has_a_dataset_folder_of_its_own(raw: Paths) -> None:
     ours = raw.for_scheme("seven")
     dataset.create(raw, get_scheme("seven"), workers=1, force=False)
     assert ours.originals == raw.root / "FER-Original-Dataset-seven"
-    assert {row["emotion"] for row in manifest(ours) if row["dataset"] == "FER"} == set(FER_EMOTIONS)
+    assert {row["emotion"] for row in manifest(ours) if row["dataset"] == "FER"} == set(FER.classes)
     assert {row["emotion"] for row in manifest(ours) if row["dataset"] == "CKP"} == {"angry", "surprise"}
     assert tree(raw.originals) == before
     assert create(raw).up_to_date
@@ -219,7 +220,7 @@ def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) ->
         file = paths.ckplus / emotion / "S010_004_00000017.png"
         file.parent.mkdir(parents=True)
         file.write_bytes(encode_png(np.full((48, 48), grey, np.uint8)))
-    aligned, labels = paths.rafdb / "Image" / "aligned", paths.rafdb / "EmoLabel"
+    aligned, labels = paths.raw / RAF.folder / "Image" / "aligned", paths.raw / RAF.folder / "EmoLabel"
     aligned.mkdir(parents=True)
     labels.mkdir()
     for code in range(1, 8):
@@ -328,7 +329,7 @@ def test_a_missing_picture_is_named(raw: Paths) -> None:
 
 def test_a_missing_picture_of_rafdb_is_named(raw: Paths, script: Script) -> None:
     write_small_rafdb(raw)
-    file = raw.rafdb / "Image" / "aligned" / "train_00001_aligned.jpg"
+    file = raw.raw / RAF.folder / "Image" / "aligned" / "train_00001_aligned.jpg"
     file.unlink()
     assert the_error(script(raw, COMMAND)) == f"error: {file}: No such file or directory"
 

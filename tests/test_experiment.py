@@ -27,8 +27,9 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from emotorch.data.images import hash_pixels, read_face
 from emotorch.data.selection import DatasetIndex
+from emotorch.datasets import FER_USAGES
 from emotorch.files import hash_file
-from emotorch.labels import FER_USAGES, get_scheme
+from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.runs.folder import list_runs
 from emotorch.training.checkpoints import load_model

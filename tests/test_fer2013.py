@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from emotorch.data.fer2013 import COMMAND, _parse_pixels, _parse_pixels_slowly, _parse_rows, parse_row
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
-from emotorch.labels import FER_EMOTIONS
+from emotorch.datasets import FER
 from emotorch.paths import Paths
 
 PIXELS = SIZE * SIZE
@@ -128,10 +128,10 @@ def test_every_row_becomes_its_picture(paths: Paths, six_rows: Pixels, script: S
     with (paths.fer_images / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [
-        f"{FER_EMOTIONS[emotion]}/{FER_EMOTIONS[emotion]}_{row:06d}.png" for row, emotion in enumerate(EMOTIONS)
+        f"{FER.classes[emotion]}/{FER.classes[emotion]}_{row:06d}.png" for row, emotion in enumerate(EMOTIONS)
     ]
     assert [row["row"] for row in rows] == list("012345")
-    assert [row["emotion"] for row in rows] == [FER_EMOTIONS[emotion] for emotion in EMOTIONS]
+    assert [row["emotion"] for row in rows] == [FER.classes[emotion] for emotion in EMOTIONS]
     assert [row["usage"] for row in rows] == USAGES
     assert [row["hash"] for row in rows] == [hash_pixels(image) for image in six_rows]
     for row, image in zip(rows, six_rows, strict=True):

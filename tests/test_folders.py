@@ -29,7 +29,8 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, read_manifest
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.data.variants import COMMAND as STAGE_3
-from emotorch.labels import FER_EMOTIONS, get_scheme
+from emotorch.datasets import FER
+from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.seeding import generator
 
@@ -107,7 +108,7 @@ def test_the_pixels_of_every_class_end_in_its_label_s_folder(raw: Paths) -> None
     """Known by what is drawn, whatever the class folders' order and spelling."""
     spelling = {"angry": "Anger", "happy": "HAPPINESS", "sad": "sadness", "fear": "Fearful"}
     drawn = {}
-    for emotion in FER_EMOTIONS:
+    for emotion in FER.classes:
         put(raw.raw / "Faces" / spelling.get(emotion, emotion), emotion, 2)
         drawn.update({hash_pixels(draw(emotion, number)): emotion for number in range(2)})
     for scheme in (EMOTORCH4, SEVEN, MOOD4):
@@ -303,7 +304,7 @@ def test_changed_class_folders_make_everything_anew(raw: Paths, change: str) -> 
 
 
 def put_fer(folder: Path, train: int = 3, test: int = 1) -> None:
-    for emotion in FER_EMOTIONS:
+    for emotion in FER.classes:
         put(folder / "train" / emotion, emotion, train)
         put(folder / "test" / emotion, emotion, test, first=train)
 
@@ -375,7 +376,7 @@ def test_fer2013_s_class_folders_are_in_its_official_split_alone(paths: Paths) -
 
 def test_evaluation_reads_the_same_names(tmp_path: Path) -> None:
     for number, name in enumerate(("Anger", "fearful", "calm", "neutral", "happiness", "contempt", "elsewhere")):
-        put(tmp_path / name, FER_EMOTIONS[number], 1)
+        put(tmp_path / name, FER.classes[number], 1)
     images, left_out = list_images(tmp_path, EMOTORCH4)
     assert {image.path.parent.name: image.emotion for image in images} == {
         "Anger": "anger",

@@ -8,6 +8,7 @@ import pytest
 from conftest import refusal
 
 from emotorch import labels
+from emotorch.datasets import CKP, FER, FER_BOTH_TESTS, FER_USAGES, RAF
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import SCHEMES, LabelScheme, get_scheme
 from emotorch.paths import REPOSITORY, Paths
@@ -38,11 +39,11 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_the_datasets_own_classes_keep_their_order() -> None:
-    assert labels.FER_EMOTIONS == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-    assert labels.CKPLUS_EMOTIONS == ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
-    assert labels.RAFDB_EMOTIONS == ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-    assert labels.FER_USAGES == ("Training", "PublicTest", "PrivateTest")
-    assert labels.FER_BOTH_TESTS == "PublicTest+PrivateTest"
+    assert FER.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert CKP.classes == ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+    assert RAF.classes == ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+    assert FER_USAGES == ("Training", "PublicTest", "PrivateTest")
+    assert FER_BOTH_TESTS == "PublicTest+PrivateTest"
 
 
 def test_the_schemes_keep_their_labels_and_order() -> None:
@@ -129,20 +130,24 @@ def test_a_scheme_travels_through_json_whole(own: Path) -> None:
         ('["positive", ', "[3, ", "labels: 3 is not a plain name"),
         ('labels = ["positive", "negative", "scorn"]', "", "labels: missing, or not a list"),
         ('["positive", "negative", "scorn"]', '"positive"', "labels: missing, or not a list"),
-        ("labels =", "label =", "label: no such key; 'labels' is meant?"),
-        ("[sources.FER]", "[source.FER]", "source: no such key; 'sources' is meant?"),
-        ("[sources.FER]", "[sources.fer]", "sources.fer: no such dataset; 'FER' is meant?"),
+        ("labels =", "label =", "label: no such key; did you mean 'labels'?"),
+        ("[sources.FER]", "[source.FER]", "source: no such key; did you mean 'sources'?"),
+        ("[sources.FER]", "[sources.fer]", "sources.fer: no such dataset; did you mean 'FER'?"),
         ("[sources.CKP]", "[sources.AFFECTNET]", "sources.AFFECTNET: no such dataset, only FER, CKP, RAF"),
-        ("happy =", "hapy =", "sources.FER.hapy: FER has no such class; 'happy' is meant?"),
-        ("happy =", "happiness =", "sources.FER.happiness: FER has no such class; 'happy' is meant?"),
-        ("sadness =", "sad =", "sources.CKP.sad: CKP has no such class; 'sadness' is meant?"),
+        ("happy =", "hapy =", "sources.FER.hapy: FER has no such class; did you mean 'happy'?"),
+        ("happy =", "happiness =", "sources.FER.happiness: FER has no such class; did you mean 'happy'?"),
+        ("sadness =", "sad =", "sources.CKP.sad: CKP has no such class; did you mean 'sadness'?"),
         ("contempt =", "neutral =", "sources.CKP.neutral: CKP has no such class, only anger, contempt, "),
-        ('sad = "negative"', 'sad = "negativ"', "sources.FER.sad: 'negativ' is not a label; 'negative' is meant?"),
+        ('sad = "negative"', 'sad = "negativ"', "sources.FER.sad: 'negativ' is not a label; did you mean 'negative'?"),
         ('sad = "negative"', "sad = 2", "sources.FER.sad: 2 is not a label, only positive, negative, scorn"),
         ('sad = "negative"', 'sad = ["negative"]', "sources.FER.sad: ['negative'] is not a label"),
         ('sad = "negative"', "", "sources.FER: no class gives 'negative'"),
         ('without_fer = ["scorn"]', "", "sources.FER: no class gives 'scorn'; add one, or say that it is meant: with"),
-        ('without_fer = ["scorn"]', 'without_fer = ["scron"]', "without_fer: 'scron' is not a label; 'scorn' is"),
+        (
+            'without_fer = ["scorn"]',
+            'without_fer = ["scron"]',
+            "without_fer: 'scron' is not a label; did you mean",
+        ),
         ('without_fer = ["scorn"]', "without_fer = true", "without_fer: missing, or not a list of names"),
         ('without_fer = ["scorn"]', 'without_fer = ["scorn", "negative"]', "without_fer: 'negative' is there, but"),
         ("[sources.CKP]", "", "sources.FER.contempt: FER has no such class, only angry, "),

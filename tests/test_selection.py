@@ -12,8 +12,9 @@ from running import TRAIN, call_script
 
 from emotorch.data.images import encode_png, read_face
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, select
+from emotorch.datasets import FER_USAGES
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.labels import FER_USAGES, get_scheme
+from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 
 SCHEME = get_scheme("emotorch4")

@@ -14,8 +14,9 @@ from sklearn.model_selection import train_test_split
 
 from emotorch.data import synthetic, synthetic_dataset
 from emotorch.data.images import Pixels
+from emotorch.datasets import CKP, FER, FER_USAGES
 from emotorch.files import hash_file
-from emotorch.labels import CKPLUS_EMOTIONS, FER_EMOTIONS, FER_USAGES, SCHEMES
+from emotorch.labels import SCHEMES
 from emotorch.paths import Paths
 
 ROWS = 300
@@ -83,7 +84,7 @@ def test_every_class_is_in_every_usage(rows: int, tmp_path: Path, monkeypatch: p
     path = tmp_path / "fer2013.csv"
     synthetic_dataset.write_fer2013_csv(path, rows=rows, seed=1)
     cells = {tuple(line.split(",")[::2]) for line in path.read_text().splitlines()[1:]}
-    assert cells == {(str(emotion), usage) for emotion in range(len(FER_EMOTIONS)) for usage in FER_USAGES}
+    assert cells == {(str(emotion), usage) for emotion in range(len(FER.classes)) for usage in FER_USAGES}
 
 
 def test_one_row_in_a_hundred_is_a_twin(many: list[Row]) -> None:
@@ -110,14 +111,14 @@ def test_a_face_does_not_depend_on_how_many_are_drawn(small: Paths, tmp_path: Pa
 
 
 def test_ckplus_has_sequences_of_one_subject(small: Paths) -> None:
-    assert sorted(folder.name for folder in small.ckplus.iterdir()) == sorted(CKPLUS_EMOTIONS)
+    assert sorted(folder.name for folder in small.ckplus.iterdir()) == sorted(CKP.classes)
     sequences = defaultdict(list)
     for file in sorted(small.ckplus.glob("*/*")):
         match = re.fullmatch(r"(S\d{3})_(\d{3})_(\d{8})\.png", file.name)
         assert match, file.name
         sequences[file.parent.name, match[1], match[2]].append((int(match[3]), file))
     assert sum(map(len, sequences.values())) == CKPLUS_IMAGES
-    assert {emotion for emotion, _, _ in sequences} == set(CKPLUS_EMOTIONS)
+    assert {emotion for emotion, _, _ in sequences} == set(CKP.classes)
     of_subject = Counter(subject for _, subject, _ in sequences)
     assert max(of_subject.values()) > 1, "a subject shows several emotions"
     for frames in sequences.values():
@@ -168,7 +169,7 @@ def draw(emotion: str, apex: float, capture: synthetic.Capture = synthetic.IN_TH
     return synthetic.draw_face(emotion, who, np.random.default_rng(1), capture, apex)
 
 
-@pytest.mark.parametrize("emotion", [*FER_EMOTIONS, "contempt"])
+@pytest.mark.parametrize("emotion", [*FER.classes, "contempt"])
 def test_only_the_expression_grows_with_the_apex(emotion: str) -> None:
     rest, peak = draw(emotion, apex=0).astype(float), draw(emotion, apex=1).astype(float)
     assert peak.shape == (48, 48)
@@ -183,7 +184,7 @@ def test_only_the_expression_grows_with_the_apex(emotion: str) -> None:
 
 # That the baseline does at least 15 points better is for the pipeline: a training takes half a minute.
 def test_pixels_alone_do_not_give_the_emotion_away(many: list[Row]) -> None:
-    classes = [FER_EMOTIONS.index(name) for name in SCHEMES["emotorch4"].sources["FER"]]
+    classes = [FER.classes.index(name) for name in SCHEMES["emotorch4"].sources["FER"]]
     rows = [row for row in many if row.emotion in classes]
     images = np.array([row.pixels for row in rows], dtype=np.float32) / 255
     labels = np.array([row.emotion for row in rows])

@@ -22,7 +22,7 @@ def main() -> None:
         "--dataset",
         metavar="NAME",
         default="fer",
-        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders; images that any of the runs was "
+        help=f"{cli.KNOWN_DATASETS}, or a folder of class folders; images that any of the runs was "
         "trained on are left out (default: %(default)s)",
     )
     parser.add_argument("--each-run", action="store_true", help="average no seeds: compare run with run")

@@ -23,7 +23,7 @@ def main() -> None:
         metavar="NAME",
         nargs="+",
         default=[],
-        help="fer, ckp, raf, fer-public, fer-private, or folders of class folders (default: all that stage 2 has read "
+        help=f"{cli.KNOWN_DATASETS}, or folders of class folders (default: all that stage 2 has read "
         "but fer-private); those that the models were trained on are added",
     )
     cli.add_device_options(parser)

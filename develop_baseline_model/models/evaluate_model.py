@@ -23,7 +23,7 @@ def main() -> None:
         metavar="DATASET",
         nargs="?",
         default="fer",
-        help="fer, ckp, raf, fer-public, fer-private, or a folder of class folders (default: %(default)s)",
+        help=f"{cli.KNOWN_DATASETS}, or a folder of class folders (default: %(default)s)",
     )
     parser.add_argument(
         "--views", action="store_true", help="also score the mean answer over shifts and mirror images of each image"

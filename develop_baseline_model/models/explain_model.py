@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help="without IMAGES, draw from fer, ckp, raf, fer-public, fer-private or a folder of class folders (default: "
+        help=f"without IMAGES, draw from {cli.KNOWN_DATASETS} or a folder of class folders (default: "
         "the run's own validation images)",
     )
     parser.add_argument(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.shared_classes import TestSet, available, fer_classes, load_test_set, shared_scheme
 from emotorch.data.split import SPLIT_SEED
+from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import DATASETS, predict, record_scoring, seen_in_training
+from emotorch.evaluation.evaluate import predict, record_scoring, seen_in_training
 from emotorch.figures.canvas import ORANGE, PALE, new_figure, save, wrap
 from emotorch.files import new_folder, write_csv, write_text
 from emotorch.labels import LabelScheme
@@ -33,7 +34,7 @@ from emotorch.tables import text_table
 from emotorch.training.checkpoints import Model, load_model
 
 # What runs call the datasets that they were trained on, and options the same.
-_NAMES = {source: name for name, (source, usage) in DATASETS.items() if usage is None}
+_NAMES = {dataset.name: dataset.key for dataset in DATASETS.values()}
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def _score_one(
     cell = Cell(
         candidate.name,
         name,
-        dataset == candidate.trained_on or (dataset not in DATASETS and name == candidate.trained_on not in DATASETS),
+        dataset == candidate.trained_on or (dataset not in PARTS and name == candidate.trained_on not in PARTS),
         len(images.labels),
         int(seen.sum()),
         known is None,

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emotorch.data.split import Indices, group_sources
+from emotorch.datasets import PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import (
-    DATASETS,
     EvaluationSet,
     Predictions,
     load_set,
@@ -212,7 +212,7 @@ def compare(
         for a, b in combinations(range(len(groups)), 2)
     ]
     adjusted = paired.holm([pair.p for pair in pairs])
-    inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
+    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
     synthetic = " (synthetic faces)" if inside and paths.is_synthetic else ""
     return RunComparison(
         f"{len(candidates)} runs on {len(images.labels):,} images of {images.name}{synthetic}",
@@ -263,7 +263,7 @@ def _held_out(
 
 
 def _seen(paths: Paths, model: Model, dataset: str, images: EvaluationSet, known: TrainingImages) -> NDArray[np.bool_]:
-    by_name = dataset in DATASETS and model.trained_as is None
+    by_name = dataset in PARTS and model.trained_as is None
     itself, twin = seen_in_training(images, known, paths.for_scheme(model.scheme.name), by_name=by_name)
     return itself | twin
 

@@ -9,13 +9,13 @@ import torch
 
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.selection import DatasetIndex
-from emotorch.data.sources import NAME as MANIFEST
+from emotorch.data.sources import MANIFEST
+from emotorch.datasets import FER, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, evaluate
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
-from emotorch.labels import FER_USAGES
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
@@ -63,7 +63,7 @@ def measure(
 
 def _fer_usage(run: Run) -> str | None:
     settings = run.record.get("settings")
-    if settings is None or settings["train_on"] != "FER":
+    if settings is None or settings["train_on"] != FER.name:
         return None
     usage: str = settings["recipe"]["fer_usage"]
     return usage
@@ -73,7 +73,7 @@ def _evaluations(paths: Paths, run: Run, model: Model, device: torch.device) -> 
     evaluations = evaluate_validation(paths, run, model, device)
     if _fer_usage(run) in _PUBLIC_UNSEEN:
         index = DatasetIndex.load(paths, model.scheme)
-        if len(index.originals_of("FER", FER_USAGES[1])):
+        if len(index.originals_of(FER.name, FER_USAGES[1])):
             evaluations.append(evaluate(paths, run, model, "fer-public", device))
     return evaluations
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from emotorch.data import folders
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import group_sources
+from emotorch.datasets import PARTS
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import DATASETS, EvaluationSet, load_set, sources_of
+from emotorch.evaluation.evaluate import EvaluationSet, load_set, sources_of
 from emotorch.files import count_files, visible
 from emotorch.labels import LabelScheme
 from emotorch.paths import Paths
@@ -98,12 +99,12 @@ def load_test_set(paths: Paths, dataset: str, schemes: Sequence[LabelScheme], sh
         EmoTorchError: it has no image of a shared class, or is not here, or is damaged.
         UsageError: there is no such dataset or folder.
     """
-    if dataset not in DATASETS:
+    if dataset not in PARTS:
         return _load_folder(paths, Path(dataset), schemes, shared)
     made = [scheme for scheme in schemes if paths.for_scheme(scheme.name).originals.is_dir()] or list(schemes)
     scheme = max(made, key=lambda candidate: len(candidate.labels))
     images = load_set(paths, dataset, scheme)
-    new_labels = shared_numbers(scheme, shared, DATASETS[dataset][0])[images.labels]
+    new_labels = shared_numbers(scheme, shared, PARTS[dataset].dataset.name)[images.labels]
     left_out = Counter(scheme.labels[label] for label in images.labels[new_labels < 0])
     part = images.part(new_labels >= 0)
     if not len(part.labels):
@@ -130,6 +131,6 @@ def available(paths: Paths, schemes: Sequence[LabelScheme]) -> list[str]:
     for scheme in schemes:
         if paths.for_scheme(scheme.name).originals.is_dir():
             index = DatasetIndex.load(paths, scheme)
-            found |= {name for name, (source, usage) in DATASETS.items() if len(index.originals_of(source, usage))}
+            found |= {name for name, part in PARTS.items() if len(index.originals_of(part.dataset.name, part.usage))}
     # fer-private is for one look at the end, by name only.
-    return [name for name in DATASETS if name in found and name != "fer-private"]
+    return [name for name in PARTS if name in found and name != "fer-private"]

@@ -11,8 +11,7 @@ from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.fer2013 import COMMAND as STAGE_1
 from emotorch.data.folders import SPLITS
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face, read_picture, resize
-from emotorch.data.sources import NAME as MANIFEST
-from emotorch.data.sources import read_manifest
+from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, read_stamp, visible

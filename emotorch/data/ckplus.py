@@ -8,15 +8,15 @@ import re
 from pathlib import Path
 
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError
 from emotorch.files import visible
-from emotorch.labels import CKPLUS_EMOTIONS
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(S\d+)_(\d+)_(\d+)$")
 # The numbers in the original's *_emotion.txt; 0 is neutral, which no sequence is labelled with.
-_EMOTION_OF_CODE = dict(enumerate(CKPLUS_EMOTIONS, start=1))
+_EMOTION_OF_CODE = dict(enumerate(CKP.classes, start=1))
 _PEAK_FRAMES = 3
 
 
@@ -32,16 +32,16 @@ def list_images(folder: Path) -> list[SourceImage]:
     """
     if (folder / "cohn-kanade-images").is_dir():
         return _list_original(folder)
-    if any((folder / emotion).is_dir() for emotion in CKPLUS_EMOTIONS):
+    if any((folder / emotion).is_dir() for emotion in CKP.classes):
         return _list_class_folders(folder)
-    raise EmoTorchError(f"{folder}: neither class folders ({', '.join(CKPLUS_EMOTIONS)}) nor cohn-kanade-images/ in it")
+    raise EmoTorchError(f"{folder}: neither class folders ({', '.join(CKP.classes)}) nor cohn-kanade-images/ in it")
 
 
 def _list_class_folders(folder: Path) -> list[SourceImage]:
     images = []
     for class_folder in visible(folder):
-        if class_folder.is_dir() and class_folder.name not in CKPLUS_EMOTIONS:
-            raise EmoTorchError(f"{class_folder}: not a class of CK+ ({', '.join(CKPLUS_EMOTIONS)})")
+        if class_folder.is_dir() and class_folder.name not in CKP.classes:
+            raise EmoTorchError(f"{class_folder}: not a class of CK+ ({', '.join(CKP.classes)})")
         if not class_folder.is_dir():
             continue  # a licence or read-me beside the class folders
         for path in visible(class_folder):

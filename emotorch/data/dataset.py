@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from emotorch.data import ckplus, folders, rafdb
-from emotorch.data.fer2013 import COMMAND as STAGE_1
-from emotorch.data.fer2013 import MANIFEST_COLUMNS as FER_COLUMNS
+from emotorch.data import folders
 from emotorch.data.images import hash_pixels, write_png
-from emotorch.data.sources import NAME as MANIFEST
-from emotorch.data.sources import Reading, SourceImage, read_manifest
+from emotorch.data.sources import MANIFEST, Reading, SourceImage
+from emotorch.datasets import CKP, DATASETS, FER
 from emotorch.errors import EmoTorchError
-from emotorch.files import StageBuild, hash_file, read_stamp, stage_folder, visible, write_csv
-from emotorch.labels import FER_EMOTIONS, LabelScheme
+from emotorch.files import StageBuild, hash_file, stage_folder, visible, write_csv
+from emotorch.labels import LabelScheme
 from emotorch.paths import Paths
 from emotorch.workers import work_through
 
@@ -26,6 +24,7 @@ logger = logging.getLogger(__name__)
 COMMAND = "develop_baseline_model/helpers/create_original_dataset.py"
 MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", "hash")
 _IMAGES_PER_CHUNK = 256
+_BESIDE_FER = [dataset for dataset in DATASETS.values() if dataset is not FER]
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
 
 
@@ -77,9 +76,9 @@ class Summary:
 
 
 def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool) -> Summary:
-    """Writes the scheme's dataset folder, `{FER,CKP,RAF,NAME}/<class>/<n>.png`, and the manifest.
+    """Writes the scheme's dataset folder, `<dataset>/<class>/<n>.png`, and the manifest.
 
-    FER-2013 is needed; CK+, RAF-DB and any folder NAME of class folders take part where they are.
+    FER-2013 is needed; the other known datasets, and any folder of class folders, take part where they are.
 
     Raises:
         EmoTorchError: FER-2013 is missing, or a file or folder is damaged, foreign or not of the right size.
@@ -106,14 +105,12 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool) -> S
 
 
 def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
-    sources = {"FER": _find_fer(paths, scheme)}
-    for name, folder, list_images in (
-        ("CKP", paths.ckplus, ckplus.list_images),
-        ("RAF", paths.rafdb, rafdb.list_images),
-    ):
+    sources = {FER.name: _find_fer(paths, scheme)}
+    for dataset in _BESIDE_FER:
+        folder = paths.raw / dataset.folder
         if folder.is_dir():
-            sources[name] = _Source(list_images(folder), scheme.sources[name])
-        elif name == "CKP":
+            sources[dataset.name] = _Source(dataset.list_images(folder), scheme.sources[dataset.name])
+        elif dataset is CKP:
             logger.info("no CK+ in %s: everything runs without it", folder)
     return sources | _find_class_folders(paths, scheme)
 
@@ -124,7 +121,8 @@ def _find_fer(paths: Paths, scheme: LabelScheme) -> _Source:
     if not found or paths.fer_csv.is_file() or paths.fer_images.is_dir():
         if found:
             logger.info("%s: FER-2013 is read from its CSV; these class folders take no part", found[0])
-        return _Source(_list_fer(paths), scheme.sources["FER"], listing=paths.fer_images / MANIFEST)
+        images = FER.list_images(paths.fer_images)
+        return _Source(images, scheme.sources[FER.name], listing=paths.fer_images / MANIFEST)
     if len(found) > 1:
         raise EmoTorchError(f"{found[0]} and {found[1]} both hold FER-2013 as class folders: move one away")
     if not folders.has_splits(found[0], scheme, folders.FER_SPLITS):
@@ -140,8 +138,9 @@ def _as_labelled(images: Sequence[SourceImage], scheme: LabelScheme) -> _Source:
 
 def _find_class_folders(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
     """The datasets that are folders of class folders, by their folders' names."""
-    known = {folder.name.lower(): folder for folder in (*paths.fer_folders, paths.ckplus, paths.rafdb)}
-    taken = {"fer": "FER-2013's", "ckp": "CK+'s", "raf": "RAF-DB's"}
+    others = (paths.raw / dataset.folder for dataset in _BESIDE_FER)
+    known = {folder.name.lower(): folder for folder in (*paths.fer_folders, *others)}
+    taken = {dataset.key: f"{dataset.full_title}'s" for dataset in DATASETS.values()}
     sources = {}
     for folder in visible(paths.raw):
         if not folder.is_dir() or folder in known.values() or folder == paths.fer_images:
@@ -159,24 +158,6 @@ def _find_class_folders(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]
         taken[name.lower()] = f"{name}'s"
         sources[name] = _as_labelled(folders.list_dataset(folder, scheme), scheme)
     return sources
-
-
-def _list_fer(paths: Paths) -> list[SourceImage]:
-    """FER-2013's images as stage 1 wrote them; nothing missing, nothing added."""
-    folder = paths.fer_images
-    read_stamp(folder, STAGE_1)
-    rows = read_manifest(folder, FER_COLUMNS, STAGE_1)
-    images = [
-        SourceImage(folder / row["file"], row["emotion"], Reading.FACE, usage=row["usage"], hash=row["hash"])
-        for row in rows
-    ]
-    listed = {image.path for image in images}
-    present = {path for emotion in FER_EMOTIONS if (folder / emotion).is_dir() for path in visible(folder / emotion)}
-    if present - listed:
-        raise EmoTorchError(f"{min(present - listed)}: not from the CSV (stage 1 did not write it); move it away")
-    if listed - present:
-        raise EmoTorchError(f"{min(listed - present)} is missing: run {STAGE_1} again")
-    return images
 
 
 def _number(dataset: str, source: _Source) -> list[_Task]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from emotorch.data.audit import AuditedFolder, Entry
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import group_sources
+from emotorch.datasets import CLASS_FOLDERS, DATASETS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import timestamped, write_csv
-from emotorch.labels import FER_BOTH_TESTS, FER_USAGES
 from emotorch.paths import Paths
 from emotorch.tables import text_table
 from emotorch.workers import progress
@@ -68,15 +68,13 @@ _Floats = NDArray[np.float32]
 _Positions = NDArray[np.int64]
 
 
-_TEST, _VALIDATION = 2, 1
-
-
+# By the usage that a dataset's split gives an image: which copy is rather kept.
+_VALIDATION, _TEST = 1, 2
 _RANKS = {
-    "test": _TEST,
-    FER_USAGES[2]: _TEST,
-    FER_BOTH_TESTS: _TEST,
-    "val": _VALIDATION,
-    FER_USAGES[1]: _VALIDATION,
+    usage: rank
+    for dataset in (*DATASETS.values(), CLASS_FOLDERS)
+    for rank, usages in ((_VALIDATION, dataset.selecting), (_TEST, dataset.tests))
+    for usage in usages
 }
 
 

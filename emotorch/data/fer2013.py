@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.images import SIZE, Pixels, hash_pixels, write_faces
-from emotorch.data.sources import NAME as MANIFEST
+from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
+from emotorch.datasets import FER, FER_USAGES
 from emotorch.errors import EmoTorchError
-from emotorch.files import StageBuild, stage_folder, write_csv, write_text
-from emotorch.labels import FER_EMOTIONS, FER_USAGES
+from emotorch.files import StageBuild, read_stamp, stage_folder, visible, write_csv, write_text
 from emotorch.paths import Paths
 from emotorch.workers import work_through
 
@@ -100,10 +100,31 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool) -> 
         return _finish(build, csv, len(offsets) - 1)
 
 
+def list_images(folder: Path) -> list[SourceImage]:
+    """The images that stage 1 wrote, in the CSV's order; nothing missing, nothing added.
+
+    Raises:
+        EmoTorchError: stage 1 has not run, or the folder's files are no longer those that it wrote.
+    """
+    read_stamp(folder, COMMAND)
+    rows = read_manifest(folder, MANIFEST_COLUMNS, COMMAND)
+    images = [
+        SourceImage(folder / row["file"], row["emotion"], Reading.FACE, usage=row["usage"], hash=row["hash"])
+        for row in rows
+    ]
+    listed = {image.path for image in images}
+    present = {path for emotion in FER.classes if (folder / emotion).is_dir() for path in visible(folder / emotion)}
+    if present - listed:
+        raise EmoTorchError(f"{min(present - listed)}: not from the CSV (stage 1 did not write it); move it away")
+    if listed - present:
+        raise EmoTorchError(f"{min(listed - present)} is missing: run {COMMAND} again")
+    return images
+
+
 def _convert_chunks(
     build: StageBuild, csv: Path, offsets: NDArray[np.int64], workers: int, skip_bad_rows: bool
 ) -> None:
-    for emotion in FER_EMOTIONS:
+    for emotion in FER.classes:
         (build.folder / emotion).mkdir(exist_ok=True)
     chunks = [
         _Chunk(csv, build.folder, first, offsets[first : first + _ROWS_PER_CHUNK + 1], skip_bad_rows)
@@ -245,11 +266,11 @@ def _split_row(line: bytes) -> tuple[str, bytes, str]:
     if len(fields) != len(HEADER):
         raise ValueError(f"{len(fields)} fields instead of {len(HEADER)} (cut short?)")
     code, pixels, usage = (field.strip().strip(b'"') for field in fields)
-    if not code.isdigit() or int(code) >= len(FER_EMOTIONS):
-        raise ValueError(f"unknown emotion {_shown(code)}, not 0-{len(FER_EMOTIONS) - 1}")
+    if not code.isdigit() or int(code) >= len(FER.classes):
+        raise ValueError(f"unknown emotion {_shown(code)}, not 0-{len(FER.classes) - 1}")
     if usage.decode("utf-8", "replace") not in FER_USAGES:
         raise ValueError(f"unknown usage {_shown(usage)}, not {', '.join(FER_USAGES)}")
-    return FER_EMOTIONS[int(code)], pixels, usage.decode()
+    return FER.classes[int(code)], pixels, usage.decode()
 
 
 def _parse_pixels(text: bytes) -> Pixels:

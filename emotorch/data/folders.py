@@ -8,9 +8,10 @@ from pathlib import Path
 
 from emotorch.data.images import SUFFIXES
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import FER_BOTH_TESTS, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.files import visible
-from emotorch.labels import FER_BOTH_TESTS, FER_USAGES, LabelScheme, known_emotions
+from emotorch.labels import LabelScheme, known_emotions
 
 logger = logging.getLogger(__name__)
 

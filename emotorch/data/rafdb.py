@@ -7,8 +7,8 @@ recognition in the wild" (CVPR 2017).
 from pathlib import Path
 
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import RAF
 from emotorch.errors import EmoTorchError
-from emotorch.labels import RAFDB_EMOTIONS
 
 
 def list_images(folder: Path) -> list[SourceImage]:
@@ -27,12 +27,12 @@ def list_images(folder: Path) -> list[SourceImage]:
             continue
         fields = line.split()
         usage = fields[0].split("_")[0]
-        known_code = len(fields) == 2 and fields[1].isdecimal() and 1 <= int(fields[1]) <= len(RAFDB_EMOTIONS)
+        known_code = len(fields) == 2 and fields[1].isdecimal() and 1 <= int(fields[1]) <= len(RAF.classes)
         if not known_code or usage not in ("train", "test"):
             raise EmoTorchError(f"{listing}, line {number}: {line[:40]!r} is not like 'train_00001.jpg 5'")
         name = Path(fields[0])
         path = base / "Image" / "aligned" / f"{name.stem}_aligned{name.suffix}"
-        images.append(SourceImage(path, RAFDB_EMOTIONS[int(fields[1]) - 1], Reading.CROP, usage=usage))
+        images.append(SourceImage(path, RAF.classes[int(fields[1]) - 1], Reading.CROP, usage=usage))
     if not images:
         raise EmoTorchError(f"{listing}: the file is empty")
     return images

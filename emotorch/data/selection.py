@@ -13,11 +13,11 @@ from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import SIZE, Pixels, hash_pixels
 from emotorch.data.operations import OPERATIONS
-from emotorch.data.sources import NAME as MANIFEST
-from emotorch.data.sources import read_manifest
+from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
 from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import variant_file
+from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
@@ -25,9 +25,6 @@ from emotorch.paths import Paths
 from emotorch.recipes import FER_USAGE_CHOICES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
-# What the datasets' own splits call the images that train, and those that select; empty where there is no split.
-_TRAINING_USAGES = ("", "Training", "train")
-_SELECTING_USAGES = ("PublicTest", "val")
 _SEARCH_SHARE = 0.1
 
 
@@ -229,7 +226,7 @@ class Selection:
 
 
 def select(
-    index: DatasetIndex, factors: Factors, *, train_on: str = "FER", fer_usage: str = "all", seed: int
+    index: DatasetIndex, factors: Factors, *, train_on: str = FER.name, fer_usage: str = "all", seed: int
 ) -> Selection:
     """Splits a dataset by source and thins each side by the factors.
 
@@ -255,18 +252,18 @@ def select(
         known = ", ".join(np.unique(index.datasets).tolist())
         raise UsageError(f"there are no {train_on} images in {index.paths.originals}: it has {known}")
     training_rows, held_out_rows = _split(index, train_on, fer_usage)
-    ckp_rows = index.originals_of("CKP").rows
-    name = train_on.lower()
+    ckp_rows = index.originals_of(CKP.name).rows
+    name = find_dataset(train_on).key
 
     def thin(purpose: str, rows: Indices, originals: float, variants: float) -> ImageSet:
         return _thin(index, rows, originals, variants, (seed, purpose))
 
     validation = {name: thin(f"{name}_validation", held_out_rows, factors.fer, factors.fer_aug)}
     reference = {name: index.originals(held_out_rows)}
-    if train_on != "CKP":
-        reference["ckp"] = index.originals(ckp_rows)
-        if train_on == "FER" and fer_usage in ("all", "training") and len(ckp_rows):
-            validation["ckp"] = thin("ckp_validation", ckp_rows, factors.ckp, factors.ckp_aug)
+    if train_on != CKP.name:
+        reference[CKP.key] = index.originals(ckp_rows)
+        if train_on == FER.name and fer_usage in ("all", "training") and len(ckp_rows):
+            validation[CKP.key] = thin("ckp_validation", ckp_rows, factors.ckp, factors.ckp_aug)
     selection = Selection(
         thin("training", training_rows, factors.fer, factors.fer_aug),
         {name: images for name, images in validation.items() if len(images)},
@@ -284,14 +281,15 @@ def select(
 
 def _split(index: DatasetIndex, train_on: str, fer_usage: str) -> tuple[Indices, Indices]:
     """The rows that train, and those that are held out to validate."""
-    if train_on == "FER" and fer_usage == "all":
-        return _hold_out(index, index.originals_of("FER").rows)
-    of_dataset = index.datasets == train_on
-    training = np.flatnonzero(of_dataset & np.isin(index.usages, _TRAINING_USAGES))
-    selecting = np.flatnonzero(of_dataset & np.isin(index.usages, _SELECTING_USAGES))
-    if train_on == "FER" and fer_usage == "training":
+    if train_on == FER.name and fer_usage == "all":
+        return _hold_out(index, index.originals_of(FER.name).rows)
+    dataset, of_dataset = find_dataset(train_on), index.datasets == train_on
+    # Where no split is given the usage is empty, and every image may train.
+    training = np.flatnonzero(of_dataset & np.isin(index.usages, ["", *dataset.training]))
+    selecting = np.flatnonzero(of_dataset & np.isin(index.usages, list(dataset.selecting)))
+    if train_on == FER.name and fer_usage == "training":
         return _hold_out(index, training)
-    if train_on == "FER" and fer_usage == "search":
+    if train_on == FER.name and fer_usage == "search":
         return _hold_out(index, training, _SEARCH_SHARE)
     return (training, selecting) if len(selecting) else _hold_out(index, training)
 
@@ -314,8 +312,3 @@ def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float,
         chosen_rows += [members[picked], members[drawn // len(OPERATIONS)]]
         chosen_operations += [np.zeros_like(picked), drawn % len(OPERATIONS) + 1]
     return ImageSet(index, np.concatenate(chosen_rows), np.concatenate(chosen_operations))
-
-
-def dataset_title(name: str) -> str:
-    """What a person reads for `fer`, `ckp`, `raf` or a folder's name."""
-    return {"fer": "FER", "ckp": "CK+", "raf": "RAF-DB"}.get(name, name)

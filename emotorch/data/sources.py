@@ -59,7 +59,7 @@ class SourceImage:
         return pixels, True
 
 
-NAME = "manifest.csv"
+MANIFEST = "manifest.csv"
 
 
 def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
@@ -68,9 +68,9 @@ def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[di
     Raises:
         EmoTorchError: there is none, or it is not one.
     """
-    path = folder / NAME
+    path = folder / MANIFEST
     if not path.is_file():
-        raise EmoTorchError(f"{folder} has no {NAME}: run {command} (again)")
+        raise EmoTorchError(f"{folder} has no {MANIFEST}: run {command} (again)")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

@@ -10,9 +10,9 @@ import numpy as np
 
 from emotorch.data.images import Pixels, write_png
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
+from emotorch.datasets import CKP, FER, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_atomically, write_text
-from emotorch.labels import CKPLUS_EMOTIONS, FER_EMOTIONS, FER_USAGES
 from emotorch.paths import Paths
 from emotorch.seeding import generator
 
@@ -67,7 +67,7 @@ def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
             file.write("emotion,pixels,Usage\n")
             for row in range(rows):
                 original = twins.get(row, row)
-                pixels = _draw_wild(FER_EMOTIONS[emotions[original]], seed, original)
+                pixels = _draw_wild(FER.classes[emotions[original]], seed, original)
                 # Some twins are labelled otherwise than their original, as in the real set.
                 contradicts = row in twins and original % _TWINS_PER_CONFLICT == 0
                 emotion = emotions[row if contradicts else original]
@@ -109,11 +109,11 @@ def write_ckplus(folder: Path, *, images: int, seed: int) -> None:
     prepared = Path(tempfile.mkdtemp(prefix=".ckplus-", dir=folder.parent))
     try:
         prepared.chmod(0o755)
-        for emotion in CKPLUS_EMOTIONS:
+        for emotion in CKP.classes:
             (prepared / emotion).mkdir()
         sequences = max(1, images // len(_PEAK_FRAMES))
         for sequence, emotion_index in enumerate(_spread(_CKPLUS_COUNTS, sequences)):
-            _write_sequence(prepared / CKPLUS_EMOTIONS[emotion_index], CKPLUS_EMOTIONS[emotion_index], sequence, seed)
+            _write_sequence(prepared / CKP.classes[emotion_index], CKP.classes[emotion_index], sequence, seed)
         shutil.rmtree(folder, ignore_errors=True)
         prepared.rename(folder)
     except BaseException:

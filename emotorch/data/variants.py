@@ -8,8 +8,7 @@ from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import hash_pixels, read_face, write_faces
 from emotorch.data.operations import OPERATIONS, augment
-from emotorch.data.sources import NAME as MANIFEST
-from emotorch.data.sources import read_manifest
+from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_stamp, stage_folder
 from emotorch.labels import command

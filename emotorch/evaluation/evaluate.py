@@ -15,9 +15,10 @@ from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
+from emotorch.datasets import FER_BOTH_TESTS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import now
-from emotorch.labels import FER_BOTH_TESTS, FER_USAGES, LabelScheme
+from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
@@ -29,16 +30,6 @@ from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.loop import network_outputs
 
 logger = logging.getLogger(__name__)
-
-
-# Names of datasets as options say them: the dataset, and the official usage where it is one.
-DATASETS: dict[str, tuple[str, str | None]] = {
-    "fer": ("FER", None),
-    "ckp": ("CKP", None),
-    "raf": ("RAF", None),
-    "fer-public": ("FER", FER_USAGES[1]),
-    "fer-private": ("FER", FER_USAGES[2]),
-}
 
 
 class NothingUnseenError(EmoTorchError):
@@ -120,8 +111,8 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
         EmoTorchError: the dataset has no images, or one of them is damaged.
         UsageError: there is no such dataset or folder.
     """
-    if dataset in DATASETS:
-        source, usage = DATASETS[dataset]
+    if dataset in PARTS:
+        source, usage = PARTS[dataset].dataset.name, PARTS[dataset].usage
         index = DatasetIndex.load(paths, scheme)
         images = index.originals_of(source, usage)
         if not len(images) and len(index.originals_of(source, FER_BOTH_TESTS)):
@@ -133,7 +124,7 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
         return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
     folder = Path(dataset)
     if not folder.is_dir():
-        raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(DATASETS)}")
+        raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(PARTS)}")
     found, left_out = folders.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
@@ -174,13 +165,13 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     everything = load_set(paths, dataset, model.scheme)
     known = TrainingImages.of(run)
     # In another scheme's dataset the same images have other names.
-    by_name = dataset in DATASETS and model.trained_as is None
+    by_name = dataset in PARTS and model.trained_as is None
     trained_on, twins = seen_in_training(everything, known, paths.for_scheme(model.scheme.name), by_name=by_name)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
     predictions = predict(model, images, device)
-    inside = dataset in DATASETS or Path(dataset).resolve().is_relative_to(paths.root)
+    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
     suffix = " (synthetic faces)" if inside and paths.is_synthetic else ""
     reading = f", read as {model.scheme.name}" if model.trained_as else ""
     title = f"{run.name} on {images.name}{reading}{suffix}"
@@ -221,7 +212,7 @@ def read_unseen(paths: Paths, name: str, model: Model, dataset: str, images: Eva
     """
     run = find_run(paths, name)
     other = load_model(weights_file(paths, name)).read_as(model.scheme)
-    by_name = dataset in DATASETS and other.trained_as is None
+    by_name = dataset in PARTS and other.trained_as is None
     known = TrainingImages.stated_by(run)
     seen, _ = seen_in_training(images, known, paths.for_scheme(model.scheme.name), by_name=by_name)
     if seen.any():

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import Pixels, hash_pixels, read_face
-from emotorch.data.selection import DatasetIndex, dataset_title
-from emotorch.data.sources import NAME as MANIFEST
-from emotorch.data.sources import read_manifest
+from emotorch.data.selection import DatasetIndex
+from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import original_of, variant_file
+from emotorch.datasets import CKP, FER, PARTS, dataset_title
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import DATASETS, Evaluation, EvaluationSet, NothingUnseenError, evaluate, predict
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, NothingUnseenError, evaluate, predict
 from emotorch.files import hash_file, read_stamp
-from emotorch.labels import FER_USAGES, LabelScheme
+from emotorch.labels import LabelScheme
 from emotorch.metrics.calibration import assess
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run
@@ -36,11 +36,8 @@ _VALIDATION = "_validation"
 _DATASETS, _AUGMENTED = "FER-Original-Dataset", "-Augmented"  # how the folders of stages 2 and 3 are called
 
 
-# What stands in for validation images that cannot be told, by names of `evaluate.DATASETS`.
-_OFFICIAL = {"fer-public": f"FER {FER_USAGES[1]}", "fer-private": f"FER {FER_USAGES[2]}"}
-
-
-_CKP = {"ckp": "CK+"}
+# What stands in for validation images that cannot be told: names of PARTS.
+_OFFICIAL = [name for name, part in PARTS.items() if part.dataset is FER and part.usage]
 
 
 def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
@@ -55,7 +52,7 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
     rows = read_image_usage(run)
     if rows is None:
         reason = f"{run.name} has no image_usage.csv: which images it was validated on is unknown"
-        instead, _ = _stand_in(paths, run, model, device, _OFFICIAL | _CKP, reason)
+        instead, _ = _stand_in(paths, run, model, device, [*_OFFICIAL, CKP.key], reason)
         if not instead:
             raise EmoTorchError(f"{reason}, and there are no official test images in their place: run stages 1-2")
         return instead
@@ -190,7 +187,7 @@ def _score(run: Run, model: Model, part: _Part, device: torch.device, *, synthet
 
 
 def _stand_in(
-    paths: Paths, run: Run, model: Model, device: torch.device, datasets: Mapping[str, str], reason: str
+    paths: Paths, run: Run, model: Model, device: torch.device, parts: Sequence[str], reason: str
 ) -> tuple[list[Evaluation], list[str]]:
     """Whole datasets in place of a run's own validation images, less what is known to be trained on; and of which
     nothing is left then."""
@@ -201,17 +198,18 @@ def _stand_in(
         return evaluations, seen
     index = DatasetIndex.load(paths, model.scheme)
     synthetic = " (synthetic faces)" if paths.is_synthetic else ""
-    for name, title in datasets.items():
-        if not len(index.originals_of(*DATASETS[name])):
+    for name in parts:
+        part = PARTS[name]
+        if not len(index.originals_of(part.dataset.name, part.usage)):
             continue
         try:
             evaluation = evaluate(paths, run, model, name, device)
         except NothingUnseenError as error:
             seen.append(str(error))
             continue
-        said = f"  {title} stands in for its validation images: {reason}"
+        said = f"  {part.title} stands in for its validation images: {reason}"
         lines = [evaluation.lines[0], said, *(f"  {line}" for line in evaluation.lines[1:])]
-        evaluations.append(replace(evaluation, title=f"{run.name}: {title} (stands in){synthetic}", lines=lines))
+        evaluations.append(replace(evaluation, title=f"{run.name}: {part.title} (stands in){synthetic}", lines=lines))
     return evaluations, seen
 
 

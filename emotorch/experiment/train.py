@@ -17,8 +17,9 @@ from torch import nn
 from emotorch import __version__
 from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
-from emotorch.data.selection import DatasetIndex, ImageSet, Selection, dataset_title, select
+from emotorch.data.selection import DatasetIndex, ImageSet, Selection, select
 from emotorch.data.split import SPLIT_SEED
+from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.files import hash_file, now, write_json

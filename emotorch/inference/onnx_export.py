@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from emotorch import __version__
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.synthetic import Identity, draw_face
+from emotorch.datasets import FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, write_atomically
 from emotorch.inference.onnx_reader import INPUT, OUTPUT, Metadata, OnnxReader
 from emotorch.inference.reader import ONNX_SUFFIX, FaceReader
 from emotorch.inference.torch_reader import TorchReader
-from emotorch.labels import FER_EMOTIONS
 from emotorch.networks.weights import first_line
 from emotorch.runs.folder import HASHES, Run
 from emotorch.seeding import generator
@@ -116,7 +116,7 @@ def _write_graph(model: Model, stated: Metadata, path: Path) -> None:
 def drawn_faces(count: int) -> Pixels:
     """(count, 48, 48) of all emotions in turn; always the same."""
     rng = generator("onnx export")
-    emotions = (FER_EMOTIONS[number % len(FER_EMOTIONS)] for number in range(count))
+    emotions = (FER.classes[number % len(FER.classes)] for number in range(count))
     return np.stack([draw_face(emotion, Identity.sample(rng), rng) for emotion in emotions])
 
 

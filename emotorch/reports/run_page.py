@@ -15,8 +15,8 @@ from emotorch.analyses import scores as card_scores
 from emotorch.analyses.errors import analyse_errors
 from emotorch.analyses.explanations import analyse_explanations, choose
 from emotorch.analyses.robustness import analyse_robustness, find_reference
-from emotorch.data.selection import dataset_title
 from emotorch.data.split import SPLIT_SEED
+from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.held_out import HeldOut, held_out
 from emotorch.figures.history import history_figure

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from emotorch.data.selection import dataset_title
+from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.figures.history import Curve, plot_training_history
 from emotorch.files import read_table, write_csv, write_json

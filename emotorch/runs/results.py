@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
-from emotorch.data.selection import Selection, dataset_title
+from emotorch.data.selection import Selection
 from emotorch.data.split import draw
+from emotorch.datasets import dataset_title
 from emotorch.figures.confusion import plot_confusion_matrix
 from emotorch.figures.faces import plot_prediction_sheet
 from emotorch.files import write_text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotorch.data.selection import dataset_title
+from emotorch.datasets import dataset_title
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import read_image_usage
 from emotorch.training.checkpoints import Model

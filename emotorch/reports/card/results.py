@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotorch.data.selection import dataset_title
+from emotorch.datasets import dataset_title
 from emotorch.metrics.confusion import class_scores
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.reports.card.facts import (
