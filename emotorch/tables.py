@@ -3,6 +3,7 @@
 pandas is imported where a table is made, so that `--help` and prediction do without it.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,14 @@ def with_interval(digits: int, *, signed: bool = False) -> Callable[[Sequence[fl
         return f"{value} ({low}{to}{high})"
 
     return write
+
+
+def estimates(
+    frame: "pd.DataFrame", value: str, low: str = "low", high: str = "high"
+) -> "list[tuple[float, float, float] | None]":
+    """An estimate and its interval, three columns of a frame, as one for `with_interval`; None where it is NaN."""
+    columns = (frame[name].tolist() for name in (value, low, high))
+    return [None if math.isnan(row[0]) else row for row in zip(*columns, strict=True)]
 
 
 def p_value(p: float) -> str:

@@ -12,8 +12,7 @@ from running import Trained, call_script, error_line, last_line, read_table
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from emotorch.analyses.attributes import Attribute, make_attributes, match
-from emotorch.analyses.attributes import read_table as read_attributes
+from emotorch.analyses.attributes import Attribute, make_attributes, match, read_attributes
 from emotorch.analyses.fairness import (
     ACCURACY,
     SMALL,
@@ -21,13 +20,13 @@ from emotorch.analyses.fairness import (
     Fairness,
     PredictedImages,
     compare_groups,
-    permutation_test,
 )
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import EvaluationSet, load_set
 from emotorch.labels import get_scheme
 from emotorch.metrics.calibration import measure
 from emotorch.metrics.intervals import wilson_interval
+from emotorch.metrics.permutation import permutation_test
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
@@ -43,65 +42,74 @@ FILES = {"fairness.txt", "groups.csv", "recalls.csv", "gaps.csv", "fairness.png"
 
 
 def draw(key: object, sizes: Sequence[int], recalls: Sequence[Sequence[float]], mixes: Sequence[Sequence[float]]):
-    """An attribute with groups of these sizes, recalls and classes; and what a model answers."""
+    """An attribute with groups of these sizes, recalls and classes; and what a model predicts."""
     rng = generator("fairness", key)
     members = np.repeat(np.arange(len(sizes)), sizes)
     truths = np.concatenate([rng.choice(3, size=n, p=mix) for n, mix in zip(sizes, mixes, strict=True)])
     right = rng.random(len(truths)) < np.array(recalls)[members, truths]
     classes = np.where(right, truths, (truths + rng.integers(1, 3, len(truths))) % 3)
     confidences = rng.uniform(0.4, 0.9, len(truths))
-    shares = np.repeat((1 - confidences)[:, None] / 2, 3, axis=1)
-    shares[np.arange(len(truths)), classes] = confidences
+    probabilities = np.repeat((1 - confidences)[:, None] / 2, 3, axis=1)
+    probabilities[np.arange(len(truths)), classes] = confidences
     attribute = Attribute("age", [f"group {number}" for number in range(len(sizes))], members, "")
-    return attribute, PredictedImages(truths, shares, np.arange(len(truths)), LABELS)
+    return attribute, PredictedImages(truths, probabilities, np.arange(len(truths)), LABELS)
 
 
 def gap(fairness: Fairness, metric: str):
-    (found,) = (gap for gap in fairness.gaps if gap.metric == metric)
+    (found,) = fairness.gaps[fairness.gaps["metric"] == metric].itertuples()
     return found
+
+
+def permuted_p(images: PredictedImages, members: np.ndarray, strata: np.ndarray, weights: np.ndarray) -> float:
+    """The p-value of the groups' accuracies, permuted within strata."""
+    rng = generator("permutations")
+    return permutation_test(images.classes == images.truths, images.sources, members, strata, weights, rng)
 
 
 EVEN = (1 / 3, 1 / 3, 1 / 3)
 
 
 def test_scores_of_a_group_are_those_of_its_images_alone() -> None:
-    attribute, answered = draw("scores", (200, 120), [(0.7, 0.4, 0.6), (0.6, 0.5, 0.5)], [EVEN, (0.6, 0.2, 0.2)])
-    (fairness,) = compare_groups([attribute], answered)
-    for number, group in enumerate(fairness.groups):
+    attribute, images = draw("scores", (200, 120), [(0.7, 0.4, 0.6), (0.6, 0.5, 0.5)], [EVEN, (0.6, 0.2, 0.2)])
+    (fairness,) = compare_groups([attribute], images)
+    for number, group in fairness.groups.iterrows():
         inside = attribute.members == number
-        truths, classes = answered.truths[inside], answered.classes[inside]
-        assert group.accuracy.percent == pytest.approx(100 * accuracy_score(truths, classes))
-        assert group.accuracy.interval == wilson_interval(int((truths == classes).sum()), int(inside.sum()))
-        assert group.macro_f1 == pytest.approx(100 * f1_score(truths, classes, average="macro"))
+        truths, classes = images.truths[inside], images.classes[inside]
+        assert group["accuracy"] == pytest.approx(100 * accuracy_score(truths, classes))
+        assert (group["low"], group["high"]) == wilson_interval(int((truths == classes).sum()), int(inside.sum()))
+        assert group["macro_f1"] == pytest.approx(100 * f1_score(truths, classes, average="macro"))
         recalls = 100 * recall_score(truths, classes, average=None)
-        assert [recall.percent for recall in group.recalls] == pytest.approx(recalls)
-        assert [recall.images for recall in group.recalls] == np.bincount(truths).tolist()
-        assert group.standardised == pytest.approx(recalls @ (np.bincount(answered.truths) / len(answered.truths)))
-        assert group.calibration == measure(answered.shares[inside], truths)
-        confidence = answered.shares[inside].max(axis=1).mean()
-        assert group.overconfidence == pytest.approx(100 * confidence - group.accuracy.percent)
+        of_group = fairness.recalls[fairness.recalls["group"] == group["group"]]
+        assert of_group["recall"].tolist() == pytest.approx(recalls)
+        assert of_group["images"].tolist() == np.bincount(truths).tolist()
+        weights = np.bincount(images.truths) / len(images.truths)
+        assert group["accuracy_same_classes"] == pytest.approx(recalls @ weights)
+        calibration = measure(images.probabilities[inside], truths)
+        assert (group["ece"], group["ece_by_chance"]) == (100 * calibration.ece, 100 * calibration.by_chance)
+        confidence = images.probabilities[inside].max(axis=1).mean()
+        assert group["overconfidence"] == pytest.approx(100 * confidence - group["accuracy"])
 
 
-def test_a_gap_in_classes_is_told_from_a_gap_in_answers() -> None:
-    """Both groups are answered alike class by class, but one has more of the hard class."""
-    by_classes, by_answers = 0, 0
+def test_a_gap_in_classes_is_told_from_a_gap_in_predictions() -> None:
+    """Both groups are predicted alike class by class, but one has more of the hard class."""
+    by_classes, by_predictions = 0, 0
     for trial in range(40):
         recalls = (0.9, 0.3, 0.8)
         drawn = draw(("mix", trial), (150, 150), [recalls, recalls], [(0.5, 0.1, 0.4), (0.2, 0.6, 0.2)])
         (fairness,) = compare_groups([drawn[0]], drawn[1])
         by_classes += gap(fairness, ACCURACY).p <= 0.05
-        by_answers += gap(fairness, STANDARDISED).p <= 0.05
+        by_predictions += gap(fairness, STANDARDISED).p <= 0.05
     assert by_classes >= 38
-    assert by_answers <= 6
+    assert by_predictions <= 6
 
 
 def test_without_a_gap_p_is_uniform() -> None:
     everything, by_class = [], []
     for trial in range(120):
-        attribute, answered = draw(("none", trial), (80, 90, 70), [(0.6, 0.5, 0.7)] * 3, [EVEN] * 3)
-        one, weights = np.zeros_like(answered.truths), np.bincount(answered.truths) / len(answered.truths)
-        everything.append(permutation_test(answered, attribute.members, one, np.ones(1), "a"))
-        by_class.append(permutation_test(answered, attribute.members, answered.truths, weights, "a"))
+        attribute, images = draw(("none", trial), (80, 90, 70), [(0.6, 0.5, 0.7)] * 3, [EVEN] * 3)
+        one, weights = np.zeros_like(images.truths), np.bincount(images.truths) / len(images.truths)
+        everything.append(permuted_p(images, attribute.members, one, np.ones(1)))
+        by_class.append(permuted_p(images, attribute.members, images.truths, weights))
     for p_values in (everything, by_class):
         for level in (0.05, 0.25, 0.5, 0.75):
             assert np.mean(np.array(p_values) <= level) == pytest.approx(level, abs=0.1)
@@ -109,10 +117,10 @@ def test_without_a_gap_p_is_uniform() -> None:
 
 
 def test_of_two_groups_p_is_near_that_of_fisher_s_test() -> None:
-    attribute, answered = draw("fisher", (90, 60), [(0.5,) * 3, (0.65,) * 3], [EVEN] * 2)
-    right = answered.truths == answered.classes
+    attribute, images = draw("fisher", (90, 60), [(0.5,) * 3, (0.65,) * 3], [EVEN] * 2)
+    right = images.truths == images.classes
     table = [[np.sum((attribute.members == group) & (right == value)) for value in (0, 1)] for group in (0, 1)]
-    p = permutation_test(answered, attribute.members, np.zeros_like(answered.truths), np.ones(1), "fisher")
+    p = permuted_p(images, attribute.members, np.zeros_like(images.truths), np.ones(1))
     assert p == pytest.approx(stats.fisher_exact(table).pvalue, abs=0.025)
 
 
@@ -123,58 +131,58 @@ def test_95_of_100_intervals_hold_a_known_gap() -> None:
         (fairness,) = compare_groups([known[0]], known[1])
         found = gap(fairness, STANDARDISED)
         assert found.lowest == "group 0"
-        held += found.difference.low <= 20 <= found.difference.high
+        held += found.low <= 20 <= found.high
     assert held >= 53
 
 
 def test_copies_of_the_same_images_make_no_gap_surer() -> None:
-    attribute, answered = draw("copies", (60, 60), [(0.55,) * 3, (0.7,) * 3], [EVEN] * 2)
+    attribute, images = draw("copies", (60, 60), [(0.55,) * 3, (0.7,) * 3], [EVEN] * 2)
     times = 6
     copied = Attribute("age", attribute.groups, np.repeat(attribute.members, times), "")
-    images = [np.repeat(values, times, axis=0) for values in (answered.truths, answered.shares, answered.sources)]
-    (once,) = compare_groups([attribute], answered)
-    (copies,) = compare_groups([copied], PredictedImages(*images, LABELS))
-    assert gap(copies, ACCURACY).difference == gap(once, ACCURACY).difference
+    parts = [np.repeat(values, times, axis=0) for values in (images.truths, images.probabilities, images.sources)]
+    (once,) = compare_groups([attribute], images)
+    (copies,) = compare_groups([copied], PredictedImages(*parts, LABELS))
+    differences = [(found.gap, found.low, found.high) for found in (gap(copies, ACCURACY), gap(once, ACCURACY))]
+    assert differences[0] == differences[1]
     assert gap(copies, ACCURACY).p == pytest.approx(gap(once, ACCURACY).p, abs=0.03)
 
 
 def test_small_groups_are_marked_and_take_no_part_in_gaps() -> None:
-    attribute, answered = draw("small", (200, SMALL - 1, 150), [(0.6,) * 3, (0.01,) * 3, (0.6,) * 3], [EVEN] * 3)
-    (fairness,) = compare_groups([attribute], answered)
-    assert [group.accuracy.small for group in fairness.groups] == [False, True, False]
-    named = {name for found in fairness.gaps for name in (found.lowest, found.highest)}
-    assert named == {"group 0", "group 2"}
+    attribute, images = draw("small", (200, SMALL - 1, 150), [(0.6,) * 3, (0.01,) * 3, (0.6,) * 3], [EVEN] * 3)
+    (fairness,) = compare_groups([attribute], images)
+    assert fairness.groups["small"].tolist() == [False, True, False]
+    assert {*fairness.gaps["lowest"], *fairness.gaps["highest"]} == {"group 0", "group 2"}
     alone = Attribute("age", ["a", "b"], (attribute.members == 1).astype(int), "")
-    assert compare_groups([alone], answered)[0].gaps == []
+    assert not len(compare_groups([alone], images)[0].gaps)
 
 
 def test_a_class_that_a_group_lacks_is_named_and_left_out_of_the_standard() -> None:
-    attribute, answered = draw("lacks", (200, 200), [(0.6,) * 3, (0.7,) * 3], [EVEN, (0.5, 0.5, 0.0)])
-    (fairness,) = compare_groups([attribute], answered)
+    attribute, images = draw("lacks", (200, 200), [(0.6,) * 3, (0.7,) * 3], [EVEN, (0.5, 0.5, 0.0)])
+    (fairness,) = compare_groups([attribute], images)
     assert fairness.left_out == ["calm"]
-    recalls = np.array([recall.percent for recall in fairness.groups[1].recalls[:2]])
-    weights = np.bincount(answered.truths)[:2]
-    assert fairness.groups[1].standardised == pytest.approx(recalls @ weights / weights.sum())
-    assert not any(found.metric == "recall of calm" for found in fairness.gaps)
+    recalls = fairness.recalls["recall"][fairness.recalls["group"] == "group 1"].to_numpy()[:2]
+    weights = np.bincount(images.truths)[:2]
+    assert fairness.groups["accuracy_same_classes"][1] == pytest.approx(recalls @ weights / weights.sum())
+    assert "recall of calm" not in set(fairness.gaps["metric"])
 
 
 def test_p_values_of_all_attributes_are_corrected_together() -> None:
-    attribute, answered = draw("holm", (100, 100), [(0.5,) * 3, (0.75,) * 3], [EVEN] * 2)
-    (one,) = compare_groups([attribute], answered)
-    two = compare_groups([attribute, attribute], answered)
-    tested = sum(not np.isnan(found.p) for found in one.gaps)
-    smallest = min((found for found in one.gaps if not np.isnan(found.p)), key=lambda found: found.p)
+    attribute, images = draw("holm", (100, 100), [(0.5,) * 3, (0.75,) * 3], [EVEN] * 2)
+    (one,) = compare_groups([attribute], images)
+    two = compare_groups([attribute, attribute], images)
+    tested = one.gaps["p"].count()
+    smallest = gap(one, one.gaps["metric"][one.gaps["p"].idxmin()])
     again = gap(two[0], smallest.metric)
     assert smallest.p_holm == pytest.approx(min(1, tested * smallest.p))
     assert again.p_holm == pytest.approx(min(1, 2 * tested * smallest.p))
 
 
 def test_images_of_unknown_value_are_in_no_group() -> None:
-    attribute, answered = draw("unknown", (100, 100), [(0.5,) * 3] * 2, [EVEN] * 2)
+    attribute, images = draw("unknown", (100, 100), [(0.5,) * 3] * 2, [EVEN] * 2)
     members = np.where(np.arange(200) % 10 == 0, -1, attribute.members)
-    (fairness,) = compare_groups([Attribute("age", attribute.groups, members, "")], answered)
+    (fairness,) = compare_groups([Attribute("age", attribute.groups, members, "")], images)
     assert fairness.unknown == 20
-    assert sum(group.accuracy.images for group in fairness.groups) == 180
+    assert fairness.groups["images"].sum() == 180
 
 
 # --- The CSV ------------------------------------------------------------------------------------------------

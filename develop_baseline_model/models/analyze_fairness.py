@@ -54,21 +54,22 @@ def main() -> None:
     if options.attributes is None:  # after all others, so that a misspelt one is named first
         parser.error("--attributes CSV is needed: what others have annotated of the images")
 
-    from emotorch.analyses.attributes import read_table
+    from emotorch.analyses.attributes import read_attributes
     from emotorch.analyses.fairness import REPORT_NAME, analyse_fairness
     from emotorch.evaluation.held_out import held_out
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
-    from emotorch.runs.folder import find_run, weights_file
-    from emotorch.training.checkpoints import load_model
-    from emotorch.training.device import choose_device, make_repeatable
 
-    paths = Paths.from_environment()
-    table = read_table(options.attributes, options.column)
-    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
-    model = load_model(weights, options.scheme)
-    make_repeatable(options.threads)
-    images = held_out(paths, run, model, options.dataset, choose_device(options.device))
-    folder = analyse_fairness(paths, run, weights, model, images, table, dict(options.edges), force=options.force)
+    table = read_attributes(options.attributes, options.column)
+    loaded = LoadedRun.load(
+        Paths.from_environment(),
+        options.model,
+        device=options.device,
+        threads=options.threads,
+        scheme=options.scheme,
+    )
+    images = held_out(loaded.paths, loaded.run, loaded.model, options.dataset, loaded.device)
+    folder = analyse_fairness(loaded, images, table, dict(options.edges), force=options.force)
     print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")
     print(folder)
 

@@ -40,7 +40,7 @@ _UNKNOWN = ("", "nan")
 
 
 @dataclass(frozen=True)
-class Table:
+class AttributeTable:
     """A CSV of attributes.
 
     Attributes:
@@ -73,7 +73,7 @@ class Attribute:
     how: str
 
 
-def read_table(path: Path, only: Sequence[str] = ()) -> Table:
+def read_attributes(path: Path, only: Sequence[str] = ()) -> AttributeTable:
     """The CSV's attributes, or only the named ones.
 
     Raises:
@@ -100,10 +100,10 @@ def read_table(path: Path, only: Sequence[str] = ()) -> Table:
         if name not in columns:
             raise UsageError(f"{path} has no attribute {name!r}; it has {', '.join(columns) or 'none'}")
     chosen = {name: columns[name] for name in only} if only else columns
-    return Table(path, key, [row[header.index(key)].strip() for row in rows], chosen)
+    return AttributeTable(path, key, [row[header.index(key)].strip() for row in rows], chosen)
 
 
-def match(paths: Paths, table: Table, images: EvaluationSet, scheme: LabelScheme) -> tuple[Indices, list[str]]:
+def match(paths: Paths, table: AttributeTable, images: EvaluationSet, scheme: LabelScheme) -> tuple[Indices, list[str]]:
     """Which row of the table tells of each image: (N,), -1 for none; and what is left over, in words.
 
     Raises:
@@ -133,7 +133,7 @@ def match(paths: Paths, table: Table, images: EvaluationSet, scheme: LabelScheme
     ]
 
 
-def _by_hash(table: Table, images: EvaluationSet) -> Iterator[Sequence[int]]:
+def _by_hash(table: AttributeTable, images: EvaluationSet) -> Iterator[Sequence[int]]:
     """The places of each row's images: exact twins share theirs."""
     places: dict[str, list[int]] = defaultdict(list)
     for place, value in enumerate(images.hashes.tolist()):
@@ -141,7 +141,9 @@ def _by_hash(table: Table, images: EvaluationSet) -> Iterator[Sequence[int]]:
     return (places.get(key, ()) for key in table.keys)
 
 
-def _by_path(paths: Paths, table: Table, images: EvaluationSet, scheme: LabelScheme) -> Iterator[Sequence[int]]:
+def _by_path(
+    paths: Paths, table: AttributeTable, images: EvaluationSet, scheme: LabelScheme
+) -> Iterator[Sequence[int]]:
     whole: dict[str, list[int]] = defaultdict(list)
     ends: dict[str, list[int]] = defaultdict(list)
     sources = _raw_files(paths, images, scheme)
@@ -177,7 +179,7 @@ def _raw_files(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> dict
 
 
 def make_attributes(
-    table: Table, rows: Indices, edges: Mapping[str, Sequence[float]]
+    table: AttributeTable, rows: Indices, edges: Mapping[str, Sequence[float]]
 ) -> tuple[list[Attribute], list[str]]:
     """The attributes of images, and which columns are none, in words.
 
@@ -185,7 +187,7 @@ def make_attributes(
     the quartiles of these images.
 
     Args:
-        table: What `read_table` gave.
+        table: What `read_attributes` gave.
         rows: What `match` gave.
         edges: Where to cut a column of numbers, rising, by its name.
 

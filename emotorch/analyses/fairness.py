@@ -7,196 +7,147 @@ the groups: of all images, and, for the standardised gap and the recalls, within
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from emotorch.analyses.attributes import Attribute, Table, make_attributes, match
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
+from emotorch.analyses.attributes import Attribute, AttributeTable, make_attributes, match
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
 from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import sources_of
 from emotorch.evaluation.held_out import HeldOut
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, save, tidy
-from emotorch.files import hash_file, write_csv, write_text
-from emotorch.metrics import confusion, intervals, paired
-from emotorch.metrics.calibration import Calibration, probabilities
-from emotorch.metrics.calibration import measure as measure_calibration
-from emotorch.metrics.intervals import RESAMPLES, Array
-from emotorch.paths import Paths
-from emotorch.runs.findings import result_folder, write_findings
-from emotorch.runs.folder import Run
+from emotorch.figures.intervals import add_legend, draw_estimate
+from emotorch.files import hash_file, write_text
+from emotorch.metrics import calibration, confusion, intervals, paired
+from emotorch.metrics.intervals import Array
+from emotorch.metrics.permutation import permutation_test
 from emotorch.seeding import generator
-from emotorch.tables import Table as Shown
-from emotorch.tables import text_table
-from emotorch.training.checkpoints import Model
+from emotorch.tables import Table, estimates, p_value, to_text, with_interval, write_table
 
 # Fewer images say too little: such a group is shown and marked, and takes no part in gaps and tests.
 SMALL = 30
 
+ACCURACY, STANDARDISED, MACRO_F1, OVERCONFIDENCE = "accuracy", "accuracy, same classes", "macro-F1", "overconfidence"
+RECALL = "recall of "
+
+# The columns of the tables.
+_GROUPS = (
+    *("group", "images", "correct", "small", "accuracy", "low", "high"),
+    *("accuracy_same_classes", "macro_f1", "ece", "ece_by_chance", "overconfidence"),
+)
+_RECALLS = ("group", "label", "images", "correct", "small", "share_of_group", "recall", "low", "high")
+_GAPS = ("metric", "lowest", "highest", "gap", "low", "high", "p", "p_holm")
 
 _SEED = 42
 
 
-_CHUNK = 100
-
-
-ACCURACY, STANDARDISED, MACRO_F1, OVERCONFIDENCE = "accuracy", "accuracy, same classes", "macro-F1", "overconfidence"
-
-
-RECALL = "recall of "
-
-
 @dataclass(frozen=True)
 class PredictedImages:
-    """Images with truths and a model's answers.
+    """Images with truths and a model's predictions.
 
     Attributes:
         truths: (N,) classes.
-        shares: (N, K) probabilities that the model gives.
+        probabilities: (N, K) that the model gives the classes.
         sources: (N,) equal for images that are not independent: exact twins, variants of one original.
         labels: The K classes' names.
     """
 
     truths: Indices
-    shares: NDArray[np.floating]
+    probabilities: NDArray[np.floating]
     sources: Indices
     labels: Sequence[str]
 
     @property
     def classes(self) -> Indices:
-        return np.asarray(self.shares.argmax(axis=1), np.int64)
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     def part(self, chosen: NDArray[np.bool_]) -> "PredictedImages":
-        return PredictedImages(self.truths[chosen], self.shares[chosen], self.sources[chosen], self.labels)
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """A part of some images: percent with Wilson's 95% interval; NaN of none."""
-
-    images: int
-    correct: int
-
-    @property
-    def percent(self) -> float:
-        return 100.0 * self.correct / self.images if self.images else float("nan")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return intervals.wilson_interval(self.correct, self.images)
-
-    @property
-    def small(self) -> bool:
-        return self.images < SMALL
-
-
-@dataclass(frozen=True)
-class GroupScore:
-    """How a model does on a group.
-
-    Attributes:
-        name: The group's.
-        accuracy: Of all its images.
-        standardised: The accuracy that it would have with the classes of all groups together, percent; NaN for a
-            small group that lacks one of them.
-        macro_f1: Percent.
-        recalls: Of each class; how many images it has is the group's distribution of labels.
-        overconfidence: Mean confidence less accuracy, percentage points.
-        calibration: Its expected calibration error, and what chance alone would give.
-    """
-
-    name: str
-    accuracy: Proportion
-    standardised: float
-    macro_f1: float
-    recalls: Sequence[Proportion]
-    overconfidence: float
-    calibration: Calibration
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The largest difference between two groups that are not small.
-
-    Attributes:
-        metric: Of which.
-        lowest, highest: The groups.
-        difference: Percentage points; the interval is that of these two, chosen after they were seen.
-        p: Of so large a gap between any two groups by chance; NaN where it is not tested.
-        p_holm: The same, for all tests of all attributes together.
-    """
-
-    metric: str
-    lowest: str
-    highest: str
-    difference: paired.Difference
-    p: float = float("nan")
-    p_holm: float = float("nan")
+        return PredictedImages(self.truths[chosen], self.probabilities[chosen], self.sources[chosen], self.labels)
 
 
 @dataclass(frozen=True)
 class Fairness:
-    """An attribute's groups compared.
+    """An attribute's groups compared; all scores in percent.
 
     Attributes:
         attribute: Which.
         unknown: How many images have no value of it.
-        groups: The scores, in the attribute's order.
-        gaps: Empty unless two groups are large enough.
+        groups: A row for each group, in the attribute's order: `group`, `images`, `correct`, `small`, `accuracy` with
+            the ends `low` and `high` of its interval, `accuracy_same_classes` (that it would have with the classes of
+            all groups together; NaN for a small group that lacks one), `macro_f1`, `ece`, `ece_by_chance`,
+            `overconfidence` (mean confidence less accuracy).
+        recalls: A row for each class of each group: `group`, `label`, `images`, `correct`, `small`, `share_of_group`,
+            `recall`, `low`, `high`.
+        gaps: The largest difference of each metric between two groups that are not small: `metric`, `lowest`,
+            `highest`, `gap`, its interval's `low` and `high` (of these two groups, chosen after they were seen), `p`
+            (of so large a gap between any two groups by chance; NaN where it is not tested), `p_holm` (for all tests
+            of all attributes together). No rows unless two groups are large enough.
         left_out: Classes that some large group lacks, so that they take no part in the standardised accuracy.
     """
 
     attribute: Attribute
     unknown: int
-    groups: Sequence[GroupScore]
-    gaps: Sequence[Gap]
+    groups: pd.DataFrame
+    recalls: pd.DataFrame
+    gaps: pd.DataFrame
     left_out: Sequence[str]
 
 
-def compare_groups(attributes: Sequence[Attribute], answered: PredictedImages) -> list[Fairness]:
+# --- Groups -------------------------------------------------------------------------------------------------
+
+
+def compare_groups(attributes: Sequence[Attribute], images: PredictedImages) -> list[Fairness]:
     """Every attribute's groups, with p-values that hold for all of them together."""
-    found = [_compare(attribute, answered) for attribute in attributes]
-    tested = [gap.p for fairness in found for gap in fairness.gaps if not np.isnan(gap.p)]
-    adjusted = iter(paired.holm(tested))
-    return [replace(fairness, gaps=list(_adjust(fairness.gaps, adjusted))) for fairness in found]
+    found = [_compare(attribute, images) for attribute in attributes]
+    adjusted = iter(paired.holm([p for fairness in found for p in fairness.gaps["p"].dropna()]))
+    for fairness in found:
+        fairness.gaps["p_holm"] = [p if math.isnan(p) else next(adjusted) for p in fairness.gaps["p"]]
+    return found
 
 
-def _adjust(gaps: Sequence[Gap], adjusted: Iterator[float]) -> Iterator[Gap]:
-    for gap in gaps:
-        yield gap if np.isnan(gap.p) else replace(gap, p_holm=next(adjusted))
-
-
-def _compare(attribute: Attribute, answered: PredictedImages) -> Fairness:
-    number, classes = len(attribute.groups), len(answered.labels)
+def _compare(attribute: Attribute, images: PredictedImages) -> Fairness:
+    number, classes = len(attribute.groups), len(images.labels)
     members = attribute.members
-    chosen = members >= 0
-    cells = (members * classes + answered.truths) * classes + answered.classes
-    counts = np.bincount(cells[chosen], minlength=number * classes**2).reshape(number, classes, classes)
-    sizes = counts.sum(axis=(1, 2))
-    large = np.flatnonzero(sizes >= SMALL)
+    known = members >= 0
+    cells = (members * classes + images.truths) * classes + images.classes
+    counts = np.bincount(cells[known], minlength=number * classes**2).reshape(number, classes, classes)
+    large = np.flatnonzero(counts.sum(axis=(1, 2)) >= SMALL)
     weights = _class_weights(counts[large])
-    standardised = _standardise(confusion.recalls(counts), weights)
     groups = [
-        _score_group(name, counts[place], float(standardised[place]), answered, members == place)
-        for place, name in enumerate(attribute.groups)
+        {"group": name} | _score(matrix, images.part(members == place), weights)
+        for place, (name, matrix) in enumerate(zip(attribute.groups, counts, strict=True))
     ]
-    gaps = _gaps(attribute, answered, groups, large, weights) if len(large) > 1 else []
+    recalls = [
+        {"group": name, "label": label} | _recall(matrix, place)
+        for name, matrix in zip(attribute.groups, counts, strict=True)
+        for place, label in enumerate(images.labels)
+    ]
+    gaps = _gaps(attribute, images, counts, large, weights) if len(large) > 1 else []
     present = counts.sum(axis=(0, 2)) > 0
-    left_out = [label for place, label in enumerate(answered.labels) if present[place] and not weights[place]]
-    return Fairness(attribute, int((~chosen).sum()), groups, gaps, left_out if len(large) > 1 else [])
+    left_out = [label for place, label in enumerate(images.labels) if present[place] and not weights[place]]
+    return Fairness(
+        attribute,
+        int((~known).sum()),
+        pd.DataFrame(groups, columns=_GROUPS),
+        pd.DataFrame(recalls, columns=_RECALLS),
+        pd.DataFrame(gaps, columns=_GAPS).astype(dict.fromkeys(_GAPS[3:], float)),
+        left_out if len(large) > 1 else [],
+    )
 
 
 def _class_weights(counts: NDArray[np.int64]) -> Array:
-    """(G, K, K) counts of the large groups to (K,): each class's share in all of them; 0 for one that a group lacks."""
+    """(G, K, K) counts of the large groups to (K,): each class's part of all of them; 0 for one that a group lacks."""
     images = counts.sum(axis=2)
     total = np.where((images > 0).all(axis=0), images.sum(axis=0), 0).astype(float)
     return np.asarray(total / max(1.0, total.sum()))
@@ -210,62 +161,73 @@ def _standardise(recalls: Array, weights: Array) -> Array:
     return np.asarray(recalls[..., used] @ weights[used])
 
 
-def _score_group(
-    name: str, counts: NDArray[np.int64], standardised: float, answered: PredictedImages, chosen: NDArray[np.bool_]
-) -> GroupScore:
-    accuracy = Proportion(int(counts.sum()), int(np.trace(counts)))
-    totals, right = counts.sum(axis=1).tolist(), np.diagonal(counts).tolist()
-    shares = answered.shares[chosen]
-    return GroupScore(
-        name,
-        accuracy,
-        standardised,
-        float(confusion.macro_f1(counts)),
-        [Proportion(images, correct) for images, correct in zip(totals, right, strict=True)],
-        100.0 * float(shares.max(axis=1).mean()) - accuracy.percent,
-        measure_calibration(shares, answered.truths[chosen]),
-    )
+def _score(counts: NDArray[np.int64], images: PredictedImages, weights: Array) -> dict[str, object]:
+    """The columns of a group; see `Fairness`."""
+    accuracy = _proportion("accuracy", int(np.trace(counts)), int(counts.sum()))
+    calibrated = calibration.measure(images.probabilities, images.truths)
+    return accuracy | {
+        "accuracy_same_classes": float(_standardise(confusion.recalls(counts), weights)),
+        "macro_f1": float(confusion.macro_f1(counts)),
+        "ece": 100 * calibrated.ece,
+        "ece_by_chance": 100 * calibrated.by_chance,
+        "overconfidence": 100.0 * float(images.probabilities.max(axis=1).mean()) - accuracy["accuracy"],
+    }
+
+
+def _recall(counts: NDArray[np.int64], place: int) -> dict[str, object]:
+    """The columns of a class of a group."""
+    images = int(counts[place].sum())
+    found = _proportion("recall", int(counts[place, place]), images)
+    return {**found, "share_of_group": 100 * images / max(1, int(counts.sum()))}
+
+
+def _proportion(name: str, correct: int, images: int) -> dict[str, Any]:
+    """How many of some images are predicted right, in percent with Wilson's 95% interval; NaN of none."""
+    low, high = intervals.wilson_interval(correct, images)
+    percent = 100.0 * correct / images if images else math.nan
+    return {"images": images, "correct": correct, "small": images < SMALL, name: percent, "low": low, "high": high}
 
 
 # --- Gaps ---------------------------------------------------------------------------------------------------
 
 
 def _gaps(
-    attribute: Attribute, answered: PredictedImages, groups: Sequence[GroupScore], large: Indices, weights: Array
-) -> list[Gap]:
+    attribute: Attribute, images: PredictedImages, counts: NDArray[np.int64], large: Indices, weights: Array
+) -> Iterator[tuple[str | float, ...]]:
+    """The rows of the gaps between the large groups; see `Fairness`."""
     chosen = np.isin(attribute.members, large)
     members = np.searchsorted(large, attribute.members[chosen])
     names = [attribute.groups[place] for place in large.tolist()]
-    part = answered.part(chosen)
-    by_metric = _resampled(part, members, len(large), weights, attribute.name)
-    gaps = []
-    for metric, values in by_metric.items():
+    part = images.part(chosen)
+    for metric, values in _resampled(part, members, len(large), weights, attribute.name).items():
         enough = np.isfinite(values[0])
         inside = np.ones(len(members), dtype=bool)
         if metric.startswith(RECALL):
-            label = answered.labels.index(metric.removeprefix(RECALL))
-            enough &= np.array([not groups[place].recalls[label].small for place in large.tolist()])
+            label = images.labels.index(metric.removeprefix(RECALL))
+            enough &= counts[large, label].sum(axis=1) >= SMALL
             inside = (part.truths == label) & enough[members]
         places = np.flatnonzero(enough)
         if len(places) > 1:
             low, high = (int(places[pick(values[0, places])]) for pick in (np.argmin, np.argmax))
-            difference = paired.percentile_difference(values[:, high] - values[:, low])
+            found = paired.percentile_difference(values[:, high] - values[:, low])
             p = _test(metric, part.part(inside), members[inside], weights, attribute.name)
-            gaps.append(Gap(metric, names[low], names[high], difference, p))
-    return gaps
+            yield metric, names[low], names[high], found.value, found.low, found.high, p, math.nan
 
 
 def _test(metric: str, part: PredictedImages, members: Indices, weights: Array, name: str) -> float:
-    """NaN for a metric that is no share of right answers."""
-    if metric == STANDARDISED:
-        return permutation_test(part, members, part.truths, weights, name)
+    """The p-value of a metric's gap; NaN for a metric that is no accuracy of some images."""
+    strata = part.truths
     if metric == ACCURACY or metric.startswith(RECALL):
-        return permutation_test(part, members, np.zeros_like(part.truths), np.ones(1), f"{name}/{metric}")
-    return float("nan")
+        strata, weights, name = np.zeros_like(part.truths), np.ones(1), f"{name}/{metric}"
+    elif metric != STANDARDISED:
+        return float("nan")
+    # The name of the draws is part of every published p-value: it stays.
+    rng = generator("fairness lots", name, _SEED)
+    return permutation_test(part.classes == part.truths, part.sources, members, strata, weights, rng)
 
 
 def _resampled(part: PredictedImages, members: Indices, number: int, weights: Array, name: str) -> dict[str, Array]:
-    """Every metric's (1 + R, G) values: measured, then with sources drawn anew; percent."""
+    """Every metric's (1 + R, G) values: measured, then with resampled sources; percent."""
     classes = len(part.labels)
     sources = np.unique(part.sources, return_inverse=True)[1]
     cells = (members * classes + part.truths) * classes + part.classes
@@ -273,7 +235,7 @@ def _resampled(part: PredictedImages, members: Indices, number: int, weights: Ar
     counts = paired.resampled_counts(cells[None], number * classes**2, sources, generator(*key))[0]
     counts = counts.reshape(-1, number, classes, classes)
     confidence = paired.resampled_counts(
-        members[None], number, sources, generator(*key), amounts=part.shares.max(axis=1)[None]
+        members[None], number, sources, generator(*key), amounts=part.probabilities.max(axis=1)[None]
     )[0]
     accuracy, recalls = confusion.accuracy(counts), confusion.recalls(counts)
     images = np.maximum(1, counts.sum(axis=(2, 3)))
@@ -286,63 +248,178 @@ def _resampled(part: PredictedImages, members: Indices, number: int, weights: Ar
     }
 
 
-def permutation_test(part: PredictedImages, members: Indices, strata: Indices, weights: Array, name: str) -> float:
-    """How often groups drawn by lot have so large a gap between the best and the worst.
+# --- Tables -------------------------------------------------------------------------------------------------
 
-    The lot is cast within each stratum, between sources: images of one source, stratum and group go together. A
-    person's images in several strata count as independent.
-
-    Args:
-        part: Images of the groups that are compared.
-        members: (N,) each image's group.
-        strata: (N,) within which groups are exchanged.
-        weights: (S,) of the strata's shares of right answers in a group's score; they sum to 1.
-        name: Of the lot.
-    """
-    right = (part.classes == part.truths).astype(float)
-    units, unit = np.unique(np.stack([part.sources, strata, members]), axis=1, return_inverse=True)
-    unit = unit.ravel()
-    hits, sizes = np.bincount(unit, right), np.bincount(unit).astype(float)
-    found = np.unique(members)
-    rng = generator("fairness lots", name, _SEED)
-    scores = np.zeros((1 + RESAMPLES, len(found)))
-    for stratum in np.flatnonzero(weights):
-        inside = units[1] == stratum
-        groups, of_hits, of_sizes = units[2, inside], hits[inside], sizes[inside]
-        for start in range(0, 1 + RESAMPLES, _CHUNK):
-            drawn = rng.permuted(np.tile(groups, (min(_CHUNK, 1 + RESAMPLES - start), 1)), axis=1)
-            if start == 0:
-                drawn[0] = groups  # as they are
-            for column, group in enumerate(found.tolist()):
-                those = (drawn == group).astype(float)
-                share = those @ of_hits / np.maximum(1, those @ of_sizes)
-                scores[start : start + len(drawn), column] += weights[stratum] * share
-    gaps = np.ptp(scores, axis=1)
-    return float((gaps >= gaps[0] - 1e-12).mean())
+_READING = f"""\
+percent; 95% intervals of accuracy and recall are Wilson's, of gaps from resampled sources
+same classes: the accuracy if every group had the classes of all groups together
+ECE: expected calibration error; by chance: that of a perfect model with these confidences
+p: permutation test (within each class for the same classes and recalls); a gap's interval is of the two groups
+that were found farthest apart, and so flatters it; its p does not
+*: fewer than {SMALL} images, no part in this class's gap"""
 
 
-NAME = "fairness"
+def _write_tables(folder: Path, found: Sequence[Fairness]) -> None:
+    for name in ("groups", "recalls", "gaps"):
+        frames = {fairness.attribute.name: getattr(fairness, name) for fairness in found}
+        frame = pd.concat(frames, names=["attribute"]).reset_index(level="attribute")
+        formats = dict.fromkeys(frame.select_dtypes("float").columns, "{:.4f}")
+        write_table(folder / f"{name}.csv", Table(frame, formats))
 
 
-REPORT_NAME = "fairness.txt"
+def _findings(fairness: Fairness) -> dict[str, Any]:
+    by_group = fairness.recalls.set_index("label").groupby("group", sort=False)[["images", "recall"]]
+    groups = fairness.groups.drop(columns="correct").rename(columns={"group": "name"})
+    gaps = fairness.gaps.rename(columns={"gap": "points"})
+    gaps["interval"] = list(zip(gaps["low"], gaps["high"], strict=True))
+    groups["recalls"] = pd.Series([recalls.to_dict("index") for _, recalls in by_group])
+    return {
+        "name": fairness.attribute.name,
+        "how": fairness.attribute.how,
+        "unknown": fairness.unknown,
+        "groups": groups.to_dict("records"),
+        "gaps": gaps[["metric", "lowest", "highest", "points", "interval", "p", "p_holm"]].to_dict("records"),
+        "not_standardised": list(fairness.left_out),
+    }
 
+
+def _describe(findings: Findings, found: Sequence[Fairness]) -> str:
+    """Each attribute's groups with counts and intervals, and the largest gaps."""
+    parts = ["\n".join(findings["lines"])]
+    for attribute, fairness in zip(findings["attributes"], found, strict=True):
+        tables = [_group_table(attribute), _recall_table(fairness)]
+        parts += ["\n".join(_heading(fairness)), *map(to_text, tables)]
+        parts.append(to_text(_gap_table(attribute)) if len(fairness.gaps) else "no two groups are large enough to compare")
+    return "\n\n".join([*parts, _READING])
+
+
+def _group_table(attribute: Mapping[str, Any]) -> Table:
+    """The groups of an attribute's findings."""
+    groups = pd.DataFrame(attribute["groups"])
+    frame = pd.DataFrame(
+        {
+            "group": _marked(groups["name"], groups["small"], " (small)"),
+            "images": groups["images"],
+            "accuracy": estimates(groups, "accuracy"),
+            "same classes": groups["accuracy_same_classes"],
+            "macro-F1": groups["macro_f1"],
+            "ECE": groups["ece"],
+            "ECE by chance": groups["ece_by_chance"],
+            "overconfidence": groups["overconfidence"],
+        }
+    )
+    one_decimal = dict.fromkeys(("same classes", "macro-F1", "ECE", "ECE by chance"), "{:.1f}")
+    return Table(frame, one_decimal | {"images": "{:,}", "accuracy": with_interval(1), "overconfidence": "{:+.1f}"})
+
+
+def _recall_table(fairness: Fairness) -> Table:
+    """A column for each class: its recall, and how many of the group's images are of it."""
+    recalls = fairness.recalls
+    percent = [with_interval(1)(recall) if recall else "–" for recall in estimates(recalls, "recall")]
+    shares = [f"{share:.0f}% of images" for share in recalls["share_of_group"]]
+    cells = _marked(map(", ".join, zip(percent, shares, strict=True)), recalls["small"], "*")
+    frame = recalls.assign(cell=cells).pivot(index="group", columns="label", values="cell")
+    frame = frame.loc[fairness.groups["group"], list(dict.fromkeys(recalls["label"]))]
+    frame.insert(0, "recall", _marked(fairness.groups["group"], fairness.groups["small"], " (small)"))
+    return Table(frame, dict.fromkeys(frame.columns[1:], "{}"))
+
+
+def _gap_table(attribute: Mapping[str, Any]) -> Table:
+    """The gaps of an attribute's findings."""
+    gaps = pd.DataFrame(attribute["gaps"])
+    frame = gaps[["metric", "lowest", "highest"]].rename(columns={"metric": "largest gap"})
+    frame["points"] = [(points, *ends) for points, ends in zip(gaps["points"], gaps["interval"], strict=True)]
+    frame[["p", "p (Holm)"]] = gaps[["p", "p_holm"]]
+    return Table(frame, {"points": with_interval(1, signed=True), "p": p_value, "p (Holm)": p_value})
+
+
+def _marked(names: Iterable[str], marked: Iterable[bool], mark: str) -> list[str]:
+    return [f"{name}{mark if is_marked else ''}" for name, is_marked in zip(names, marked, strict=True)]
+
+
+def _heading(fairness: Fairness) -> Iterator[str]:
+    attribute, groups = fairness.attribute, fairness.groups
+    how = f", {attribute.how}" if attribute.how else ""
+    yield f"{attribute.name}: {len(groups)} groups{how}; of {fairness.unknown:,} images it is unknown"
+    if groups["small"].any():
+        yield f"fewer than {SMALL} images, no part in the gaps: {', '.join(groups['group'][groups['small']])}"
+    if fairness.left_out:
+        yield f"no part in the standardised accuracy, because a group has none: {', '.join(fairness.left_out)}"
+
+
+# --- Figure -------------------------------------------------------------------------------------------------
 
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)
-
-
 _MARKERS = "osD^vPX"
 
 
-_SMALL_MARK = " (small)"
+def _plot(path: Path, title: str, found: Sequence[Fairness]) -> None:
+    """A row for every attribute: accuracy of its groups, recall of each class, and the classes that they have."""
+    heights = [0.5 * len(fairness.groups) + 1.1 for fairness in found]
+    figure = new_figure(13.5, sum(heights) + 1.1, f"Groups compared: {title}")
+    grid = figure.subplots(len(found), 3, squeeze=False, height_ratios=heights, sharex="col", width_ratios=(1, 1, 0.8))
+    for row, fairness in zip(grid, found, strict=True):
+        for axes, draw in zip(row, (_draw_accuracy, _draw_recalls, _draw_classes), strict=True):
+            axes.set_yticks(range(len(fairness.groups)), [""] * len(fairness.groups))
+            draw(axes, fairness)
+            axes.set_ylim(len(fairness.groups) - 0.5, -0.5)
+            tidy(axes)
+    names = ("Accuracy (%)", "Recall of each class (%)", "Classes of the images (%)")
+    for axes, name in zip(grid[-1], names, strict=True):
+        axes.set_xlabel(name)
+    add_legend(figure, list(grid[:, 0]), "outside lower left")
+    add_legend(figure, list(grid[:, 1]), "outside lower right")
+    save(figure, path)
+
+
+def _draw_accuracy(axes: Axes, fairness: Fairness) -> None:
+    groups = fairness.groups
+    for place, (estimate, small) in enumerate(zip(estimates(groups, "accuracy"), groups["small"], strict=True)):
+        assert estimate is not None, "a group has images"
+        if small:
+            draw_estimate(axes, place, estimate, GREY, filled=False, label=f"fewer than {SMALL} images")
+        else:
+            draw_estimate(axes, place, estimate, BLUE, filled=True, label="accuracy, 95% interval")
+            line = axes.plot(groups["accuracy_same_classes"][place], place, "|", color=VERMILLION)[0]
+            line.set(markersize=15, markeredgewidth=2.5, label="same classes for all groups")
+    names = _marked(groups["group"], groups["small"], " (small)")
+    ticks = [f"{name}\nn = {images:,}" for name, images in zip(names, groups["images"], strict=True)]
+    axes.set_yticks(range(len(ticks)), ticks, fontsize=9, parse_math=False)
+    axes.set_ylabel(fairness.attribute.name, fontweight="bold", parse_math=False)
+
+
+def _draw_recalls(axes: Axes, fairness: Fairness) -> None:
+    by_label = fairness.recalls.groupby("label", sort=False)
+    # Classes one above the other, so that no interval covers another's.
+    offsets = np.linspace(-0.32, 0.32, len(by_label)).tolist()
+    looks = zip(offsets, cycle(_COLOURS), cycle(_MARKERS), strict=False)
+    for (label, recalls), (offset, colour, marker) in zip(by_label, looks, strict=False):
+        for place, (estimate, small) in enumerate(zip(estimates(recalls, "recall"), recalls["small"], strict=True)):
+            if estimate:
+                line_colour = GREY if small else colour
+                draw = partial(draw_estimate, marker=marker, size=5.0, line_width=1.2, line_colour=line_colour)
+                draw(axes, place + offset, estimate, colour, filled=not small, label=str(label))
+
+
+def _draw_classes(axes: Axes, fairness: Fairness) -> None:
+    left = np.zeros(len(fairness.groups))
+    by_label = fairness.recalls.groupby("label", sort=False)["share_of_group"]
+    for (_, shares), colour in zip(by_label, cycle(_COLOURS), strict=False):
+        axes.barh(range(len(left)), shares, left=left, color=colour, edgecolor="white", height=0.6)
+        left += shares.to_numpy()
+    axes.set_xlim(0, 100)
+
+
+# --- The analysis -------------------------------------------------------------------------------------------
+
+NAME = "fairness"
+REPORT_NAME = "fairness.txt"
 
 
 def analyse_fairness(
-    paths: Paths,
-    run: Run,
-    weights: Path,
-    model: Model,
+    loaded: LoadedRun,
     held_out: HeldOut,
-    table: Table,
+    table: AttributeTable,
     edges: Mapping[str, Sequence[float]],
     *,
     force: bool,
@@ -357,286 +434,35 @@ def analyse_fairness(
         "columns": list(table.columns),
         "edges": dict(edges),
         "images": held_out.fingerprint,
-        "scheme": model.scheme.as_dict(),
+        "scheme": loaded.model.scheme.as_dict(),
     }
-    with result_folder(run, NAME, weights, made_from, force=force) as folder:
-        if folder is not None:
-            rows, counted = match(paths, table, held_out.images, model.scheme)
-            attributes, notes = make_attributes(table, rows, edges)
-            sources = group_sources(sources_of(paths, held_out.images, model.scheme))
-            shares = probabilities(held_out.predictions.outputs.double(), model.temperature).numpy()
-            found = compare_groups(attributes, PredictedImages(held_out.images.labels, shares, sources, model.labels))
-            _write(folder, held_out.title, [*held_out.lines, *counted, *notes], found, model.labels)
-    return run.folder / NAME
+    make = partial(_make, loaded, held_out, table, edges)
+    compute_once(loaded.run, NAME, loaded.weights, made_from, make, force=force)
+    return ANALYSIS.folder(loaded.run)
 
 
-def _write(folder: Path, title: str, lines: Sequence[str], found: Sequence[Fairness], labels: Sequence[str]) -> None:
-    write_text(folder / REPORT_NAME, describe(lines, found, labels) + "\n")
-    _write_groups(folder / "groups.csv", found)
-    _write_recalls(folder / "recalls.csv", found, labels)
-    _write_gaps(folder / "gaps.csv", found)
-    _plot(folder / "fairness.png", title, found, labels)
-    write_findings(folder, {"title": title, "lines": list(lines), "attributes": [_findings(f, labels) for f in found]})
+def _make(
+    loaded: LoadedRun, held_out: HeldOut, table: AttributeTable, edges: Mapping[str, Sequence[float]], folder: Path
+) -> Findings:
+    model, images = loaded.model, held_out.images
+    rows, counted = match(loaded.paths, table, images, model.scheme)
+    attributes, notes = make_attributes(table, rows, edges)
+    sources = group_sources(sources_of(loaded.paths, images, model.scheme))
+    probabilities = calibration.probabilities(held_out.predictions.outputs.double(), model.temperature).numpy()
+    found = compare_groups(attributes, PredictedImages(images.labels, probabilities, sources, model.labels))
+    return _write(folder, held_out.title, [*held_out.lines, *counted, *notes], found)
 
 
-# --- Text ---------------------------------------------------------------------------------------------------
-
-
-def describe(lines: Sequence[str], found: Sequence[Fairness], labels: Sequence[str]) -> str:
-    """Each attribute's groups with counts and intervals, and the largest gaps."""
-    parts = ["\n".join(lines)]
-    for fairness in found:
-        parts += ["\n".join(_heading(fairness)), _scores_table(fairness), _recalls_table(fairness, labels)]
-        parts.append(_gaps_table(fairness) if fairness.gaps else "no two groups are large enough: no gap to speak of")
-    parts.append("\n".join(_reading()))
-    return "\n\n".join(parts)
-
-
-def _heading(fairness: Fairness) -> Iterator[str]:
-    attribute = fairness.attribute
-    how = f", {attribute.how}" if attribute.how else ""
-    yield f"{attribute.name}: {len(attribute.groups)} groups{how}; of {fairness.unknown:,} images it is unknown"
-    small = [group.name for group in fairness.groups if group.accuracy.small]
-    if small:
-        yield f"fewer than {SMALL} images, no part in the gaps: {', '.join(small)}"
-    if fairness.left_out:
-        yield f"no part in the standardised accuracy, because a group has none: {', '.join(fairness.left_out)}"
-
-
-def _scores_table(fairness: Fairness) -> str:
-    header = ("group", "images", "accuracy", "same classes", "macro-F1", "ECE", "ECE by chance", "overconfidence")
-    rows = [header]
-    for group in fairness.groups:
-        calibration = group.calibration
-        error, chance = (f"{100 * value:.1f}" for value in (calibration.ece, calibration.by_chance))
-        scores = (_number(group.standardised), _number(group.macro_f1), error, chance, f"{group.overconfidence:+.1f}")
-        rows.append((_name(group), f"{group.accuracy.images:,}", _proportion(group.accuracy), *scores))
-    return text_table(rows, left=("group",))
-
-
-def _recalls_table(fairness: Fairness, labels: Sequence[str]) -> str:
-    rows: list[Sequence[str]] = [("recall", *labels)]
-    rows += [
-        (_name(group), *(_recall(recall, group.accuracy.images) for recall in group.recalls))
-        for group in fairness.groups
-    ]
-    return text_table(rows, left=("recall",))
-
-
-def _recall(recall: Proportion, images: int) -> str:
-    share = f"{100 * recall.images / images:.0f}% of images"
-    return f"{_proportion(recall)}, {share}{'*' if recall.small else ''}"
-
-
-def _gaps_table(fairness: Fairness) -> str:
-    rows = [("largest gap", "lowest", "highest", "points", "95% interval", "p", "p (Holm)")]
-    for gap in fairness.gaps:
-        found = gap.difference
-        interval = f"{found.low:+.1f} to {found.high:+.1f}"
-        rows.append((gap.metric, gap.lowest, gap.highest, f"{found.value:.1f}", interval, _p(gap.p), _p(gap.p_holm)))
-    return text_table(rows, left=("largest gap", "lowest", "highest"))
-
-
-def _reading() -> Iterator[str]:
-    yield "percent; 95% intervals of accuracy and recall are Wilson's, of gaps from sources drawn anew"
-    yield "same classes: the accuracy if every group had the classes of all groups together"
-    yield "ECE: expected calibration error; by chance: that of a perfect model with these confidences"
-    yield "p: groups drawn by lot (within each class for the same classes and recalls); a gap's interval is of the two"
-    yield "groups that were found farthest apart, and so flatters it; its p does not"
-    yield f"*: fewer than {SMALL} images, no part in this class's gap"
-
-
-def _name(group: GroupScore) -> str:
-    return f"{group.name}{_SMALL_MARK}" if group.accuracy.small else group.name
-
-
-def _proportion(value: Proportion) -> str:
-    if not value.images:
-        return "-"
-    low, high = value.interval
-    return f"{value.percent:.1f} ({low:.1f}–{high:.1f})"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.1f}"
-
-
-def _p(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-# --- Tables -------------------------------------------------------------------------------------------------
-
-
-def _write_groups(path: Path, found: Sequence[Fairness]) -> None:
-    scores = ("accuracy", "low", "high", "accuracy_same_classes", "macro_f1", "ece", "ece_by_chance", "overconfidence")
-    rows = []
-    for fairness in found:
-        for group in fairness.groups:
-            row = _group_row(group)
-            counts = (group.accuracy.images, group.accuracy.correct, group.accuracy.small)
-            rows.append((fairness.attribute.name, group.name, *counts, *(f"{row[name]:.4f}" for name in scores)))
-    write_csv(path, ("attribute", "group", "images", "correct", "small", *scores), rows)
-
-
-def _group_row(group: GroupScore) -> dict[str, float]:
-    low, high = group.accuracy.interval
-    return {
-        "accuracy": group.accuracy.percent,
-        "low": low,
-        "high": high,
-        "accuracy_same_classes": group.standardised,
-        "macro_f1": group.macro_f1,
-        "ece": 100 * group.calibration.ece,
-        "ece_by_chance": 100 * group.calibration.by_chance,
-        "overconfidence": group.overconfidence,
+def _write(folder: Path, title: str, lines: Sequence[str], found: Sequence[Fairness]) -> Findings:
+    findings = {
+        "title": title,
+        "lines": list(lines),
+        "attributes": [_findings(fairness) for fairness in found],
     }
-
-
-def _write_recalls(path: Path, found: Sequence[Fairness], labels: Sequence[str]) -> None:
-    rows = []
-    for fairness in found:
-        for group in fairness.groups:
-            for label, recall in zip(labels, group.recalls, strict=True):
-                share = 100 * recall.images / max(1, group.accuracy.images)
-                values = (f"{value:.4f}" for value in (share, recall.percent, *recall.interval))
-                counts = (recall.images, recall.correct, recall.small)
-                rows.append((fairness.attribute.name, group.name, label, *counts, *values))
-    header = ("attribute", "group", "label", "images", "correct", "small", "share_of_group", "recall", "low", "high")
-    write_csv(path, header, rows)
-
-
-def _write_gaps(path: Path, found: Sequence[Fairness]) -> None:
-    rows = []
-    for fairness in found:
-        for gap in fairness.gaps:
-            values = (gap.difference.value, gap.difference.low, gap.difference.high, gap.p, gap.p_holm)
-            row = (fairness.attribute.name, gap.metric, gap.lowest, gap.highest)
-            rows.append((*row, *(f"{value:.4f}" for value in values)))
-    write_csv(path, ("attribute", "metric", "lowest", "highest", "gap", "low", "high", "p", "p_holm"), rows)
-
-
-def _findings(fairness: Fairness, labels: Sequence[str]) -> dict[str, Any]:
-    """Plain values; what is unknown is None."""
-    groups = [
-        {
-            "name": group.name,
-            "images": group.accuracy.images,
-            "small": group.accuracy.small,
-            **{name: _plain(value) for name, value in _group_row(group).items()},
-            "recalls": {
-                label: {"images": recall.images, "recall": _plain(recall.percent)}
-                for label, recall in zip(labels, group.recalls, strict=True)
-            },
-        }
-        for group in fairness.groups
-    ]
-    return {
-        "name": fairness.attribute.name,
-        "how": fairness.attribute.how,
-        "unknown": fairness.unknown,
-        "groups": groups,
-        "gaps": [_gap_findings(gap) for gap in fairness.gaps],
-        "not_standardised": list(fairness.left_out),
-    }
-
-
-def _gap_findings(gap: Gap) -> dict[str, Any]:
-    return {
-        "metric": gap.metric,
-        "lowest": gap.lowest,
-        "highest": gap.highest,
-        "points": gap.difference.value,
-        "interval": [gap.difference.low, gap.difference.high],
-        "p": _plain(gap.p),
-        "p_holm": _plain(gap.p_holm),
-    }
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-# --- Picture ------------------------------------------------------------------------------------------------
-
-
-def _plot(path: Path, title: str, found: Sequence[Fairness], labels: Sequence[str]) -> Path:
-    """A row for every attribute: accuracy of its groups, recall of each class, and the classes that they have."""
-    heights = [0.5 * len(fairness.groups) + 1.1 for fairness in found]
-    figure = new_figure(13.5, sum(heights) + 1.1, f"Groups compared: {title}")
-    grid = figure.subplots(len(found), 3, squeeze=False, height_ratios=heights, sharex="col", width_ratios=(1, 1, 0.8))
-    for row, fairness in zip(grid, found, strict=True):
-        _draw_accuracy(row[0], fairness)
-        _draw_recalls(row[1], fairness, labels)
-        _draw_classes(row[2], fairness, labels)
-        for axes in row:
-            axes.set_ylim(len(fairness.groups) - 0.5, -0.5)
-            tidy(axes)
-    names = ("Accuracy (%)", "Recall of each class (%)", "Classes of the images (%)")
-    for axes, name in zip(grid[-1], names, strict=True):
-        axes.set_xlabel(name)
-    _add_legend(figure, list(grid[:, 0]), "outside lower left")
-    _add_legend(figure, list(grid[:, 1]), "outside lower right")
-    return save(figure, path)
-
-
-def _add_legend(
-    figure: Figure, all_axes: Sequence[Axes], place: Literal["outside lower left", "outside lower right"]
-) -> None:
-    """What the signs in a column of panels mean, each once."""
-    entries: dict[str, Artist] = {}
-    for axes in all_axes:
-        handles, names = axes.get_legend_handles_labels()
-        for name, handle in zip(names, handles, strict=True):
-            entries.setdefault(name, handle)
-    figure.legend(entries.values(), entries.keys(), loc=place, ncols=4, frameon=False, fontsize=9, handlelength=1.5)
-
-
-def _draw_accuracy(axes: Axes, fairness: Fairness) -> None:
-    for place, group in enumerate(fairness.groups):
-        low, high = group.accuracy.interval
-        small = group.accuracy.small
-        colour, fill = (GREY, "white") if small else (BLUE, BLUE)
-        kind = f"fewer than {SMALL} images" if small else "accuracy, 95% interval"
-        axes.plot((low, high), (place, place), color=colour, linewidth=2)
-        axes.plot(group.accuracy.percent, place, "o", color=colour, markerfacecolor=fill, label=kind)
-        if not small:
-            style = {"color": VERMILLION, "markersize": 15, "markeredgewidth": 2.5, "linestyle": "none"}
-            axes.plot(group.standardised, place, marker="|", label="same classes for all groups", **style)  # type: ignore[arg-type]
-    names = [f"{_name(group)}\nn = {group.accuracy.images:,}" for group in fairness.groups]
-    axes.set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
-    axes.set_ylabel(fairness.attribute.name, fontweight="bold", parse_math=False)
-
-
-def _draw_recalls(axes: Axes, fairness: Fairness, labels: Sequence[str]) -> None:
-    # Classes one above the other, so that no interval covers another's.
-    offsets = np.linspace(-0.32, 0.32, len(labels)).tolist()
-    for number, label in enumerate(labels):
-        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
-        for place, group in enumerate(fairness.groups):
-            recall, height = group.recalls[number], place + offsets[number]
-            if not recall.images:
-                continue
-            low, high = recall.interval
-            axes.plot((low, high), (height, height), color=GREY if recall.small else colour, linewidth=1.2)
-            fill = "white" if recall.small else colour
-            axes.plot(recall.percent, height, marker, color=colour, markerfacecolor=fill, markersize=5, label=label)
-    axes.set_yticks(range(len(fairness.groups)), [""] * len(fairness.groups))
-
-
-def _draw_classes(axes: Axes, fairness: Fairness, labels: Sequence[str]) -> None:
-    images = np.array([[recall.images for recall in group.recalls] for group in fairness.groups], float)
-    shares = 100 * images / np.maximum(1, images.sum(axis=1, keepdims=True))
-    left = np.zeros(len(images))
-    for number in range(len(labels)):
-        colour = _COLOURS[number % len(_COLOURS)]
-        axes.barh(range(len(images)), shares[:, number], left=left, color=colour, edgecolor="white", height=0.6)
-        left += shares[:, number]
-    axes.set_xlim(0, 100)
-    axes.set_yticks(range(len(images)), [""] * len(images))
-
-
-# --- For page and card --------------------------------------------------------------------------------------
+    write_text(folder / REPORT_NAME, _describe(findings, found) + "\n")
+    _write_tables(folder, found)
+    _plot(folder / "fairness.png", title, found)
+    return findings
 
 
 def _read(subject: Subject) -> Findings:
@@ -651,10 +477,12 @@ def _lines(findings: Findings) -> list[str]:
 
 
 def _tables(findings: Findings) -> Tables:
-    return {
-        f"Groups by {attribute['name']}": Shown(pd.DataFrame(attribute["groups"]).drop(columns="recalls"))
-        for attribute in findings["attributes"]
-    }
+    tables = {}
+    for attribute in findings["attributes"]:
+        tables[f"Groups by {attribute['name']}"] = _group_table(attribute)
+        if attribute["gaps"]:
+            tables[f"Largest gaps by {attribute['name']}"] = _gap_table(attribute)
+    return tables
 
 
 ANALYSIS = Analysis(
