@@ -23,12 +23,21 @@ from emotorch.overrides import override
 from emotorch.paths import Paths
 from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run, list_runs
-from emotorch.sweep import local
-from emotorch.sweep import plan as guided
+from emotorch.sweep import preload
 from emotorch.sweep.folder import Sweep
 from emotorch.sweep.job import Job, Result, run_job
-from emotorch.sweep.plan import FACTOR_NAMES, Design, FactorRanges, PlannedRun, Varied, draw_plan, parse_varied
-from emotorch.sweep.scheduler import DIED, Progress, most_alike, run_sweep, summary
+from emotorch.sweep.plan import (
+    FACTOR_NAMES,
+    Design,
+    Dimension,
+    FactorRanges,
+    PlannedRun,
+    check_guided,
+    draw_plan,
+    parse_dimension,
+    propose,
+)
+from emotorch.sweep.scheduler import DIED, Progress, closest, run_sweep, summary
 
 RECIPE = get_recipe("emotorch")
 QUICK = Settings(override(RECIPE, ["epochs=1"]), get_scheme("emotorch4"), Factors())
@@ -57,7 +66,7 @@ def test_a_longer_plan_starts_with_the_shorter_one_and_its_numbers_stay() -> Non
 
 
 def test_a_plan_spreads_evenly_over_its_ranges_and_no_two_runs_are_alike() -> None:
-    rate = Varied("learning_rate", 1e-5, 1e-1, log=True)
+    rate = Dimension("learning_rate", 1e-5, 1e-1, log=True)
     ranges = FactorRanges(fer=(0.2, 0.4))
     plan = draw_plan(design(count=400, seed=1, ranges=ranges, varied=(rate,)))
     places = {
@@ -74,7 +83,7 @@ def test_a_plan_spreads_evenly_over_its_ranges_and_no_two_runs_are_alike() -> No
 
 
 def test_what_else_is_varied_changes_no_factor_and_no_other_draw() -> None:
-    rate, filters = Varied("learning_rate", 1e-5, 1e-1), Varied("network_config.filters", 4, 16, whole=True)
+    rate, filters = Dimension("learning_rate", 1e-5, 1e-1), Dimension("network_config.filters", 4, 16, whole=True)
     both, one = (draw_plan(design(count=9, varied=varied)) for varied in ((filters, rate), (rate,)))
     assert [run.factors for run in both] == [run.factors for run in draw_plan(design(count=9))]
     assert [run.changes["learning_rate"] for run in both] == [run.changes["learning_rate"] for run in one]
@@ -91,7 +100,7 @@ def test_a_range_outside_0_to_1_is_refused(ranges: tuple[float, float]) -> None:
 def test_a_grid_is_the_smallest_balanced_one_evenly_thinned(count: int, widths: list[bool]) -> None:
     *factor_widths, varies_rate = widths
     ranges = FactorRanges(*((0.25, 0.75) if wide else (0.5, 0.5) for wide in factor_widths))
-    varied = (Varied("learning_rate", 1e-4, 1e-2, log=True),) if varies_rate else ()
+    varied = (Dimension("learning_rate", 1e-4, 1e-2, log=True),) if varies_rate else ()
     plan = draw_plan(design("grid", count, ranges=ranges, varied=varied))
     points = [(*vars(run.factors).values(), *run.changes.values()) for run in plan]
     assert len(set(points)) == len(points) == count
@@ -108,8 +117,8 @@ def test_a_grid_is_the_smallest_balanced_one_evenly_thinned(count: int, widths: 
 
 
 def test_a_grid_s_levels_are_evenly_apart_from_end_to_end() -> None:
-    rate = Varied("learning_rate", 1e-4, 1e-2, log=True)
-    batch = Varied("batch_size", 8, 10, whole=True)
+    rate = Dimension("learning_rate", 1e-4, 1e-2, log=True)
+    batch = Dimension("batch_size", 8, 10, whole=True)
     plan = draw_plan(design("grid", 9, ranges=FIXED, varied=(rate, batch)))
     assert [tuple(run.changes.values()) for run in plan] == [
         (pytest.approx(value), size) for value in (1e-4, 1e-3, 1e-2) for size in (8, 9, 10)
@@ -122,23 +131,23 @@ def test_a_grid_s_levels_are_evenly_apart_from_end_to_end() -> None:
 
 @given(low=st.integers(1, 30), width=st.integers(0, 30), log=st.booleans(), data=st.data())
 def test_levels_of_whole_numbers_differ(low: int, width: int, log: bool, data: st.DataObject) -> None:
-    varied = Varied("batch_size", low, low + width, log, whole=True)
+    varied = Dimension("batch_size", low, low + width, log, whole=True)
     levels = varied.levels(data.draw(st.integers(1, width + 1)))
     assert levels == sorted(set(levels))
     assert all(isinstance(level, int) and low <= level <= low + width for level in levels)
 
 
 def test_a_grid_with_too_few_points_is_refused() -> None:
-    batch = Varied("batch_size", 8, 10, whole=True)
+    batch = Dimension("batch_size", 8, 10, whole=True)
     with pytest.raises(UsageError, match=r"3 point\(s\) at most, not 4"):
         draw_plan(design("grid", 4, ranges=FIXED, varied=(batch,)))
 
 
 def test_what_is_varied_is_read_with_its_kind() -> None:
-    assert parse_varied(RECIPE, "learning_rate=1e-4:1e-2:log") == Varied("learning_rate", 1e-4, 1e-2, log=True)
-    assert parse_varied(RECIPE, "augmentation.flip=0:0.5") == Varied("augmentation.flip", 0.0, 0.5)
-    filters = parse_varied(RECIPE, "network_config.filters=4:16")
-    assert filters == Varied("network_config.filters", 4, 16, whole=True)
+    assert parse_dimension(RECIPE, "learning_rate=1e-4:1e-2:log") == Dimension("learning_rate", 1e-4, 1e-2, log=True)
+    assert parse_dimension(RECIPE, "augmentation.flip=0:0.5") == Dimension("augmentation.flip", 0.0, 0.5)
+    filters = parse_dimension(RECIPE, "network_config.filters=4:16")
+    assert filters == Dimension("network_config.filters", 4, 16, whole=True)
     changes = [run.changes["network_config.filters"] for run in draw_plan(design(count=300, varied=(filters,)))]
     assert set(changes) == set(range(4, 17))
     assert all(isinstance(value, int) for value in changes)
@@ -165,7 +174,7 @@ def test_what_is_varied_is_read_with_its_kind() -> None:
 )
 def test_a_wrong_variation_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError) as refused:
-        parse_varied(RECIPE, text)
+        parse_dimension(RECIPE, text)
     assert message in str(refused.value)
 
 
@@ -219,7 +228,7 @@ def root(prepared: Paths, tmp_path: Path) -> Paths:
 
 
 def test_a_sweep_trains_its_plan_and_records_each_run(root: Paths) -> None:
-    filters = Varied("network_config.filters", 4, 8, whole=True)
+    filters = Dimension("network_config.filters", 4, 8, whole=True)
     made = run(root, design(seed=7, varied=(filters,)))
     assert made.folder.parent == root.models
     plan, results = read_table(made.folder / "plan.csv"), read_table(made.folder / "results.csv")
@@ -327,7 +336,7 @@ def test_a_run_that_fails_is_recorded_and_the_next_one_starts(root: Paths) -> No
 
 
 def test_a_run_that_fails_in_training_keeps_its_error_in_its_folder_too(root: Paths) -> None:
-    rate = Varied("learning_rate", 1e38, 1e38)
+    rate = Dimension("learning_rate", 1e38, 1e38)
     made = run(root, design(count=1, varied=(rate,)), replace(QUICK, recipe=replace(RECIPE, epochs=20)))
     (row,) = read_table(made.folder / "results.csv")
     assert (row["model"], row["status"]) == ("model_00001", "failed")
@@ -360,16 +369,16 @@ def search(design: Design, distance: Callable[[PlannedRun], Result] = distance_i
     plan: list[PlannedRun] = []
     results: dict[int, Result] = {}
     while len(plan) < design.count:
-        plan.append(guided.propose(design, plan, results))
+        plan.append(propose(design, plan, results))
         results[len(plan)] = distance(plan[-1])
     return plan
 
 
-VALLEY = design("guided", 40, varied=(Varied("learning_rate", 1e-5, 1e-1, log=True),))
+VALLEY = design("guided", 40, varied=(Dimension("learning_rate", 1e-5, 1e-1, log=True),))
 
 
 @needs_optuna
-def test_a_guided_sweep_closes_in_on_what_is_most_alike() -> None:
+def test_a_guided_sweep_closes_in_on_what_is_closest() -> None:
     distances = [distance_in_a_valley(planned).distance for planned in search(VALLEY)]
     drawn = [distance_in_a_valley(planned).distance for planned in draw_plan(replace(VALLEY, strategy="random"))]
     assert sum(distances[20:]) < 0.5 * sum(drawn[20:])
@@ -382,10 +391,10 @@ def test_a_proposal_depends_on_seed_and_results_alone() -> None:
     plan = search(short)
     assert search(short) == plan
     results = {planned.number: distance_in_a_valley(planned) for planned in plan[:13]}
-    assert guided.propose(short, plan[:13], dict(reversed(results.items()))) == plan[13]
-    assert guided.propose(replace(short, seed=3), plan[:13], results) != plan[13]
+    assert propose(short, plan[:13], dict(reversed(results.items()))) == plan[13]
+    assert propose(replace(short, seed=3), plan[:13], results) != plan[13]
     # Runs that are on their way or have failed take no part, and get in nobody's way.
-    guided.propose(short, plan[:13], {3: results[3], 4: Result(4, "", "failed", error="x")})
+    propose(short, plan[:13], {3: results[3], 4: Result(4, "", "failed", error="x")})
 
 
 @needs_optuna
@@ -407,9 +416,9 @@ def test_a_guided_sweep_grows_its_plan_and_goes_on_as_if_undisturbed(
 @needs_optuna
 def test_a_guided_sweep_of_other_classes_is_refused(root: Paths) -> None:
     with pytest.raises(UsageError, match="choose random or grid"):
-        guided.check(replace(QUICK, scheme=get_scheme("seven")))
+        check_guided(replace(QUICK, scheme=get_scheme("seven")))
     with pytest.raises(UsageError, match="choose random or grid"):
-        guided.check(replace(QUICK, train_on="CKP"))
+        check_guided(replace(QUICK, train_on="CKP"))
 
 
 def test_without_optuna_a_guided_sweep_says_what_to_install(root: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,7 +449,7 @@ def test_a_collapsed_run_is_never_the_best_and_counted_apart() -> None:
         Result(3, "model_00003", "finished", 1.0),
         Result(4, "", "failed", error="x"),
     ]
-    best = most_alike(results)
+    best = closest(results)
     assert best is not None
     assert best.model == "model_00002"
     assert summary(results).splitlines() == [
@@ -494,7 +503,7 @@ def test_workers_are_forks_only_where_the_path_of_a_socket_is_short_enough(monke
     methods = []
     for folder in ("/tmp", "/scratch/" + 100 * "x"):
         monkeypatch.setattr(tempfile, "gettempdir", lambda folder=folder: folder)
-        local.context.cache_clear()
-        methods.append(local.context().get_start_method())
-    local.context.cache_clear()
+        preload.context.cache_clear()
+        methods.append(preload.context().get_start_method())
+    preload.context.cache_clear()
     assert methods == ["forkserver" if sys.platform == "linux" else "spawn", "spawn"]

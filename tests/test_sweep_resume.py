@@ -25,7 +25,7 @@ from emotorch.sweep.folder import open_sweep
 from emotorch.sweep.job import Job
 from emotorch.sweep.local import LocalEngine
 from emotorch.sweep.plan import Design
-from emotorch.sweep.workers import Measurement
+from emotorch.sweep.worker_count import Measurement
 
 RUNS = 2
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
@@ -136,6 +136,8 @@ def test_a_sweep_killed_in_a_training_ends_its_workers_and_goes_on(
     until(lambda: bool(in_training(root)), process)
     workers = workers_of(process)
     assert len(workers) == 2
+    (server,) = servers_of(process)
+    assert "libtorch" in Path(f"/proc/{server}/maps").read_text(), "each worker imports for itself"
     process.kill()
     process.wait()
     until(lambda: not any(map(alive, workers)))
@@ -177,7 +179,7 @@ def test_a_killed_worker_s_run_is_gone_on_with(root: Paths, undisturbed: tuple[P
 
 
 def test_what_is_left_of_a_measurement_is_no_run_s_result(root: Paths) -> None:
-    """A worker dies while they are measured: the other's answer is read by nobody, and not by the next run either."""
+    """A worker dies while they are measured: the other's result is read by nobody, and not by the next run either."""
     settings = Settings(
         replace(get_recipe("emotorch"), epochs=1), get_scheme("emotorch4"), Factors(fer_aug=0, ckp_aug=0)
     )

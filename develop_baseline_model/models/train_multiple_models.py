@@ -1,4 +1,4 @@
-"""Stage 5 of 8. Trains many models, each on its own share of the data or by its own variation of the recipe.
+"""Stage 5 of 8. Trains many models, each on its own part of the data or by its own variation of the recipe.
 
 Reads  FER-Original-Dataset, FER-Original-Dataset-Augmented (from stages 2 and 3)
 Writes develop_baseline_model/models/model_NNNNN/ for each run, and sweep_<time>/ with plan.csv, written first,
@@ -31,14 +31,15 @@ def main() -> int:
         "  python develop_baseline_model/models/train_multiple_models.py --num-models 1000 --engine ray "
         "--address HOST:6379",
     )
-    parser.add_argument(
+    plan = parser.add_argument_group("plan")
+    plan.add_argument(
         "--num-models",
         type=cli.positive_integer,
         default=NUM_MODELS,
         metavar="N",
         help="runs to train; a few dozen show the spread (default: %(default)s)",
     )
-    parser.add_argument(
+    plan.add_argument(
         "--strategy",
         choices=("random", "grid", "guided"),
         default=STRATEGY,
@@ -52,40 +53,41 @@ def main() -> int:
         ("ckp", CKP_RANGE, "CK+'s images"),
         ("ckp-aug", CKP_AUG_RANGE, "their variants"),
     ):
-        parser.add_argument(
+        plan.add_argument(
             f"--{name}-range",
             type=cli.number_range,
             default=(low, high),
             metavar="LOW:HIGH",
             help=f"part of {images} to draw (default: {low:g}:{high:g})",
         )
-    parser.add_argument(
+    plan.add_argument(
         "--vary",
         action="append",
         metavar="KEY=LOW:HIGH[:log]",
         help="vary a number of the recipe too, for example learning_rate=1e-4:1e-2:log; may be repeated",
     )
-    parser.add_argument(
+    plan.add_argument(
+        "--new", action="store_true", help="begin another sweep though the same is unfinished, or running"
+    )
+    engine = parser.add_argument_group("engine")
+    engine.add_argument(
         "--engine",
         choices=("local", "ray"),
         default="local",
         help="where it runs: on this machine's cores, or on a Ray cluster whose nodes have this checkout installed; "
         "with --device cuda each run there gets a GPU (default: %(default)s)",
     )
-    parser.add_argument(
+    engine.add_argument(
         "--address",
         metavar="HOST:PORT",
         help="of the Ray cluster (default: the one that this machine is in)",
     )
-    parser.add_argument(
+    engine.add_argument(
         "--workers",
         type=cli.positive_integer,
         metavar="N",
         help="models to train at once; their files are the same for any number (default: as many, up to the cores "
         "this process may use, as a short measurement finds worth while; on a cluster, as it has room for)",
-    )
-    parser.add_argument(
-        "--new", action="store_true", help="begin another sweep though the same is unfinished, or running"
     )
     cli.add_training_options(parser)
     cli.add_device_options(parser)
@@ -95,14 +97,14 @@ def main() -> int:
         parser.error("--address is of a Ray cluster: give --engine ray too")
 
     if options.engine == "local":
-        from emotorch.sweep.local import import_ahead
+        from emotorch.sweep.preload import preload
 
-        import_ahead()
+        preload()
     from emotorch.experiment.settings import Settings
     from emotorch.paths import Paths
     from emotorch.runs.folder import FINISHED
     from emotorch.sweep.local import local_engine
-    from emotorch.sweep.plan import Design, FactorRanges, parse_varied
+    from emotorch.sweep.plan import Design, FactorRanges, parse_dimension
     from emotorch.sweep.ray_engine import ray_engine
     from emotorch.sweep.scheduler import run_sweep, summary
 
@@ -112,13 +114,13 @@ def main() -> int:
         options.num_models,
         options.seed,
         FactorRanges(options.fer_range, options.fer_aug_range, options.ckp_range, options.ckp_aug_range),
-        tuple(parse_varied(settings.recipe, text) for text in options.vary or VARY),
+        tuple(parse_dimension(settings.recipe, text) for text in options.vary or VARY),
     )
     if options.engine == "ray":
-        engine = ray_engine(paths, options.address, options.workers)
+        open_engine = ray_engine(paths, options.address, options.workers)
     else:
-        engine = local_engine(paths, options.workers)
-    sweep = run_sweep(paths, settings, design, engine, new=options.new)
+        open_engine = local_engine(paths, options.workers)
+    sweep = run_sweep(paths, settings, design, open_engine, new=options.new)
     print(summary(sweep.results.values()))
     print(sweep.folder)
     return cli.EXIT_FAILED if any(result.status != FINISHED for result in sweep.results.values()) else 0

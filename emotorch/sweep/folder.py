@@ -72,11 +72,10 @@ def open_sweep(
         EmoTorchError: another process runs that sweep.
     """
     about = {"design": design.as_dict(), "settings": base.as_dict(), "dataset": index.fingerprint}
-    about = json.loads(json.dumps(about))
     plan = draw_plan(design)
     with ExitStack() as held:
         with exclusive(paths.models / ".sweeps.lock", "the start of another sweep"):
-            folder = None if new else _unfinished(paths.models, about)
+            folder = None if new else _unfinished(paths.models, base, about)
             folder = folder or _begin(paths.models, about, design, plan)
             # Taken before the other lock is let go: no other process finds it unfinished and free.
             lock = held.enter_context(exclusive(folder / _LOCK, f"the same sweep, {folder.name},"))
@@ -94,14 +93,29 @@ def _begin(models: Path, about: Mapping[str, Any], design: Design, plan: Iterabl
     return folder.final
 
 
-def _unfinished(models: Path, about: Mapping[str, Any]) -> Path | None:
+def _unfinished(models: Path, base: Settings, about: Mapping[str, Any]) -> Path | None:
     """The newest sweep of this kind, if it has runs without a result."""
-    same = [path.parent for path in models.glob(f"sweep_*/{_ABOUT}") if about.items() <= read_json(path).items()]
+    recorded = {path.parent: read_about(path.parent) for path in models.glob(f"sweep_*/{_ABOUT}")}
+    design = json.loads(json.dumps(about["design"]))
+    same = [
+        (record["started"], folder.name, folder)
+        for folder, record in recorded.items()
+        if (record["design"], record["dataset"]) == (design, about["dataset"]) and _settings_of(record) == base
+    ]
     if not same:
         return None
-    newest = max(same, key=lambda folder: (read_json(folder / _ABOUT)["started"], folder.name))
+    *_, newest = max(same)
     text = (newest / _RESULTS).read_text(encoding="utf-8")
     return newest if text.count("\n") - 1 < about["design"]["count"] else None
+
+
+def _settings_of(record: Mapping[str, Any]) -> Settings | None:
+    """Those that a sweep's runs share, where this code knows them all; what came later than the sweep is at its
+    default."""
+    try:
+        return Settings.from_record(record)
+    except (EmoTorchError, KeyError, TypeError):
+        return None
 
 
 def _append(path: Path, row: Sequence[object]) -> None:

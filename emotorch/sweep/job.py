@@ -47,7 +47,7 @@ class Result:
         status: `finished` or `failed`.
         seconds: Of the last process that worked on it.
         distance: To the published original; NaN where there is none.
-        collapsed: Whether it gives one answer to every image.
+        collapsed: Whether it predicts one class for every image.
         error: Why it failed.
     """
 

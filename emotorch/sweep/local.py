@@ -1,18 +1,15 @@
 """The engine that runs a sweep on this machine: processes that import once and train one run after the other."""
 
 import contextlib
+import gc
 import logging
-import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
-from multiprocessing import forkserver, resource_tracker
+from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -24,49 +21,12 @@ from emotorch.experiment.settings import Settings
 from emotorch.paths import Paths
 from emotorch.sweep.folder import LOG_NAME, Sweep
 from emotorch.sweep.job import Job, Result, run_job
+from emotorch.sweep.preload import context, without_ctrl_c
 from emotorch.sweep.scheduler import OpenEngine
-from emotorch.sweep.workers import Measurement, choose_workers, measure
+from emotorch.sweep.worker_count import Measurement, choose_workers, measure
 from emotorch.workers import start_worker
 
-_IMPORTED = ["emotorch.sweep.preload"]
-
-
-# The system's limit for a socket's path is 108 bytes; its name takes some.
-_LONGEST_FOLDER = 64
-
-
-@cache
-def context() -> ForkServerContext | SpawnContext:
-    """How processes are started here."""
-    # Elsewhere system libraries do not survive a fork, or there is none.
-    if sys.platform != "linux" or len(tempfile.gettempdir().encode()) > _LONGEST_FOLDER:
-        return multiprocessing.get_context("spawn")
-    forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload(_IMPORTED)
-    return forking
-
-
-def import_ahead() -> None:
-    """Begins with what all workers import, in a process of its own, while this one still imports for itself."""
-    if isinstance(context(), ForkServerContext):
-        with without_ctrl_c():
-            forkserver.ensure_running()
-
-
-@contextlib.contextmanager
-def without_ctrl_c() -> Iterator[None]:
-    """A process that starts in here never hears Ctrl-C, not even while it imports; this one hears it afterwards."""
-    # Whose start makes this process hear Ctrl-C again, wherever that comes.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 logger = logging.getLogger(__name__)
-
 
 _PATIENCE_S = 10.0
 
@@ -199,7 +159,7 @@ def _detach(duplicate: Any) -> int:
 
 
 def _send(worker: _Worker, task: Job | Measurement) -> None:
-    # Where the worker has just died, waiting for its answer says so.
+    # Where the worker has just died, waiting for its result says so.
     with contextlib.suppress(BrokenPipeError):
         worker.connection.send(task)
 
@@ -223,6 +183,8 @@ def _work(connection: Connection, lock: int, log: Path, paths: Paths, index: Dat
         paths: Where the data is and the models go.
         index: Of the dataset.
     """
+    # A collection would write to every object, and what is written to is no longer shared with the other workers.
+    gc.freeze()
     start_worker()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a run ends in order: as interrupted
     with log.open("a", encoding="utf-8") as file:

@@ -1,4 +1,7 @@
-"""A sweep as data: what is varied and how, and the runs that this gives, drawn before the first one starts."""
+"""A sweep as data: what is varied and how, and the runs that this gives.
+
+Those of a random or grid sweep are all drawn before the first one starts; those of a guided one follow one by one.
+"""
 
 import csv
 import itertools
@@ -23,14 +26,9 @@ from emotorch.seeding import generator
 from emotorch.sweep.job import Result
 
 Range = tuple[float, float]
-
-
 Number = int | float
 
-
 FACTOR_NAMES = tuple(factor.name for factor in fields(Factors))
-
-
 RANDOM, GRID, GUIDED = "random", "grid", "guided"
 
 
@@ -51,8 +49,8 @@ class FactorRanges:
 
 
 @dataclass(frozen=True)
-class Varied:
-    """A number that differs between the runs of a sweep.
+class Dimension:
+    """A number that a sweep varies, and the range that it is searched in.
 
     Attributes:
         name: A factor's, or the dotted name of a recipe's field.
@@ -91,7 +89,7 @@ class Varied:
         return self.high - self.low + 1 if self.whole else math.inf
 
 
-def parse_varied(recipe: Recipe, text: str) -> Varied:
+def parse_dimension(recipe: Recipe, text: str) -> Dimension:
     """What `KEY=LOW:HIGH[:log]` says of a recipe's field.
 
     Raises:
@@ -117,10 +115,11 @@ def parse_varied(recipe: Recipe, text: str) -> Varied:
         raise UsageError(f"--vary {name}: {bounds!r} is not a finite, rising range")
     if log and low <= 0:
         raise UsageError(f"--vary {name}: a log range begins above 0, not at {low:g}")
-    varied = Varied(name, kind(round(low) if kind is int else low), kind(round(high) if kind is int else high), log)
-    for end in (varied.low, varied.high):
+    whole = kind is int
+    ends = [round(end) if whole else end for end in (low, high)]
+    for end in ends:
         with_setting(recipe, name, end)
-    return Varied(name, varied.low, varied.high, log, whole=kind is int)
+    return Dimension(name, *ends, log=log, whole=whole)
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class Design:
     count: int
     seed: int
     ranges: FactorRanges = field(default_factory=FactorRanges)
-    varied: tuple[Varied, ...] = ()
+    varied: tuple[Dimension, ...] = ()
 
     def __post_init__(self) -> None:
         names = [varied.name for varied in self.varied]
@@ -164,9 +163,9 @@ class Design:
                 raise UsageError(f"--vary {name} is given twice")
 
     @property
-    def dimensions(self) -> tuple[Varied, ...]:
+    def dimensions(self) -> tuple[Dimension, ...]:
         """The factors, then the recipe's fields."""
-        return (*(Varied(name, *getattr(self.ranges, name)) for name in FACTOR_NAMES), *self.varied)
+        return (*(Dimension(name, *getattr(self.ranges, name)) for name in FACTOR_NAMES), *self.varied)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -277,7 +276,10 @@ def _levels(most: Sequence[float], count: int) -> list[int]:
     return levels
 
 
-def check(base: Settings) -> None:
+# Guided: each run is chosen by Optuna's sampler from the results of those before.
+
+
+def check_guided(base: Settings) -> None:
     """Raises UsageError when Optuna is missing, or no run of these settings can be compared with the original."""
     _optuna()
     original = read_matrix(Run(MODEL_ORIGINAL), "fer_val")
@@ -290,7 +292,7 @@ def check(base: Settings) -> None:
 
 
 def propose(design: Design, plan: Sequence[PlannedRun], results: Mapping[int, Result]) -> PlannedRun:
-    """The next run of a plan.
+    """The next run of a guided plan.
 
     It depends on the design, the plan and the results alone, so that a sweep that goes on after a kill
     proposes what it would have proposed without. With one worker all results before are known, and the seed
@@ -324,7 +326,7 @@ def _outcome(result: Result | None) -> dict[str, Any]:
     return {"state": state.COMPLETE, "value": result.distance}
 
 
-def _distribution(dimension: Varied) -> Any:
+def _distribution(dimension: Dimension) -> Any:
     distributions = _optuna().distributions
     kind = distributions.IntDistribution if dimension.whole else distributions.FloatDistribution
     return kind(dimension.low, dimension.high, log=dimension.log)

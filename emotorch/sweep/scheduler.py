@@ -18,23 +18,18 @@ from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.paths import Paths
 from emotorch.runs.folder import FAILED, FINISHED, Run
-from emotorch.sweep import plan
-from emotorch.sweep import plan as guided
 from emotorch.sweep.folder import Sweep, open_sweep
 from emotorch.sweep.job import Job, Result, result_of, runs_of
-from emotorch.sweep.plan import GUIDED, Design, PlannedRun
+from emotorch.sweep.plan import GUIDED, Design, PlannedRun, check_guided, propose
 
 logger = logging.getLogger(__name__)
 
-
-_READ_AT_ONCE = 8192
-
-
 DIED = "its worker process died twice (killed, or out of memory?); rerun with fewer --workers"
+_READ_AT_ONCE = 8192  # images
 
 
 class Engine(Protocol):
-    """Where jobs run: on this machine's cores, or elsewhere. It does with each what `one.run_job` does.
+    """Where jobs run: on this machine's cores, or elsewhere. It does with each what `job.run_job` does.
 
     Attributes:
         reads_files: Whether its workers read this machine's image files, which are then brought into the cache before.
@@ -79,21 +74,21 @@ def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEng
     """
     index = DatasetIndex.load(paths, base.scheme)
     if design.strategy == GUIDED:
-        plan.check(base)
+        check_guided(base)
     with open_sweep(paths, base, design, index, new=new) as sweep:
-        work = _Work(paths, base, sweep, index)
-        work.take_up()
+        scheduler = _Scheduler(paths, base, sweep, index)
+        scheduler.take_up()
         to_do = design.count - len(sweep.results)
         if to_do:
             logger.info("%s: %d of %d runs to do", sweep.name, to_do, design.count)
             with open_engine(sweep, index, base, to_do) as engine:
-                work.do(engine)
+                scheduler.run(engine)
     return sweep
 
 
 @dataclass
-class _Work:
-    """What of a sweep is still to do.
+class _Scheduler:
+    """Gives an engine what of a sweep is still to do.
 
     Attributes:
         waiting: Jobs that are planned and not started.
@@ -127,7 +122,7 @@ class _Work:
     def _job(self, planned: PlannedRun, model: str = "") -> Job:
         return Job(planned.number, planned.settings(self.base), self.sweep.name, model)
 
-    def do(self, engine: Engine) -> None:
+    def run(self, engine: Engine) -> None:
         progress = Progress(self.sweep.design.count, self.sweep.results.values())
         busy = 0
         while True:
@@ -150,10 +145,9 @@ class _Work:
     def _next(self) -> Job | None:
         if self.waiting:
             return self.waiting.popleft()
-        design, plan = self.sweep.design, self.sweep.plan
-        if len(plan) == design.count:
+        if len(self.sweep.plan) == self.sweep.design.count:
             return None
-        planned = guided.propose(design, plan, self.sweep.results)
+        planned = propose(self.sweep.design, self.sweep.plan, self.sweep.results)
         self.sweep.add(planned)
         return self._job(planned)
 
@@ -206,7 +200,7 @@ class Progress:
     def __init__(self, count: int, results: Iterable[Result]) -> None:
         results = list(results)
         self._count = count
-        self._best = most_alike(results)
+        self._best = closest(results)
         self._collapsed = count_collapsed(results)
         self._before = self._done = len(results)
         self._started = time.monotonic()
@@ -215,7 +209,7 @@ class Progress:
         """One that ended: which, how many of how many, the rate, the time left, the best so far, the collapsed."""
         # Kept as it goes: a look over all results at each would take hours in a sweep of 100,000.
         self._done += 1
-        self._best = most_alike([result] if self._best is None else [self._best, result])
+        self._best = closest([result] if self._best is None else [self._best, result])
         self._collapsed += result.collapsed
         done = self._done
         seconds = (time.monotonic() - self._started) / (done - self._before)
@@ -240,12 +234,12 @@ def summary(results: Iterable[Result]) -> str:
         lines.append(f"{len(results) - len(finished)} failed: results.csv says why")
     if collapsed := count_collapsed(results):
         lines.append(f"{collapsed} of the trained collapsed to one class")
-    if (best := most_alike(results)) is not None:
+    if (best := closest(results)) is not None:
         lines.append(f"most like the original: {best.model}, distance {best.distance:.5f}")
     return "\n".join(lines)
 
 
-def most_alike(results: Iterable[Result]) -> Result | None:
+def closest(results: Iterable[Result]) -> Result | None:
     """The run with the smallest distance to the original; one that collapsed is like nothing."""
     known = [result for result in results if not math.isnan(result.distance) and not result.collapsed]
     return min(known, key=lambda result: (result.distance, result.number), default=None)

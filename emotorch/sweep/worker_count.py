@@ -15,13 +15,8 @@ from emotorch.training.loop import LabelledPixels, Trainer
 
 logger = logging.getLogger(__name__)
 
-
 _SECONDS = 0.4
-
-
 _BATCHES = 4
-
-
 # More workers that bring less than this are not worth their memory.
 _WORTH_WHILE = 1.05
 
