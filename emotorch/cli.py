@@ -1,6 +1,6 @@
 """What the scripts share: options, logging, the error boundary.
 
-Imports nothing heavy, so that `--help` answers at once.
+Imports nothing heavy, so that `--help` is there at once.
 """
 
 import argparse
@@ -12,15 +12,18 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from emotorch.datasets import DATASETS, FER, PARTS
-from emotorch.errors import EmoTorchError, ToldError, UsageError
+from emotorch.errors import EmoTorchError, ToldError
+from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.recipes import FER_USAGE_CHOICES
 
 Number = TypeVar("Number", int, float)
 
 KNOWN_DATASETS = ", ".join(PARTS)
-EXIT_FAILED = 1
-EXIT_USAGE = 2
+EXIT_FAILED = EmoTorchError.status
 EXIT_INTERRUPTED = 130
+# A parser, or a group of its options.
+_Options = argparse._ActionsContainer
+_OF_THE_RECIPE = "the recipe's own"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -46,102 +49,11 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fer_usage_option(parser: argparse.ArgumentParser, default: str | None = "all") -> None:
-    parser.add_argument(
-        "--fer-usage",
-        choices=FER_USAGE_CHOICES,
-        default=default,
-        help="split all of FER-2013 85/15 as published, or only its Training rows, so that the official test rows "
-        "stay unseen; as is official: Training trains, PublicTest validates; or, to choose among recipes with "
-        "PublicTest unseen, nine tenths of Training and one "
-        f"(default: {default or 'the recipe’s own'})",
-    )
-
-
 def add_subset_options(parser: argparse.ArgumentParser) -> None:
     """What the two subset helpers share."""
     parser.add_argument("--force", action="store_true", help="copy again what is there and up to date")
     add_fer_usage_option(parser)
     add_scheme_option(parser)
-
-
-def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """`--device` and `--threads`, which everything that runs a network shares."""
-    parser.add_argument(
-        "--device",
-        default="auto",
-        metavar="NAME",
-        help="cpu, cuda, cuda:1 or mps (default: the best one here)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=positive_integer,
-        default=available_cores(),
-        metavar="N",
-        help="CPU threads; equal weights need an equal number (default: %(default)s)",
-    )
-
-
-def add_scheme_option(parser: argparse.ArgumentParser, default: str | None = "emotorch4") -> None:
-    parser.add_argument(
-        "--scheme",
-        default=default,
-        metavar="NAME",
-        help="label scheme, the classes and their order: emotorch4, seven, mood4 or a .toml file of one's own "
-        f"(default: {default or 'the recipe’s own'})",
-    )
-
-
-def add_reading_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--scheme",
-        metavar="NAME",
-        help="read the answers as another label scheme: a seven-class model as emotorch4, for example; its other "
-        "classes are dropped (default: the model's own)",
-    )
-
-
-def add_prediction_options(parser: argparse.ArgumentParser) -> None:
-    """How pictures, videos and a camera are answered, and what comes of it."""
-    parser.add_argument(
-        "--detector",
-        choices=("haar", "yunet", "none"),
-        default="haar",
-        help="how faces are found: by OpenCV's cascade; by YuNet, whose ONNX file EMOTORCH_YUNET must name; or not "
-        "at all, for faces that are cut out already (default: %(default)s)",
-    )
-    add_reading_option(parser)
-    parser.add_argument(
-        "--abstain-below",
-        type=fraction,
-        default=0.0,
-        metavar="P",
-        help="where the confidence is below P, 0-1, the emotion is 'unsure', in text, JSON, CSV and pictures "
-        "alike; the distribution stays (default: always answer)",
-    )
-    parser.add_argument("--json", action="store_true", help="print a JSON object per picture, and per frame of a video")
-    parser.add_argument(
-        "--csv", metavar="FILE", help="write a table, a row per face; of a video with its time in seconds"
-    )
-    parser.add_argument(
-        "--save",
-        metavar="FILE",
-        help="write one picture's boxes and bars, or a contact sheet of several (.png, .jpg, .pdf, .svg); of a video "
-        "an annotated copy without sound (.mp4, .mov, .mkv, .avi, .webm) and FILE_timeline.png",
-    )
-    parser.add_argument(
-        "--visualize",
-        action="store_true",
-        help="show the same in a window; without a screen write it beside the input, as INPUT_emotions.png or .mp4",
-    )
-    parser.add_argument(
-        "--webcam",
-        nargs="?",
-        const="0",
-        metavar="CAMERA",
-        help="answer a camera live, by its number, until q is pressed (default: 0); a video file may stand in for one",
-    )
-    parser.add_argument("--frames", type=positive_integer, metavar="N", help="stop a video or camera after N frames")
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +62,15 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         nargs="?",
         help="a model folder's name, or a path to it (default: the newest one)",
+    )
+
+
+def add_shipped_model_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="emotorch, the baseline that ships, compact, the more accurate seven-class model that ships, or another "
+        "model folder's name, or a path to it or to its weights (default: emotorch)",
     )
 
 
@@ -163,42 +84,131 @@ def add_dataset_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_shipped_model_option(parser: argparse.ArgumentParser) -> None:
+def add_fer_usage_option(parser: _Options, default: str | None = "all") -> None:
     parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="emotorch, the baseline that ships, compact, the seven-class model that ships and answers better, or "
-        "another model folder's name, or a path to it or to its weights (default: emotorch)",
+        "--fer-usage",
+        choices=FER_USAGE_CHOICES,
+        default=default,
+        help="split all of FER-2013 85/15 as published, or only its Training rows, so that the official test rows "
+        "stay unseen; as is official: Training trains, PublicTest validates; or, to choose among recipes with "
+        "PublicTest unseen, nine tenths of Training and one "
+        f"(default: {default or _OF_THE_RECIPE})",
+    )
+
+
+def add_scheme_option(parser: _Options, default: str | None = DEFAULT) -> None:
+    parser.add_argument(
+        "--scheme",
+        default=default,
+        metavar="NAME",
+        help=f"label scheme, the classes and their order: {', '.join(SCHEMES)} or a .toml file of one's own "
+        f"(default: {default or _OF_THE_RECIPE})",
+    )
+
+
+def add_reading_option(parser: _Options) -> None:
+    parser.add_argument(
+        "--scheme",
+        metavar="NAME",
+        help="read the model's outputs as another label scheme: a seven-class model as emotorch4, for example; its "
+        "other classes are dropped (default: the model's own)",
     )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """What stages 4 and 5 share: the recipe and its changes."""
-    parser.add_argument("--recipe", default="emotorch", metavar="NAME", help="system to train (default: %(default)s)")
-    add_scheme_option(parser, default=None)
-    parser.add_argument(
+    """What stages 4 and 5 share: the recipe and its changes, and what trains."""
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--recipe", default="emotorch", metavar="NAME", help="system to train (default: %(default)s)")
+    add_scheme_option(recipe, default=None)
+    recipe.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="change a field of the recipe, for example learning_rate=1e-3; may be repeated",
     )
-    parser.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
-    parser.add_argument(
+    recipe.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
+    data = parser.add_argument_group("training data")
+    data.add_argument(
         "--train-on",
         default=FER.name,
         metavar="NAME",
         help=f"what trains: {', '.join(DATASETS)} or a folder of FER-Datasets/ that stage 2 has read "
         "(default: %(default)s)",
     )
-    add_fer_usage_option(parser, default=None)
-    parser.add_argument(
+    add_fer_usage_option(data, default=None)
+    data.add_argument(
         "--seed",
         type=seed,
         default=42,
         metavar="N",
         help="of the weights, the order and what the factors draw; the split has its own (default: %(default)s)",
     )
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """`--device` and `--threads`, which everything that runs a network shares."""
+    machine = parser.add_argument_group("machine")
+    machine.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or mps (default: the best one here)",
+    )
+    machine.add_argument(
+        "--threads",
+        type=positive_integer,
+        default=available_cores(),
+        metavar="N",
+        help="CPU threads; equal weights need an equal number (default: %(default)s)",
+    )
+
+
+def add_prediction_options(parser: argparse.ArgumentParser) -> None:
+    """How faces in pictures, videos and before a camera are found and read, and what comes of the predictions."""
+    reading = parser.add_argument_group("finding and reading faces")
+    reading.add_argument(
+        "--detector",
+        choices=("haar", "yunet", "none"),
+        default="haar",
+        help="how faces are found: by OpenCV's cascade; by YuNet, whose ONNX file EMOTORCH_YUNET must name; or not "
+        "at all, for faces that are cut out already (default: %(default)s)",
+    )
+    add_reading_option(reading)
+    reading.add_argument(
+        "--abstain-below",
+        type=fraction,
+        default=0.0,
+        metavar="P",
+        help="where the confidence is below P, 0-1, the emotion is 'unsure', in text, JSON, CSV and pictures "
+        "alike; the distribution stays (default: never)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print a JSON object per picture, and per frame of a video")
+    output.add_argument(
+        "--csv", metavar="FILE", help="write a table, a row per face; of a video with its time in seconds"
+    )
+    output.add_argument(
+        "--save",
+        metavar="FILE",
+        help="write one picture's boxes and bars, or a contact sheet of several (.png, .jpg, .pdf, .svg); of a video "
+        "an annotated copy without sound (.mp4, .mov, .mkv, .avi, .webm) and FILE_timeline.png",
+    )
+    output.add_argument(
+        "--visualize",
+        action="store_true",
+        help="show the same in a window; without a screen write it beside the input, as INPUT_emotions.png or .mp4",
+    )
+    frames = parser.add_argument_group("camera and videos")
+    frames.add_argument(
+        "--webcam",
+        nargs="?",
+        const="0",
+        metavar="CAMERA",
+        help="predict for a camera live, by its number, until q is pressed (default: 0); a video file may stand in for "
+        "one",
+    )
+    frames.add_argument("--frames", type=positive_integer, metavar="N", help="stop a video or camera after N frames")
 
 
 def positive_integer(text: str) -> int:
@@ -266,12 +276,10 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
     try:
         status = main() or 0
         sys.stdout.flush()
-    except ToldError:
-        status = EXIT_FAILED
-    except UsageError as error:
-        status = _complain(str(error), EXIT_USAGE)
+    except ToldError as error:
+        status = error.status
     except EmoTorchError as error:
-        status = _complain(str(error), EXIT_FAILED)
+        status = _complain(str(error), error.status)
     except BrokenPipeError:
         # The reader of our output has gone (`… | head`): nothing is left to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

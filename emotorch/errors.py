@@ -2,11 +2,19 @@
 
 
 class EmoTorchError(Exception):
-    """Something the user can mend. The message is one line: which file, row or option, and what to do."""
+    """Something the user can mend. The message is one line: which file, row or option, and what to do.
+
+    Attributes:
+        status: The exit status of a script that it ends.
+    """
+
+    status = 1
 
 
 class UsageError(EmoTorchError):
-    """Options that contradict each other or name something unknown (exit status 2)."""
+    """Options that contradict each other or name something unknown."""
+
+    status = 2
 
 
 class ToldError(EmoTorchError):

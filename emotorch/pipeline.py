@@ -1,6 +1,6 @@
 """All stages in order, each as its own process, as a person would run them; then a table of what came out."""
 
-import logging
+import math
 import os
 import subprocess
 import sys
@@ -11,15 +11,29 @@ from pathlib import Path
 from emotorch.data.synthetic_dataset import write_dataset
 from emotorch.errors import EmoTorchError
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs.folder import Run, find_run
+from emotorch.runs.folder import FINISHED, Run, find_run, list_runs
 from emotorch.runs.scores import read_accuracies
-from emotorch.tables import text_table
+from emotorch.tables import Table, to_text
 
-logger = logging.getLogger(__name__)
-
+SYNTHETIC_FOLDER = "synthetic"
 _HELPERS = "develop_baseline_model/helpers"
 _MODELS = "develop_baseline_model/models"
-SYNTHETIC_FOLDER = "synthetic"
+# Columns of the summary, and the rows of final_accuracies.csv that they show.
+_ACCURACIES = {
+    "training %": "Training Accuracy",
+    "FER %": "FER Validation Accuracy",
+    "CK+ %": "CKP Validation Accuracy",
+    "combined %": "Combined Validation Accuracy",
+}
+
+
+class StageError(EmoTorchError):
+    """A stage failed, and has said why; whoever runs it ends with its exit status."""
+
+    def __init__(self, title: str, status: int) -> None:
+        super().__init__(f"{title} failed (exit status {status}); the lines above say why")
+        # Below 0: a signal ended it.
+        self.status = status if status > 0 else EmoTorchError.status
 
 
 def choose_root(paths: Paths) -> tuple[Paths, bool]:
@@ -29,15 +43,16 @@ def choose_root(paths: Paths) -> tuple[Paths, bool]:
     return Paths(paths.root / SYNTHETIC_FOLDER), True
 
 
-def run_all(paths: Paths, models: int) -> None:
+def run_all(paths: Paths, models: int, training: Sequence[str] = ()) -> None:
     """Prepares, augments, trains, compares, evaluates and plots; prints a table and the pictures' paths.
 
     Args:
         paths: The user's root.
         models: How many to train, at least 1: the first at the defaults, the others as a sweep.
+        training: Options of stages 4 and 5.
 
     Raises:
-        EmoTorchError: a stage failed; it has said why.
+        StageError: a stage failed.
     """
     chosen, synthetic = choose_root(paths)
     if synthetic:
@@ -45,36 +60,44 @@ def run_all(paths: Paths, models: int) -> None:
         write_dataset(chosen)
     started = time.perf_counter()
     if chosen.fer_csv.is_file():
-        _run_stage(chosen, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
-    _run_stage(chosen, "stage 2", f"{_HELPERS}/create_original_dataset.py")
-    _run_stage(chosen, "stage 3", f"{_HELPERS}/augment_original_dataset.py")
-    trained = _run_stage(chosen, "stage 4", f"{_MODELS}/convolutional_nn_pytorch.py")
+        run_stage(chosen, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
+    run_stage(chosen, "stage 2", f"{_HELPERS}/create_original_dataset.py")
+    run_stage(chosen, "stage 3", f"{_HELPERS}/augment_original_dataset.py")
+    trained = run_stage(chosen, "stage 4", f"{_MODELS}/convolutional_nn_pytorch.py", *training)
     model = Path(trained.splitlines()[-1]).name
     if models > 1:
-        _run_stage(chosen, "stage 5", f"{_MODELS}/train_multiple_models.py", "--num-models", str(models - 1))
-    _run_stage(chosen, "stage 6", f"{_MODELS}/compare_models_to_original.py")
+        others = ("--num-models", str(models - 1), *training)
+        run_stage(chosen, "stage 5", f"{_MODELS}/train_multiple_models.py", *others)
+    run_stage(chosen, "stage 6", f"{_MODELS}/compare_models_to_original.py")
     for dataset in ("fer", "ckp") if chosen.ckplus.is_dir() else ("fer",):
-        _run_stage(chosen, "stage 7", f"{_MODELS}/evaluate_model.py", model, dataset)
-    _run_stage(chosen, "stage 8", f"{_MODELS}/plot_confusion_matrix.py", model)
-    _run_stage(chosen, "stage 8", f"{_MODELS}/plot_training_history.py", model)
-    print(f"\nAll stages ran in {time.perf_counter() - started:.0f} s{_synthetic_note(synthetic)}.\n")
-    print(_summary(chosen, model))
+        run_stage(chosen, "stage 7", f"{_MODELS}/evaluate_model.py", model, dataset)
+    run_stage(chosen, "stage 8", f"{_MODELS}/plot_confusion_matrix.py", model)
+    run_stage(chosen, "stage 8", f"{_MODELS}/plot_training_history.py", model)
+    note = ", on synthetic faces: the figures say that it works, and nothing about real ones" if synthetic else ""
+    print(f"\nAll stages ran in {time.perf_counter() - started:.0f} s{note}.\n")
+    print(f"{to_text(_accuracies(chosen))}\n\nPictures of {model}:")
+    for picture in _pictures(find_run(chosen, model)):
+        print(f"  {picture}")
 
 
 def prepare_datasets(paths: Paths, schemes: Sequence[str]) -> None:
     """Stages 1 and 2, the second once for each label scheme; what is there and up to date stays.
 
     Raises:
-        EmoTorchError: a stage failed; it has said why.
+        StageError: a stage failed.
     """
     if not paths.has_fer_folders:
-        _run_stage(paths, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
+        run_stage(paths, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
     for scheme in schemes:
-        _run_stage(paths, "stage 2", f"{_HELPERS}/create_original_dataset.py", "--scheme", scheme)
+        run_stage(paths, "stage 2", f"{_HELPERS}/create_original_dataset.py", "--scheme", scheme)
 
 
-def _run_stage(paths: Paths, title: str, script: str, *arguments: str) -> str:
-    """Runs a script with its output shown; returns what it printed."""
+def run_stage(paths: Paths, title: str, script: str, *arguments: str) -> str:
+    """Runs a script with its output shown; returns what it printed.
+
+    Raises:
+        StageError: its exit status is not 0.
+    """
     print(f"\n── {title}: {' '.join(('python', script, *arguments))}", flush=True)
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -89,31 +112,24 @@ def _run_stage(paths: Paths, title: str, script: str, *arguments: str) -> str:
         print(line, end="", flush=True)
         printed.append(line)
     if process.wait():
-        raise EmoTorchError(f"{title} failed (exit status {process.returncode}); the lines above say why")
+        raise StageError(title, process.returncode)
     print(f"   {time.perf_counter() - started:.1f} s", flush=True)
     return "".join(printed)
 
 
-def _synthetic_note(synthetic: bool) -> str:
-    return ", on synthetic faces: the figures say that it works, and nothing about real ones" if synthetic else ""
+def _accuracies(paths: Paths) -> Table:
+    """The accuracies of every finished model of this root."""
+    import pandas as pd
+
+    rows = []
+    for run in list_runs(paths.models):
+        if run.record.get("status", FINISHED) == FINISHED:
+            values = read_accuracies(run)
+            shown = {column: values.get(metric, math.nan) for column, metric in _ACCURACIES.items()}
+            rows.append({"model": run.name, **shown, "epochs": values.get("Epochs Completed", math.nan)})
+    return Table(pd.DataFrame(rows), {**dict.fromkeys(_ACCURACIES, "{:.2f}"), "epochs": "{:.0f}"})
 
 
-def _summary(paths: Paths, model: str) -> str:
-    """The accuracies of every model of this root, and the pictures of one."""
-    run = find_run(paths, model)
-    others = sorted(paths.models.glob("model_[0-9]*"))
-    rows = [
-        ("model", "training %", "FER %", "CK+ %", "combined %", "epochs"),
-        *(_row(Run(folder)) for folder in others),
-    ]
-    pictures = "\n".join(
-        f"  {path}" for path in sorted(run.folder.rglob("*.png")) if "misclassified" not in path.parent.name
-    )
-    return f"{text_table(rows, left=('model',))}\n\nPictures of {model}:\n{pictures}"
-
-
-def _row(run: Run) -> tuple[str, ...]:
-    accuracies = read_accuracies(run)
-    metrics = ("Training", "FER Validation", "CKP Validation", "Combined Validation")
-    shown = (f"{accuracies[f'{metric} Accuracy']:.2f}".replace("nan", "–") for metric in metrics)
-    return (run.name, *shown, f"{accuracies['Epochs Completed']:.0f}")
+def _pictures(run: Run) -> list[Path]:
+    """All of a run's folder, but single images."""
+    return sorted(path for path in run.folder.rglob("*.png") if "misclassified" not in path.parent.name)

@@ -1,0 +1,132 @@
+"""All stages one after the other, as `run_pipeline.py` runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Script, write_small_ckplus, write_small_fer
+from running import MODELS, call_script
+
+from emotorch import cli, pipeline
+from emotorch.errors import UsageError
+from emotorch.paths import Paths
+from emotorch.pipeline import StageError, choose_root, run_all, run_stage
+
+PIPELINE = "develop_baseline_model/run_pipeline.py"
+TRAINING = ("--epochs", "1", "--threads", "1")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The stages that ran: in this process, so that imports are paid once, and the sweep by one worker."""
+    made: list[tuple[str, ...]] = []
+
+    def run_here(paths: Paths, title: str, script: str, *arguments: str) -> str:
+        made.append((title, Path(script).name, *arguments))
+        workers = ("--workers", "1") if title == "stage 5" else ()
+        done = call_script(paths, script, *arguments, *workers)
+        if done.returncode:
+            raise StageError(title, done.returncode)
+        return done.stdout
+
+    monkeypatch.setattr(pipeline, "run_stage", run_here)
+    return made
+
+
+@pytest.mark.slow
+def test_all_stages_run_in_order_and_a_table_tells_what_came_out(
+    paths: Paths, calls: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_fer(paths)
+    write_small_ckplus(paths)
+    run_all(paths, 2, TRAINING)
+    assert calls == [
+        ("stage 1", "FER_csv_to_img.py"),
+        ("stage 2", "create_original_dataset.py"),
+        ("stage 3", "augment_original_dataset.py"),
+        ("stage 4", "convolutional_nn_pytorch.py", *TRAINING),
+        ("stage 5", "train_multiple_models.py", "--num-models", "1", *TRAINING),
+        ("stage 6", "compare_models_to_original.py"),
+        ("stage 7", "evaluate_model.py", "model_00001", "fer"),
+        ("stage 7", "evaluate_model.py", "model_00001", "ckp"),
+        ("stage 8", "plot_confusion_matrix.py", "model_00001"),
+        ("stage 8", "plot_training_history.py", "model_00001"),
+    ]
+    time, header, first, second, title, *pictures = (line for line in capsys.readouterr().out.splitlines() if line)
+    assert time.startswith("All stages ran in ")
+    assert "synthetic" not in time
+    assert header.split("  ")[0] == "model"
+    assert [row.split()[0] for row in (first, second)] == ["model_00001", "model_00002"]
+    assert first.split()[-1] == "1"
+    assert title == "Pictures of model_00001:"
+    found = [Path(line.strip()) for line in pictures]
+    assert {picture.name for picture in found} >= {"confusion_matrices_fer_vs_ckp.png", "training_history.png"}
+    assert all(picture.is_file() for picture in found)
+    assert len(list(paths.models.glob("comparison_results_*.csv"))) == 1
+    assert len(list(paths.models.glob("model_00001/evaluation_*"))) == 2
+
+
+def test_without_fer_2013_it_goes_on_with_synthetic_faces_in_a_root_of_their_own(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn: list[Paths] = []
+    monkeypatch.setattr(pipeline, "write_dataset", drawn.append)
+
+    def stop(paths: Paths, title: str, *_: str) -> str:
+        raise StageError(title, 1)
+
+    monkeypatch.setattr(pipeline, "run_stage", stop)
+    with pytest.raises(StageError, match="stage 2 failed"):
+        run_all(paths, 1)
+    assert drawn == [Paths(paths.root / "synthetic")]
+    assert f"No {paths.fer_csv}: drawing synthetic faces in {paths.root / 'synthetic'}" in capsys.readouterr().out
+    write_small_fer(paths)
+    assert choose_root(paths) == (paths, False)
+
+
+def test_a_stage_that_fails_ends_it_with_its_own_line_and_exit_status(paths: Paths, script: Script) -> None:
+    paths.fer_csv.parent.mkdir(parents=True)
+    paths.fer_csv.write_text("emotion,pixels,Usage\n0,1 2 3,Training\n")
+    done = script(paths, PIPELINE)
+    assert done.returncode == 1
+    own, ours = done.stderr.splitlines()
+    assert own.startswith(f"error: {paths.fer_csv}")
+    assert ours == "error: stage 1 failed (exit status 1); the lines above say why"
+    assert "── stage 1: python develop_baseline_model/helpers/FER_csv_to_img.py" in done.stdout
+    assert "stage 2" not in done.stdout
+
+
+def test_the_exit_status_of_a_stage_is_the_pipeline_s(
+    paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StageError, match=r"stage 5 failed \(exit status 2\)") as failed:
+        run_stage(paths, "stage 5", f"{MODELS}/train_multiple_models.py", "--num-models", "0")
+    assert "0 is not a positive whole number" in capfd.readouterr().err
+    assert failed.value.status == UsageError.status == 2
+
+    def fail() -> None:
+        raise failed.value
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(fail)
+    assert ended.value.code == 2
+    # A stage that is killed has no exit status of its own.
+    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    assert StageError("stage 4", subprocess.run(killed, check=False).returncode).status == 1
+
+
+def test_wrong_options_are_refused(paths: Paths) -> None:
+    assert "0 is not a positive whole number" in call_script(paths, PIPELINE, "--models", 0).stderr
+
+
+def test_stage_2_is_run_for_each_scheme_that_is_asked_for(paths: Paths, calls: list[tuple[str, ...]]) -> None:
+    write_small_fer(paths)
+    pipeline.prepare_datasets(paths, ("emotorch4", "seven"))
+    assert [call[1:] for call in calls] == [
+        ("FER_csv_to_img.py",),
+        ("create_original_dataset.py", "--scheme", "emotorch4"),
+        ("create_original_dataset.py", "--scheme", "seven"),
+    ]
+    assert paths.originals.is_dir()
+    assert paths.for_scheme("seven").originals.is_dir()
