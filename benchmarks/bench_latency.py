@@ -10,7 +10,7 @@ import statistics
 import time
 
 from emotorch.data.images import Pixels
-from emotorch.inference.onnx_export import drawn_faces
+from emotorch.inference.onnx_export import synthetic_faces
 from emotorch.inference.reader import FaceReader, open_reader
 from emotorch.inference.torch_reader import open_torch_reader
 from emotorch.paths import SHIPPED_MODELS
@@ -21,7 +21,7 @@ WARMING = 20
 
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    faces = drawn_faces(WARMING + CALLS)
+    faces = synthetic_faces(WARMING + CALLS)
     for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
         readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
         seconds: list[list[float]] = [[], []]

@@ -20,7 +20,7 @@ from timing import paired, report
 
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.inference.onnx_export import export
-from emotorch.inference.predictor import predict_file
+from emotorch.inference.predictions import predict_file
 from emotorch.inference.reader import FaceReader, open_reader
 from emotorch.inference.torch_reader import open_torch_reader
 from emotorch.labels import get_scheme

@@ -29,7 +29,7 @@ from emotorch.data.faces import Box, find_faces
 from emotorch.data.images import Pixels
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
 from emotorch.inference.onnx_export import export
-from emotorch.inference.predictor import predict_faces
+from emotorch.inference.predictions import predict_faces
 from emotorch.inference.reader import FaceReader, open_reader
 from emotorch.inference.video import Video, predict_video
 from emotorch.inference.video_output import draw_predictions, write_video

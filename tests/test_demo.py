@@ -86,7 +86,7 @@ def raw(demo: Demo, *parts: bytes) -> Reply:
         return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
 
 
-def test_an_answer_is_what_prediction_prints_as_json(demo: Demo, model: Path, paths: Paths) -> None:
+def test_a_reply_is_what_prediction_prints_as_json(demo: Demo, model: Path, paths: Paths) -> None:
     picture = paths.root / "two.png"
     picture.write_bytes(encode(np.concatenate([face(160), face(160)], axis=1)))
     (expected,) = map(json.loads, call_script(paths, PREDICT, picture, model, "--json").stdout.splitlines())
@@ -118,7 +118,7 @@ def test_a_model_that_computes_no_numbers_gives_an_error_and_no_emotion(tmp_path
             assert prediction["error"] == "the model's outputs for this input are no finite numbers"
 
 
-def test_the_page_is_told_which_model_answers_with_which_labels(demo: Demo, model: Path) -> None:
+def test_the_page_is_told_which_model_it_is_with_which_labels(demo: Demo, model: Path) -> None:
     status, headers, body = request(demo, "GET", "/about")
     assert (status, headers["content-type"]) == (200, "application/json")
     about = json.loads(body)
@@ -205,7 +205,7 @@ def test_an_upload_that_does_not_say_how_large_it_is_is_counted(demo: Demo) -> N
 
 def test_a_header_that_lies_does_not_make_the_limit_wider(demo: Demo) -> None:
     """What is sent beyond the stated length is no part of the upload."""
-    # The connection stays open: on one that closes, what arrives before the answer may be refused in its place.
+    # The connection stays open: on one that closes, what arrives before the reply may be refused in its place.
     head = b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\n"
     assert raw(demo, head + b"no picture" + b"." * 1000)[0] == 415
     head = b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n"
@@ -229,7 +229,7 @@ def test_loopback_s_names_get_the_page(demo: Demo, host: str) -> None:
     assert request(demo, "GET", "/", None, Host=host)[0] == 200
 
 
-def test_other_pages_in_the_same_browser_get_no_answer(demo: Demo) -> None:
+def test_other_pages_in_the_same_browser_get_no_prediction(demo: Demo) -> None:
     body = encode(face(160))
     own = f"127.0.0.1:{demo.port}"
     assert request(demo, "POST", "/answer", body, Host=own, Origin=f"http://{own}")[0] == 200
@@ -288,7 +288,7 @@ def test_there_are_no_pages_that_load_scripts_from_elsewhere(demo: Demo) -> None
         assert request(demo, "GET", path)[0] == 404
 
 
-def test_more_pictures_than_there_is_memory_for_are_turned_away_and_the_others_answered(demo: Demo) -> None:
+def test_more_pictures_than_there_is_memory_for_are_turned_away_and_the_others_predicted_for(demo: Demo) -> None:
     """Uploads that began and do not go on hold all places."""
     body = encode(face(160))
     head = f"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -394,7 +394,7 @@ def test_without_its_packages_it_says_how_to_get_them(package: str, model: Path,
     assert done.stderr == f"error: the page needs {package}: pip install -e '.[demo]'\n"
 
 
-def test_a_colour_picture_from_a_camera_is_answered(demo: Demo) -> None:
+def test_a_colour_picture_from_a_camera_is_read(demo: Demo) -> None:
     colour = cv2.cvtColor(cv2.applyColorMap(face(160), cv2.COLORMAP_PINK), cv2.COLOR_BGR2RGB)
     status, prediction = ask(demo, encode(colour, "JPEG", quality=90))
     assert (status, len(prediction["faces"])) == (200, 1)

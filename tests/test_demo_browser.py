@@ -160,7 +160,7 @@ def test_a_picture_with_faces_gets_boxes_and_bars(browser: Browser, tmp_path: Pa
     assert browser.run("return document.querySelector('#view').ariaLabel").startswith("The picture. 2 faces")
 
 
-def test_a_pasted_picture_is_answered(browser: Browser, tmp_path: Path) -> None:
+def test_a_pasted_picture_is_read(browser: Browser, tmp_path: Path) -> None:
     path = two_faces(tmp_path)
     browser.run(
         "const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));"
@@ -190,7 +190,7 @@ def test_a_picture_without_a_face_says_so_and_can_be_taken_as_one(browser: Brows
     browser.wait_for_text("#status", "2 faces")
     browser.choose("#file", write_picture(tmp_path, "nobody.png", blank(300, 400)))
     assert "No face found" in browser.wait_for_text("#error", "face")
-    # The answer before is gone.
+    # The prediction before is gone.
     assert browser.text("#faces") == ""
     assert drawn_boxes(browser) == []
     browser.click("#whole")
@@ -236,14 +236,14 @@ def test_what_is_too_large_is_not_even_sent(browser: Browser, demo: Demo, tmp_pa
     assert not [url for url in browser.requests() if "answer" in url]
 
 
-def test_a_picture_that_the_browser_cannot_show_is_answered_all_the_same(browser: Browser, tmp_path: Path) -> None:
+def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(browser: Browser, tmp_path: Path) -> None:
     browser.choose("#file", write_picture(tmp_path, "face.tiff", face(200)))
     browser.wait_for_text("#status", r"^One face: .*cannot show this kind of picture")
     settled(browser)
     assert_bars(browser, faces=1)
 
 
-def test_the_camera_is_answered_live_in_a_mirror_and_stops(browser: Browser) -> None:
+def test_the_camera_is_predicted_for_live_in_a_mirror_and_stops(browser: Browser) -> None:
     browser.run(
         "window.tracks = []; const open = navigator.mediaDevices.getUserMedia;"
         "navigator.mediaDevices.getUserMedia = async (wanted) => {"
@@ -253,9 +253,11 @@ def test_the_camera_is_answered_live_in_a_mirror_and_stops(browser: Browser) -> 
     browser.click("#camera")
     browser.wait_for_text(FACES, "%")
     assert browser.text("#camera") == "Stop the camera"
-    # Live: one answer after the other, without a click.
+    # Live: one prediction after the other, without a click.
     asked: list[str] = []
-    browser.wait(lambda: asked.extend(browser.requests()) or sum("answer" in url for url in asked) >= 5, "5 answers")
+    browser.wait(
+        lambda: asked.extend(browser.requests()) or sum("answer" in url for url in asked) >= 5, "5 predictions"
+    )
     settled(browser)
     assert_bars(browser, faces=1)
     ((left, right),) = drawn_boxes(browser)

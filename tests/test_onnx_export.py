@@ -14,7 +14,7 @@ from running import EXPORT_ONNX, Trained, call_script, copy_trained, error_line
 from emotorch import __version__
 from emotorch.files import hash_file
 from emotorch.inference import onnx_export
-from emotorch.inference.onnx_export import TOLERANCE, drawn_faces, export, largest_difference
+from emotorch.inference.onnx_export import TOLERANCE, export, largest_difference, synthetic_faces
 from emotorch.inference.reader import open_reader
 from emotorch.inference.torch_reader import open_torch_reader
 from emotorch.labels import get_scheme
@@ -56,14 +56,14 @@ def save_untrained(network: str, weights: Path) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_network_is_exported_and_answers_as_in_pytorch(network: str, tmp_path: Path) -> None:
+def test_every_network_is_exported_and_predicts_as_in_pytorch(network: str, tmp_path: Path) -> None:
     weights = tmp_path / "model.pth"
     save_untrained(network, weights)
     written = export(weights)
     assert written.path == tmp_path / "model.onnx"
     assert 0 <= written.difference <= TOLERANCE
     ours, theirs = open_reader(written.path), open_torch_reader(weights, None, 1)
-    assert largest_difference(ours, theirs, drawn_faces(100)) == pytest.approx(written.difference, abs=1e-6)
+    assert largest_difference(ours, theirs, synthetic_faces(100)) == pytest.approx(written.difference, abs=1e-6)
     others = draw_images(5, seed=9)
     np.testing.assert_allclose(ours.probabilities(others), theirs.probabilities(others), atol=TOLERANCE)
     assert ours.probabilities(others).std(axis=0).max() > 1e-3  # it does tell faces apart
@@ -100,7 +100,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     assert written[0] == written[1]
 
 
-def test_answers_that_differ_from_pytorch_s_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_that_differ_from_pytorch_s_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "model.pth"
     torch.save(published_state(), weights)
     monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
@@ -109,7 +109,7 @@ def test_answers_that_differ_from_pytorch_s_leave_no_file(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == [weights]
 
 
-def test_a_network_that_answers_with_no_numbers_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_computes_no_numbers_is_refused(tmp_path: Path) -> None:
     state = published_state()
     state["model_state_dict"]["fc.bias"][0] = float("nan")
     torch.save(state, tmp_path / "model.pth")
@@ -118,10 +118,10 @@ def test_a_network_that_answers_with_no_numbers_is_refused(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
 
 
-def test_drawn_faces_are_always_the_same_and_of_many_kinds() -> None:
-    faces = drawn_faces(14)
+def test_synthetic_faces_are_always_the_same_and_of_many_kinds() -> None:
+    faces = synthetic_faces(14)
     assert (faces.shape, faces.dtype) == ((14, 48, 48), np.uint8)
-    assert (faces == drawn_faces(14)).all()
+    assert (faces == synthetic_faces(14)).all()
     assert len({face.tobytes() for face in faces}) == 14
 
 
@@ -133,7 +133,7 @@ def test_the_script_writes_the_file_says_the_difference_and_records_the_hash(tra
     assert path == str(ours.folder / "model.onnx")
     found = re.fullmatch(
         r"largest difference of a probability to PyTorch: (\S+) \(at most 0\.0001 is taken\), "
-        r"on 100 drawn faces in batches of 1, 2, 7, 100",
+        r"on 100 synthetic faces in batches of 1, 2, 7, 100",
         said,
     )
     assert found is not None, said

@@ -33,7 +33,7 @@ def face(side: int) -> Pixels:
     return cv2.GaussianBlur(pixels, (0, 0), side / 30)
 
 
-def test_a_48_by_48_picture_is_the_face_itself_and_gets_the_network_s_answer(desk: Desk) -> None:
+def test_a_48_by_48_picture_is_the_face_itself_and_gets_the_network_s_prediction(desk: Desk) -> None:
     emotions = set()
     for number, pixels in enumerate(draw_images(8, seed=3)):
         path = desk.picture(f"{number}.png", pixels)
@@ -46,7 +46,7 @@ def test_a_48_by_48_picture_is_the_face_itself_and_gets_the_network_s_answer(des
     assert len(emotions) > 1
 
 
-def test_the_model_s_temperature_sets_how_sure_it_is_but_not_the_answer(desk: Desk) -> None:
+def test_the_model_s_temperature_sets_how_sure_it_is_but_not_the_emotion(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     (before,) = desk.ask(path, desk.model)
     torch.save({**published_state(), "temperature": 0.25}, desk.model)
@@ -101,7 +101,7 @@ def test_without_a_detector_a_picture_of_any_size_is_the_face(desk: Desk, name: 
     assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(resize(read)), abs=1e-6)
 
 
-def test_a_face_in_a_picture_is_found_cut_out_and_answered(desk: Desk) -> None:
+def test_a_face_in_a_picture_is_found_cut_out_and_predicted_for(desk: Desk) -> None:
     pixels = face(200)
     (prediction,) = desk.ask(desk.picture("face.png", pixels), desk.model)
     (said,) = prediction["faces"]
@@ -112,7 +112,7 @@ def test_a_face_in_a_picture_is_found_cut_out_and_answered(desk: Desk) -> None:
     assert said["probabilities"] == pytest.approx(expected(resize(cut)), abs=1e-6)
 
 
-def test_two_faces_are_answered_from_left_to_right(desk: Desk) -> None:
+def test_two_faces_are_told_of_from_left_to_right(desk: Desk) -> None:
     pixels = np.concatenate([face(160), face(160)[:, ::-1]], axis=1)
     path = desk.picture("two.png", pixels)
     (prediction,) = desk.ask(path, desk.model)
@@ -162,7 +162,7 @@ def test_a_jpeg_that_is_called_png_is_read(desk: Desk) -> None:
 def test_csv_has_a_row_per_face_and_one_for_each_error(desk: Desk) -> None:
     good = desk.picture("good.png", draw_images(1, seed=3)[0])
     found = desk.picture("face.png", face(200))
-    table = desk.paths.root / "answers.csv"
+    table = desk.paths.root / "predictions.csv"
     done = desk.predict(good, found, "missing.png", "--model", desk.model, "--csv", table)
     assert done.returncode == 1
     header, *_ = table.read_text().splitlines()
@@ -180,7 +180,7 @@ def test_csv_has_a_row_per_face_and_one_for_each_error(desk: Desk) -> None:
 
 def test_save_writes_a_picture_of_one_input(desk: Desk) -> None:
     path = desk.picture("face.png", face(200))
-    picture = desk.paths.root / "out" / "answer.png"
+    picture = desk.paths.root / "out" / "prediction.png"
     done = desk.predict(path, desk.model, "--save", picture)
     assert done.stdout.splitlines()[-1] == str(picture)
     with Image.open(picture) as image:
@@ -189,17 +189,17 @@ def test_save_writes_a_picture_of_one_input(desk: Desk) -> None:
         assert image.height >= 300
 
 
-def test_nothing_is_saved_of_a_picture_that_could_not_be_answered(desk: Desk) -> None:
-    picture = desk.paths.root / "answer.png"
+def test_nothing_is_saved_of_a_picture_that_has_no_prediction(desk: Desk) -> None:
+    picture = desk.paths.root / "prediction.png"
     error_line(desk.predict(desk.picture("nobody.png", blank()), desk.model, "--save", picture))
     assert not picture.exists()
 
 
 def test_what_cannot_be_written_is_named(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
-    target = path / "answers.csv"
+    target = path / "predictions.csv"
     assert str(target) in error_line(desk.predict(path, desk.model, "--csv", target))
-    target = path / "answer.png"
+    target = path / "prediction.png"
     assert str(target) in error_line(desk.predict(path, desk.model, "--save", target))
 
 
@@ -218,7 +218,7 @@ def test_options_that_there_are_not_are_wrong_usage(desk: Desk) -> None:
     assert "INPUT" in error_line(desk.predict(), 2)
 
 
-def test_a_model_that_ships_answers_by_its_name_and_reads_as_fewer_classes(desk: Desk) -> None:
+def test_a_model_that_ships_predicts_by_its_name_and_reads_as_fewer_classes(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     (seven,), (four,) = (desk.ask(path, "--model", "compact", *scheme) for scheme in ((), ("--scheme", "emotorch4")))
     shares, read = (prediction["faces"][0]["probabilities"] for prediction in (seven, four))

@@ -24,7 +24,7 @@ from emotorch.data.images import Pixels, encode_png, read_colours, read_picture,
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.inference import contact_sheet
 from emotorch.inference.inputs import Input, Kind, expand
-from emotorch.inference.predictor import PicturePredictions, Prediction
+from emotorch.inference.predictions import PicturePredictions, Prediction
 
 FACE = draw_images(1, seed=3)[0]
 
@@ -49,7 +49,7 @@ def test_a_folder_gives_its_pictures_at_any_depth_sorted_and_counts_the_rest(
     names = ["a.JPG", "b.png", "c/a.gif", "c/d/e.webp", "z.tiff"]
     assert found == [Input(tmp_path / name) for name in names]
     assert caplog.messages == [
-        f"{tmp_path}: left out, as no pictures to answer: 1 .mp4, 2 .txt, 1 answer (*_emotions.*), 1 linked folder, "
+        f"{tmp_path}: left out, as no pictures: 1 .mp4, 2 .txt, 1 linked folder, 1 prediction (*_emotions.*), "
         "1 without an ending"
     ]
 
@@ -86,7 +86,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     assert item.error == "Permission denied"
 
 
-# Odd files, each answered as the face that it shows.
+# Odd files, each read as the face that it shows.
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -117,7 +117,7 @@ ODD_FILES: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("name", ODD_FILES)
-def test_an_odd_file_is_answered_as_the_face_that_it_shows(desk: Desk, name: str) -> None:
+def test_an_odd_file_is_read_as_the_face_that_it_shows(desk: Desk, name: str) -> None:
     path = ODD_FILES[name](desk.paths.root / name)
     done = desk.predict(path, desk.model, "--json")
     assert done.returncode == 0, done.stderr
@@ -145,7 +145,7 @@ def test_a_truncated_file_is_named_and_never_a_traceback(desk: Desk, form: str) 
         assert "image" in prediction["error"]
 
 
-def test_changed_bytes_are_answered_or_named_and_never_a_traceback(desk: Desk) -> None:
+def test_changed_bytes_are_read_or_named_and_never_a_traceback(desk: Desk) -> None:
     rng = np.random.default_rng(8)
     names = []
     for form in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"):
@@ -195,12 +195,12 @@ def test_a_picture_of_a_billion_pixels_is_refused_unread(desk: Desk, make: Calla
 # Unsure.
 
 
-def test_below_the_threshold_the_answer_is_unsure_everywhere(desk: Desk) -> None:
+def test_below_the_threshold_the_prediction_is_unsure_everywhere(desk: Desk) -> None:
     paths = [desk.picture(f"{number}.png", pixels) for number, pixels in enumerate(draw_images(4, seed=3))]
     plain = desk.ask(*paths, "--model", desk.model)
     confidences = sorted(prediction["faces"][0]["confidence"] for prediction in plain)
     threshold = (confidences[1] + confidences[2]) / 2
-    table = desk.paths.root / "answers.csv"
+    table = desk.paths.root / "predictions.csv"
     options = ("--model", desk.model, "--abstain-below", threshold)
     abstained = desk.ask(*paths, *options, "--csv", table)
     text = desk.predict(*paths, *options).stdout
@@ -233,7 +233,7 @@ def test_a_folder_gets_a_table_and_a_sheet_beside_it(desk: Desk, monkeypatch: py
     assert [row.split()[:2] for row in rows] == [[f"photos/{number}.png", "1"] for number in range(3)]
     assert empty == ""
     assert summary.startswith("4 pictures, 3 faces: ")
-    assert summary.endswith("; 1 without an answer")
+    assert summary.endswith("; 1 without a prediction")
     assert sheet == str(desk.paths.root / "photos_emotions.png")
     with Image.open(sheet) as image:
         assert image.format == "PNG"
@@ -255,16 +255,16 @@ def test_save_writes_what_the_ending_says(desk: Desk, ending: str) -> None:
         assert ending == "svg" or target.read_bytes() == content
 
 
-def test_save_refuses_before_it_answers_what_it_could_not_write(desk: Desk) -> None:
+def test_save_refuses_before_it_predicts_what_it_could_not_write(desk: Desk) -> None:
     path = desk.picture("a.png", FACE)
     clip = desk.paths.root / "clip.avi"
     clip.write_bytes(b"")
     for inputs, target, words in (
-        ([path], "answer.bmp", "a picture is written to a file that ends in .png, .jpg, .jpeg, .pdf, .svg"),
-        ([path], "answer", "a picture is written to a file that ends in"),
+        ([path], "prediction.bmp", "a picture is written to a file that ends in .png, .jpg, .jpeg, .pdf, .svg"),
+        ([path], "prediction", "a picture is written to a file that ends in"),
         ([path], path, "this is the input itself"),
-        ([clip], "answer.png", "a video is written to a file that ends in .mp4"),
-        ([clip, path], "answer.mp4", "--save takes pictures, or one video"),
+        ([clip], "prediction.png", "a video is written to a file that ends in .mp4"),
+        ([clip, path], "prediction.mp4", "--save takes pictures, or one video"),
     ):
         done = desk.predict(*inputs, "--model", desk.model, "--save", target)
         assert words in error_line(done, 2)
@@ -281,7 +281,9 @@ def test_visualize_without_a_screen_writes_beside_the_input(desk: Desk, monkeypa
     assert (desk.paths.root / "photo_emotions.png").is_file()
 
 
-def test_yunet_without_its_file_is_wrong_usage_before_any_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yunet_without_its_file_is_wrong_usage_before_any_prediction(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
     done = desk.predict(desk.picture("a.png", FACE), desk.model, "--detector", "yunet")
     assert YUNET_VARIABLE in error_line(done, 2)
@@ -317,7 +319,7 @@ def test_the_sheet_can_be_read_and_says_what_it_leaves_out() -> None:
     figure = contact_sheet._sheet_figure(tiles, 1500, "Predictions of emotorch")
     assert_legible(figure)
     said = texts(figure)
-    assert "Answers of emotorch: the first 3 of 1,500" in " ".join(said).replace("\n", " ")
+    assert "Predictions of emotorch: the first 3 of 1,500" in " ".join(said).replace("\n", " ")
     assert {"1 anger 90%", "2 anger 90%", "and 5 more faces", "unsure 30%", "no face found", "not readable"} <= {*said}
     assert any(text.startswith("aaa") and text.endswith("_end.png") and "…" in text for text in said)
 
@@ -336,7 +338,7 @@ def test_a_tile_shows_the_picture_with_the_box_where_the_face_is() -> None:
 
 
 def test_the_boxes_stay_right_on_a_colour_photo_that_is_turned(desk: Desk) -> None:
-    """Answers are of the upright picture, and so is what is drawn."""
+    """Predictions are for the upright picture, and so is what is drawn."""
     scene = cv2.cvtColor(draw_scene([DrawnFace(60, 60, 200)]), cv2.COLOR_GRAY2RGB)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -18,6 +18,7 @@ from conftest import draw_images, refusal
 from numpy.typing import NDArray
 from published import LABELS, published_state
 from running import EXPORT_ONNX, PREDICT, Trained, call_script, copy_trained, error_line, read_table
+from scenes import DrawnFace, write_clip
 from torch import Tensor, nn
 
 from emotorch.data.images import Pixels
@@ -42,7 +43,7 @@ CLOSE = 1e-5
 
 
 def state_of(scheme: str = "emotorch4", temperature: float = 0.5) -> dict[str, object]:
-    """A model of ours whose outputs spread, so that its answers differ."""
+    """A model of ours whose outputs spread, so that its predictions differ."""
     if scheme == "emotorch4":
         return {**published_state(), "temperature": temperature}
     recipe = replace(get_recipe("compact"), network_config={"image_size": 48, "channels": 1})
@@ -96,7 +97,7 @@ def rewrite(path: Path, **metadata: str | None) -> None:
     onnx.save(model, path)
 
 
-def test_the_onnx_file_beside_the_weights_answers_and_as_pytorch_does(exported: Path, tmp_path: Path) -> None:
+def test_the_onnx_file_beside_the_weights_predicts_and_as_pytorch_does(exported: Path, tmp_path: Path) -> None:
     faces = draw_images(150, seed=1)
     ours, theirs = open_reader(exported), open_reader(alone(exported, tmp_path))
     assert (type(ours), type(theirs)) == (OnnxReader, TorchReader)
@@ -117,7 +118,7 @@ def test_the_onnx_file_itself_may_be_named(exported: Path, tmp_path: Path) -> No
     assert (open_reader(path).probabilities(faces) == open_reader(exported).probabilities(faces)).all()
 
 
-def test_a_face_s_answer_is_the_same_whatever_faces_come_with_it(exported: Path) -> None:
+def test_a_face_s_prediction_is_the_same_whatever_faces_come_with_it(exported: Path) -> None:
     reader = open_reader(exported)
     faces = draw_images(150, seed=2)
     together = reader.probabilities(faces)
@@ -303,37 +304,51 @@ def test_training_evaluation_and_both_predictions_see_the_same_in_the_same_pixel
     np.testing.assert_allclose(evaluated.confidences, predicted.max(axis=1), atol=1e-7)
 
 
-# Run as a script is, but telling at the end what it imported.
+# Runs the script as a user does, and tells at its end what is imported by then.
 _TELLING = """
-import runpy, sys
+import atexit, runpy, sys
+heavy = {"torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "timm", "onnx", "seaborn", "jinja2"}
+atexit.register(lambda: print("imported", sorted(heavy & set(sys.modules))))
 sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    status = end.code
-heavy = {"torch", "sklearn", "matplotlib", "pandas", "scipy", "timm", "onnx"} & set(sys.modules)
-print("imported", sorted(heavy))
-sys.exit(status)
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_an_answer_by_the_onnx_file_imports_nothing_heavy(exported: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "noise.png"
-    cv2.imwrite(str(picture), cv2.resize(draw_images(1, seed=1)[0], (200, 160)))
-    crop = tmp_path / "face.png"
-    cv2.imwrite(str(crop), draw_images(1, seed=1)[0])
-    for options in ((), ("--json",), ("--csv", tmp_path / "answers.csv")):
-        command = [REPOSITORY / PREDICT, picture, crop, "--model", exported, *options]
-        done = subprocess.run(
-            [sys.executable, "-c", _TELLING, *map(str, command)],
-            env={**os.environ, "EMOTORCH_ROOT": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert "no face found" in done.stdout + done.stderr
-        assert "face.png" in done.stdout
-        assert done.stdout.splitlines()[-1] == "imported []", done.stderr
+def imported_by(root: Path, *arguments: object) -> list[str]:
+    """What of the heavy packages a prediction imports in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TELLING, str(REPOSITORY / PREDICT), *map(str, arguments)],
+        env={**os.environ, "EMOTORCH_ROOT": str(root)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert "face.png" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("imported "), done.stderr
+    found: list[str] = json.loads(last.removeprefix("imported ").replace("'", '"'))
+    return found
+
+
+def test_a_prediction_by_the_onnx_file_imports_nothing_heavy_and_matplotlib_only_to_draw(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "noise.png"), cv2.resize(draw_images(1, seed=1)[0], (200, 160)))
+    cv2.imwrite(str(folder / "face.png"), draw_images(1, seed=1)[0])
+    clip = write_clip(tmp_path / "clip.avi", [[DrawnFace(100, 100, 160)]] * 2)
+    for call in (
+        (folder, "--csv", tmp_path / "predictions.csv"),  # a table
+        (folder / "face.png", folder / "noise.png", clip),  # at length, with an error, and a video
+        (folder / "face.png", clip, "--json", "--detector", "none", "--scheme", "emotorch4"),
+    ):
+        assert imported_by(tmp_path, *call, "--model", exported) == []
+    drawn = tmp_path / "prediction.png"
+    assert imported_by(tmp_path, folder / "face.png", "--model", exported, "--save", drawn) == ["matplotlib"]
+    assert drawn.is_file()
 
 
 # Found before the installed ONNX Runtime: tells what the variable is while it is being imported, and then is it.
@@ -383,7 +398,7 @@ def test_onnx_runtime_is_imported_in_one_place_only() -> None:
     assert importing == ["emotorch/inference/onnx_reader.py: import onnxruntime  # type: ignore[import-untyped]"]
 
 
-def test_the_script_answers_alike_by_either_file(exported: Path, tmp_path: Path) -> None:
+def test_the_script_predicts_alike_by_either_file(exported: Path, tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     weights = alone(exported, tmp_path)
     crop = tmp_path / "face.png"
@@ -444,10 +459,10 @@ def test_what_a_model_computes_no_numbers_for_is_an_error_and_no_emotion(
         assert (black["error"], len(black["faces"])) == (None, 1)
     else:
         assert (black["error"], black["faces"]) == (bright["error"], [])
-    done = call_script(paths, PREDICT, "bright.png", "--model", model, "--csv", "answers.csv")
+    done = call_script(paths, PREDICT, "bright.png", "--model", model, "--csv", "predictions.csv")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"error: bright.png: {bright['error']}\n"
-    (row,) = read_table(tmp_path / "answers.csv")
+    (row,) = read_table(tmp_path / "predictions.csv")
     assert (row["emotion"], row["confidence"], row["error"]) == ("", "", bright["error"])
 
 

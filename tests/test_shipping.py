@@ -106,16 +106,16 @@ def test_a_run_ships_whole_and_the_shipped_folder_predicts(unseen: Trained, mode
     assert read_findings(shipped, "scores", shipped.folder / "model.pth")
     state = torch.load(shipped.folder / "model.pth", weights_only=True)
     assert "optimizer_state_dict" not in state
-    # It answers, as the run does.
+    # It predicts as the run does.
     reader = open_reader(shipped.folder / "model.pth")
     assert isinstance(reader, OnnxReader)
-    assert reader.stated.model == NAME
+    assert reader.metadata.model == NAME
     cv2.imwrite(str(tmp_path / "face.png"), draw_images(1, seed=3)[0])
     said = []
     for model in (shipped.folder, ours.folder):
-        answered = call_script(ours.paths, PREDICT, tmp_path / "face.png", "--model", model, "--json")
-        assert answered.returncode == 0, answered.stderr
-        said.append(json.loads(answered.stdout)["faces"][0]["probabilities"])
+        done = call_script(ours.paths, PREDICT, tmp_path / "face.png", "--model", model, "--json")
+        assert done.returncode == 0, done.stderr
+        said.append(json.loads(done.stdout)["faces"][0]["probabilities"])
     assert said[0] == pytest.approx(said[1], abs=1e-4)
 
 
@@ -308,7 +308,7 @@ def test_a_run_that_may_not_ship_is_named_with_the_reason(
     with refusal(f"{folder.name} is not finished"):
         ship(Run(folder), NAME, models, write_texts)
     Run(folder).update(status="finished", dataset={"synthetic": True})
-    with refusal(f"{folder.name} was trained on drawn faces"):
+    with refusal(f"{folder.name} was trained on synthetic faces"):
         ship(Run(folder), NAME, models, write_texts)
     Run(folder).update(dataset={"synthetic": False}, weights_sha256="0" * 64)
     with refusal(f"{folder / 'model.pth'}: damaged or replaced"):

@@ -1,4 +1,4 @@
-"""Videos: faces are followed fast and in their places, frames are answered with their time, copies are whole."""
+"""Videos: faces are followed fast and in their places, frames get predictions with their time, copies are whole."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from scenes import HEIGHT, WIDTH, DrawnFace, draw_scene, write_clip
 from emotorch.data.faces import Box, cut_face, find_faces
 from emotorch.data.images import Pixels
 from emotorch.inference import video_output
-from emotorch.inference.predictor import Prediction
+from emotorch.inference.predictions import Prediction
 from emotorch.inference.video import FaceTracker, Frame, FramePredictions, Video
 from emotorch.inference.video_output import VIDEO_CODECS, draw_predictions, write_video
 
@@ -164,7 +164,7 @@ def test_a_frame_s_picture_has_boxes_and_bars_that_hide_no_face() -> None:
     places = [Box(60, 100, 150, 150), Box(260, 110, 150, 150), Box(470, 100, 150, 150)]
     faces = [Prediction(box, "anger", 0.7, shares) for box in places]
     frame = Frame(0.0, np.full((HEIGHT, WIDTH, 3), 128, np.uint8))
-    drawn = draw_predictions(frame, FramePredictions(0.0, (1, 2, 3), faces))
+    drawn = draw_predictions(frame, FramePredictions("clip.mp4", 0.0, (1, 2, 3), faces))
     assert drawn.shape == frame.colours.shape
     for box in places:
         inside = Box(box.x + 5, box.y + 5, box.width - 10, box.height - 10)
@@ -176,7 +176,7 @@ def test_a_frame_s_picture_has_boxes_and_bars_that_hide_no_face() -> None:
 # Through the script.
 
 
-def test_a_video_s_frames_are_answered_as_pictures_are(desk: Desk, clip: Path) -> None:
+def test_a_video_s_frames_are_predicted_for_as_pictures_are(desk: Desk, clip: Path) -> None:
     predictions = desk.ask(clip, "--model", desk.model)
     assert [prediction["time"] for prediction in predictions] == pytest.approx(
         [number / 25 for number in range(30)], abs=1e-3
@@ -191,7 +191,7 @@ def test_a_video_s_frames_are_answered_as_pictures_are(desk: Desk, clip: Path) -
 
 
 def test_save_writes_a_copy_of_all_frames_and_a_timeline(desk: Desk, clip: Path) -> None:
-    copy, table = desk.paths.root / "out" / "copy.mp4", desk.paths.root / "out" / "answers.csv"
+    copy, table = desk.paths.root / "out" / "copy.mp4", desk.paths.root / "out" / "predictions.csv"
     done = desk.predict(clip, desk.model, "--save", copy, "--csv", table)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -216,7 +216,7 @@ def test_visualize_gives_each_of_several_videos_its_copy(desk: Desk, monkeypatch
     assert done.returncode == 0, done.stderr
     written = {path.name for path in desk.paths.root.iterdir() if "emotions" in path.name}
     assert written == {f"{name}_emotions{ending}" for name in "ab" for ending in (".mp4", "_timeline.png")}
-    assert "answers: unsure 100%" in done.stdout
+    assert "predictions: unsure 100%" in done.stdout
 
 
 def test_a_video_without_a_face_and_a_broken_one_are_errors_and_the_rest_goes_on(desk: Desk, clip: Path) -> None:
@@ -243,7 +243,9 @@ def test_without_a_detector_each_frame_is_a_face(desk: Desk, clip: Path) -> None
     assert [[face["box"] for face in prediction["faces"]] for prediction in predictions] == [[None], [None]]
 
 
-def test_a_camera_is_answered_until_so_many_frames(desk: Desk, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_is_predicted_for_until_so_many_frames(
+    desk: Desk, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     done = desk.predict("--webcam", clip, "--frames", 4, "--model", desk.model, "--json")
     assert done.returncode == 0, done.stderr
@@ -264,17 +266,17 @@ def test_a_camera_without_a_screen_or_that_is_not_there_is_said(desk: Desk, monk
 # The timeline.
 
 
-def answered(times: list[float], numbers: list[list[int]], emotion: str = "anger") -> list[FramePredictions]:
+def predicted(times: list[float], numbers: list[list[int]], emotion: str = "anger") -> list[FramePredictions]:
     face = Prediction(None, emotion, 0.6, {"anger": 0.6, "fear": 0.4})
     return [
-        FramePredictions(time, tuple(present), [face] * len(present))
+        FramePredictions("clip.mp4", time, tuple(present), [face] * len(present))
         for time, present in zip(times, numbers, strict=True)
     ]
 
 
 def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
     times = [number / 25 for number in range(50)]
-    frames = answered(times, [[1, 2, 3, 4] if 10 < number < 20 + 5 else [1] for number in range(50)])
+    frames = predicted(times, [[1, 2, 3, 4] if 10 < number < 20 + 5 else [1] for number in range(50)])
     figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
     assert_legible(figure)
     said = " ".join(texts(figure))
@@ -286,7 +288,7 @@ def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
 
 
 def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight() -> None:
-    frames = answered([0.0, 0.5, 1.0, 1.5], [[1], [], [1], [1]])
+    frames = predicted([0.0, 0.5, 1.0, 1.5], [[1], [], [1], [1]])
     figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip.mp4")
     steps = {
         axes.get_ylabel(): [patch.get_data() for patch in axes.patches] for axes in figure.findobj(type(figure.axes[0]))
@@ -295,13 +297,13 @@ def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight()
         data = steps[label][0]
         assert data.edges.tolist() == [0, 0.5, 1.0, 1.5, 2.0]
         assert np.array_equal(data.values, [share, np.nan, share, share], equal_nan=True)
-    # The answer's steps are drawn again, in blue; the other label has none.
+    # The prediction's steps are drawn again, in blue; the other label has none.
     assert np.isfinite(steps["anger"][1].values).sum() == 3
     assert np.isnan(steps["fear"][1].values).all()
 
 
 def test_a_video_of_one_frame_or_without_a_face_has_a_timeline_too() -> None:
-    assert_legible(video_output._timeline_figure(answered([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
+    assert_legible(video_output._timeline_figure(predicted([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
     assert "No face was found." in texts(
-        video_output._timeline_figure(answered([0.0, 1.0], [[], []]), ["anger"], "none")
+        video_output._timeline_figure(predicted([0.0, 1.0], [[], []]), ["anger"], "none")
     )

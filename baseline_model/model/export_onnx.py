@@ -1,4 +1,4 @@
-"""Writes a model as an ONNX file, which answers without PyTorch, and compares the two on drawn faces.
+"""Writes a model as an ONNX file, which predicts without PyTorch, and compares the two on synthetic faces.
 
 Reads  MODEL/model.pth
 Writes MODEL/model.onnx, which predictions take from then on, and its hash into MODEL/run.json
@@ -28,7 +28,7 @@ def main() -> None:
     written = export(shipped_or_named(Paths.from_environment(), options.model))
     print(
         f"largest difference of a probability to PyTorch: {written.difference:.1e} (at most {TOLERANCE:g} is "
-        f"taken), on {written.faces} drawn faces in batches of {', '.join(map(str, BATCHES))}"
+        f"taken), on {written.faces} synthetic faces in batches of {', '.join(map(str, BATCHES))}"
     )
     print(written.path)
 

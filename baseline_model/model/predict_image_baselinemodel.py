@@ -13,8 +13,8 @@ MODEL_SUFFIXES = (".pth", ".onnx")
 def main() -> int:
     parser = cli.make_parser(
         __doc__,
-        "python baseline_model/model/predict_image_baselinemodel.py photo.jpg --save answer.png\n"
-        "  python baseline_model/model/predict_image_baselinemodel.py holidays/ --model compact --csv answers.csv\n"
+        "python baseline_model/model/predict_image_baselinemodel.py photo.jpg --save prediction.png\n"
+        "  python baseline_model/model/predict_image_baselinemodel.py holidays/ --model compact --csv predictions.csv\n"
         "  python baseline_model/model/predict_image_baselinemodel.py clip.mp4 --save annotated.mp4\n"
         "  python baseline_model/model/predict_image_baselinemodel.py photo.jpg path/to/model.pth",
     )
@@ -37,8 +37,8 @@ def main() -> int:
 
     from pathlib import Path
 
+    from emotorch.inference.command import predict, watch
     from emotorch.inference.outputs import OutputOptions
-    from emotorch.inference.predict import predict, watch
     from emotorch.inference.reader import open_reader
     from emotorch.paths import Paths
     from emotorch.runs.folder import shipped_or_named

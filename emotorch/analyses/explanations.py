@@ -38,7 +38,7 @@ from emotorch.evaluation.held_out import HeldOut
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, new_figure, save, tidy
 from emotorch.files import write_csv
 from emotorch.inference.inputs import Kind, expand
-from emotorch.inference.predictor import predict_file
+from emotorch.inference.predictions import predict_file
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.runs.findings import read_findings, result_folder, write_findings

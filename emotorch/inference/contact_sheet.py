@@ -1,4 +1,4 @@
-"""A contact sheet: many pictures at a glance, each with its faces' answers."""
+"""A contact sheet: many pictures at a glance, each with the predictions for its faces."""
 
 import math
 from collections.abc import Sequence
@@ -23,28 +23,17 @@ from emotorch.figures.canvas import (
     save,
     wrap,
 )
-from emotorch.inference.predictor import PicturePredictions
-
-_SIDE = 240  # pixels of a tile
-
-
-_GAP = 18
-
-
-_COLUMNS = 6
-
-
-_POINTS = 8.0
-
-
-_LINES = 3  # of answers below a picture
-
-
-# matplotlib's colours as OpenCV takes them: red, green, blue.
-_ORANGE = tuple(int(ORANGE[i : i + 2], 16) for i in (1, 3, 5))
-
+from emotorch.inference.predictions import PicturePredictions
 
 MOST_TILES = 120
+
+_SIDE = 240  # pixels of a tile
+_GAP = 18  # pixels between tiles
+_COLUMNS = 6
+_POINTS = 8.0
+_LINES = 3  # of predictions below a picture
+# matplotlib's colour as OpenCV takes it: red, green, blue.
+_ORANGE = tuple(int(ORANGE[i : i + 2], 16) for i in (1, 3, 5))
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ class Tile:
     Attributes:
         pixels: (H, W, 3), red, green, blue, at most 240 pixels on a side, boxes drawn in; None when unreadable.
         name: Below it.
-        lines: The answers, or why there is none.
+        lines: The predictions, or why there is none.
         failed: Whether there is none.
     """
 

@@ -1,8 +1,8 @@
-"""A page that answers pictures and the camera, served to this machine only.
+"""A page with predictions for pictures and the camera, served to this machine only.
 
-What a person shows to it stays in memory and is gone with the answer: nothing is written or logged, only loopback
+What a person shows to it stays in memory and is gone with the reply: nothing is written or logged, only loopback
 is listened to, and the page may load and ask nothing but this server. Other pages that are open in the same
-browser get no answers: their names are no loopback names (which stops DNS rebinding), and their requests carry
+browser get no predictions: their names are no loopback names (which stops DNS rebinding), and their requests carry
 their own origin.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from emotorch.data.images import decode_picture
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.inference.predictor import PicturePredictions, predict_picture
+from emotorch.inference.predictions import PicturePredictions, predict_picture
 from emotorch.inference.reader import FaceReader
 
 try:
@@ -45,7 +45,7 @@ MAX_PICTURES = 4
 MAX_CONNECTIONS = 32
 UPLOAD_SECONDS = 30.0
 
-# What answers call a picture, whose own name does not come with it.
+# What replies call a picture, whose own name does not come with it.
 _INPUT = "picture"
 _READABLE = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]} pictures are read"
 _HEADERS = {
@@ -60,7 +60,7 @@ _HEADERS = {
 
 
 class _RefusedError(Exception):
-    """A request that gets no answer.
+    """A request that is refused.
 
     Attributes:
         status: HTTP's number for it.
@@ -92,12 +92,13 @@ class _SafeHeaders:
 def create_app(reader: FaceReader, name: str) -> FastAPI:
     """The page and what it asks for: `GET /`, `GET /about` and `POST /answer`, whose body is a picture's file.
 
-    An answer is the object that prediction prints with `--json`. Its status is 200 also when no face is found;
-    413, 415, 408 and 503 are for what is too large, no picture, too slow or too much at once, with the same keys.
+    The reply to a picture is the object that prediction prints with `--json`. Its status is 200 also when no face is
+    found; 413, 415, 408 and 503 are for what is too large, no picture, too slow or too much at once, with the same
+    keys.
 
     Args:
-        reader: The model that answers.
-        name: What answers and page call it.
+        reader: The model.
+        name: What replies and page call it.
     """
     page = resources.files("emotorch.inference").joinpath("demo_page.html").read_text("utf-8")
     app = FastAPI(openapi_url=None)
@@ -128,7 +129,7 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
     async def refuse(_: Request, refusal: _RefusedError) -> JSONResponse:
         # The connection stays open: uvicorn drops the rest of an upload as it comes, and browsers read no reply
         # before all is sent.
-        return JSONResponse(PicturePredictions(_INPUT, None, [], refusal.words).as_dict(name), refusal.status)
+        return JSONResponse(PicturePredictions.failed(_INPUT, refusal.words).as_dict(name), refusal.status)
 
     return app
 
@@ -158,7 +159,7 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Answers until Ctrl-C."""
+    """Serves until Ctrl-C."""
     config = uvicorn.Config(
         app,
         http="h11",
@@ -226,4 +227,4 @@ def _predict(reader: FaceReader, data: bytes, detector: str) -> PicturePredictio
     try:
         return PicturePredictions(_INPUT, picture, predict_picture(reader, picture, detector), None)
     except EmoTorchError as error:
-        return PicturePredictions(_INPUT, picture, [], str(error).partition(";")[0])
+        return PicturePredictions.failed(_INPUT, str(error).partition(";")[0], picture)

@@ -31,7 +31,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Input:
-    """One thing to answer.
+    """One thing to predict for.
 
     Attributes:
         path: A file; as named, or below the folder that was.
@@ -81,7 +81,7 @@ def _expand_folder(folder: Path) -> list[Input]:
         return [Input(Path(error.filename or folder), error=error.strerror or str(error))]
     if others:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-        logger.info("%s: left out, as no pictures to answer: %s", folder, counts)
+        logger.info("%s: left out, as no pictures: %s", folder, counts)
     return pictures or [Input(folder, error="no pictures in this folder")]
 
 
@@ -93,7 +93,7 @@ def _pictures_below(folder: Path, others: Counter[str]) -> Iterator[Path]:
             else:
                 yield from _pictures_below(path, others)
         elif path.stem.endswith(OUTPUT_STEM):
-            others[f"answer (*{OUTPUT_STEM}.*)"] += 1
+            others[f"prediction (*{OUTPUT_STEM}.*)"] += 1
         elif path.suffix.lower() in PICTURE_SUFFIXES:
             yield path
         else:

@@ -1,4 +1,4 @@
-"""A trained model as an ONNX file, which answers without PyTorch: written, then compared to PyTorch's own answers.
+"""A trained model as an ONNX file, which predicts without PyTorch: written, then compared to PyTorch's predictions.
 
 The graph holds the preprocessing too (`to_input`, traced): it takes the grey bytes of faces, any number of them.
 """
@@ -41,7 +41,7 @@ class Export:
     Attributes:
         path: The file.
         difference: The largest of any probability to PyTorch's.
-        faces: How many drawn faces were compared.
+        faces: How many synthetic faces were compared.
     """
 
     path: Path
@@ -53,18 +53,18 @@ def export(weights: Path) -> Export:
     """Writes a model's ONNX file beside its weights, and both files' hashes into the record of their run, if any.
 
     Raises:
-        EmoTorchError: see `load_model`; the network cannot be exported, or the file's answers are not PyTorch's:
+        EmoTorchError: see `load_model`; the network cannot be exported, or the file's predictions are not PyTorch's:
             no file is written then.
     """
     model = load_model(weights)
-    stated = Metadata(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
-    faces = drawn_faces(max(BATCHES))
+    metadata = Metadata(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
+    faces = synthetic_faces(max(BATCHES))
     path = weights.with_suffix(ONNX_SUFFIX)
     difference = math.nan
 
     def write(temporary: Path) -> None:
         nonlocal difference
-        _write_graph(model, stated, temporary)
+        _write_graph(model, metadata, temporary)
         readers = TorchReader(model, weights), OnnxReader.open(temporary, threads=1)
         difference = largest_difference(*readers, faces)
         if not difference <= TOLERANCE:  # also when it is no number
@@ -93,7 +93,7 @@ class _FromPixels(nn.Module):
         return outputs
 
 
-def _write_graph(model: Model, stated: Metadata, path: Path) -> None:
+def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -109,11 +109,11 @@ def _write_graph(model: Model, stated: Metadata, path: Path) -> None:
     assert program is not None
     # The exporter notes every line of source that it came through, by this machine's paths.
     ClearMetadataAndDocStringPass()(program.model)
-    program.model.metadata_props.update(stated.as_metadata())
+    program.model.metadata_props.update(metadata.as_properties())
     program.save(path)
 
 
-def drawn_faces(count: int) -> Pixels:
+def synthetic_faces(count: int) -> Pixels:
     """(count, 48, 48) of all emotions in turn; always the same."""
     rng = generator("onnx export")
     emotions = (FER.classes[number % len(FER.classes)] for number in range(count))

@@ -39,7 +39,7 @@ def _import_onnxruntime() -> Any:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model's ONNX file says of it, as its metadata: text by text keys.
+    """What a model's ONNX file says of it, as ONNX's metadata properties: text by text keys.
 
     Attributes:
         model: The name of the run.
@@ -55,7 +55,7 @@ class Metadata:
     weights_sha256: str
     emotorch_version: str
 
-    def as_metadata(self) -> dict[str, str]:
+    def as_properties(self) -> dict[str, str]:
         return {
             "model": self.model,
             "labels": json.dumps(self.scheme.labels),
@@ -66,23 +66,23 @@ class Metadata:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> "Metadata":
+    def from_properties(cls, properties: Mapping[str, str]) -> "Metadata":
         """Raises EmoTorchError when something is missing or is not what it should be."""
         try:
-            stated = cls(
-                metadata["model"],
-                LabelScheme.from_dict(json.loads(metadata["scheme"])),
-                float(metadata["temperature"]),
-                metadata["weights_sha256"],
-                metadata["emotorch_version"],
+            found = cls(
+                properties["model"],
+                LabelScheme.from_dict(json.loads(properties["scheme"])),
+                float(properties["temperature"]),
+                properties["weights_sha256"],
+                properties["emotorch_version"],
             )
         except KeyError as error:
             raise EmoTorchError(f"no {error.args[0]} in its metadata: not a file that export_onnx.py wrote") from None
         except ValueError as error:
             raise EmoTorchError(f"its metadata is damaged ({error})") from None
-        if not 0 < stated.temperature < math.inf:
-            raise EmoTorchError(f"temperature {stated.temperature} is no number above 0")
-        return stated
+        if not 0 < found.temperature < math.inf:
+            raise EmoTorchError(f"temperature {found.temperature} is no number above 0")
+        return found
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ class OnnxReader:
     Attributes:
         session: ONNX Runtime's `InferenceSession`.
         weights: The ONNX file.
-        stated: What it says of itself.
+        metadata: What it says of itself.
         scheme: That it is read as.
     """
 
     session: Any
     weights: Path
-    stated: Metadata
+    metadata: Metadata
     scheme: LabelScheme
 
     @classmethod
@@ -115,11 +115,11 @@ class OnnxReader:
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other base
             raise EmoTorchError(f"{path}: not an ONNX file, or a damaged one ({_last_part(error)})") from None
         try:
-            stated = Metadata.from_metadata(session.get_modelmeta().custom_metadata_map)
-            _require_shapes(session, stated)
+            metadata = Metadata.from_properties(session.get_modelmeta().custom_metadata_map)
+            _require_shapes(session, metadata)
         except EmoTorchError as error:
             raise EmoTorchError(f"{path}: {error}") from None
-        return cls(session, path, stated, stated.scheme)
+        return cls(session, path, metadata, metadata.scheme)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class OnnxReader:
 
     @property
     def weights_sha256(self) -> str:
-        return self.stated.weights_sha256
+        return self.metadata.weights_sha256
 
     def read_as(self, scheme: LabelScheme) -> "OnnxReader":
         """As `checkpoints.Model.read_as`: the other classes are dropped before the softmax.
@@ -135,32 +135,31 @@ class OnnxReader:
         Raises:
             UsageError: the model has not all of these labels.
         """
-        self.stated.scheme.read_as(scheme)
+        self.metadata.scheme.read_as(scheme)
         return replace(self, scheme=scheme)
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         batches = [faces[start : start + _BATCH, None] for start in range(0, len(faces), _BATCH)]
         outputs = np.concatenate([self.session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
-        if self.scheme != self.stated.scheme:
-            outputs = outputs[:, self.stated.scheme.read_as(self.scheme)]
-        return _probabilities(outputs, self.stated.temperature)
+        if self.scheme != self.metadata.scheme:
+            outputs = outputs[:, self.metadata.scheme.read_as(self.scheme)]
+        return _probabilities(outputs, self.metadata.temperature)
 
 
 def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     """As `calibration.probabilities`, without PyTorch; infinite outputs give NaN, as there."""
     scaled = outputs / np.float32(temperature)
     with np.errstate(invalid="ignore"):
-        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return np.asarray(shares, np.float32)
+        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
 
 
-def _require_shapes(session: Any, stated: Metadata) -> None:
+def _require_shapes(session: Any, metadata: Metadata) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [one.name for one in inputs] != [INPUT] or [one.name for one in outputs] != [OUTPUT]:
         raise EmoTorchError(f"it does not take {INPUT!r} and give {OUTPUT!r}: not a file that export_onnx.py wrote")
-    if outputs[0].shape[1] != len(stated.scheme.labels):
-        raise EmoTorchError(f"{len(stated.scheme.labels)} labels for {outputs[0].shape[1]} outputs")
+    if outputs[0].shape[1] != len(metadata.scheme.labels):
+        raise EmoTorchError(f"{len(metadata.scheme.labels)} labels for {outputs[0].shape[1]} outputs")
 
 
 def _last_part(error: Exception) -> str:

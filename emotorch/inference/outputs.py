@@ -1,4 +1,4 @@
-"""Answers about pictures and videos, for people and for programs."""
+"""What becomes of predictions: text and JSON to print, rows of a table, pictures to save or to show."""
 
 import json
 import logging
@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,185 +18,26 @@ from emotorch.data.images import Pixels, read_colours
 from emotorch.errors import UsageError
 from emotorch.files import write_csv
 from emotorch.inference.inputs import OUTPUT_STEM, Input, Kind
-from emotorch.inference.predictor import PicturePredictions, Prediction
+from emotorch.inference.predictions import PicturePredictions, Prediction
+from emotorch.inference.video import FramePredictions
 from emotorch.tables import text_table
 
-if TYPE_CHECKING:
-    from emotorch.inference.video import FramePredictions
-
-_BAR = 30  # characters for 100%
-
+logger = logging.getLogger(__name__)
 
 Row = tuple[object, ...]
 
-
-def as_text(prediction: PicturePredictions) -> str:
-    """Emotion, confidence and the distribution as bars, for each face."""
-    lines = []
-    for number, face in enumerate(prediction.faces, start=1):
-        which = f" face {number}" if len(prediction.faces) > 1 else ""
-        lines += [f"{prediction.input}{which}: {face.emotion} ({face.confidence:.1%})", *_bars(face.probabilities)]
-    return "\n".join(lines)
-
-
-def _bars(probabilities: Mapping[str, float]) -> list[str]:
-    width = max(map(len, probabilities))
-    return [f"  {label:<{width}} {share:6.1%} {'█' * round(share * _BAR)}" for label, share in probabilities.items()]
-
-
-def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -> str:
-    """A line per face with its probabilities in percent, and a last one that counts the answers.
-
-    Args:
-        answers: Of many pictures; those with an error are only counted.
-        labels: The columns.
-    """
-    rows = [("picture", "face", "emotion", "confidence", *labels)]
-    for prediction in predictions:
-        for number, face in enumerate(prediction.faces, start=1):
-            shares = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
-            rows.append((prediction.input, str(number), face.emotion, f"{face.confidence:.1%}", *shares))
-    emotions = Counter(face.emotion for prediction in predictions for face in prediction.faces)
-    counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
-    faces, failed = emotions.total(), sum(prediction.error is not None for prediction in predictions)
-    summary = f"{_count(len(predictions), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
-    if failed:
-        summary += f"; {failed:,} without an answer"
-    return (text_table(rows, left=("picture", "emotion")) + "\n\n" if faces else "") + summary
-
-
-def as_video_text(name: str, frames: Sequence["FramePredictions"], labels: Sequence[str]) -> str:
-    """How long it is, how many frames show a face, how often each answer was given, and mean probabilities."""
-    faces = [face for frame in frames for face in frame.faces]
-    with_face = sum(bool(frame.faces) for frame in frames)
-    emotions = Counter(face.emotion for face in faces).most_common()
-    people = len({number for frame in frames for number in frame.numbers})
-    lines = [
-        f"{name}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
-        f"{_count(people, 'face')} followed"
-    ]
-    if faces:
-        often = ", ".join(f"{emotion} {count / len(faces):.0%}" for emotion, count in emotions)
-        means = {label: sum(face.probabilities[label] for face in faces) / len(faces) for label in labels}
-        lines += [f"  answers: {often}", "  mean probabilities:", *_bars(means)]
-    return "\n".join(lines)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def as_json(prediction: PicturePredictions, model: Path) -> str:
-    """One object on one line."""
-    return json.dumps(prediction.as_dict(str(model)), ensure_ascii=False)
-
-
-def frame_as_json(name: str, frame: "FramePredictions", model: Path) -> str:
-    """One object on one line: an input's, and its time in seconds."""
-    return json.dumps(frame.as_dict(name, str(model)), ensure_ascii=False)
-
-
-def table_rows(prediction: PicturePredictions, labels: Sequence[str]) -> list[Row]:
-    """What `write_table` takes: a row per face; one with the error for an input without an answer."""
-    if prediction.error:
-        return [(prediction.input, *[""] * (8 + len(labels)), prediction.error)]
-    return [_row(prediction.input, "", number, face, labels) for number, face in enumerate(prediction.faces, start=1)]
-
-
-def frame_rows(name: str, frame: "FramePredictions", labels: Sequence[str]) -> list[Row]:
-    """A row per face; none for a frame without one. A person keeps their number through a video."""
-    time = f"{frame.time:.3f}"
-    return [_row(name, time, number, face, labels) for number, face in zip(frame.numbers, frame.faces, strict=True)]
-
-
-def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[str]) -> Row:
-    box: Sequence[object] = face.as_dict()["box"] or [""] * 4
-    shares = (f"{face.probabilities[label]:.6f}" for label in labels)
-    return (name, time, number, *box, face.emotion, f"{face.confidence:.6f}", *shares, "")
-
-
-def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed: bool) -> None:
-    """Writes rows as CSV; `timed`: with the column `time`, seconds, which only a video's rows fill."""
-    columns = ("input", "time", "face", "x", "y", "width", "height", "emotion", "confidence", *labels, "error")
-    kept = [index for index, column in enumerate(columns) if timed or column != "time"]
-    write_csv(path, [columns[index] for index in kept], ([row[index] for index in kept] for row in rows))
-
-
-def save_picture(path: Path, prediction: PicturePredictions) -> Path:
-    """The picture in its colours with its face boxes, and the distribution of each face.
-
-    Raises:
-        EmoTorchError: the folder is not writable, or the picture is gone.
-    """
-    from emotorch.data.images import read_colours
-    from emotorch.figures.faces import plot_probabilities
-
-    boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in prediction.faces]
-    shares = [face.probabilities for face in prediction.faces]
-    names = [face.emotion for face in prediction.faces]
-    colours = read_colours(Path(prediction.input))
-    return plot_probabilities(path, colours, boxes, shares, Path(prediction.input).name, names)
-
-
+_BAR = 30  # characters for 100%
+_WINDOW = "EmoTorch"
 _KEYS_TO_LEAVE = (27, ord("q"))  # 27 is Escape
-
-
-_TITLE = "EmoTorch"
-
-
-def has_display() -> bool:
-    """Whether a window can be opened. OpenCV ends the process when it tries in vain, so this asks before."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    display = os.environ.get("DISPLAY", "")
-    if not display.startswith(":"):
-        return bool(display)  # of another machine, as through ssh -X
-    number = display[1:].partition(".")[0]
-    with socket.socket(socket.AF_UNIX) as server:
-        # The second name is the abstract one, which a container may share without the file.
-        for address in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):
-            try:
-                server.connect(address)
-            except OSError:
-                continue
-            return True
-    return False
-
-
-def show_picture(path: Path) -> None:
-    """Shows a picture file until a key is pressed or its window closed."""
-    cv2.imshow(_TITLE, np.ascontiguousarray(read_colours(path)[:, :, ::-1]))
-    while cv2.waitKey(50) < 0 and _is_open():
-        pass
-    cv2.destroyAllWindows()
-
-
-class LiveWindow:
-    """Shows pictures one after the other."""
-
-    def show(self, pixels: Pixels) -> bool:
-        """Shows (H, W, 3), blue, green, red; False when the user pressed q or Escape, or closed the window."""
-        cv2.imshow(_TITLE, pixels)
-        return cv2.waitKey(1) & 0xFF not in _KEYS_TO_LEAVE and _is_open()
-
-    def close(self) -> None:
-        cv2.destroyAllWindows()
-
-
-def _is_open() -> bool:
-    return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What the user wants of the answers.
+    """What the user wants of the predictions.
 
     Attributes:
         detector: How faces are found: `haar`, `yunet`, or `none`.
-        abstain_below: Answers with less confidence become "unsure".
+        abstain_below: Predictions with less confidence, 0-1, become "unsure".
         json: Print an object per picture and per frame, and nothing else.
         csv: Where to write a table.
         save: Where to write a picture, a contact sheet or an annotated video.
@@ -217,6 +57,16 @@ class OutputOptions:
     def draws(self) -> bool:
         return self.save is not None or self.visualize
 
+    @property
+    def shows(self) -> bool:
+        return self.visualize and has_display()
+
+    def target(self, beside: Path, suffix: str) -> Path | None:
+        """The file to draw into: the named one, else one beside the input where there is no screen to show it on."""
+        if self.save or not self.visualize or self.shows:
+            return self.save
+        return place_beside(beside, suffix)
+
     def say(self, text: object) -> None:
         """To the user; not among the objects that a program reads."""
         if self.json:
@@ -225,8 +75,101 @@ class OutputOptions:
             print(text)
 
 
+# Text.
+
+
+def as_text(prediction: PicturePredictions) -> str:
+    """Emotion, confidence and the distribution as bars, for each face."""
+    lines = []
+    for number, face in enumerate(prediction.faces, start=1):
+        which = f" face {number}" if len(prediction.faces) > 1 else ""
+        lines += [f"{prediction.input}{which}: {face.emotion} ({face.confidence:.1%})", *_bars(face.probabilities)]
+    return "\n".join(lines)
+
+
+def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -> str:
+    """A line per face with its probabilities in percent, and a last one that counts the predictions.
+
+    Args:
+        predictions: Of many pictures; those with an error are only counted.
+        labels: The columns.
+    """
+    rows = [("picture", "face", "emotion", "confidence", *labels)]
+    for prediction in predictions:
+        for number, face in enumerate(prediction.faces, start=1):
+            percent = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
+            rows.append((prediction.input, str(number), face.emotion, f"{face.confidence:.1%}", *percent))
+    emotions = Counter(face.emotion for prediction in predictions for face in prediction.faces)
+    counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
+    faces, failed = emotions.total(), sum(prediction.error is not None for prediction in predictions)
+    summary = f"{_count(len(predictions), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
+    if failed:
+        summary += f"; {failed:,} without a prediction"
+    return (text_table(rows, left=("picture", "emotion")) + "\n\n" if faces else "") + summary
+
+
+def as_video_text(name: str, frames: Sequence[FramePredictions], labels: Sequence[str]) -> str:
+    """How long it is, how many frames show a face, how often each label was predicted, and mean probabilities."""
+    faces = [face for frame in frames for face in frame.faces]
+    with_face = sum(bool(frame.faces) for frame in frames)
+    emotions = Counter(face.emotion for face in faces).most_common()
+    people = len({number for frame in frames for number in frame.numbers})
+    lines = [
+        f"{name}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
+        f"{_count(people, 'face')} followed"
+    ]
+    if faces:
+        often = ", ".join(f"{emotion} {count / len(faces):.0%}" for emotion, count in emotions)
+        means = {label: sum(face.probabilities[label] for face in faces) / len(faces) for label in labels}
+        lines += [f"  predictions: {often}", "  mean probabilities:", *_bars(means)]
+    return "\n".join(lines)
+
+
+def _bars(probabilities: Mapping[str, float]) -> list[str]:
+    width = max(map(len, probabilities))
+    return [f"  {label:<{width}} {value:6.1%} {'█' * round(value * _BAR)}" for label, value in probabilities.items()]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+# For programs.
+
+
+def as_json(predictions: PicturePredictions | FramePredictions, model: Path) -> str:
+    """One object on one line."""
+    return json.dumps(predictions.as_dict(str(model)), ensure_ascii=False)
+
+
+def table_rows(predictions: PicturePredictions | FramePredictions, labels: Sequence[str]) -> list[Row]:
+    """What `write_table` takes: a row per face, and one with the error of an input without a prediction."""
+    if isinstance(predictions, FramePredictions):
+        time, faces = f"{predictions.time:.3f}", zip(predictions.numbers, predictions.faces, strict=True)
+        return [_row(predictions.input, time, number, face, labels) for number, face in faces]
+    if predictions.error:
+        return [(predictions.input, *[""] * (8 + len(labels)), predictions.error)]
+    return [_row(predictions.input, "", number, face, labels) for number, face in enumerate(predictions.faces, start=1)]
+
+
+def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[str]) -> Row:
+    box: Sequence[object] = face.as_dict()["box"] or [""] * 4
+    probabilities = (f"{face.probabilities[label]:.6f}" for label in labels)
+    return (name, time, number, *box, face.emotion, f"{face.confidence:.6f}", *probabilities, "")
+
+
+def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed: bool) -> None:
+    """Writes rows as CSV; `timed`: with the column `time`, seconds, which only a video's rows fill."""
+    columns = ("input", "time", "face", "x", "y", "width", "height", "emotion", "confidence", *labels, "error")
+    kept = [index for index, column in enumerate(columns) if timed or column != "time"]
+    write_csv(path, [columns[index] for index in kept], ([row[index] for index in kept] for row in rows))
+
+
+# Pictures. What draws them is imported where it is needed: matplotlib takes longer than a prediction.
+
+
 def check_save(save: Path | None, inputs: Sequence[Input]) -> None:
-    """Before anything is answered: whether the file can hold what the inputs give.
+    """Before anything is predicted: whether the file can hold what the inputs give.
 
     Raises:
         UsageError: it cannot.
@@ -256,22 +199,81 @@ def place_beside(path: Path, suffix: str) -> Path:
     return folder / f"{resolved.stem}{OUTPUT_STEM}{suffix}"
 
 
+def save_picture(path: Path, prediction: PicturePredictions) -> Path:
+    """The picture in its colours with its face boxes, and the distribution of each face.
+
+    Raises:
+        EmoTorchError: the folder is not writable, or the picture is gone.
+    """
+    from emotorch.figures.faces import plot_probabilities
+
+    boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in prediction.faces]
+    probabilities = [face.probabilities for face in prediction.faces]
+    emotions = [face.emotion for face in prediction.faces]
+    colours = read_colours(Path(prediction.input))
+    return plot_probabilities(path, colours, boxes, probabilities, Path(prediction.input).name, emotions)
+
+
 def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:
-    """Draws a picture where it is wished, and says where.
+    """Draws a picture where the options ask for it, and says where.
 
     Args:
         options: `save` and `visualize` of them.
         write: Draws it into a file, whose ending tells the format.
-        beside: The input that it is named after, where no name is wished.
+        beside: The input that it is named after, where no name is given.
     """
-
-    shown = options.visualize and has_display()
-    target = options.save or (place_beside(beside, ".png") if options.visualize and not shown else None)
+    target = options.target(beside, ".png")
     if target is not None:
         write(target)
         options.say(target)
-    if shown:
+    if options.shows:
         with tempfile.TemporaryDirectory() as folder:
-            drawn = Path(folder) / "answers.png"
+            drawn = Path(folder) / "predictions.png"
             write(drawn)
             show_picture(drawn)
+
+
+# The window.
+
+
+def has_display() -> bool:
+    """Whether a window can be opened. OpenCV ends the process when it tries in vain, so this asks before."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    display = os.environ.get("DISPLAY", "")
+    if not display.startswith(":"):
+        return bool(display)  # of another machine, as through ssh -X
+    number = display[1:].partition(".")[0]
+    with socket.socket(socket.AF_UNIX) as server:
+        # The second name is the abstract one, which a container may share without the file.
+        for address in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):
+            try:
+                server.connect(address)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def show_picture(path: Path) -> None:
+    """Shows a picture file until a key is pressed or its window closed."""
+    cv2.imshow(_WINDOW, np.ascontiguousarray(read_colours(path)[:, :, ::-1]))
+    while cv2.waitKey(50) < 0 and _is_open():
+        pass
+    cv2.destroyAllWindows()
+
+
+class LiveWindow:
+    """Shows pictures one after the other."""
+
+    def show(self, pixels: Pixels) -> bool:
+        """Shows (H, W, 3), blue, green, red; False when the user pressed q or Escape, or closed the window."""
+        cv2.imshow(_WINDOW, pixels)
+        return cv2.waitKey(1) & 0xFF not in _KEYS_TO_LEAVE and _is_open()
+
+    def close(self) -> None:
+        cv2.destroyAllWindows()
+
+
+def _is_open() -> bool:
+    return cv2.getWindowProperty(_WINDOW, cv2.WND_PROP_VISIBLE) >= 1

@@ -1,6 +1,6 @@
 """What reads a face, however its network is run: by ONNX Runtime, or by PyTorch.
 
-PyTorch takes seconds to import. The ONNX file of a model gives the same answers without it.
+PyTorch takes seconds to import. The ONNX file of a model gives the same predictions without it.
 """
 
 import logging
@@ -17,7 +17,7 @@ from emotorch.runs.folder import checked_hash
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS_SUFFIX, ONNX_SUFFIX = ".pth", ".onnx"
+ONNX_SUFFIX = ".onnx"
 
 
 class FaceReader(Protocol):
@@ -29,12 +29,12 @@ class FaceReader(Protocol):
 
     @property
     def weights(self) -> Path:
-        """The file that answers."""
+        """The file that is read."""
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         """(N, 48, 48) grey values to (N, K) calibrated probabilities; each row sums to 1.
 
-        A row is NaN where the network's outputs are no finite numbers: whoever shows answers checks it.
+        A row is NaN where the network's outputs are no finite numbers: whoever shows predictions checks it.
         """
 
 
@@ -43,7 +43,7 @@ def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -
 
     Args:
         weights: A `.pth` or an `.onnx` file.
-        scheme: To read its answers as another label scheme.
+        scheme: To read its outputs as another label scheme.
         threads: Of the CPU, for one call; PyTorch takes the number for the whole process.
 
     Raises:

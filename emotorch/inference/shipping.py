@@ -49,8 +49,8 @@ def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]
 
     Raises:
         UsageError: the name is no plain one, or something else than a model has it.
-        EmoTorchError: the run is not finished, or was trained on rows that test models are scored on, or on drawn
-            faces; its weights are damaged; or the ONNX file's answers are not PyTorch's.
+        EmoTorchError: the run is not finished, or was trained on rows that test models are scored on, or on synthetic
+            faces; its weights are damaged; or the ONNX file's predictions are not PyTorch's.
     """
     check_name(name)
     final = models / name
@@ -79,7 +79,7 @@ def _require_shippable(run: Run) -> None:
     if record["settings"]["recipe"]["fer_usage"] == "all":
         raise EmoTorchError(f"{run.name} was trained on FER-2013's test rows too: train with --fer-usage training")
     if record["dataset"]["synthetic"]:
-        raise EmoTorchError(f"{run.name} was trained on drawn faces: it answers nothing about real ones")
+        raise EmoTorchError(f"{run.name} was trained on synthetic faces: it says nothing about real ones")
 
 
 @contextmanager

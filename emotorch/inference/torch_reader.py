@@ -1,4 +1,7 @@
-"""Reading faces by PyTorch, from a checkpoint. Slow to import: only `reader.open_reader` asks for it, at need."""
+"""Reading faces by PyTorch, from a checkpoint.
+
+A module of its own, which `reader.open_reader` imports where there is no ONNX file: it takes seconds to import.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +31,7 @@ class TorchReader:
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         outputs = network_outputs(self.model.network, torch.from_numpy(faces).unsqueeze(1), self.model.form)
-        shares: NDArray[np.float32] = probabilities(outputs, self.model.temperature).numpy()
-        return shares
+        return np.asarray(probabilities(outputs, self.model.temperature), np.float32)
 
 
 def open_torch_reader(weights: Path, scheme: LabelScheme | None, threads: int) -> TorchReader:

@@ -1,9 +1,9 @@
-"""Video frames with their answers drawn in, and a video file of them."""
+"""What is drawn of a video: frames with their predictions, a video file of them, and a timeline."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -12,24 +12,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
-from tqdm import tqdm
 
 from emotorch.data.faces import Box
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.figures.canvas import BLUE, GREY, ORANGE, PALE, SKY, new_figure, save, tidy
 from emotorch.files import write_atomically
-from emotorch.inference.outputs import LiveWindow, OutputOptions, as_video_text, has_display, place_beside
-from emotorch.inference.predictor import Prediction
-from emotorch.inference.reader import FaceReader
-from emotorch.inference.video import Frame, FramePredictions, Video, predict_video
+from emotorch.inference.predictions import Prediction
+from emotorch.inference.video import Frame, FramePredictions
 
 # What OpenCV's own encoders write into each kind of file.
 VIDEO_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 
+# Of a timeline: faces that are shown, and the height of a row in inches.
+_MOST_FACES = 3
+_ROW = 0.42
+
+
+# Frames.
+
 
 def draw_predictions(frame: Frame, prediction: FramePredictions) -> Pixels:
-    """The frame (H, W, 3), blue, green, red, with each face's box and answer, and bars where there is room."""
+    """The frame (H, W, 3), blue, green, red, with each face's box and emotion, and bars where there is room."""
     image = Image.fromarray(frame.colours[:, :, ::-1])
     draw = ImageDraw.Draw(image, "RGBA")
     # Legible at any resolution: 14 points for 480 lines.
@@ -83,13 +87,13 @@ def _draw_bars(draw: ImageDraw.ImageDraw, face: Prediction, panel: Box, points: 
     right = panel.x + panel.width
     draw.rectangle((panel.x, panel.y, right, panel.y + panel.height), fill=(0, 0, 0, 150))
     left, half = right - 7 * points, 0.35 * points
-    for row, (label, share) in enumerate(face.probabilities.items()):
+    for row, (label, probability) in enumerate(face.probabilities.items()):
         middle = panel.y + points // 4 + (row + 0.5) * _line(points)
         draw.text((panel.x + points / 2, middle), label, "white", _font(points), anchor="lm")
         draw.rectangle((left, middle - half, left + 4 * points, middle + half), outline=GREY)
         colour = SKY if label == face.emotion else GREY
-        draw.rectangle((left, middle - half, left + 4 * points * share, middle + half), fill=colour)
-        draw.text((right - points / 3, middle), f"{share:.0%}", "white", _font(points), anchor="rm")
+        draw.rectangle((left, middle - half, left + 4 * points * probability, middle + half), fill=colour)
+        draw.text((right - points / 3, middle), f"{probability:.0%}", "white", _font(points), anchor="rm")
 
 
 def _line(points: int) -> int:
@@ -143,16 +147,13 @@ def write_video(path: Path, frames: Iterable[Pixels], rate: float) -> int:
     return count
 
 
-_MOST_FACES = 3
-
-
-_ROW = 0.42  # inches
+# The timeline.
 
 
 def plot_timeline(path: Path, frames: Sequence[FramePredictions], labels: Sequence[str], title: str) -> Path:
     """Draws a block for each of the three faces seen most, with a row for each label.
 
-    A row's height is the label's probability, blue where it is the answer; where the face is not in sight the row
+    A row's height is the label's probability, blue where it is the prediction; where the face is not in sight the row
     is empty.
 
     Args:
@@ -172,16 +173,16 @@ def _timeline_figure(frames: Sequence[FramePredictions], labels: Sequence[str], 
     end = max(2 * times[-1] - times[-2] if len(times) > 1 else 1.0, 1e-3)  # the last frame lasts, too
     blocks = figure.subfigures(max(len(shown), 1), 1, squeeze=False)[:, 0]
     for number, block in zip(shown, blocks, strict=False):
-        shares, predictions = _of_face(frames, number, labels)
+        probabilities, predicted = _of_face(frames, number, labels)
         block.suptitle(
             f"Face {number}: in sight in {seen[number]:,} of {len(frames):,} frames, "
-            f"on average {labels[int(np.nanmean(shares, axis=0).argmax())]}",
+            f"on average {labels[int(np.nanmean(probabilities, axis=0).argmax())]}",
             fontsize=10,
             parse_math=False,
         )
         rows = block.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
         for index, (axes, label) in enumerate(zip(rows, labels, strict=True)):
-            _draw_row(axes, np.append(times, end), shares[:, index], predictions == index, label)
+            _draw_row(axes, np.append(times, end), probabilities[:, index], predicted == index, label)
         rows[-1].xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
         rows[-1].tick_params(labelbottom=True)
         rows[-1].set_xlabel("Time (s)")
@@ -190,22 +191,22 @@ def _timeline_figure(frames: Sequence[FramePredictions], labels: Sequence[str], 
 
 
 def _of_face(frames: Sequence[FramePredictions], number: int, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(T, K) probabilities, NaN where it is not in sight; (T,) the answer's index, −1 where there is none."""
-    shares = np.full((len(frames), len(labels)), np.nan)
-    predictions = np.full(len(frames), -1)
+    """(T, K) probabilities, NaN where it is not in sight; (T,) the predicted label's index, −1 without one."""
+    probabilities = np.full((len(frames), len(labels)), np.nan)
+    predicted = np.full(len(frames), -1)
     for index, frame in enumerate(frames):
         for seen, face in zip(frame.numbers, frame.faces, strict=True):
             if seen == number:
-                shares[index] = [face.probabilities[label] for label in labels]
-                # An answer that the model abstained from is none of the labels.
-                predictions[index] = labels.index(face.emotion) if face.emotion in labels else -1
-    return shares, predictions
+                probabilities[index] = [face.probabilities[label] for label in labels]
+                # Where the model abstains, it predicts none of the labels.
+                predicted[index] = labels.index(face.emotion) if face.emotion in labels else -1
+    return probabilities, predicted
 
 
-def _draw_row(axes: Axes, edges: np.ndarray, shares: np.ndarray, is_answer: np.ndarray, label: str) -> None:
+def _draw_row(axes: Axes, edges: np.ndarray, probabilities: np.ndarray, is_predicted: np.ndarray, label: str) -> None:
     """A step for each frame, from its time to the next one's."""
-    axes.stairs(100 * shares, edges, fill=True, color=GREY)
-    axes.stairs(np.where(is_answer, 100 * shares, np.nan), edges, fill=True, color=BLUE)
+    axes.stairs(100 * probabilities, edges, fill=True, color=GREY)
+    axes.stairs(np.where(is_predicted, 100 * probabilities, np.nan), edges, fill=True, color=BLUE)
     tidy(axes)
     axes.set(xlim=(0, edges[-1]), ylim=(0, 100), yticks=(0, 50))
     axes.set_yticklabels(["", ""])
@@ -216,64 +217,7 @@ def _draw_row(axes: Axes, edges: np.ndarray, shares: np.ndarray, is_answer: np.n
 
 
 def _note(faces: int) -> str:
-    note = "Height of a row: probability, 0-100%. Blue: the answer."
+    note = "Height of a row: probability, 0-100%. Blue: the prediction."
     if faces > _MOST_FACES:
         note += f" The {_MOST_FACES} faces seen most, of {faces}."
     return "No face was found." if faces == 0 else note
-
-
-def follow_video(
-    reader: FaceReader, name: str, options: OutputOptions, take: Callable[[FramePredictions], None]
-) -> tuple[str | None, str]:
-    """Answers a video frame by frame, and draws what is wished of it.
-
-    Args:
-        reader: The model.
-        name: A file, or a camera's number.
-        options: `save` is the annotated copy, beside which the timeline goes.
-        take: Is given each frame's answer as it comes.
-
-    Returns:
-        What was wrong, or None; and what there is to say of the whole, or nothing.
-
-    Raises:
-        EmoTorchError: something cannot be written.
-    """
-    try:
-        video = Video(name)
-    except EmoTorchError as problem:
-        return str(problem).removeprefix(f"{name}: "), ""
-    window = LiveWindow() if options.visualize and has_display() else None
-    target = options.save or (place_beside(Path(name), ".mp4") if options.visualize and window is None else None)
-    predictions: list[FramePredictions] = []
-
-    def drawn() -> Iterator[Pixels]:
-        frames = islice(predict_video(reader, video, options.detector), options.frames)
-        for frame, raw in tqdm(frames, total=video.count or None, unit=" frames", leave=False, disable=None):
-            prediction = raw.abstaining_below(options.abstain_below)
-            predictions.append(prediction)
-            take(prediction)
-            if target or window:
-                pixels = draw_predictions(frame, prediction)
-                yield pixels
-                if window and not window.show(pixels):
-                    return
-
-    try:
-        if target:
-            write_video(target, drawn(), video.rate)
-        else:
-            for _ in drawn():
-                pass
-    finally:
-        video.close()
-        if window:
-            window.close()
-    if target and predictions:
-        options.say(target)
-        timeline = target.with_name(f"{target.stem}_timeline.png")
-        options.say(plot_timeline(timeline, predictions, reader.labels, Path(name).name))
-    error = video.error
-    if not error and not any(prediction.faces for prediction in predictions):
-        error = f"no face found in any of {len(predictions)} frames"
-    return error, as_video_text(name, predictions, reader.labels) if predictions else ""

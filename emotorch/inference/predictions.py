@@ -1,4 +1,4 @@
-"""Answers for pictures: faces are found, cut out, and read by a trained model."""
+"""Predictions for pictures: faces are found, cut out, and read by a trained model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one face.
+    """What a model predicts for one face.
 
     Attributes:
         box: Where it is in the picture; None when the whole picture was taken as the face.
         emotion: The most probable label, or UNSURE.
-        confidence: Its probability.
-        probabilities: Of every label; they sum to 1.
+        confidence: The probability of the most probable label, 0-1.
+        probabilities: Of every label, 0-1, in the model's order; they sum to 1.
     """
 
     box: Box | None
@@ -49,7 +49,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PicturePredictions:
-    """What a model says of one input: its faces, or why there are none.
+    """What a model predicts for one input: for each of its faces, or why there is nothing.
 
     Attributes:
         input: As it was named.
@@ -62,6 +62,11 @@ class PicturePredictions:
     picture: Pixels | None
     faces: Sequence[Prediction]
     error: str | None
+
+    @classmethod
+    def failed(cls, name: str, error: str, picture: Pixels | None = None) -> "PicturePredictions":
+        """Of an input without a prediction."""
+        return cls(name, picture, [], error)
 
     def abstaining_below(self, confidence: float) -> "PicturePredictions":
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
@@ -77,18 +82,18 @@ class PicturePredictions:
 
 
 def predict_file(reader: FaceReader, path: Path, detector: str) -> PicturePredictions:
-    """An answer for a picture file in any format that Pillow reads; what is wrong with one is part of it."""
+    """The predictions for a picture file in any format that Pillow reads; what is wrong with one is part of them."""
     picture = None
     try:
         with open_file(path) as file:
             picture = decode_picture(file, path, check_name=False)
         return PicturePredictions(str(path), picture, predict_picture(reader, picture, detector), None)
     except EmoTorchError as error:
-        return PicturePredictions(str(path), picture, [], str(error).removeprefix(f"{path}: "))
+        return PicturePredictions.failed(str(path), str(error).removeprefix(f"{path}: "), picture)
 
 
 def predict_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[Prediction]:
-    """An answer for every face in a grey picture (H, W).
+    """A prediction for every face in a grey picture (H, W), left to right.
 
     A picture of just the training images' size is taken as a face at once; with the detector `none` every one is.
 
@@ -96,16 +101,15 @@ def predict_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[
         EmoTorchError: no face was found, or the model gives no finite numbers.
     """
     if detector == "none" or picture.shape == (SIZE, SIZE):
-        boxes: list[Box | None] = [None]
-    else:
-        boxes = list(find_faces(picture, detector))
-        if not boxes:
-            raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
+        return predict_faces(reader, picture, [None])
+    boxes = find_faces(picture, detector)
+    if not boxes:
+        raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
     return predict_faces(reader, picture, boxes)
 
 
 def predict_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None]) -> list[Prediction]:
-    """An answer for each box in a grey picture (H, W); None takes the whole picture as the face.
+    """A prediction for each box in a grey picture (H, W); None takes the whole picture as the face.
 
     Raises:
         EmoTorchError: the model gives NaN or infinity for one of the faces.
@@ -113,15 +117,15 @@ def predict_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | Non
     if not boxes:
         return []
     probabilities = reader.probabilities(np.stack([cut_face(picture, box) for box in boxes]))
-    # The largest of NaNs is the first: without this, damaged weights would always give the first label.
+    # The largest of NaNs is the first: without this, damaged weights would always predict the first label.
     if not np.isfinite(probabilities).all():
         raise EmoTorchError(
             "the model's outputs for this input are no finite numbers; its weights are damaged, or its training "
             "diverged: use another model"
         )
-    return [_prediction(box, shares, reader.labels) for box, shares in zip(boxes, probabilities.tolist(), strict=True)]
+    return [_predict(box, row, reader.labels) for box, row in zip(boxes, probabilities.tolist(), strict=True)]
 
 
-def _prediction(box: Box | None, shares: list[float], labels: tuple[str, ...]) -> Prediction:
-    best = int(np.argmax(shares))
-    return Prediction(box, labels[best], shares[best], dict(zip(labels, shares, strict=True)))
+def _predict(box: Box | None, probabilities: Sequence[float], labels: Sequence[str]) -> Prediction:
+    best = int(np.argmax(probabilities))
+    return Prediction(box, labels[best], probabilities[best], dict(zip(labels, probabilities, strict=True)))
