@@ -116,10 +116,10 @@ def parse_dimension(recipe: Recipe, text: str) -> Dimension:
     if log and low <= 0:
         raise UsageError(f"--vary {name}: a log range begins above 0, not at {low:g}")
     whole = kind is int
-    ends = [round(end) if whole else end for end in (low, high)]
-    for end in ends:
+    dimension = Dimension(name, round(low) if whole else low, round(high) if whole else high, log, whole)
+    for end in (dimension.low, dimension.high):
         with_setting(recipe, name, end)
-    return Dimension(name, *ends, log=log, whole=whole)
+    return dimension
 
 
 @dataclass(frozen=True)
