@@ -8,8 +8,9 @@ from running import MODELS, Trained, call_script, error_line, last_line, read_ta
 from sklearn.metrics import confusion_matrix
 
 from emotorch.analyses.errors import analyse_errors, confident_errors, confusions, suspected_label_errors
-from emotorch.evaluation.evaluate import EvaluationSet, Predictions
-from emotorch.evaluation.held_out import HeldOut, held_out
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions
+from emotorch.evaluation.held_out import held_out
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
@@ -182,18 +183,18 @@ def test_by_default_the_images_are_the_run_s_own_held_out_originals(lively: Trai
 
 
 def test_a_held_out_original_whose_variant_was_trained_on_is_left_out(lively: Trained) -> None:
-    run, model = Run(lively.folder), load_model(lively.folder / "model.pth")
-    before = held_out(lively.paths, run, model, None, torch.device("cpu"))
+    loaded = LoadedRun.load(lively.paths, str(lively.folder), device="cpu", threads=1)
+    before = held_out(loaded, None)
     leaked = before.images.files[0]
     usage = lively.folder / "image_usage.csv"
     (row,) = (line for line in usage.read_text().splitlines() if line.startswith(f"{leaked},"))
     variant = leaked.replace("-Dataset/", "-Dataset-Augmented/").replace(".png", "_flip.png")
     trained_on = row.replace(leaked, variant).replace("fer_validation", "training")
     usage.write_text(f"{usage.read_text()}{trained_on}\n")
-    after = held_out(lively.paths, run, model, None, torch.device("cpu"))
+    after = held_out(loaded, None)
     assert list(after.images.files) == [file for file in before.images.files if file != leaked]
     assert any(line.startswith("1 originals are left out") for line in after.lines)
-    assert after.fingerprint != before.fingerprint
+    assert after.images.fingerprint != before.images.fingerprint
 
 
 def test_without_known_images_a_dataset_is_asked_for(lively: Trained) -> None:
@@ -208,7 +209,7 @@ def test_a_model_without_errors_has_empty_lists_and_no_sheets(lively: Trained) -
     files = [f"FER/{LABELS[truth]}/{number}.png" for number, truth in enumerate(truths)]
     images = EvaluationSet("perfect", files, pixels, truths, np.array(files))
     predictions = Predictions(truths, np.ones(12, np.float32), 3 * np.eye(4, dtype=np.int64), torch.eye(4)[truths])
-    perfect = HeldOut(images, predictions, "perfect", ["all right"])
+    perfect = Evaluation(images, predictions, "perfect", ["all right"])
     weights = lively.folder / "model.pth"
     folder, lines = analyse_errors(
         Run(lively.folder), weights, load_model(weights), perfect, tiles=4, pairs=2, force=False

@@ -25,8 +25,7 @@ from emotorch.analyses.map_checks import (
     rank_correlations,
 )
 from emotorch.data.images import hash_pixels
-from emotorch.evaluation.evaluate import EvaluationSet, Predictions
-from emotorch.evaluation.held_out import HeldOut
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
@@ -280,11 +279,11 @@ def test_a_randomised_network_keeps_no_weight(name: str) -> None:
 # --- The faces ----------------------------------------------------------------------------------------------
 
 
-def some_held_out(order: np.ndarray) -> HeldOut:
+def some_held_out(order: np.ndarray) -> Evaluation:
     pixels, labels = draw_images(30, seed=11)[order], np.array([0] * 15 + [1] * 9 + [2] * 4 + [3] * 2)[order]
     hashes = np.array([hash_pixels(image) for image in pixels])
     images = EvaluationSet("fer", [f"{place}.png" for place in order], pixels, labels, hashes)
-    return HeldOut(
+    return Evaluation(
         images, Predictions(labels, np.ones(30, np.float32), np.zeros((4, 4), int), torch.zeros(30, 4)), "t", []
     )
 

@@ -16,9 +16,10 @@ from emotorch.analyses.robustness import Reference, curves_figure, find_referenc
 from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
 from emotorch.evaluation.evaluate import predict as ask
-from emotorch.evaluation.held_out import HeldOut, held_out
+from emotorch.evaluation.held_out import held_out
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.runs import folder as runs
@@ -58,9 +59,10 @@ def other(lively: Trained) -> Path:
     return folder
 
 
-def load(model: Trained, faces: Path) -> tuple[Model, HeldOut]:
-    loaded = load_model(model.folder / "model.pth")
-    return loaded, held_out(model.paths, Run(model.folder), loaded, str(faces), CPU)
+def load(model: Trained, faces: Path) -> tuple[Model, Evaluation]:
+    weights = model.folder / "model.pth"
+    loaded = load_model(weights)
+    return loaded, held_out(LoadedRun(model.paths, Run(model.folder), weights, loaded, CPU), str(faces))
 
 
 def predict(model: Trained, *options: object) -> tuple[str, dict]:
@@ -132,7 +134,7 @@ def test_results_are_equal_for_any_batch_number_of_threads_and_order(lively: Tra
     given, order = images.images, np.arange(40)[::-1]
     files = [given.files[place] for place in order]
     backwards = EvaluationSet("T", files, given.pixels[order].copy(), given.labels[order], given.hashes[order])
-    turned = measure(model, HeldOut(backwards, ask(model, backwards, CPU), "T", []), None, CPU)
+    turned = measure(model, Evaluation(backwards, ask(model, backwards, CPU), "T", []), None, CPU)
     assert turned.conditions == expected.conditions
 
 
@@ -150,7 +152,7 @@ def test_a_model_beside_itself_has_an_mce_of_100(lively: Trained, faces: Path) -
 def test_mce_is_the_mean_of_the_ratios_of_summed_errors(lively: Trained, other: Path, faces: Path) -> None:
     (model, images), against = load(lively, faces), load_model(other / "model.pth")
     errors = measure(model, images, Reference("other", against, "", None), CPU).errors
-    theirs = HeldOut(images.images, ask(against, images.images, CPU), "T", [])
+    theirs = Evaluation(images.images, ask(against, images.images, CPU), "T", [])
     both = [measure(model, images, None, CPU), measure(against, theirs, None, CPU)]
     ratios = []
     for name in CORRUPTIONS:

@@ -1,7 +1,7 @@
 """Scores a model on the very images of its image_usage.csv: held-out FER beside CK+, training images apart.
 
 Reads  MODEL/image_usage.csv, MODEL/model.pth and the images that it names, found by their hashes
-Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, calibration, wrong answers, one combined picture
+Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, calibration, misclassified images, one combined picture
 
 Where the validation images cannot be told or are not here, FER-2013's PublicTest and PrivateTest stand in.
 """
@@ -16,19 +16,14 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.evaluation.folder import write_usage_evaluation
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.evaluation.own_images import evaluate_usage
     from emotorch.paths import Paths
-    from emotorch.runs.folder import Run, shipped_or_named
-    from emotorch.training.checkpoints import load_model
-    from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    weights = shipped_or_named(paths, options.model)
-    run = Run(weights.parent)
-    model = load_model(weights)
-    make_repeatable(options.threads)
-    evaluations = evaluate_usage(paths, run, model, choose_device(options.device))
-    folder = write_usage_evaluation(run, evaluations, model.labels)
+    loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads)
+    evaluations = evaluate_usage(loaded)
+    folder = write_usage_evaluation(loaded.run, evaluations, loaded.model.labels)
     for evaluation in evaluations:
         print("\n".join(evaluation.lines))
     print(folder)

@@ -68,7 +68,7 @@ def main() -> None:
         threads=options.threads,
         scheme=options.scheme,
     )
-    images = held_out(loaded.paths, loaded.run, loaded.model, options.dataset, loaded.device)
+    images = held_out(loaded, options.dataset)
     folder = analyse_fairness(loaded, images, table, dict(options.edges), force=options.force)
     print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")
     print(folder)

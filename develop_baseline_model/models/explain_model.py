@@ -56,6 +56,7 @@ def main() -> None:
 
     from emotorch.analyses.explanations import MOST_ROWS, analyse_explanations, choose, named_faces
     from emotorch.evaluation.held_out import held_out
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
@@ -69,7 +70,7 @@ def main() -> None:
     if options.images:
         faces = named_faces(options.images, model, weights, options.detector)
     else:
-        images = held_out(paths, run, model, options.dataset, device)
+        images = held_out(LoadedRun(paths, run, weights, model, device), options.dataset)
         faces = choose(images, model.labels, options.count, options.seed)
     folder, lines = analyse_explanations(
         run,

@@ -31,6 +31,7 @@ def main() -> None:
 
     from emotorch.analyses.robustness import analyse_robustness, find_reference
     from emotorch.evaluation.held_out import held_out
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
@@ -42,7 +43,7 @@ def main() -> None:
     reference = find_reference(paths, options.reference, model, weights)
     make_repeatable(threads=1)  # of an operation: the conditions share out the threads
     device = choose_device(options.device)
-    images = held_out(paths, run, model, options.dataset, device)
+    images = held_out(LoadedRun(paths, run, weights, model, device), options.dataset)
     folder, lines = analyse_robustness(
         run, weights, model, images, reference, device, threads=options.threads, force=options.force
     )

@@ -39,6 +39,7 @@ def main() -> None:
 
     from emotorch.analyses.errors import analyse_errors
     from emotorch.evaluation.held_out import held_out
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run, weights_file
     from emotorch.training.checkpoints import load_model
@@ -48,7 +49,7 @@ def main() -> None:
     run, weights = find_run(paths, options.model), weights_file(paths, options.model)
     model = load_model(weights, options.scheme)
     make_repeatable(options.threads)
-    images = held_out(paths, run, model, options.dataset, choose_device(options.device))
+    images = held_out(LoadedRun(paths, run, weights, model, choose_device(options.device)), options.dataset)
     folder, lines = analyse_errors(
         run, weights, model, images, tiles=options.tiles, pairs=options.pairs, force=options.force
     )

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.split import Indices
-from emotorch.evaluation.evaluate import EvaluationSet
-from emotorch.evaluation.held_out import HeldOut
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
 from emotorch.figures.faces import plot_prediction_sheet
 from emotorch.files import write_csv
 from emotorch.metrics import confusion
@@ -141,7 +140,7 @@ _TILE_COLUMNS = ("file", "truth", "answer", "confidence")
 
 
 def analyse_errors(
-    run: Run, weights: Path, model: Model, held_out: HeldOut, *, tiles: int, pairs: int, force: bool
+    run: Run, weights: Path, model: Model, held_out: Evaluation, *, tiles: int, pairs: int, force: bool
 ) -> tuple[Path, list[str]]:
     """Lists a model's errors unless they are listed already; returns the folder, and what it says.
 
@@ -155,7 +154,7 @@ def analyse_errors(
         force: List them again.
     """
     made_from = {
-        "images": held_out.fingerprint,
+        "images": held_out.images.fingerprint,
         "dataset": held_out.images.name,
         "scheme": model.scheme.as_dict(),
         "tiles": tiles,
@@ -197,7 +196,7 @@ class _Gallery:
         folder: Path,
         run: Run,
         labels: Sequence[str],
-        held_out: HeldOut,
+        held_out: Evaluation,
         shares: Probabilities,
         tiles: int,
     ) -> None:

@@ -34,7 +34,7 @@ from emotorch.data.faces import cut_face
 from emotorch.data.images import SIZE, Pixels, hash_pixels
 from emotorch.data.split import SPLIT_SEED, Indices
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.held_out import HeldOut
+from emotorch.evaluation.evaluate import Evaluation
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, new_figure, save, tidy
 from emotorch.files import write_csv
 from emotorch.inference.inputs import Kind, expand
@@ -98,7 +98,7 @@ class Explanation:
     checks: Mapping[str, MethodChecks]
 
 
-def choose(held_out: HeldOut, labels: Sequence[str], count: int, seed: int) -> Faces:
+def choose(held_out: Evaluation, labels: Sequence[str], count: int, seed: int) -> Faces:
     """A random choice of held-out images, in turn of every class: each beginning of it is balanced too.
 
     Args:

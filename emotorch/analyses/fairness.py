@@ -23,8 +23,7 @@ from emotorch.analyses.attributes import Attribute, AttributeTable, make_attribu
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
 from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import sources_of
-from emotorch.evaluation.held_out import HeldOut
+from emotorch.evaluation.evaluate import Evaluation, sources_of
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, save, tidy
 from emotorch.figures.intervals import add_legend, draw_estimate
@@ -289,7 +288,9 @@ def _describe(findings: Findings, found: Sequence[Fairness]) -> str:
     for attribute, fairness in zip(findings["attributes"], found, strict=True):
         tables = [_group_table(attribute), _recall_table(fairness)]
         parts += ["\n".join(_heading(fairness)), *map(to_text, tables)]
-        parts.append(to_text(_gap_table(attribute)) if len(fairness.gaps) else "no two groups are large enough to compare")
+        parts.append(
+            to_text(_gap_table(attribute)) if len(fairness.gaps) else "no two groups are large enough to compare"
+        )
     return "\n\n".join([*parts, _READING])
 
 
@@ -418,7 +419,7 @@ REPORT_NAME = "fairness.txt"
 
 def analyse_fairness(
     loaded: LoadedRun,
-    held_out: HeldOut,
+    held_out: Evaluation,
     table: AttributeTable,
     edges: Mapping[str, Sequence[float]],
     *,
@@ -433,7 +434,7 @@ def analyse_fairness(
         "attributes": hash_file(table.path),
         "columns": list(table.columns),
         "edges": dict(edges),
-        "images": held_out.fingerprint,
+        "images": held_out.images.fingerprint,
         "scheme": loaded.model.scheme.as_dict(),
     }
     make = partial(_make, loaded, held_out, table, edges)
@@ -442,7 +443,7 @@ def analyse_fairness(
 
 
 def _make(
-    loaded: LoadedRun, held_out: HeldOut, table: AttributeTable, edges: Mapping[str, Sequence[float]], folder: Path
+    loaded: LoadedRun, held_out: Evaluation, table: AttributeTable, edges: Mapping[str, Sequence[float]], folder: Path
 ) -> Findings:
     model, images = loaded.model, held_out.images
     rows, counted = match(loaded.paths, table, images, model.scheme)

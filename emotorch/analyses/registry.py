@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from emotorch.evaluation.held_out import HeldOut, held_out
+from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
@@ -36,14 +37,14 @@ class Subject:
     force: bool
 
     @cached_property
-    def images(self) -> HeldOut:
+    def images(self) -> Evaluation:
         """Its own held-out images.
 
         Raises:
             EmoTorchError: none are known, or they are not here.
         """
         loaded = self.loaded
-        return held_out(loaded.paths, loaded.run, loaded.model, None, loaded.device)
+        return held_out(loaded, None)
 
 
 @dataclass(frozen=True)

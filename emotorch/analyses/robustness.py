@@ -23,8 +23,7 @@ from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import EvaluationSet
-from emotorch.evaluation.held_out import HeldOut
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
 from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, save, tidy
 from emotorch.figures.dataset import SheetRow, plot_sheet
 from emotorch.files import hash_file, write_csv
@@ -179,7 +178,7 @@ def find_reference(paths: Paths, named: str | None, model: Model, file: Path) ->
 
 def measure(
     model: Model,
-    held_out: HeldOut,
+    held_out: Evaluation,
     reference: Reference | None,
     device: torch.device,
     *,
@@ -342,7 +341,7 @@ def analyse_robustness(
     run: Run,
     weights: Path,
     model: Model,
-    held_out: HeldOut,
+    held_out: Evaluation,
     reference: Reference | str,
     device: torch.device,
     *,
@@ -363,7 +362,7 @@ def analyse_robustness(
     """
     compared = None if isinstance(reference, str) else reference
     made_from = {
-        "images": held_out.fingerprint,
+        "images": held_out.images.fingerprint,
         "dataset": held_out.images.name,
         "scheme": model.scheme.as_dict(),
         "corruptions": {name: corruption.strengths for name, corruption in CORRUPTIONS.items()},
@@ -388,7 +387,7 @@ def analyse_robustness(
 
 
 def _findings(
-    run: Run, labels: Sequence[str], held_out: HeldOut, measured: Robustness, missing: str | None
+    run: Run, labels: Sequence[str], held_out: Evaluation, measured: Robustness, missing: str | None
 ) -> dict[str, Any]:
     findings: dict[str, Any] = _without_nan(
         {

@@ -13,6 +13,7 @@ from emotorch.data.sources import MANIFEST
 from emotorch.datasets import FER, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, evaluate
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
@@ -53,7 +54,7 @@ def measure(
     }
     with result_folder(run, NAME, weights, made_from, force=force) as folder:
         if folder is not None:
-            evaluations = _evaluations(paths, run, model, device)
+            evaluations = _evaluations(LoadedRun(paths, run, weights, model, device))
             for evaluation in evaluations:
                 if evaluation.reliability is not None:
                     write_reliability(folder, evaluation.images.name, evaluation.reliability, evaluation.title)
@@ -69,12 +70,12 @@ def _fer_usage(run: Run) -> str | None:
     return usage
 
 
-def _evaluations(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
-    evaluations = evaluate_validation(paths, run, model, device)
-    if _fer_usage(run) in _PUBLIC_UNSEEN:
-        index = DatasetIndex.load(paths, model.scheme)
+def _evaluations(loaded: LoadedRun) -> list[Evaluation]:
+    evaluations = evaluate_validation(loaded)
+    if _fer_usage(loaded.run) in _PUBLIC_UNSEEN:
+        index = DatasetIndex.load(loaded.paths, loaded.model.scheme)
         if len(index.originals_of(FER.name, FER_USAGES[1])):
-            evaluations.append(evaluate(paths, run, model, "fer-public", device))
+            evaluations.append(evaluate(loaded, "fer-public"))
     return evaluations
 
 

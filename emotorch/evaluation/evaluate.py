@@ -1,8 +1,10 @@
 """Scoring a trained model on a dataset, images that it was trained on kept apart."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
 from emotorch.datasets import FER_BOTH_TESTS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import now
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
@@ -24,9 +27,9 @@ from emotorch.metrics.calibration import Reliability, assess, predicted_classes,
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
-from emotorch.runs.folder import Run, find_run, weights_file
+from emotorch.runs.folder import Run
 from emotorch.runs.usage import TrainingImages
-from emotorch.training.checkpoints import Model, load_model
+from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
 
 logger = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ class NothingUnseenError(EmoTorchError):
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Images with truths.
+    """Images with their true labels.
 
     Attributes:
         name: For files and titles.
@@ -58,10 +61,24 @@ class EvaluationSet:
         files = [file for file, wanted in zip(self.files, chosen, strict=True) if wanted]
         return EvaluationSet(self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen])
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every image's file, label and pixels, in hex: results about other images have another."""
+        rows = zip(self.files, self.labels.tolist(), self.hashes.tolist(), strict=True)
+        text = "\n".join(f"{file}\t{label}\t{pixels}" for file, label, pixels in rows)
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's answers to a set: (N,) classes and confidences, (K, K) counts, (N, K) outputs before the softmax."""
+    """A model's predictions for a set of images.
+
+    Attributes:
+        classes: (N,) predicted.
+        confidences: (N,) probabilities of these, 0 to 1.
+        counts: (K, K), a row for each true class.
+        outputs: (N, K), before the softmax.
+    """
 
     classes: Indices
     confidences: NDArray[np.float32]
@@ -77,31 +94,35 @@ class Predictions:
         return int(self.counts.sum())
 
     def line(self) -> str:
-        """`1985 images, accuracy 61.21% (95% interval 59.05-63.33)`."""
-        if not self.images:
-            return "no images"
-        low, high = wilson_interval(self.correct, self.images)
-        accuracy = 100.0 * self.correct / self.images
-        return f"{self.images} images, accuracy {accuracy:.2f}% (95% interval {low:.2f}-{high:.2f})"
+        return accuracy_line(self.counts)
+
+
+def accuracy_line(counts: Counts) -> str:
+    """`1985 images, accuracy 61.21% (95% interval 59.05-63.33)` of (K, K) counts."""
+    correct, images = int(np.trace(counts)), int(counts.sum())
+    if not images:
+        return "no images"
+    low, high = wilson_interval(correct, images)
+    return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}-{high:.2f})"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A scoring.
+    """A model's score on some images.
 
     Attributes:
-        images: The images that were scored: none that the run was trained on.
-        answers: To them.
-        title: Run and dataset, marked when the faces are synthetic.
-        lines: The result in words, and what was left out of it.
-        reliability: Whether the confidences mean what they say; None of images that were trained on.
+        images: Those that were scored, at least one.
+        predictions: For them.
+        title: Run and images, marked when the faces are synthetic.
+        lines: The score in words, and what was left out of it.
+        reliability: Whether the confidences mean what they say; None where that was not assessed.
     """
 
     images: EvaluationSet
     predictions: Predictions
     title: str
     lines: Sequence[str]
-    reliability: Reliability | None
+    reliability: Reliability | None = None
 
 
 def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
@@ -148,12 +169,44 @@ def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predic
     outputs = network_outputs(model.network.to(device), pixels, model.form)
     classes = predicted_classes(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
-    return Predictions(
-        classes, confidences, confusion.confusion_counts(images.labels, classes, len(model.labels)), outputs
-    )
+    counts = confusion.confusion_counts(images.labels, classes, len(model.labels))
+    return Predictions(classes, confidences, counts, outputs)
 
 
-def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.device) -> Evaluation:
+def score(
+    loaded: LoadedRun,
+    images: EvaluationSet,
+    title: str,
+    *,
+    notes: Sequence[str],
+    shared: NDArray[np.bool_],
+    shared_how: str,
+    sources: NDArray[np.str_],
+    fitted_on: NDArray[np.bool_] | None,
+) -> Evaluation:
+    """Scores a run's model on images that it was not trained on, and says how far that can be believed.
+
+    Args:
+        loaded: The run.
+        images: To score; at least one.
+        title: Of the result.
+        notes: What is to be said of the images, right after the score.
+        shared: (N,) which of them share their source with a training image; scored without these too.
+        shared_how: In words.
+        sources: (N,) equal for images that are not independent.
+        fitted_on: (N,) on which of them the model's temperature was fitted; None where that is unknown.
+    """
+    model = loaded.model
+    predictions = predict(model, images, loaded.device)
+    lines = [f"{title}: {predictions.line()}", *notes]
+    if shared.any():
+        without = confusion.confusion_counts(images.labels[~shared], predictions.classes[~shared], len(model.labels))
+        lines.append(f"{int(shared.sum())} {shared_how}; without them: {accuracy_line(without)}")
+    reliability = assess(predictions.outputs, images.labels, sources, model.temperature, fitted_on)
+    return Evaluation(images, predictions, title, [*lines, reliability.line()], reliability)
+
+
+def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     """Scores a run's model on a dataset.
 
     Images that the model was trained on take no part in the score; they are counted, and scored apart. Every
@@ -162,47 +215,43 @@ def evaluate(paths: Paths, run: Run, model: Model, dataset: str, device: torch.d
     Raises:
         EmoTorchError: no such dataset, no image left to score, or a damaged one.
     """
+    paths, run, model = loaded.paths, loaded.run, loaded.model
     everything = load_set(paths, dataset, model.scheme)
     known = TrainingImages.of(run)
-    # In another scheme's dataset the same images have other names.
-    by_name = dataset in PARTS and model.trained_as is None
-    trained_on, twins = seen_in_training(everything, known, paths.for_scheme(model.scheme.name), by_name=by_name)
+    trained_on, twins = seen_by(loaded, dataset, everything, known)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
-    predictions = predict(model, images, device)
-    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
-    suffix = " (synthetic faces)" if inside and paths.is_synthetic else ""
-    reading = f", read as {model.scheme.name}" if model.trained_as else ""
-    title = f"{run.name} on {images.name}{reading}{suffix}"
-    lines = [f"{title}: {predictions.line()}"]
+    notes = []
     if known is None:
-        lines.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
+        notes.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
     if trained_on.any():
-        fitted = predict(model, everything.part(trained_on), device)
-        lines.append(f"left out, because it was trained on them: {fitted.line()}")
-    remaining_twins = twins[~trained_on]
-    if remaining_twins.any():
-        without = predict(model, images.part(~remaining_twins), device)
-        lines.append(f"{int(remaining_twins.sum())} have an exact twin in training; without them: {without.line()}")
-    scheme_paths = paths.for_scheme(model.scheme.name)
+        fitted = predict(model, everything.part(trained_on), loaded.device)
+        notes.append(f"left out, because it was trained on them: {fitted.line()}")
     validated = TrainingImages.of(run, validation=True)
-    itself, twin = seen_in_training(images, validated, scheme_paths, by_name=by_name)
-    fitted_on = None if validated is None else itself | twin
-    sources = sources_of(paths, images, model.scheme)
-    reliability = assess(predictions.outputs, images.labels, sources, model.temperature, fitted_on)
-    lines.append(reliability.line())
-    record_scoring(run, dataset, predictions)
-    return Evaluation(images, predictions, title, lines, reliability)
+    fitted_on = None if validated is None else np.logical_or(*seen_by(loaded, dataset, images, validated))
+    reading = f", read as {model.scheme.name}" if model.trained_as else ""
+    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
+    evaluation = score(
+        loaded,
+        images,
+        f"{run.name} on {images.name}{reading}{' (synthetic faces)' if inside and paths.is_synthetic else ''}",
+        notes=notes,
+        shared=twins[~trained_on],
+        shared_how="have an exact twin in training",
+        sources=sources_of(paths, images, model.scheme),
+        fitted_on=fitted_on,
+    )
+    record_scoring(run, dataset, evaluation.predictions)
+    return evaluation
 
 
-def read_unseen(paths: Paths, name: str, model: Model, dataset: str, images: EvaluationSet) -> Model:
-    """Another model to answer beside a scored one, read as the same scheme.
+def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
+    """Another run to predict beside a scored one, read as the same scheme.
 
     Args:
-        paths: Where runs are.
-        name: Of the other model.
-        model: The scored one.
+        loaded: The scored one.
+        name: Of the other.
         dataset: What it is scored on.
         images: Those of the dataset that count.
 
@@ -210,16 +259,23 @@ def read_unseen(paths: Paths, name: str, model: Model, dataset: str, images: Eva
         EmoTorchError: there is no such model, it is damaged, or trained on some of the images, as far as is known.
         UsageError: it cannot be read as the same scheme.
     """
-    run = find_run(paths, name)
-    other = load_model(weights_file(paths, name)).read_as(model.scheme)
-    by_name = dataset in PARTS and other.trained_as is None
-    known = TrainingImages.stated_by(run)
-    seen, _ = seen_in_training(images, known, paths.for_scheme(model.scheme.name), by_name=by_name)
+    other = loaded.beside(name)
+    seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))
     if seen.any():
         raise EmoTorchError(
-            f"{run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"
+            f"{other.run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"
         )
     return other
+
+
+def seen_by(
+    loaded: LoadedRun, dataset: str, images: EvaluationSet, known: TrainingImages | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """`seen_in_training` for the images of a dataset, some or all."""
+    # In another scheme's dataset the same images have other names.
+    by_name = dataset in PARTS and loaded.model.trained_as is None
+    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
+    return seen_in_training(images, known, paths, by_name=by_name)
 
 
 def record_scoring(run: Run, dataset: str, predictions: Predictions) -> None:

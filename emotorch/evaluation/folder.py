@@ -90,4 +90,4 @@ def _wrong(evaluation: Evaluation) -> list[int]:
 
 def _panel(evaluation: Evaluation) -> ConfusionPanel:
     counts = evaluation.predictions.counts
-    return ConfusionPanel(evaluation.title.partition(": ")[2], confusion.row_proportions(counts), counts)
+    return ConfusionPanel(evaluation.title.partition(" on ")[2], confusion.row_proportions(counts), counts)

@@ -4,13 +4,11 @@ The images are found by the hash of their source's pixels among the datasets tha
 whatever root they were in when the model was trained; by file name only where no hash is stated.
 """
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
@@ -21,26 +19,29 @@ from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import original_of, variant_file
 from emotorch.datasets import CKP, FER, PARTS, dataset_title
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, NothingUnseenError, evaluate, predict
+from emotorch.evaluation.evaluate import (
+    Evaluation,
+    EvaluationSet,
+    NothingUnseenError,
+    evaluate,
+    predict,
+    score,
+)
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
-from emotorch.metrics.calibration import assess
 from emotorch.paths import Paths
-from emotorch.runs.folder import Run
 from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, read_image_usage
-from emotorch.training.checkpoints import Model
 
 _VALIDATION = "_validation"
-
-
 _DATASETS, _AUGMENTED = "FER-Original-Dataset", "-Augmented"  # how the folders of stages 2 and 3 are called
-
-
 # What stands in for validation images that cannot be told: names of PARTS.
 _OFFICIAL = [name for name, part in PARTS.items() if part.dataset is FER and part.usage]
 
+_Row = Mapping[str, str]
 
-def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
+
+def evaluate_usage(loaded: LoadedRun) -> list[Evaluation]:
     """An evaluation for each part of image_usage.csv that has images: held out, CK+, training.
 
     Without image_usage.csv, or when none of FER's validation images that it names is here, FER-2013's official test
@@ -49,97 +50,106 @@ def evaluate_usage(paths: Paths, run: Run, model: Model, device: torch.device) -
     Raises:
         EmoTorchError: none of the images is here, or one is damaged.
     """
-    rows = read_image_usage(run)
+    name = loaded.run.name
+    rows = read_image_usage(loaded.run)
     if rows is None:
-        reason = f"{run.name} has no image_usage.csv: which images it was validated on is unknown"
-        instead, _ = _stand_in(paths, run, model, device, [*_OFFICIAL, CKP.key], reason)
-        if not instead:
+        reason = f"{name} has no image_usage.csv: which images it was validated on is unknown"
+        evaluations, _ = _stand_in(loaded, [*_OFFICIAL, CKP.key], reason)
+        if not evaluations:
             raise EmoTorchError(f"{reason}, and there are no official test images in their place: run stages 1-2")
-        return instead
-    trained_on = {_source_of(row) for row in rows if row["usage"] == TRAINING}
-    evaluations: list[Evaluation] = []
-    missing: list[str] = []
-    for part in _parts(rows, trained_on, _Finder(paths, model.scheme), model.scheme):
-        if part.images is not None:
-            evaluations.append(_score(run, model, part, device, synthetic=paths.is_synthetic))
-        elif part.named:
-            missing.append(f"none of the {part.named} images of {part.title} is here: not scored")
-            if part.usage == FER_VALIDATION:
-                instead, seen = _stand_in(paths, run, model, device, _OFFICIAL, missing[-1])
+        return evaluations
+    evaluations, missing = [], []
+    finder = _Finder(loaded.paths, loaded.model.scheme)
+    for usage in _usages(rows):
+        evaluation = _evaluate_part(loaded, usage, rows, finder)
+        named = sum(row["usage"] == usage for row in rows)
+        if evaluation is not None:
+            evaluations.append(evaluation)
+        elif named:
+            missing.append(f"none of the {named} images of {_title(usage)} is here: not scored")
+            if usage == FER_VALIDATION:
+                instead, seen = _stand_in(loaded, _OFFICIAL, missing[-1])
                 evaluations += instead
                 missing += seen
-        elif part.usage == CKP_VALIDATION:
+        elif usage == CKP_VALIDATION:
             missing.append("the run had no CK+ images: no CK+ score")
     if not evaluations:
-        raise EmoTorchError(f"none of the {len(rows)} images of {run.name} is in {paths.root}: run stages 1-3 there")
+        raise EmoTorchError(f"none of the {len(rows)} images of {name} is in {loaded.paths.root}: run stages 1-3 there")
     evaluations[-1] = replace(evaluations[-1], lines=[*evaluations[-1].lines, *missing])
     return evaluations
 
 
-def evaluate_validation(paths: Paths, run: Run, model: Model, device: torch.device) -> list[Evaluation]:
+def evaluate_validation(loaded: LoadedRun) -> list[Evaluation]:
     """The same for the validation parts alone; empty where none of their images is here."""
-    rows = read_image_usage(run) or []
-    trained_on = {_source_of(row) for row in rows if row["usage"] == TRAINING}
-    validating = [row for row in rows if row["usage"] != TRAINING]
-    parts = _parts(validating, trained_on, _Finder(paths, model.scheme), model.scheme)
-    return [_score(run, model, part, device, synthetic=paths.is_synthetic) for part in parts if part.images is not None]
+    rows = read_image_usage(loaded.run) or []
+    finder = _Finder(loaded.paths, loaded.model.scheme)
+    usages = [usage for usage in _usages(rows) if usage != TRAINING]
+    parts = [_evaluate_part(loaded, usage, rows, finder) for usage in usages]
+    return [part for part in parts if part is not None]
 
 
 # --- The parts of image_usage.csv ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The images of one usage.
-
-    Attributes:
-        usage: As image_usage.csv calls it.
-        named: How many images it names.
-        images: Those that are here; None when none is. Their hashes are their sources', or names where none is stated.
-        shared: (N,) which of these have their source in training too: variants of one original, or exact twins.
-        by_name: How many of these are known by their file names alone.
-    """
-
-    usage: str
-    named: int
-    images: EvaluationSet | None
-    shared: NDArray[np.bool_]
-    by_name: int
-
-    @property
-    def title(self) -> str:
-        return _name_and_title(self.usage)[1]
-
-
-def _parts(rows: Sequence[dict[str, str]], trained_on: Set[str], finder: "_Finder", scheme: LabelScheme) -> list[_Part]:
-    return [
-        _read(usage, [row for row in rows if row["usage"] == usage], trained_on, finder, scheme)
-        for usage in _usages(rows)
-    ]
-
-
-def _source_of(row: Mapping[str, str]) -> str:
-    """Equal for the variants of one original: the hash of its pixels, or its name where that is unknown."""
-    return row.get("source_hash") or original_of(row["image_path"])
-
-
-def _usages(rows: Sequence[dict[str, str]]) -> list[str]:
+def _usages(rows: Sequence[_Row]) -> list[str]:
     """What to score, in order: FER's and CK+'s validation images, then other datasets', then training's."""
     others = {row["usage"] for row in rows if row["usage"].endswith(_VALIDATION)} - {FER_VALIDATION, CKP_VALIDATION}
     return [FER_VALIDATION, CKP_VALIDATION, *sorted(others), TRAINING]
 
 
-def _name_and_title(usage: str) -> tuple[str, str]:
+def _title(usage: str) -> str:
     if usage == TRAINING:
-        return TRAINING, "training images (trained on: no test of anything)"
-    dataset = usage.removesuffix(_VALIDATION)
-    held_out = "" if usage == CKP_VALIDATION else " (held out)"
-    return f"{dataset}_val", f"{dataset_title(dataset)} validation{held_out}"
+        return "training images (trained on: no test of anything)"
+    title = f"{dataset_title(usage.removesuffix(_VALIDATION))} validation"
+    return title if usage == CKP_VALIDATION else f"{title} (held out)"
 
 
-def _read(
-    usage: str, rows: Sequence[dict[str, str]], trained_on: Set[str], finder: "_Finder", scheme: LabelScheme
-) -> _Part:
+def _source_of(row: _Row) -> str:
+    """Equal for the variants of one original: the hash of its pixels, or its name where that is unknown."""
+    return row.get("source_hash") or original_of(row["image_path"])
+
+
+def _evaluate_part(loaded: LoadedRun, usage: str, rows: Sequence[_Row], finder: "_Finder") -> Evaluation | None:
+    """Scores the images of one usage; None where none of them is here."""
+    used = [row for row in rows if row["usage"] == usage]
+    images, by_name = _read(usage, used, finder, loaded.model.scheme)
+    if images is None:
+        return None
+    notes = []
+    if unmatched := len(used) - len(images.files):
+        notes.append(f"{unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
+    if by_name:
+        notes.append(f"{by_name} are known by their file names alone: image_usage.csv states no hash of them")
+    title = f"{loaded.run.name} on {_title(usage)}{' (synthetic faces)' if loaded.paths.is_synthetic else ''}"
+    if usage == TRAINING:
+        predictions = predict(loaded.model, images, loaded.device)
+        return _indented(Evaluation(images, predictions, title, [f"{title}: {predictions.line()}", *notes]))
+    trained_on = {_source_of(row) for row in rows if row["usage"] == TRAINING}
+    return _indented(
+        score(
+            loaded,
+            images,
+            title,
+            notes=notes,
+            shared=np.array([source in trained_on for source in images.hashes.tolist()], dtype=bool),
+            shared_how="share their source with a training image",
+            sources=images.hashes,
+            fitted_on=np.ones(len(images.files), dtype=bool),  # the temperature is fitted on all that validates
+        )
+    )
+
+
+def _indented(evaluation: Evaluation) -> Evaluation:
+    """With what is said of a score below it, for one list of several."""
+    first, *others = evaluation.lines
+    return replace(evaluation, lines=[first, *(f"  {line}" for line in others)])
+
+
+def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", scheme: LabelScheme) -> tuple[EvaluationSet | None, int]:
+    """The images that are here, and how many of them are known by their file names alone.
+
+    In place of their hashes they have their sources': equal for variants of one original.
+    """
     files, pixels, labels, sources, by_name = [], [], [], [], 0
     for row in rows:
         if row["emotion"] not in scheme.labels:
@@ -153,63 +163,35 @@ def _read(
         pixels.append(found[1])
         labels.append(scheme.index(row["emotion"]))
         sources.append(_source_of(row))
-    shared = np.array([source in trained_on for source in sources], dtype=bool)
     if not files:
-        return _Part(usage, len(rows), None, shared, 0)
-    name = _name_and_title(usage)[0]
-    images = EvaluationSet(name, files, np.stack(pixels), np.array(labels), np.array(sources))
-    return _Part(usage, len(rows), images, shared, by_name)
+        return None, 0
+    name = TRAINING if usage == TRAINING else f"{usage.removesuffix(_VALIDATION)}_val"
+    return EvaluationSet(name, files, np.stack(pixels), np.array(labels), np.array(sources)), by_name
 
 
-# --- Scoring ------------------------------------------------------------------------------------------------
-
-
-def _score(run: Run, model: Model, part: _Part, device: torch.device, *, synthetic: bool) -> Evaluation:
-    images = part.images
-    if images is None:
-        raise ValueError(f"{part.usage}: no image to score")
-    predictions = predict(model, images, device)
-    title = f"{run.name}: {part.title}{' (synthetic faces)' if synthetic else ''}"
-    lines = [f"{title.replace(': ', ' on ', 1)}: {predictions.line()}"]
-    unmatched = part.named - len(images.files)
-    if unmatched:
-        lines.append(f"  {unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
-    if part.by_name:
-        lines.append(f"  {part.by_name} are known by their file names alone: image_usage.csv states no hash of them")
-    if part.usage == TRAINING:
-        return Evaluation(images, predictions, title, lines, None)
-    if part.shared.any():
-        without = predict(model, images.part(~part.shared), device)
-        lines.append(f"  {int(part.shared.sum())} share their source with a training image; without: {without.line()}")
-    fitted_on = np.ones(len(images.files), dtype=bool)  # the temperature is fitted on all that validates
-    reliability = assess(predictions.outputs, images.labels, images.hashes, model.temperature, fitted_on)
-    return Evaluation(images, predictions, title, [*lines, f"  {reliability.line()}"], reliability)
-
-
-def _stand_in(
-    paths: Paths, run: Run, model: Model, device: torch.device, parts: Sequence[str], reason: str
-) -> tuple[list[Evaluation], list[str]]:
+def _stand_in(loaded: LoadedRun, parts: Sequence[str], reason: str) -> tuple[list[Evaluation], list[str]]:
     """Whole datasets in place of a run's own validation images, less what is known to be trained on; and of which
     nothing is left then."""
-    paths = paths.for_scheme(model.scheme.name)
     evaluations: list[Evaluation] = []
     seen: list[str] = []
-    if not paths.originals.is_dir():
+    scheme = loaded.model.scheme
+    if not loaded.paths.for_scheme(scheme.name).originals.is_dir():
         return evaluations, seen
-    index = DatasetIndex.load(paths, model.scheme)
-    synthetic = " (synthetic faces)" if paths.is_synthetic else ""
+    index = DatasetIndex.load(loaded.paths, scheme)
+    synthetic = " (synthetic faces)" if loaded.paths.is_synthetic else ""
     for name in parts:
         part = PARTS[name]
         if not len(index.originals_of(part.dataset.name, part.usage)):
             continue
         try:
-            evaluation = evaluate(paths, run, model, name, device)
+            evaluation = evaluate(loaded, name)
         except NothingUnseenError as error:
             seen.append(str(error))
             continue
-        said = f"  {part.title} stands in for its validation images: {reason}"
-        lines = [evaluation.lines[0], said, *(f"  {line}" for line in evaluation.lines[1:])]
-        evaluations.append(replace(evaluation, title=f"{run.name}: {part.title} (stands in){synthetic}", lines=lines))
+        first, *others = evaluation.lines
+        lines = [first, f"{part.title} stands in for its validation images: {reason}", *others]
+        title = f"{loaded.run.name} on {part.title} (stands in){synthetic}"
+        evaluations.append(_indented(replace(evaluation, title=title, lines=lines)))
     return evaluations, seen
 
 

@@ -1,8 +1,8 @@
-"""Test-time views: a model's mean answer to an image, its mirror image, and both a little shifted.
+"""Test-time augmentation (TTA) and ensembles: the mean prediction over changed copies of an image, and over models.
 
 Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks" (NeurIPS
-2012), section 4.1. It costs a forward pass a view, so that a score with views is no score of the model as it is used,
-and is reported beside that one.
+2012), section 4.1. It costs a forward pass for each copy, so that a score with TTA is no score of the model as it is
+used, and is reported beside that one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,25 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emotorch.evaluation.evaluate import EvaluationSet, Predictions
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions, predict, record_scoring
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.metrics.confusion import confusion_counts
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
 
 SHIFT = 2  # pixels of 48
-
-
 _SHIFTS = ((0, 0), (-SHIFT, 0), (SHIFT, 0), (0, -SHIFT), (0, SHIFT))
+COPIES = 2 * len(_SHIFTS)
 
 
-COUNT = 2 * len(_SHIFTS)
+def augmented_copies(pixels: Tensor) -> Iterator[Tensor]:
+    """(N, 1, H, W) bytes to `COPIES` times (N, 1, H, W) floats 0-255, the first the images themselves.
 
-
-def views(pixels: Tensor) -> Iterator[Tensor]:
-    """(N, 1, H, W) bytes to `COUNT` times (N, 1, H, W) floats 0-255, the first the images themselves.
-
-    Beyond its edge a shifted picture goes on as its mirror image, as in the augmentation.
+    Beyond its edge a shifted picture goes on as its mirror image, as in the augmentation of training.
     """
     height, width = pixels.shape[2:]
     padded = F.pad(pixels.float(), 4 * (SHIFT,), mode="reflect")
@@ -44,16 +41,46 @@ def mean_predictions(
     models: Sequence[Model], images: EvaluationSet, device: torch.device, *, with_tta: bool = False
 ) -> Predictions:
     """Runs models of the same labels over a set; an image's probabilities are the mean of the models', and of those
-    of its views."""
+    of its copies."""
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
-    shares = [
-        probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
+    each = [
+        probabilities(network_outputs(model.network.to(device), copy, model.form), model.temperature)
         for model in models
-        for view in (views(pixels) if with_tta else [pixels])
+        for copy in (augmented_copies(pixels) if with_tta else [pixels])
     ]
-    mean = torch.stack(shares).mean(0)
+    mean = torch.stack(each).mean(0)
     classes = predicted_classes(mean)
     counts = confusion_counts(images.labels, classes, len(models[0].labels))
     # What the first model would have to put out to say so.
     outputs = models[0].temperature * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
     return Predictions(classes, mean.amax(1).numpy(), counts, outputs)
+
+
+def describe_means(
+    loaded: LoadedRun, others: Sequence[LoadedRun], dataset: str, evaluation: Evaluation, *, with_tta: bool
+) -> Iterator[str]:
+    """The scores of a run with TTA, of others on the same images, and of them all together, in words.
+
+    The others' scorings on `fer-private` are recorded in their runs, as the run's own is already.
+
+    Args:
+        loaded: The run.
+        others: To score beside it and together with it.
+        dataset: What it was scored on.
+        evaluation: Its own.
+        with_tta: Whether to score the means over copies too.
+    """
+    images, device = evaluation.images, loaded.device
+    models = [run.model for run in (loaded, *others)]
+    tta = f"test-time augmentation ({COPIES} copies: mirror images, shifts of {SHIFT} pixels)"
+    if with_tta:
+        yield f"with {tta}: {mean_predictions(models[:1], images, device, with_tta=True).line()}"
+    for other in others:
+        alone = predict(other.model, images, device)
+        record_scoring(other.run, dataset, alone)
+        yield f"{other.run.name} on the same: {alone.line()}"
+    if others:
+        yield f"mean of {len(models)} models: {mean_predictions(models, images, device).line()}"
+    if others and with_tta:
+        together = mean_predictions(models, images, device, with_tta=True)
+        yield f"mean of {len(models)} models with {tta}: {together.line()}"

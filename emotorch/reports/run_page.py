@@ -18,7 +18,9 @@ from emotorch.analyses.robustness import analyse_robustness, find_reference
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.held_out import HeldOut, held_out
+from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.held_out import held_out
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.history import history_figure
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
@@ -205,8 +207,8 @@ class RunAnalyses:
     force: bool
 
     @cached_property
-    def _images(self) -> HeldOut:
-        return held_out(self.paths, self.run, self.model, None, self.device)
+    def _images(self) -> Evaluation:
+        return held_out(LoadedRun(self.paths, self.run, self.weights, self.model, self.device), None)
 
     def sections(self) -> list[Section]:
         """An answer to each, about images that the run was not trained on; or why there is none."""

@@ -8,6 +8,7 @@ import torch
 
 from emotorch.analyses.scores import NAME
 from emotorch.evaluation.evaluate import evaluate
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.paths import SHIPPED_MODELS, Paths
 from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
@@ -43,7 +44,7 @@ def check_shipped(paths: Paths, device: torch.device) -> Iterator[Check]:
     """
     for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
         run, model = Run(weights.parent), load_model(weights)
-        predictions = evaluate(paths.for_scheme(model.scheme.name), run, model, _DATASET, device).predictions
+        predictions = evaluate(LoadedRun(paths, run, weights, model, device), _DATASET).predictions
         measured = predictions.correct, predictions.images
         findings = read_findings(run, NAME, weights) or {"sets": []}
         stated = [_score(found["counts"]) for found in findings["sets"]]

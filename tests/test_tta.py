@@ -1,4 +1,4 @@
-"""Test-time views: which they are, and that an answer over them is the mean of the answers to each."""
+"""Test-time augmentation and ensembles: which copies there are, and that a prediction over them is the mean."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from published import published_state
 from running import EVALUATE, Trained, call_script, copy_trained, error_line, replace_weights, train
 
 from emotorch.evaluation.evaluate import EvaluationSet, predict
-from emotorch.evaluation.tta import COUNT, SHIFT, mean_predictions, views
+from emotorch.evaluation.tta import COPIES, SHIFT, augmented_copies, mean_predictions
 from emotorch.metrics.calibration import probabilities
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
@@ -29,28 +29,28 @@ def by_hand() -> list[np.ndarray]:
 
 def faces(pixels: np.ndarray = FACES) -> EvaluationSet:
     names = [str(number) for number in range(len(pixels))]
-    return EvaluationSet("drawn", names, np.ascontiguousarray(pixels), np.arange(len(pixels)) % 4, np.array(names))
+    return EvaluationSet("synthetic", names, np.ascontiguousarray(pixels), np.arange(len(pixels)) % 4, np.array(names))
 
 
-def test_views_are_the_image_its_shifts_and_their_mirror_images() -> None:
-    made = list(views(torch.from_numpy(FACES).unsqueeze(1)))
-    assert len(made) == COUNT
-    for view, expected in zip(made, by_hand(), strict=True):
-        assert np.array_equal(view.squeeze(1).numpy(), expected)
+def test_the_copies_are_the_image_its_shifts_and_their_mirror_images() -> None:
+    made = list(augmented_copies(torch.from_numpy(FACES).unsqueeze(1)))
+    assert len(made) == COPIES
+    for copy, expected in zip(made, by_hand(), strict=True):
+        assert np.array_equal(copy.squeeze(1).numpy(), expected)
     assert np.array_equal(made[0].squeeze(1).numpy(), FACES)
 
 
-def test_an_answer_is_the_mean_over_the_views(trained: Trained) -> None:
+def test_a_prediction_is_the_mean_over_the_copies(trained: Trained) -> None:
     model = load_model(trained.folder / "model.pth")
     found = mean_predictions([model], faces(), CPU, with_tta=True)
-    each = [probabilities(predict(model, faces(view), CPU).outputs, model.temperature) for view in by_hand()]
+    each = [probabilities(predict(model, faces(copy), CPU).outputs, model.temperature) for copy in by_hand()]
     mean = torch.stack(each).mean(0)
     assert torch.allclose(probabilities(found.outputs, model.temperature), mean, atol=1e-6)
     assert found.classes.tolist() == mean.argmax(1).tolist()
     assert found.counts.sum() == len(FACES)
 
 
-def test_models_together_answer_with_their_mean(trained: Trained, lively: Trained) -> None:
+def test_models_together_predict_their_mean(trained: Trained, lively: Trained) -> None:
     models = [load_model(run.folder / "model.pth") for run in (trained, lively)]
     found = mean_predictions(models, faces(), CPU)
     mean = sum(probabilities(predict(model, faces(), CPU).outputs, model.temperature) for model in models) / 2
@@ -61,21 +61,21 @@ def test_models_together_answer_with_their_mean(trained: Trained, lively: Traine
 def test_the_script_scores_models_together_beside_the_first(lively: Trained) -> None:
     name = lively.folder.name
     other = train(lively.paths, "--seed", 9)
-    done = call_script(lively.paths, EVALUATE, name, "fer", "--with", other.name, name, "--views")
+    done = call_script(lively.paths, EVALUATE, name, "fer", "--with", other.name, name, "--tta")
     plain = call_script(lively.paths, EVALUATE, name, "fer").stdout.splitlines()
     lines = done.stdout.splitlines()
     assert lines[: len(plain) - 1] == plain[:-1]
     starts = [line.partition(":")[0].partition(" (")[0] for line in lines[len(plain) - 1 : -1]]
-    views = f"over {COUNT} views"
+    tta = "with test-time augmentation"
     others = [f"{folder} on the same" for folder in (other.name, name)]
-    assert starts == [f"mean {views}", *others, "mean of 3 models", f"mean of 3 models {views}"]
+    assert starts == [tta, *others, "mean of 3 models", f"mean of 3 models {tta}"]
 
 
 def test_a_look_at_the_private_test_is_recorded_of_each_model_with_its_own_score(lively: Trained) -> None:
     """Not with that of all together, which its card would take for its own."""
     first, other = (train(lively.paths, "--fer-usage", "official", "--seed", seed) for seed in (4, 9))
     sure = published_state()
-    sure["model_state_dict"]["fc.bias"][0] += 1000  # together they answer as it does
+    sure["model_state_dict"]["fc.bias"][0] += 1000  # together they predict as it does
     replace_weights(first, sure)
     replace_weights(other, published_state())
     done = call_script(lively.paths, EVALUATE, first.name, "fer-private", "--with", other.name)
@@ -97,13 +97,14 @@ def test_a_model_that_has_seen_the_images_is_no_company(trained: Trained, tmp_pa
     assert not list(ours.folder.glob("evaluation*"))
 
 
-def test_the_script_reports_views_beside_the_score_not_in_its_place(lively: Trained) -> None:
-    plain, with_views = (
+def test_the_script_reports_tta_beside_the_score_not_in_its_place(lively: Trained) -> None:
+    plain, with_tta, by_older_name = (
         call_script(lively.paths, EVALUATE, lively.folder.name, "fer", *options).stdout
-        for options in ((), ("--views",))
+        for options in ((), ("--tta",), ("--views",))
     )
-    lines = with_views.splitlines()
+    lines = with_tta.splitlines()
+    assert lines[:-1] == by_older_name.splitlines()[:-1]
     assert "accuracy" in plain
-    assert [line for line in lines if " views " not in line][:-1] == plain.splitlines()[:-1]
-    (line,) = (line for line in lines if " views " in line)
-    assert line.startswith(f"mean over {COUNT} views (mirror images, shifts of {SHIFT} pixels): ")
+    assert [line for line in lines if "augmentation" not in line][:-1] == plain.splitlines()[:-1]
+    (line,) = (line for line in lines if "augmentation" in line)
+    assert line.startswith(f"with test-time augmentation ({COPIES} copies: mirror images, shifts of {SHIFT} pixels): ")
