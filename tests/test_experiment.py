@@ -155,16 +155,16 @@ def test_best_epoch_is_the_one_with_the_lowest_combined_loss(trained: Trained) -
 
 
 @pytest.mark.parametrize("name", ["fer", "ckp"])
-def test_matrices_are_row_shares_with_3_decimals_and_all_labels(trained: Trained, name: str) -> None:
+def test_matrices_are_row_proportions_with_3_decimals_and_all_labels(trained: Trained, name: str) -> None:
     header, *rows = lines(trained.folder / f"confusion_matrix_{name}_val.csv")
     assert header == ",anger,fear,calm,surprise"
     assert lines(trained.folder / f"confusion_counts_{name}_val.csv")[0] == header
     for label, row, numbers in zip(LABELS, rows, read_counts(trained.folder, f"{name}_val"), strict=True):
-        first, *shares = row.split(",")
+        first, *proportions = row.split(",")
         assert first == label
-        assert all(re.fullmatch(r"[01]\.\d{3}", share) for share in shares)
+        assert all(re.fullmatch(r"[01]\.\d{3}", value) for value in proportions)
         expected = numbers / numbers.sum() if numbers.sum() else numbers
-        assert [float(share) for share in shares] == pytest.approx(expected.tolist(), abs=5.1e-4)
+        assert [float(value) for value in proportions] == pytest.approx(expected.tolist(), abs=5.1e-4)
     assert read_counts(trained.folder, f"{name}_val").sum() == record(trained.folder)["counts"][name]
 
 

@@ -158,7 +158,7 @@ def test_an_empty_set_has_no_scores() -> None:
     assert nothing.images == 0
 
 
-def test_a_class_that_is_never_answered_counts_0_in_macro_f1() -> None:
+def test_a_class_that_is_never_predicted_counts_0_in_macro_f1() -> None:
     outputs, labels = one_hot(torch.tensor([0, 0, 1]), 4), torch.tensor([0, 0, 1])
     assert score_outputs(outputs, labels, cosine_proximity).macro_f1 == 50.0
 
@@ -474,8 +474,8 @@ def test_training_images_grow_and_validation_images_are_whole_from_the_start() -
 
 
 @pytest.mark.parametrize(("distillation", "right"), [(0.0, False), (1.0, True)])
-def test_what_they_say_is_learned_in_the_place_of_labels(distillation: float, right: bool) -> None:
-    """The labels are all wrong, and the teachers know better."""
+def test_soft_targets_are_learned_in_the_place_of_labels(distillation: float, right: bool) -> None:
+    """The labels are all wrong, and the soft targets right."""
     truths = striped(200)
     recipe = replace(RECIPE, loss="cross_entropy", distillation=distillation, epochs=12)
     soft_targets = torch.eye(4)[truths.labels]
@@ -486,7 +486,7 @@ def test_what_they_say_is_learned_in_the_place_of_labels(distillation: float, ri
     assert (score(network, striped(200, shift=1)).accuracy > 60) != right
 
 
-def test_a_part_of_a_target_is_theirs() -> None:
+def test_a_part_of_a_target_is_the_soft_target() -> None:
     images = striped(16)
     recipe = replace(RECIPE, label_smoothing=0.2, distillation=0.25)
     soft_targets = torch.softmax(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), 1)

@@ -46,7 +46,7 @@ def test_a_dead_network_s_outputs_give_0_and_no_gradient_rather_than_nan() -> No
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
-def test_every_loss_gives_a_value_per_image_that_falls_when_the_answer_gets_better(name: str) -> None:
+def test_every_loss_gives_a_value_per_image_that_falls_when_the_prediction_gets_better(name: str) -> None:
     outputs, labels = outputs_and_labels()
     loss, targets = loss_of(replace(get_recipe("emotorch"), loss=name)), one_hot(labels, 4)
     losses = loss(outputs, targets)
@@ -57,8 +57,8 @@ def test_every_loss_gives_a_value_per_image_that_falls_when_the_answer_gets_bett
 
 def test_cross_entropy_is_minus_the_logarithm_of_the_right_share() -> None:
     outputs, labels = outputs_and_labels()
-    shares = torch.softmax(outputs, 1)[torch.arange(50), labels]
-    torch.testing.assert_close(cross_entropy(outputs, one_hot(labels, 4)), -shares.log())
+    probabilities = torch.softmax(outputs, 1)[torch.arange(50), labels]
+    torch.testing.assert_close(cross_entropy(outputs, one_hot(labels, 4)), -probabilities.log())
 
 
 def test_focal_loss_with_gamma_0_is_cross_entropy_and_else_that_times_the_doubt() -> None:
@@ -71,7 +71,7 @@ def test_focal_loss_with_gamma_0_is_cross_entropy_and_else_that_times_the_doubt(
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
-def test_focal_loss_has_a_gradient_where_the_answer_is_certain(gamma: float) -> None:
+def test_focal_loss_has_a_gradient_where_the_prediction_is_certain(gamma: float) -> None:
     outputs = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
     focal(outputs, one_hot(torch.tensor([0, 0]), 2), gamma).sum().backward()
     assert outputs.grad.isfinite().all()

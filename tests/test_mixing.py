@@ -1,4 +1,4 @@
-"""Mixup and cutmix: an image and its target always hold the same shares of the two that they were made from."""
+"""Mixup and cutmix: an image and its target always hold the same parts of the two that they were made from."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def test_a_target_holds_what_its_image_holds(shapes: dict[str, float]) -> None:
         pixels, targets = mixed(seed, **shapes)
         assert pixels.shape == (SIZE, 1, 12, 20)
         torch.testing.assert_close(targets.sum(1), torch.ones(SIZE))
-        # The mean of an image's pixels is the mean of the classes' numbers, weighted by their shares.
+        # The mean of an image's pixels is the mean of the classes' numbers, weighted by their parts.
         torch.testing.assert_close(pixels.mean((1, 2, 3)), targets @ torch.arange(CLASSES).float())
 
 

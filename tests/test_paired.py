@@ -26,7 +26,7 @@ def test_mcnemar_of_a_known_table() -> None:
     assert paired.mcnemar(second, first, single(100)).p == test.p
 
 
-def test_mcnemar_of_equal_answers_is_1() -> None:
+def test_mcnemar_of_equal_predictions_is_1() -> None:
     right = np.array([True, False, True])
     assert paired.mcnemar(right, right, single(3)) == paired.McNemar(0, 0, 1.0)
 
@@ -74,7 +74,7 @@ def test_holm_rejects_any_true_hypothesis_in_at_most_5_of_100() -> None:
 
 
 def draw_predictions(key: object, images: int, *accuracies: float, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Truths, and the answers of a model for each accuracy; images are hard for all models alike, in part."""
+    """Truths, and the predictions of a model for each accuracy; images are hard for all models alike, in part."""
     rng = generator("answers", key)
     truths = rng.integers(classes, size=images)
     hard = rng.random(images)

@@ -1,8 +1,9 @@
-"""From outputs to probabilities that mean something: one temperature, fitted on validation images.
+"""From outputs to probabilities that mean something: one temperature, fitted on validation images, and what is left.
 
-Source: Guo et al., "On calibration of modern neural networks" (ICML 2017).
+Sources: Guo et al., "On calibration of modern neural networks" (ICML 2017).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,17 +16,25 @@ from torch import Tensor
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.seeding import generator
 
-# A network that is trained by the cosine alone leaves the size of its outputs open: they may need a strong
-# temperature, up or down.
+BINS = 15
+_EDGES = np.linspace(0, 1, BINS + 1)
+_CHANCE_DRAWS = 400
+# Of a temperature's logarithm. A network that is trained by the cosine alone leaves the size of its outputs open: they
+# may need a strong temperature, up or down.
 _LOG_RANGE = (-8.0, 8.0)
+_TOLERANCE = 1e-9
 
-
-_STEPS = 60
+_Floats = NDArray[np.floating]
 
 
 def probabilities(outputs: Tensor, temperature: float) -> Tensor:
     """(N, K) outputs to (N, K) probabilities; each row sums to 1."""
     return torch.softmax(outputs / temperature, dim=1)
+
+
+def predicted_classes(outputs: Tensor) -> Indices:
+    """(N, K) outputs to (N,) classes."""
+    return np.asarray(outputs.argmax(1).numpy(), dtype=np.int64)
 
 
 def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
@@ -35,39 +44,18 @@ def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
         outputs: (N, K), of validation images.
         labels: (N,).
     """
+    from scipy.optimize import minimize_scalar  # here: prediction needs this module, and no fit
+
     if not len(labels) or not outputs.any():
         return 1.0
     outputs = outputs.double()
 
     def loss(log_temperature: float) -> float:
-        return F.cross_entropy(outputs / torch.tensor(log_temperature).exp(), labels).item()
+        return F.cross_entropy(outputs / math.exp(log_temperature), labels).item()
 
-    # The loss has one minimum along the temperature: close in on it from both sides.
-    low, high = _LOG_RANGE
-    for _ in range(_STEPS):
-        third = (high - low) / 3
-        if loss(low + third) < loss(high - third):
-            high -= third
-        else:
-            low += third
-    return float(torch.tensor((low + high) / 2).exp())
-
-
-def predicted_classes(outputs: Tensor) -> Indices:
-    """(N, K) outputs to (N,) classes."""
-    return np.asarray(outputs.argmax(1).numpy(), dtype=np.int64)
-
-
-BINS = 15
-
-
-_EDGES = np.linspace(0, 1, BINS + 1)
-
-
-_CHANCE_DRAWS = 400
-
-
-_Floats = NDArray[np.floating]
+    # The loss has one minimum along the temperature.
+    fitted = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded", options={"xatol": _TOLERANCE})
+    return math.exp(fitted.x)
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ class Bin:
         low: 0 to 1.
         high: 0 to 1.
         images: How many.
-        correct: How many of them are answered rightly.
+        correct: How many of them are predicted correctly.
         confidence: Their mean, 0 to 1; None for an empty bin.
     """
 
@@ -149,10 +137,10 @@ class Reliability:
         return f"{text}, fitted on {self.fitted_on} of these {self.after.images} images{crossed}{chance}"
 
 
-def measure(shares: _Floats, labels: Indices) -> Calibration:
+def measure(probabilities: _Floats, labels: Indices) -> Calibration:
     """The calibration of (N, K) probabilities for (N,) true labels; N is at least 1."""
-    shares = np.asarray(shares, np.float64)
-    confidences, right = shares.max(axis=1), shares.argmax(axis=1) == labels
+    probabilities = np.asarray(probabilities, np.float64)
+    confidences, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     places = np.digitize(confidences, _EDGES[1:-1], right=True)
     images = np.bincount(places, minlength=BINS)
     summed, correct = (np.bincount(places, values, minlength=BINS) for values in (confidences, right))
@@ -162,14 +150,14 @@ def measure(shares: _Floats, labels: Indices) -> Calibration:
     ]
     rng = generator("calibration by chance", SPLIT_SEED)
     by_chance = [_error(places, confidences, rng.random(len(labels)) < confidences) for _ in range(_CHANCE_DRAWS)]
-    truths = shares[np.arange(len(labels)), labels]
+    truths = probabilities[np.arange(len(labels)), labels]
     return Calibration(
         images=len(labels),
         bins=bins,
         ece=_error(places, confidences, right),
         by_chance=float(np.mean(by_chance)),
         by_chance_high=float(np.quantile(by_chance, 0.95)),
-        brier=float((np.square(shares).sum(axis=1) - 2 * truths + 1).mean()),
+        brier=float((np.square(probabilities).sum(axis=1) - 2 * truths + 1).mean()),
         nll=float(-np.log(np.maximum(truths, np.finfo(np.float64).tiny)).mean()),
     )
 
@@ -180,7 +168,7 @@ def _error(places: Indices, confidences: _Floats, right: NDArray[np.bool_]) -> f
 
 
 def assess(
-    outputs: torch.Tensor,
+    outputs: Tensor,
     labels: Indices,
     sources: NDArray[np.str_],
     temperature: float,
@@ -204,12 +192,12 @@ def assess(
     crossed = cross_fit(outputs, labels, sources) if number else None
     if crossed is None:
         return Reliability(temperature, before, after, number)
-    shares, temperatures = crossed
-    return Reliability(temperature, before, after, number, measure(shares, labels), temperatures)
+    at_crossed, temperatures = crossed
+    return Reliability(temperature, before, after, number, measure(at_crossed, labels), temperatures)
 
 
 def cross_fit(
-    outputs: torch.Tensor, labels: Indices, sources: NDArray[np.str_]
+    outputs: Tensor, labels: Indices, sources: NDArray[np.str_]
 ) -> tuple[_Floats, tuple[float, float]] | None:
     """(N, K) probabilities of each half of the images at the temperature of the other half; and the temperatures.
 
@@ -222,10 +210,10 @@ def cross_fit(
         return None
     in_first = np.isin(groups, generator("calibration halves", SPLIT_SEED).permutation(number)[: number // 2])
     truths = torch.from_numpy(labels)
-    shares = np.empty(tuple(outputs.shape))
+    crossed = np.empty(tuple(outputs.shape))
     temperatures = []
     for served in (in_first, ~in_first):
         fitted = torch.from_numpy(~served)
         temperatures.append(fit_temperature(outputs[fitted], truths[fitted]))
-        shares[served] = probabilities(outputs[~fitted], temperatures[-1]).numpy()
-    return shares, (temperatures[0], temperatures[1])
+        crossed[served] = probabilities(outputs[~fitted], temperatures[-1]).numpy()
+    return crossed, (temperatures[0], temperatures[1])

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report, confusion_matrix, f1_score
 
 Counts = NDArray[np.int64]
-
-
 Proportions = NDArray[np.float64]
 
 
 def confusion_counts(truths: Counts, predictions: Counts, classes: int) -> Counts:
-    """(K, K) counts: a row for each true class, a column for each answer."""
+    """(K, K) counts: a row for each true class, a column for each predicted one."""
     if not len(truths):
         return np.zeros((classes, classes), np.int64)
     return np.asarray(confusion_matrix(truths, predictions, labels=np.arange(classes)), np.int64)
@@ -32,21 +30,30 @@ def accuracy(counts: NDArray[np.number[Any]]) -> Proportions:
     return _percent(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
+def precisions(counts: NDArray[np.number[Any]]) -> Proportions:
+    """(…, K, K) counts to (…, K) percent of each class's predictions; NaN for one that is never predicted."""
+    return _percent(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-2))
+
+
 def recalls(counts: NDArray[np.number[Any]]) -> Proportions:
     """(…, K, K) counts to (…, K) percent of each true class; NaN for one without images."""
     return _percent(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
 
 
-def macro_f1(counts: NDArray[np.number[Any]]) -> Proportions:
-    """(…, K, K) counts to (…) percent: the classes' mean F1. One that is never answered, or has no images, counts 0."""
+def f1_scores(counts: NDArray[np.number[Any]]) -> Proportions:
+    """(…, K, K) counts to (…, K) percent; NaN for a class that has no images and is never predicted."""
     right = np.diagonal(counts, axis1=-2, axis2=-1)
-    both = counts.sum(axis=-1) + counts.sum(axis=-2)
-    return np.asarray(np.nan_to_num(_percent(2 * right, both)).mean(axis=-1))
+    return _percent(2 * right, counts.sum(axis=-1) + counts.sum(axis=-2))
+
+
+def macro_f1(counts: NDArray[np.number[Any]]) -> Proportions:
+    """(…, K, K) counts to (…) percent: the classes' mean F1. One without images, or never predicted, counts 0."""
+    return np.asarray(np.nan_to_num(f1_scores(counts)).mean(axis=-1))
 
 
 def _percent(part: NDArray[np.number[Any]], whole: NDArray[np.number[Any]]) -> Proportions:
-    nothing = np.full(np.shape(whole), np.nan)
-    return np.asarray(100 * np.divide(part, whole, out=nothing, where=np.asarray(whole) > 0))
+    unknown = np.full(np.shape(whole), np.nan)
+    return np.asarray(np.divide(100 * part, whole, out=unknown, where=np.asarray(whole) > 0))
 
 
 @dataclass(frozen=True)
@@ -56,43 +63,32 @@ class ClassScore:
     Attributes:
         label: Its name.
         images: Truly of it.
-        answers: That were given it.
-        correct: Both.
+        correct: How many of these are predicted as it.
+        precision: Percent; NaN for a class that is never predicted.
+        recall: Percent; NaN for a class without images.
+        f1: Percent; NaN for a class of which both is true.
     """
 
     label: str
     images: int
-    predictions: int
     correct: int
-
-    @property
-    def precision(self) -> float:
-        """Percent of the answers; NaN without any."""
-        return 100 * self.correct / self.predictions if self.predictions else float("nan")
-
-    @property
-    def recall(self) -> float:
-        """Percent of the images; NaN without any."""
-        return 100 * self.correct / self.images if self.images else float("nan")
-
-    @property
-    def f1(self) -> float:
-        """Percent; NaN for a class that was neither there nor answered."""
-        both = self.images + self.predictions
-        return 200 * self.correct / both if both else float("nan")
+    precision: float
+    recall: float
+    f1: float
 
 
-def class_scores(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> list[ClassScore]:
+def class_scores(counts: Sequence[Sequence[int]] | Counts, labels: Sequence[str]) -> list[ClassScore]:
     """One for each label of a (K, K) matrix of counts."""
-    predictions = [sum(column) for column in zip(*counts, strict=True)]
+    counts = np.asarray(counts)
+    columns = (counts.sum(axis=1), counts.diagonal(), precisions(counts), recalls(counts), f1_scores(counts))
     return [
-        ClassScore(label, sum(row), predictions[place], row[place])
-        for place, (label, row) in enumerate(zip(labels, counts, strict=True))
+        ClassScore(label, *values)
+        for label, *values in zip(labels, *(column.tolist() for column in columns), strict=True)
     ]
 
 
 def never_predicted(counts: Counts, labels: Sequence[str]) -> list[str]:
-    """The labels that no image got: their outputs died. All but one missing is a collapse to one class."""
+    """The labels that no image got: their outputs died. All but one of them is a collapse to one class."""
     return [label for label, predictions in zip(labels, counts.sum(axis=0).tolist(), strict=True) if predictions == 0]
 
 

@@ -1,33 +1,31 @@
-"""Confusion matrices and reports. A matrix has a row and a column for every label, also unseen ones."""
+"""Intervals: of an accuracy, and of the distance between the proportions of two confusion matrices.
+
+A distance has no interval in closed form: the matrix is resampled, each row by the normal approximation of its
+multinomial distribution.
+"""
 
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+
+# One less than a round number: then the 50th from either end cuts off 2.5%.
+RESAMPLES = 1999
+_CUT = 50
+
+Array = NDArray[np.float64]
 
 
 def wilson_interval(correct: int, images: int) -> tuple[float, float]:
-    """95% interval of an accuracy, in percent.
+    """95% interval of an accuracy, in percent; NaN without images.
 
     Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
     """
     if not images:
         return float("nan"), float("nan")
-    z = 1.959963984540054
-    share = correct / images
-    centre = (share + z * z / (2 * images)) / (1 + z * z / images)
-    half = z * np.sqrt(share * (1 - share) / images + z * z / (4 * images * images)) / (1 + z * z / images)
-    return 100.0 * float(centre - half), 100.0 * float(centre + half)
-
-
-# One less than a round number: then the 50th from either end cuts off 2.5%.
-RESAMPLES = 1999
-
-
-_CUT = 50
-
-
-Array = NDArray[np.float64]
+    low, high = stats.binomtest(correct, images).proportion_ci(method="wilson")
+    return 100.0 * float(low), 100.0 * float(high)
 
 
 def draw(rng: np.random.Generator, classes: int) -> Array:
@@ -37,24 +35,24 @@ def draw(rng: np.random.Generator, classes: int) -> Array:
 
 
 def resample(counts: NDArray[np.integer], drawn: Array) -> Array:
-    """(K, 1 + R, K) proportions: of each true class, as they are, and then as they might have come.
+    """(K, 1 + R, K) proportions: of each true class: measured, then resampled.
 
     Args:
         counts: (K, K); rows are true classes. One without images keeps a row of zeros.
         drawn: What `draw` gave.
     """
-    shares, mixing = _shares_and_mixing(counts)
-    return np.asarray(shares[:, None, :] + drawn @ mixing)
+    proportions, mixing = _proportions_and_mixing(counts)
+    return np.asarray(proportions[:, None, :] + drawn @ mixing)
 
 
-def _shares_and_mixing(counts: NDArray[np.integer]) -> tuple[Array, Array]:
+def _proportions_and_mixing(counts: NDArray[np.integer]) -> tuple[Array, Array]:
     """(K, K) proportions, and for each row the (K, K) matrix that turns normal numbers into their noise."""
     totals = np.maximum(counts.sum(axis=1), 1)[:, None]
-    shares = counts / totals
-    roots = np.sqrt(shares)
-    # Row by row: independent Poisson noise of each answer, less what would change the number of images.
-    mixing = np.eye(len(counts)) * roots[:, None, :] - roots[:, :, None] * shares[:, None, :]
-    return shares, mixing / np.sqrt(totals)[:, :, None]
+    proportions = counts / totals
+    roots = np.sqrt(proportions)
+    # Row by row: independent Poisson noise of each predicted class, less what would change the number of images.
+    mixing = np.eye(len(counts)) * roots[:, None, :] - roots[:, :, None] * proportions[:, None, :]
+    return proportions, mixing / np.sqrt(totals)[:, :, None]
 
 
 def products(drawn: Array) -> Array:
@@ -74,8 +72,8 @@ def squared_distances(counts: NDArray[np.integer], target: Array, drawn: Array) 
         target: (K, K) proportions.
         drawn: What `products` gave.
     """
-    shares, mixing = _shares_and_mixing(counts)
-    off = shares - target
+    proportions, mixing = _proportions_and_mixing(counts)
+    off = proportions - target
     first, second, times = _pairs(len(counts))
     squares = (mixing @ mixing.transpose(0, 2, 1))[:, first, second] * times
     linear = 2 * (mixing @ off[:, :, None])[:, :, 0]

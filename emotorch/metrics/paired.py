@@ -1,7 +1,7 @@
-"""Whether models that answered the same images differ: tests and intervals that use the pairing.
+"""Whether models differ that were evaluated on the same images: tests and intervals that use the pairing.
 
-Images are drawn and counted by source: an original, its exact twins and its variants (in CK+ all images of a person)
-are answered alike, and say one thing together, not many.
+Images are resampled and counted by source: predictions for an original, its exact twins and its variants (in CK+
+for all images of a person) are much alike, and say one thing together, not many.
 
 - McNemar, "Note on the sampling error of the difference between correlated proportions or percentages" (1947), in its
   exact form by the binomial distribution.
@@ -21,8 +21,6 @@ from emotorch.data.split import Indices
 from emotorch.metrics.intervals import RESAMPLES, Array
 
 _TAILS = (0.025, 0.975)
-
-
 # Resamples at a time: bounds the memory.
 _CHUNK = 100
 
@@ -66,33 +64,34 @@ def resampled_counts(
     rng: np.random.Generator,
     amounts: NDArray[np.floating] | None = None,
 ) -> Array:
-    """How many images fall into each cell: as they are, and then with sources drawn anew with repetition.
+    """How many images fall into each cell: measured, then with the sources resampled.
 
     Args:
-        cells: (M, N): the cell, from 0, of each image in each of M views (models). All views get the same draws.
+        cells: (M, N): the cell, from 0, of each image for each of M models or conditions. All of them get the same
+            resamples.
         size: The number of cells.
-        sources: (N,) numbers from 0, none left out: images of one are drawn together.
+        sources: (N,) numbers from 0, none left out: images of one are resampled together.
         rng: Of the draws.
         amounts: (M, N) to sum up in each cell instead of counting images.
 
     Returns:
         (M, 1 + R, size) counts, or sums.
     """
-    views, images = cells.shape
-    columns = (cells + size * np.arange(views)[:, None]).ravel()
-    rows = np.tile(sources, views)
+    models, images = cells.shape
+    columns = (cells + size * np.arange(models)[:, None]).ravel()
+    rows = np.tile(sources, models)
     number = int(sources.max()) + 1
-    # Of each source, in each view, the images in each cell.
-    each = np.ones(views * images) if amounts is None else amounts.ravel().astype(float)
-    table = sparse.csr_array((each, (rows, columns)), shape=(number, views * size))
-    counts = np.empty((1 + RESAMPLES, views * size))
-    counts[0] = np.bincount(columns, each, minlength=views * size)
+    # Of each source, for each model, the images in each cell.
+    each = np.ones(models * images) if amounts is None else amounts.ravel().astype(float)
+    table = sparse.csr_array((each, (rows, columns)), shape=(number, models * size))
+    counts = np.empty((1 + RESAMPLES, models * size))
+    counts[0] = np.bincount(columns, each, minlength=models * size)
     for start in range(1, 1 + RESAMPLES, _CHUNK):
         drawn = min(_CHUNK, 1 + RESAMPLES - start)
         picks = rng.integers(number, size=(drawn, number)) + number * np.arange(drawn)[:, None]
         times = np.bincount(picks.ravel(), minlength=drawn * number).reshape(drawn, number)
         counts[start : start + drawn] = times @ table
-    return counts.reshape(1 + RESAMPLES, views, size).transpose(1, 0, 2)
+    return counts.reshape(1 + RESAMPLES, models, size).transpose(1, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def seeds_difference(first: ArrayLike, second: ArrayLike, resampled: Array) -> t
 
     Args:
         first, second: (A,) and (B,) scores of each run, on the same images; two or more on one side at least.
-        resampled: (1 + R,) differences of the means: measured, then with images drawn anew.
+        resampled: (1 + R,) differences of the means: measured, then with the images resampled.
 
     Returns:
         The difference of the means, and its two-sided p-value.

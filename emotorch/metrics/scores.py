@@ -1,11 +1,11 @@
-"""Scores of a set and of an epoch."""
+"""The scores of a set of images and of an epoch."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from emotorch.metrics.confusion import Counts, accuracy, macro_f1
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,6 @@ class EpochScores:
         )
 
 
-def score_counts(loss: float, counts: Tensor) -> Score:
-    """The score of a confusion matrix (K, K), a row for each true class.
-
-    A class that is never answered counts 0 in macro-F1, and so does one without images.
-    """
-    counts = counts.double()
-    right, truths, predictions = counts.diagonal(), counts.sum(1), counts.sum(0)
-    f1 = 2 * right / (truths + predictions).clamp(min=1)
-    images = int(counts.sum().item())
-    return Score(loss, 100.0 * right.sum().item() / images, 100.0 * f1.mean().item(), images)
+def score_counts(loss: float, counts: Counts) -> Score:
+    """The score of a confusion matrix (K, K), a row for each true class, of one image at least."""
+    return Score(loss, float(accuracy(counts)), float(macro_f1(counts)), int(counts.sum()))

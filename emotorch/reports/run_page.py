@@ -1,6 +1,7 @@
 """The page of a run: everything that its folder says, in one file."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +23,7 @@ from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.history import history_figure
+from emotorch.metrics.confusion import class_scores
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
 from emotorch.recipes import get_recipe
@@ -126,20 +128,18 @@ def _predictions(run: Run) -> Section:
 
 
 def _per_class(found: Matrix) -> Markup:
-    counts = found.counts or []
     rows = []
-    for place, label in enumerate(found.labels):
-        hits, truths, predictions = counts[place][place], sum(counts[place]), sum(row[place] for row in counts)
-        f1 = 2 * hits / (truths + predictions) if truths + predictions else 0.0
-        low, high = wilson_interval(hits, truths)
-        interval = f"{low:.1f}–{high:.1f}" if truths else _UNKNOWN
-        rows.append((label, _share(hits, predictions), _share(hits, truths), interval, f"{100 * f1:.1f}", truths))
+    for score in class_scores(found.counts or [], found.labels):
+        low, high = wilson_interval(score.correct, score.images)
+        interval = f"{low:.1f}–{high:.1f}" if score.images else _UNKNOWN
+        percents = (_percent(score.precision), _percent(score.recall), interval, _percent(score.f1))
+        rows.append((score.label, *percents, score.images))
     columns = ("class", "precision %", "recall %", "recall, 95% interval", "F1 %", "images")
     return table(columns, rows)
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f}" if whole else _UNKNOWN
+def _percent(value: float) -> str:
+    return _UNKNOWN if math.isnan(value) else f"{value:.1f}"
 
 
 def _provenance(run: Run, record: Mapping[str, Any]) -> Section:

@@ -78,4 +78,4 @@ def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
     labels, classes = labels.cpu(), outputs.shape[1]
     losses = loss(outputs, one_hot(labels, classes))
     counts = torch.bincount(labels * classes + outputs.argmax(1), minlength=classes**2).view(classes, classes)
-    return score_counts(losses.double().mean().item(), counts)
+    return score_counts(losses.double().mean().item(), counts.numpy())

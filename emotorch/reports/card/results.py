@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emotorch.datasets import dataset_title
-from emotorch.metrics.confusion import class_scores
+from emotorch.metrics import confusion
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.reports.card.facts import (
     DASH,
@@ -159,18 +161,15 @@ def _measured_ece(facts: Facts, name: str) -> float | None:
 
 
 def _measured_row(facts: Facts, public: Mapping[str, Any]) -> ScoredSet:
-    counts = public["counts"]
-    classes = class_scores(counts, facts.model.labels)
-    images, correct = sum(score.images for score in classes), sum(score.correct for score in classes)
-    f1 = [0.0 if math.isnan(score.f1) else score.f1 for score in classes]
+    counts = np.array(public["counts"], np.int64)
     return ScoredSet(
         f"{title_of(facts, 'fer')}, PublicTest",
         "fer",
         "publictest",
         "unseen: neither trained on nor used to choose",
-        images,
-        100 * correct / images,
-        sum(f1) / len(f1),
+        int(counts.sum()),
+        float(confusion.accuracy(counts)),
+        float(confusion.macro_f1(counts)),
         _measured_ece(facts, "fer-public"),
     )
 
@@ -253,7 +252,7 @@ def _class_matrix(run: Run, name: str) -> Matrix | None:
 
 def _class_table(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     rows = []
-    for score in class_scores(counts, labels):
+    for score in confusion.class_scores(counts, labels):
         low, high = wilson_interval(score.correct, score.images)
         interval = f"{low:.1f}–{high:.1f}" if score.images else DASH
         figures = (percent(score.precision), percent(score.recall), interval, percent(score.f1))

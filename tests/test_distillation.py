@@ -1,4 +1,4 @@
-"""Learning from other models: what they say of an image, that it is learned, and that no validation image is told."""
+"""Distillation: soft targets, that they are learned, and that teachers leak no validation image."""
 
 import shutil
 from pathlib import Path
@@ -36,23 +36,23 @@ def error_of(ours: Trained, *options: object, status: int = 1) -> str:
     return error_line(call_script(ours.paths, TRAIN, "--epochs", 1, "--threads", 1, *options), status)
 
 
-def test_they_answer_with_the_mean_over_models_and_mirror_images(lively: Trained, trained: Trained) -> None:
+def test_soft_targets_are_the_mean_over_models_and_mirror_images(lively: Trained, trained: Trained) -> None:
     models = [load_model(run.folder / "model.pth") for run in (lively, trained)]
-    predictions = Teachers(models).predictions(FACES, CPU)
+    soft_targets = Teachers(models).soft_targets(FACES, CPU)
     expected = torch.zeros(9, 4)
     for model in models:
         for view in (FACES, torch.from_numpy(FACES.numpy()[..., ::-1].copy())):
             expected += probabilities(network_outputs(model.network, view, model.form), model.temperature) / 4
-    assert predictions is not None
-    assert torch.allclose(predictions, expected, atol=1e-6)
-    assert len(predictions.unique(dim=0)) > 1
+    assert soft_targets is not None
+    assert torch.allclose(soft_targets, expected, atol=1e-6)
+    assert len(soft_targets.unique(dim=0)) > 1
 
 
-def test_without_teachers_nothing_is_said() -> None:
-    assert Teachers().predictions(FACES, CPU) is None
+def test_without_teachers_there_are_no_soft_targets() -> None:
+    assert Teachers().soft_targets(FACES, CPU) is None
 
 
-def test_a_pupil_records_its_teachers_and_resumes_to_the_same_weights(trained: Trained, tmp_path: Path) -> None:
+def test_a_student_records_its_teachers_and_resumes_to_the_same_weights(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     teachers = f"teachers={ours.folder.name}, {ours.folder}"
     options = (*TRAINED_WITH, "--set", "loss=cross_entropy", "--set", teachers)
@@ -61,26 +61,26 @@ def test_a_pupil_records_its_teachers_and_resumes_to_the_same_weights(trained: T
     assert record["teachers_sha256"] == [Run(ours.folder).record["weights_sha256"]] * 2
     assert record["settings"]["recipe"]["teachers"] == teachers.removeprefix("teachers=")
     alone = train(ours.paths, *options[:-2])
-    pupil = train(ours.paths, *options)
-    loss = [Run(run).record["scores"]["training"]["loss"] for run in (pupil, alone)]
+    student = train(ours.paths, *options)
+    loss = [Run(run).record["scores"]["training"]["loss"] for run in (student, alone)]
     assert loss[0] != loss[1]
-    interrupt(pupil, epochs=3)
-    assert call_script(ours.paths, TRAIN, "--resume", pupil.name).returncode == 0
-    assert_same_weights(pupil, undisturbed)
+    interrupt(student, epochs=3)
+    assert call_script(ours.paths, TRAIN, "--resume", student.name).returncode == 0
+    assert_same_weights(student, undisturbed)
 
 
-def test_a_pupil_does_not_go_on_with_another_teacher(trained: Trained, tmp_path: Path) -> None:
+def test_a_student_does_not_go_on_with_another_teacher(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
-    pupil = train(ours.paths, "--set", f"teachers={ours.folder.name}")
-    interrupt(pupil, epochs=3)
+    student = train(ours.paths, "--set", f"teachers={ours.folder.name}")
+    interrupt(student, epochs=3)
     replace_weights(ours.folder, published_state())
-    assert f"{pupil.name} has learned from other teachers" in error_line(
-        call_script(ours.paths, TRAIN, "--resume", pupil.name)
+    assert f"{student.name} has learned from other teachers" in error_line(
+        call_script(ours.paths, TRAIN, "--resume", student.name)
     )
 
 
 @pytest.mark.parametrize("options", [("--fer-usage", "official"), ("--fer", 0.9)], ids=str)
-def test_one_that_has_seen_more_than_its_pupil_is_refused(
+def test_a_teacher_that_has_seen_more_than_its_student_is_refused(
     trained: Trained, tmp_path: Path, options: tuple[object, ...]
 ) -> None:
     """Whatever the images are called: a dataset that was made again may have other numbers."""
@@ -93,13 +93,13 @@ def test_one_that_has_seen_more_than_its_pupil_is_refused(
     assert len(list(ours.paths.models.iterdir())) == 1
 
 
-def test_one_that_does_not_say_what_it_has_seen_is_refused(trained: Trained, tmp_path: Path) -> None:
+def test_a_teacher_that_does_not_say_what_it_has_seen_is_refused(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     (ours.folder / "image_usage.csv").unlink()
     assert "what it was trained on is unknown" in error_of(ours, "--set", f"teachers={ours.folder.name}")
 
 
-def test_one_of_other_labels_or_none_at_all_is_refused(trained: Trained, tmp_path: Path) -> None:
+def test_a_teacher_of_other_labels_or_none_at_all_is_refused(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     assert "no model folder 'nobody'" in error_of(ours, "--set", "teachers=nobody")
     shutil.copytree(ours.folder, ours.paths.models / "other")
@@ -109,6 +109,6 @@ def test_one_of_other_labels_or_none_at_all_is_refused(trained: Trained, tmp_pat
     assert "other has other labels" in error_of(ours, "--set", "teachers=other", status=2)
 
 
-def test_their_part_is_a_part() -> None:
+def test_the_soft_targets_part_is_a_part() -> None:
     with pytest.raises(UsageError, match="distillation must be from 0 to 1"):
         override(get_recipe("compact"), ["distillation=1.5"])

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
 from emotorch.metrics import intervals
+from emotorch.metrics.intervals import wilson_interval
 from emotorch.seeding import generator
 
 ORIGINAL = np.array(
@@ -22,23 +25,23 @@ def drawn(key: object = 0) -> np.ndarray:
     return intervals.draw(generator("draws", key), 4)
 
 
-def distances(shares: np.ndarray) -> np.ndarray:
-    """Of (K, R, K) shares."""
-    return np.square(shares - ORIGINAL[:, None, :]).mean(axis=(0, 2))
+def distances(proportions: np.ndarray) -> np.ndarray:
+    """Of (K, R, K) proportions."""
+    return np.square(proportions - ORIGINAL[:, None, :]).mean(axis=(0, 2))
 
 
 def interval(table: np.ndarray, key: object = 0) -> tuple[float, float]:
     return intervals.interval(distances(intervals.resample(table, drawn(key))))
 
 
-def test_resampled_shares_have_the_multinomial_s_mean_and_covariance() -> None:
+def test_resampled_proportions_have_the_multinomial_s_mean_and_covariance() -> None:
     table = counts(CKP)
     measured, resampled = np.split(intervals.resample(table, drawn()), [1], axis=1)
     assert measured[:, 0, :] == pytest.approx(table / table.sum(axis=1, keepdims=True))
     assert resampled.sum(axis=2) == pytest.approx(1)
-    for row, images, shares in zip(resampled, table.sum(axis=1), measured[:, 0, :], strict=True):
-        covariance = (np.diag(shares) - np.outer(shares, shares)) / images
-        assert row.mean(axis=0) == pytest.approx(shares, abs=4 * np.sqrt(0.25 / images / len(row)))
+    for row, images, proportions in zip(resampled, table.sum(axis=1), measured[:, 0, :], strict=True):
+        covariance = (np.diag(proportions) - np.outer(proportions, proportions)) / images
+        assert row.mean(axis=0) == pytest.approx(proportions, abs=4 * np.sqrt(0.25 / images / len(row)))
         assert np.cov(row.T) == pytest.approx(covariance, abs=0.1 * covariance.max())
 
 
@@ -46,8 +49,8 @@ def test_resampled_shares_have_the_multinomial_s_mean_and_covariance() -> None:
 def test_the_interval_is_that_of_images_drawn_with_repetition(images: tuple[int, ...]) -> None:
     table = counts(images)
     again = generator("again").multinomial(images, table / table.sum(axis=1, keepdims=True), size=(20000, 4))
-    shares = np.concatenate([table[None], again]) / np.array(images)[:, None]
-    expected = distances(shares.transpose(1, 0, 2))
+    proportions = np.concatenate([table[None], again]) / np.array(images)[:, None]
+    expected = distances(proportions.transpose(1, 0, 2))
     low, high = np.quantile(expected[1:], [0.025, 0.975]) - 2 * (expected[1:].mean() - expected[0])
     assert interval(table) == pytest.approx((low, high), abs=0.08 * (high - low))
 
@@ -84,23 +87,44 @@ def test_equal_seeds_give_equal_intervals_and_others_nearly_so() -> None:
     assert other == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
-def test_squared_distances_are_those_of_the_resampled_shares() -> None:
+def test_squared_distances_are_those_of_the_resampled_proportions() -> None:
     for table in (counts(CKP), np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])):
         expected = 16 * distances(intervals.resample(table, drawn()))
         found = intervals.squared_distances(table, ORIGINAL, intervals.products(drawn()))
         assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
-def test_one_answer_has_no_spread_and_a_class_without_images_stays_so() -> None:
+def test_one_predicted_class_has_no_spread_and_a_class_without_images_stays_so() -> None:
     table = np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])
-    shares = intervals.resample(table, drawn())
-    assert (shares == shares[:, :1, :]).all()
-    assert (shares[1] == 0).all()
+    proportions = intervals.resample(table, drawn())
+    assert (proportions == proportions[:, :1, :]).all()
+    assert (proportions[1] == 0).all()
     low, high = interval(table)
-    assert low == pytest.approx(high) == pytest.approx(distances(shares)[0])
+    assert low == pytest.approx(high) == pytest.approx(distances(proportions)[0])
 
 
 def test_a_run_like_the_original_has_an_interval_from_0() -> None:
     low, high = interval(generator("alike").multinomial(FER, ORIGINAL))
     assert low == 0.0
     assert 0 <= high < 0.001
+
+
+def test_interval_at_the_test_set_s_size_is_the_known_one() -> None:
+    low, high = wilson_interval(round(0.73 * 3589), 3589)
+    assert (high - low) / 2 == pytest.approx(1.45, abs=0.005)
+    assert low < 73 < high
+
+
+@pytest.mark.parametrize(("accuracy", "images"), [(0.5, 1000), (0.73, 3589), (0.95, 1000)])
+def test_interval_holds_the_true_accuracy_95_times_of_100(accuracy: float, images: int) -> None:
+    correct, times = np.unique(np.random.default_rng(9).binomial(images, accuracy, 20000), return_counts=True)
+    intervals = [wilson_interval(number, images) for number in correct.tolist()]
+    coverage = np.average([low <= 100 * accuracy <= high for low, high in intervals], weights=times)
+    assert 0.945 < coverage < 0.955
+
+
+@pytest.mark.parametrize("correct", [0, 7])
+def test_interval_stays_within_0_and_100(correct: int) -> None:
+    low, high = wilson_interval(correct, 7)
+    assert 0 <= low < high <= 100
+    assert math.isnan(wilson_interval(0, 0)[0])

@@ -1,29 +1,26 @@
-import math
-
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from emotorch.metrics.confusion import confusion_counts, never_predicted, report, row_proportions
-from emotorch.metrics.intervals import wilson_interval
+from emotorch.metrics.confusion import class_scores, confusion_counts, never_predicted, report, row_proportions
 
 FOUR = ("anger", "fear", "calm", "surprise")
 
 
-def truths_and_answers(count: int = 400, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def truths_and_predictions(count: int = 400, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
     truths = rng.integers(0, classes, count)
     return truths, np.where(rng.random(count) < 0.6, truths, rng.integers(0, classes, count))
 
 
 def test_counts_are_those_of_scikit_learn() -> None:
-    truths, predictions = truths_and_answers()
+    truths, predictions = truths_and_predictions()
     counts = confusion_counts(truths, predictions, 4)
     assert (counts == confusion_matrix(truths, predictions)).all()
     assert np.trace(counts) / counts.sum() == accuracy_score(truths, predictions)
 
 
-def test_rows_are_truths_and_columns_answers() -> None:
+def test_rows_are_truths_and_columns_predictions() -> None:
     counts = confusion_counts(np.array([0, 0, 1]), np.array([2, 2, 1]), 4)
     assert counts[0].tolist() == [0, 0, 2, 0]
     assert counts[1].tolist() == [0, 1, 0, 0]
@@ -38,9 +35,9 @@ def test_every_label_stays_also_when_nothing_has_it(truths: list[int], predictio
     counts = confusion_counts(np.array(truths, int), np.array(predictions, int), 4)
     assert counts.shape == (4, 4)
     assert counts.sum() == len(truths)
-    shares = row_proportions(counts)
-    assert np.isfinite(shares).all()
-    assert shares.sum(axis=1).tolist() == [1.0 if label in truths else 0.0 for label in range(4)]
+    proportions = row_proportions(counts)
+    assert np.isfinite(proportions).all()
+    assert proportions.sum(axis=1).tolist() == [1.0 if label in truths else 0.0 for label in range(4)]
     if truths:
         text = report(np.array(truths), np.array(predictions), FOUR)
         assert all(label in text for label in FOUR)
@@ -52,7 +49,7 @@ def test_proportions_are_of_each_row() -> None:
 
 
 def test_report_states_scikit_learn_s_figures() -> None:
-    truths, predictions = truths_and_answers()
+    truths, predictions = truths_and_predictions()
     lines = report(truths, predictions, FOUR).splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()}
     expected = np.transpose(precision_recall_fscore_support(truths, predictions))
@@ -62,6 +59,26 @@ def test_report_states_scikit_learn_s_figures() -> None:
     assert rows["accuracy"][0] == f"{accuracy:.3f}"
     assert rows["macro-F1"] == [f"{f1_score(truths, predictions, average='macro'):.4f}"]
     assert rows["micro-F1"] == [f"{accuracy:.4f}"]
+
+
+def test_scores_of_classes_are_those_of_scikit_learn() -> None:
+    truths, predictions = truths_and_predictions()
+    found = class_scores(confusion_counts(truths, predictions, 4), FOUR)
+    precision, recall, f1, images = precision_recall_fscore_support(truths, predictions)
+    assert [score.label for score in found] == list(FOUR)
+    assert [score.images for score in found] == images.tolist()
+    assert [score.correct for score in found] == [int(((truths == k) & (predictions == k)).sum()) for k in range(4)]
+    assert [score.precision for score in found] == pytest.approx(100 * precision)
+    assert [score.recall for score in found] == pytest.approx(100 * recall)
+    assert [score.f1 for score in found] == pytest.approx(100 * f1)
+
+
+def test_what_a_class_without_images_or_predictions_scores_is_unknown() -> None:
+    without_images, unpredicted, neither = class_scores([[0, 0, 0], [2, 0, 0], [0, 0, 0]], FOUR[:3])
+    assert (without_images.precision, without_images.f1) == (0, 0)
+    assert (unpredicted.recall, unpredicted.f1) == (0, 0)
+    unknown = (without_images.recall, unpredicted.precision, neither.precision, neither.recall, neither.f1)
+    assert np.isnan(unknown).all()
 
 
 @pytest.mark.parametrize(
@@ -75,24 +92,3 @@ def test_report_states_scikit_learn_s_figures() -> None:
 )
 def test_labels_that_no_image_got_are_named(counts: list[list[int]], expected: list[str]) -> None:
     assert never_predicted(np.array(counts), FOUR[:3]) == expected
-
-
-def test_interval_at_the_test_set_s_size_is_the_known_one() -> None:
-    low, high = wilson_interval(round(0.73 * 3589), 3589)
-    assert (high - low) / 2 == pytest.approx(1.45, abs=0.005)
-    assert low < 73 < high
-
-
-@pytest.mark.parametrize(("share", "images"), [(0.5, 1000), (0.73, 3589), (0.95, 1000)])
-def test_interval_holds_the_true_accuracy_95_times_of_100(share: float, images: int) -> None:
-    correct, times = np.unique(np.random.default_rng(9).binomial(images, share, 20000), return_counts=True)
-    intervals = [wilson_interval(number, images) for number in correct.tolist()]
-    coverage = np.average([low <= 100 * share <= high for low, high in intervals], weights=times)
-    assert 0.945 < coverage < 0.955
-
-
-@pytest.mark.parametrize("correct", [0, 7])
-def test_interval_stays_within_0_and_100(correct: int) -> None:
-    low, high = wilson_interval(correct, 7)
-    assert 0 <= low < high <= 100
-    assert math.isnan(wilson_interval(0, 0)[0])
