@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from drawing import assert_legible, texts
 from test_calibration import simulate, sources
 
