@@ -12,12 +12,12 @@ from running import EVALUATE, MODELS, Trained, call_script, last_line, read_coun
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from emotorch.analyses.robustness import Reference, curves_figure, find_reference, measure
+from emotorch.analyses.reference import Reference, find_reference
+from emotorch.analyses.robustness import measure, robustness_figure
 from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
-from emotorch.evaluation.evaluate import predict as ask
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, predict
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.labels import get_scheme
@@ -37,7 +37,7 @@ ROWS = 1 + len(CORRUPTIONS) * len(SEVERITIES)
 
 @pytest.fixture
 def faces(lively: Trained) -> Path:
-    """A dataset of 40 drawn faces, as class folders; two of them are twins."""
+    """A dataset of 40 synthetic faces, as class folders; two of them are twins."""
     folder = lively.paths.root / "drawn"
     for label, emotion in zip(LABELS, ("angry", "fear", "neutral", "surprise"), strict=True):
         (folder / label).mkdir(parents=True)
@@ -65,7 +65,7 @@ def load(model: Trained, faces: Path) -> tuple[Model, Evaluation]:
     return loaded, held_out(LoadedRun(model.paths, Run(model.folder), weights, loaded, CPU), str(faces))
 
 
-def predict(model: Trained, *options: object) -> tuple[str, dict]:
+def analyse(model: Trained, *options: object) -> tuple[str, dict]:
     done = call_script(model.paths, MEASURE, model.folder.name, *options, "--threads", 1)
     folder = Path(last_line(done))
     assert folder == model.folder / "robustness"
@@ -80,7 +80,7 @@ def table(model: Trained) -> list[dict[str, str]]:
 
 
 def test_the_clean_row_is_what_evaluation_says(lively: Trained, faces: Path) -> None:
-    _, findings = predict(lively, faces)
+    _, findings = analyse(lively, faces)
     evaluation = Path(last_line(call_script(lively.paths, EVALUATE, lively.folder.name, faces, "--threads", 1)))
     counts = read_counts(evaluation, "drawn")
     clean = table(lively)[0]
@@ -123,7 +123,7 @@ def test_scores_under_a_corruption_are_scikit_learn_s(lively: Trained, faces: Pa
     assert [error.value for error in measured.by_corruption.values()] == pytest.approx(
         np.mean(np.reshape(errors, (len(CORRUPTIONS), -1)), axis=1)
     )
-    assert len({found.accuracy.value for found in measured.conditions}) > 3, "the model answers too little to test"
+    assert len({found.accuracy.value for found in measured.conditions}) > 3, "the model predicts too little to test"
 
 
 def test_results_are_equal_for_any_batch_number_of_threads_and_order(lively: Trained, faces: Path) -> None:
@@ -134,7 +134,7 @@ def test_results_are_equal_for_any_batch_number_of_threads_and_order(lively: Tra
     given, order = images.images, np.arange(40)[::-1]
     files = [given.files[place] for place in order]
     backwards = EvaluationSet("T", files, given.pixels[order].copy(), given.labels[order], given.hashes[order])
-    turned = measure(model, Evaluation(backwards, ask(model, backwards, CPU), "T", []), None, CPU)
+    turned = measure(model, Evaluation(backwards, predict(model, backwards, CPU), "T", []), None, CPU)
     assert turned.conditions == expected.conditions
 
 
@@ -152,7 +152,7 @@ def test_a_model_beside_itself_has_an_mce_of_100(lively: Trained, faces: Path) -
 def test_mce_is_the_mean_of_the_ratios_of_summed_errors(lively: Trained, other: Path, faces: Path) -> None:
     (model, images), against = load(lively, faces), load_model(other / "model.pth")
     errors = measure(model, images, Reference("other", against, "", None), CPU).errors
-    theirs = Evaluation(images.images, ask(against, images.images, CPU), "T", [])
+    theirs = Evaluation(images.images, predict(against, images.images, CPU), "T", [])
     both = [measure(model, images, None, CPU), measure(against, theirs, None, CPU)]
     ratios = []
     for name in CORRUPTIONS:
@@ -195,17 +195,20 @@ def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(
     model = load_model(lively.folder / "model.pth")
     other = tmp_path / "other.pth"
     other.write_bytes(b"of another model")
-    found = find_reference(lively.paths, None, model, other)
+
+    def find(model: Model, weights: Path, named: str | None = None) -> Reference | str:
+        return find_reference(LoadedRun(lively.paths, Run(lively.folder), weights, model, CPU), named)
+
+    found = find(model, other)
     assert isinstance(found, Reference)
     assert (found.name, found.training) == ("emotorch", None)
     seven = Model(model.network, get_scheme("seven"), model.form)
-    assert "the EmoTorch baseline has other labels" in str(find_reference(lively.paths, None, seven, other))
+    assert "the EmoTorch baseline has other labels" in str(find(seven, other))
     with pytest.raises(EmoTorchError, match="cannot be read as seven"):
-        find_reference(lively.paths, str(lively.folder), seven, other)
+        find(seven, other, str(lively.folder))
     with pytest.raises(EmoTorchError, match="no model folder 'model_99999'"):
-        find_reference(lively.paths, "model_99999", model, other)
-    itself = find_reference(lively.paths, None, model, lively.folder / "model.pth")
-    assert "this is the EmoTorch baseline" in str(itself)
+        find(model, other, "model_99999")
+    assert "this is the EmoTorch baseline" in str(find(model, lively.folder / "model.pth"))
 
 
 # --- The script ---------------------------------------------------------------------------------------------
@@ -214,7 +217,7 @@ def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(
 def test_the_folder_is_whole_and_kept_until_the_reference_changes(
     lively: Trained, other: Path, faces: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    said, findings = predict(lively, faces, "--reference", other.name)
+    printed, findings = analyse(lively, faces, "--reference", other.name)
     folder = lively.folder / "robustness"
     named = {*findings["pictures"].values(), *findings["tables"].values()}
     assert {path.name for path in folder.iterdir()} == named | {"findings.json", "stage.json"}
@@ -231,15 +234,15 @@ def test_the_folder_is_whole_and_kept_until_the_reference_changes(
     mce = findings["reference"]["mce"]["value"]
     last = read_table(folder / "corruption_errors.csv")[-1]
     assert (last["corruption"], last["corruption_error"]) == ("mean", f"{mce:.2f}")
-    assert f"mCE {mce:.2f}" in said
-    assert "model_other has no image_usage.csv" in said
+    assert f"mCE {mce:.2f}" in printed
+    assert "model_other has no image_usage.csv" in printed
     assert findings["reference_missing"] is None
 
     written = (folder / "stage.json").stat().st_mtime_ns
-    assert predict(lively, faces, "--reference", other.name) == (said, findings)
+    assert analyse(lively, faces, "--reference", other.name) == (printed, findings)
     assert (folder / "stage.json").stat().st_mtime_ns == written
     monkeypatch.setattr(runs, "SHIPPED_MODELS", tmp_path / "nothing")
-    said, findings = predict(lively, faces)
+    printed, findings = analyse(lively, faces)
     assert (folder / "stage.json").stat().st_mtime_ns != written
     assert findings["reference"] is None
 
@@ -249,9 +252,9 @@ def test_what_is_unknown_is_said_to_be_missing(
 ) -> None:
     shutil.rmtree(faces / "fear")
     monkeypatch.setattr(runs, "SHIPPED_MODELS", tmp_path / "nothing")
-    said, findings = predict(lively, faces)
-    assert "relative to a baseline: missing; no EmoTorch baseline ships" in said
-    assert "mCE" not in said
+    printed, findings = analyse(lively, faces)
+    assert "relative to a baseline: missing; no EmoTorch baseline ships" in printed
+    assert "mCE" not in printed
     assert "no EmoTorch baseline" in findings["reference_missing"]
     rows = read_table(lively.folder / "robustness" / "corruption_errors.csv")
     assert {row["corruption_error"] for row in rows} == {"NaN"}
@@ -263,11 +266,10 @@ def test_what_is_unknown_is_said_to_be_missing(
 
 
 def test_curves_are_legible_and_tell_all_classes(lively: Trained, other: Path, faces: Path) -> None:
-    model, images = load(lively, faces)
-    reference = Reference("another_model", load_model(other / "model.pth"), "", None)
-    figure = curves_figure(measure(model, images, reference, CPU), LABELS, "drawn faces: robustness")
+    _, findings = analyse(lively, faces, "--reference", other.name)
+    figure = robustness_figure(findings)
     assert_legible(figure)
-    said = set(texts(figure))
-    assert {name.replace("_", " ") for name in CORRUPTIONS} <= said
-    assert {f"recall of {label}" for label in LABELS} <= said
-    assert "accuracy of another_model (40 images)" in said
+    found = set(texts(figure))
+    assert {name.replace("_", " ") for name in CORRUPTIONS} <= found
+    assert {f"recall of {label}" for label in LABELS} <= found
+    assert "accuracy of model_other (40 images)" in found

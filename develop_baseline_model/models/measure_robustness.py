@@ -29,26 +29,21 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.robustness import analyse_robustness, find_reference
+    from emotorch.analyses.reference import find_reference
+    from emotorch.analyses.robustness import ANALYSIS, analyse_robustness
     from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
-    from emotorch.runs.folder import find_run, weights_file
-    from emotorch.training.checkpoints import load_model
-    from emotorch.training.device import choose_device, make_repeatable
 
-    paths = Paths.from_environment()
-    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
-    model = load_model(weights, options.scheme)
-    reference = find_reference(paths, options.reference, model, weights)
-    make_repeatable(threads=1)  # of an operation: the conditions share out the threads
-    device = choose_device(options.device)
-    images = held_out(LoadedRun(paths, run, weights, model, device), options.dataset)
-    folder, lines = analyse_robustness(
-        run, weights, model, images, reference, device, threads=options.threads, force=options.force
+    # One thread to an operation: the conditions share them out.
+    loaded = LoadedRun.load(
+        Paths.from_environment(), options.model, device=options.device, threads=1, scheme=options.scheme
     )
-    print("\n".join(lines))
-    print(folder)
+    reference = find_reference(loaded, options.reference)
+    images = held_out(loaded, options.dataset)
+    findings = analyse_robustness(loaded, images, reference, threads=options.threads, force=options.force)
+    print(ANALYSIS.text(findings))
+    print(ANALYSIS.folder(loaded.run))
 
 
 if __name__ == "__main__":

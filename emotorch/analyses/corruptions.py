@@ -2,12 +2,13 @@
 
 Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations"
 (ICLR 2019), with strengths for 48×48 grey faces. What is random (the noise, where the square is, which way the face
-turns) is drawn from the source image's hash alone: it is the same at every severity, so that a curve shows the
+turns) comes from the source image's hash alone: it is the same at every severity, so that a curve shows the
 severity and nothing else, and does not depend on the order or the number of images.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import cv2
@@ -15,17 +16,20 @@ import numpy as np
 
 from emotorch.data.images import Pixels, resize
 from emotorch.data.operations import SIZE, Image, add_noise, change_contrast, change_light, turn
+from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.figures.dataset import SheetRow, plot_sheet
 from emotorch.seeding import generator
 
+CLEAN = "clean"
 SEVERITIES = (1, 2, 3, 4, 5)
-
+_SHEET_FACES = 2
 
 _Operation = Callable[[Image, float, str], Image]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A way in which pictures get worse.
+    """A way in which images get worse.
 
     Attributes:
         name: How tables call it.
@@ -63,7 +67,7 @@ def corrupt(images: Pixels, sources: Sequence[str], name: str, severity: int) ->
 
     Args:
         images: (N, 48, 48) uint8.
-        sources: N hashes of the source images; equal ones draw alike.
+        sources: N hashes of the source images; equal ones get the same random numbers.
         name: Of a corruption.
         severity: 1 (mild) to 5.
 
@@ -80,6 +84,22 @@ def corrupt(images: Pixels, sources: Sequence[str], name: str, severity: int) ->
     for position, (image, source) in enumerate(zip(images, sources, strict=True)):
         corrupted[position] = chosen.apply(image, strength, source)
     return corrupted
+
+
+def plot_corruptions(path: Path, images: EvaluationSet) -> None:
+    """Draws a few faces, of different classes where there are, clean and at every severity of every corruption."""
+    order = np.argsort(images.hashes, kind="stable")
+    firsts = np.sort(np.unique(images.labels[order], return_index=True)[1])
+    faces = order[firsts][:_SHEET_FACES]
+    sources = images.hashes[faces].tolist()
+    rows = []
+    for name, corruption in CORRUPTIONS.items():
+        shown = [images.pixels[faces], *(corrupt(images.pixels[faces], sources, name, step) for step in SEVERITIES)]
+        strengths = ", ".join(f"{strength:g}" for strength in corruption.strengths)
+        caption = f"{name.replace('_', ' ')}: {corruption.quantity}: {strengths}"
+        rows.append(SheetRow(caption, np.concatenate(np.stack(shown, axis=1))))
+    title = f"{images.name}: {CLEAN}, then severities {SEVERITIES[0]} to {SEVERITIES[-1]}"
+    plot_sheet(path, rows, title, columns=len(rows[0].images))
 
 
 @corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)

@@ -14,7 +14,7 @@ from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
-from emotorch.tables import Table
+from emotorch.tables import Table, to_text
 
 # What an analysis leaves for reports: the content of its findings.json.
 Findings = Mapping[str, Any]
@@ -43,8 +43,7 @@ class Subject:
         Raises:
             EmoTorchError: none are known, or they are not here.
         """
-        loaded = self.loaded
-        return held_out(loaded, None)
+        return held_out(self.loaded, None)
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,11 @@ class Analysis:
         """How to have it of a model, from the repository's root."""
         script = f"develop_baseline_model/models/{self.script}"
         return " ".join(filter(None, ("python", script, model, self.arguments)))
+
+    def text(self, findings: Findings) -> str:
+        """Lines and tables for the console."""
+        tables = [f"{title}\n{to_text(table)}" for title, table in self.tables(findings).items()]
+        return "\n\n".join(["\n".join(self.lines(findings)), *tables])
 
     def folder(self, run: Run) -> Path:
         """Where its findings, tables and pictures are."""

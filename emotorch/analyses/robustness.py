@@ -1,53 +1,43 @@
-"""How a model's scores fall when the pictures get worse, and its errors beside a reference's on the same pictures.
+"""How a model's scores fall when images get worse, and its errors beside a reference model's on the same images.
 
 Source of the corruption errors: Hendrycks and Dietterich, "Benchmarking neural network robustness to common
 corruptions and perturbations" (ICLR 2019), section 4.
 """
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
+from emotorch.analyses.corruptions import CLEAN, CORRUPTIONS, SEVERITIES, corrupt, plot_corruptions
+from emotorch.analyses.reference import Reference, find_reference
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
-from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, save, tidy
-from emotorch.figures.dataset import SheetRow, plot_sheet
-from emotorch.files import hash_file, write_csv
+from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.figures.canvas import BLACK, BLUE, ORANGE, save
+from emotorch.figures.curves import Curve, Panel, class_style, curves_figure
 from emotorch.metrics import confusion, intervals
 from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.paired import Difference, percentile_difference, resampled_counts
-from emotorch.paths import Paths
-from emotorch.runs import findings as results
-from emotorch.runs.folder import Run, shipped_or_named
-from emotorch.runs.usage import TrainingImages
 from emotorch.seeding import generator
-from emotorch.tables import Table, text_table
-from emotorch.training.checkpoints import Model, load_model
+from emotorch.tables import Table, write_table
+from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
 from emotorch.workers import progress
 
-CLEAN = "clean"
-
-
 # Small batches stay in a core's cache: a third faster than hundreds at once.
 _BATCH = 64
-
-
 _CONDITIONS = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
 
 
@@ -77,22 +67,6 @@ class Condition:
     accuracy: Metric
     macro_f1: Metric
     recalls: tuple[Metric, ...]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Another model to measure errors by, and what is known of the images that it was trained on."""
-
-    name: str
-    model: Model
-    weights_hash: str
-    training: TrainingImages | None
-
-    def has_seen(self, images: EvaluationSet) -> NDArray[np.bool_]:
-        """(N,) which images, or exact twins or variants of them, it was trained on; none where that is unknown."""
-        known = self.training
-        pairs = zip(images.files, images.hashes.tolist(), strict=True)
-        return np.array([known is not None and (h in known.hashes or known.has(file, h)) for file, h in pairs])
 
 
 @dataclass(frozen=True)
@@ -144,36 +118,7 @@ class Robustness:
     errors: CorruptionErrors | None
 
 
-def find_reference(paths: Paths, named: str | None, model: Model, file: Path) -> Reference | str:
-    """The model to compare errors with: the named one, else the EmoTorch baseline that ships; or why there is none.
-
-    Args:
-        paths: Where models are.
-        named: By the user.
-        model: To be measured.
-        file: That it is from.
-
-    Raises:
-        EmoTorchError: there is no model of this name.
-        UsageError: the named model's answers cannot be read as the other's labels.
-    """
-    try:
-        weights = shipped_or_named(paths, named)
-    except EmoTorchError:
-        if named is not None:
-            raise
-        return "no EmoTorch baseline ships with this version: name another model with --reference"
-    weights_hash = hash_file(weights)
-    if named is None and weights_hash == hash_file(file):
-        return "this is the EmoTorch baseline, which others are measured by: name another model with --reference"
-    try:
-        reference = load_model(weights).read_as(model.scheme)
-    except UsageError as error:
-        if named is not None:
-            raise
-        return f"the EmoTorch baseline has other labels ({error}): name another model with --reference"
-    run = Run(weights.parent)
-    return Reference(run.name, reference, weights_hash, TrainingImages.of(run))
+# --- Measuring ----------------------------------------------------------------------------------------------
 
 
 def measure(
@@ -189,7 +134,7 @@ def measure(
 
     Args:
         model: To measure.
-        held_out: Images that it was not trained on, and its answers to them as they are.
+        held_out: Images that it was not trained on, and its predictions for them as they are.
         reference: To measure the errors by.
         device: To run on.
         threads: Conditions at the same time.
@@ -200,32 +145,30 @@ def measure(
     """
     models = [model] if reference is None else [model, reference.model]
     truths, sources = held_out.images.labels, group_sources(held_out.images.hashes)
-    predictions = _corrupted_predictions(models, held_out.images, device, threads, batch)
-    views = np.concatenate([held_out.predictions.classes[None], predictions[0]])
+    corrupted = _corrupted_predictions(models, held_out.images, device, threads, batch)
+    # Row 0 is of the clean images, and the others of `_CONDITIONS`.
+    predictions = np.concatenate([held_out.predictions.classes[None], corrupted[0]])
     classes = len(model.labels)
-    rng = generator("robustness", SPLIT_SEED)
-    cells = truths * classes + views
-    counts = resampled_counts(cells, classes**2, sources, rng).reshape(len(views), -1, classes, classes)
+    cells = truths * classes + predictions
+    counts = resampled_counts(cells, classes**2, sources, generator("robustness", SPLIT_SEED))
+    counts = counts.reshape(len(predictions), -1, classes, classes)
     clean, *conditions = _conditions(counts)
-    wrong = 100 - np.stack([confusion.accuracy(view) for view in counts[1:]])
-    means = {name: percentile_difference(wrong[_places(name)].mean(axis=0)) for name in CORRUPTIONS}
+    wrong = 100 - np.stack([confusion.accuracy(condition) for condition in counts[1:]])
+    by_corruption = {name: percentile_difference(wrong[_places(name)].mean(axis=0)) for name in CORRUPTIONS}
     errors = None
     if reference is not None:
-        reference_clean = _predictions(
+        clean_reference = _predictions(
             _prepared(reference.model, device), held_out.images.pixels, reference.model, batch
         )
-        theirs = np.concatenate([reference_clean[None], predictions[1]])
-        errors = _compare(reference, held_out.images, views == truths, theirs == truths)
-    return Robustness(clean, conditions, percentile_difference(wrong.mean(axis=0)), means, errors)
-
-
-# --- Answers ------------------------------------------------------------------------------------------------
+        theirs = np.concatenate([clean_reference[None], corrupted[1]])
+        errors = _compare(reference, held_out.images, predictions == truths, theirs == truths)
+    return Robustness(clean, conditions, percentile_difference(wrong.mean(axis=0)), by_corruption, errors)
 
 
 def _corrupted_predictions(
     models: Sequence[Model], images: EvaluationSet, device: torch.device, threads: int, batch: int
 ) -> NDArray[np.int64]:
-    """(M, C, N) classes that each of M models gives under each of C conditions."""
+    """(M, C, N) classes that each of M models predicts under each of C conditions."""
     networks = [_prepared(model, device) for model in models]
     sources = images.hashes.tolist()
 
@@ -251,30 +194,26 @@ def _predictions(network: torch.nn.Module, pixels: NDArray[np.uint8], model: Mod
     return predicted_classes(torch.cat([network_outputs(network, images, model.form) for images in batches]))
 
 
-# --- Scores -------------------------------------------------------------------------------------------------
-
-
 def _places(name: str) -> list[int]:
     return [place for place, (corruption, _) in enumerate(_CONDITIONS) if corruption == name]
 
 
 def _conditions(counts: Array) -> list[Condition]:
-    """From (1 + C, 1 + R, K, K) counts, the first view clean: measured, then resampled."""
-    names = [(CLEAN, 0), *_CONDITIONS]
+    """From (1 + C, 1 + R, K, K) counts, those of the clean images first: measured, then resampled."""
     accuracy, macro_f1, recalls = confusion.accuracy(counts), confusion.macro_f1(counts), confusion.recalls(counts)
     conditions = []
-    for view, (name, severity) in enumerate(names):
-        measured = counts[view, 0].astype(int)
+    for place, (name, severity) in enumerate([(CLEAN, 0), *_CONDITIONS]):
+        measured = counts[place, 0].astype(int)
         right, totals = np.diagonal(measured).tolist(), measured.sum(axis=1).tolist()
-        f1 = percentile_difference(macro_f1[view])
+        f1 = percentile_difference(macro_f1[place])
         conditions.append(
             Condition(
                 name,
                 severity,
-                _proportion(sum(right), sum(totals), accuracy[view] - accuracy[0]),
-                Metric(f1.value, f1.low, f1.high, percentile_difference(macro_f1[view] - macro_f1[0])),
+                _proportion(sum(right), sum(totals), accuracy[place] - accuracy[0]),
+                Metric(f1.value, f1.low, f1.high, percentile_difference(macro_f1[place] - macro_f1[0])),
                 tuple(
-                    _proportion(hits, images, recalls[view, :, label] - recalls[0, :, label])
+                    _proportion(hits, images, recalls[place, :, label] - recalls[0, :, label])
                     for label, (hits, images) in enumerate(zip(right, totals, strict=True))
                 ),
             )
@@ -288,13 +227,10 @@ def _proportion(right: int, images: int, changes: Array) -> Metric:
     return Metric(value, low, high, percentile_difference(changes))
 
 
-# --- Errors beside a reference's ----------------------------------------------------------------------------
-
-
 def _compare(
     reference: Reference, images: EvaluationSet, ours: NDArray[np.bool_], theirs: NDArray[np.bool_]
 ) -> CorruptionErrors:
-    """From which answers are right, (1 + C, N) of each model, the first row of the clean images."""
+    """From which predictions are right, (1 + C, N) of each model, the first row of the clean images."""
     seen = reference.has_seen(images)
     if seen.all():
         raise EmoTorchError(f"the reference {reference.name} was trained on every one of these images: name another")
@@ -325,128 +261,82 @@ def _ratio(ours: Array, theirs: Array) -> Array:
     return np.asarray(100 * np.divide(ours, theirs, out=np.full(ours.shape, np.nan), where=theirs > 0))
 
 
-NAME = "robustness"
-
+# --- The analysis -------------------------------------------------------------------------------------------
 
 _CURVES, _SHEET = "robustness_curves.png", "corruptions.png"
-
-
 _SCORES, _ERRORS = "robustness.csv", "corruption_errors.csv"
 
 
-_SHEET_FACES = 2
-
-
 def analyse_robustness(
-    run: Run,
-    weights: Path,
-    model: Model,
-    held_out: Evaluation,
-    reference: Reference | str,
-    device: torch.device,
-    *,
-    threads: int,
-    force: bool,
-) -> tuple[Path, list[str]]:
-    """Measures a model unless it was measured on these images already; returns its folder, and what it says.
+    loaded: LoadedRun, images: Evaluation, reference: Reference | str, *, threads: int, force: bool
+) -> Findings:
+    """Measures a model into `MODEL/robustness/`, unless it was measured on these images already.
 
     Args:
-        run: Its own.
-        weights: The file that the model is from.
-        model: To measure.
-        held_out: Images that it was not trained on.
+        loaded: The model.
+        images: That it was not trained on.
         reference: To measure its errors by; or why there is none.
-        device: To run on.
         threads: To run on.
         force: Measure again.
+
+    Raises:
+        EmoTorchError: the reference was trained on all of the images.
     """
-    compared = None if isinstance(reference, str) else reference
     made_from = {
-        "images": held_out.images.fingerprint,
-        "dataset": held_out.images.name,
-        "scheme": model.scheme.as_dict(),
+        "images": images.images.fingerprint,
+        "dataset": images.images.name,
+        "scheme": loaded.model.scheme.as_dict(),
         "corruptions": {name: corruption.strengths for name, corruption in CORRUPTIONS.items()},
-        "reference": compared and compared.weights_hash,
+        "reference": None if isinstance(reference, str) else reference.weights_hash,
     }
-    with results.result_folder(run, NAME, weights, made_from, force=force) as folder:
-        if folder is not None:
-            measured = measure(model, held_out, compared, device, threads=threads)
-            missing = reference if isinstance(reference, str) else None
-            findings = _findings(run, model.labels, held_out, measured, missing)
-            _write_scores(folder / _SCORES, measured, model.labels)
-            _write_errors(folder / _ERRORS, findings)
-            save(curves_figure(measured, model.labels, f"{held_out.title}: robustness"), folder / _CURVES)
-            _plot_corruptions(folder / _SHEET, held_out.images)
-            results.write_findings(folder, findings)
-    found = results.read_findings(run, NAME, weights)
-    assert found is not None, "written just now"
-    return run.folder / NAME, describe(found)
+    make = partial(_make, loaded, images, reference, threads)
+    return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
 
 
-# --- Findings -----------------------------------------------------------------------------------------------
-
-
-def _findings(
-    run: Run, labels: Sequence[str], held_out: Evaluation, measured: Robustness, missing: str | None
-) -> dict[str, Any]:
-    findings: dict[str, Any] = _without_nan(
-        {
-            "model": run.name,
-            "dataset": held_out.images.name,
-            "title": held_out.title,
-            "images": held_out.predictions.images,
-            "labels": list(labels),
-            "lines": list(held_out.lines),
-            "clean": asdict(measured.clean),
-            "conditions": [
-                {"strength": CORRUPTIONS[found.corruption].strengths[found.severity - 1], **asdict(found)}
-                for found in measured.conditions
-            ],
-            "quantities": {name: corruption.quantity for name, corruption in CORRUPTIONS.items()},
-            "mean_error": asdict(measured.mean_error),
-            "error_by_corruption": {name: asdict(error) for name, error in measured.by_corruption.items()},
-            "reference": None if measured.errors is None else asdict(measured.errors),
-            "reference_missing": missing,
-            "pictures": {"curves": _CURVES, "corruptions": _SHEET},
-            "tables": {"scores": _SCORES, "errors": _ERRORS},
-        }
-    )
+def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, threads: int, folder: Path) -> Findings:
+    missing = reference if isinstance(reference, str) else None
+    beside = None if isinstance(reference, str) else reference
+    measured = measure(loaded.model, images, beside, loaded.device, threads=threads)
+    findings = {
+        "model": loaded.run.name,
+        "dataset": images.images.name,
+        "title": images.title,
+        "images": images.predictions.images,
+        "labels": list(loaded.model.labels),
+        "lines": list(images.lines),
+        "clean": asdict(measured.clean),
+        "conditions": [
+            {"strength": CORRUPTIONS[found.corruption].strengths[found.severity - 1], **asdict(found)}
+            for found in measured.conditions
+        ],
+        "quantities": {name: corruption.quantity for name, corruption in CORRUPTIONS.items()},
+        "mean_error": asdict(measured.mean_error),
+        "error_by_corruption": {name: asdict(error) for name, error in measured.by_corruption.items()},
+        "reference": None if measured.errors is None else asdict(measured.errors),
+        "reference_missing": missing,
+        "pictures": {"curves": _CURVES, "corruptions": _SHEET},
+        "tables": {"scores": _SCORES, "errors": _ERRORS},
+    }
+    write_table(folder / _SCORES, scores_table(findings))
+    write_table(folder / _ERRORS, _errors_table(findings))
+    save(robustness_figure(findings), folder / _CURVES)
+    plot_corruptions(folder / _SHEET, images.images)
     return findings
 
 
-def _without_nan(value: Any) -> Any:
-    """The same with None for what is unknown: JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _compute(subject: Subject) -> Findings:
+    reference = find_reference(subject.loaded, None)
+    return analyse_robustness(subject.loaded, subject.images, reference, threads=subject.threads, force=subject.force)
 
 
-def describe(findings: Findings) -> list[str]:
-    """The score of the clean images, a table of the accuracies, and the mean errors."""
-    header, *rows = accuracy_rows(findings)
-    return [*findings["lines"], "", text_table([header, *rows], left=(header[0],)), "", *describe_means(findings)]
+# --- Lines and tables ---------------------------------------------------------------------------------------
 
 
-def accuracy_rows(findings: Findings) -> list[tuple[str, ...]]:
-    """A header, and for each corruption its accuracies, its mean error and its error relative to the reference's."""
-    accuracies: dict[str, list[str]] = {name: [] for name in findings["quantities"]}
-    for condition in findings["conditions"]:
-        accuracies[condition["corruption"]].append(f"{condition['accuracy']['value']:.1f}")
+def _lines(findings: Findings) -> list[str]:
+    """The score of the clean images, the error over all corruptions, and what it is beside the reference's."""
     reference = findings["reference"]
-    rows = [("accuracy, %", *(f"severity {severity}" for severity in SEVERITIES), "mean error", "CE")]
-    for name, cells in accuracies.items():
-        ratio = "-" if reference is None else _number(reference["ratios"][name])
-        rows.append((name, *cells, f"{findings['error_by_corruption'][name]['value']:.1f}", ratio))
-    return rows
-
-
-def describe_means(findings: Findings) -> list[str]:
-    """The error over all corruptions, and what it is beside the reference's."""
-    reference = findings["reference"]
-    error = _with_interval(findings["mean_error"])
-    lines = [f"mean error over all corruptions {error}%, clean {_clean_error(findings):.2f}%"]
+    error, clean = _with_interval(findings["mean_error"]), 100.0 - findings["clean"]["accuracy"]["value"]
+    lines = [*findings["lines"], f"mean error over all corruptions {error}%, clean {clean:.2f}%"]
     if reference is None:
         return [*lines, f"relative to a baseline: missing; {findings['reference_missing']}"]
     lines.append(
@@ -462,195 +352,93 @@ def describe_means(findings: Findings) -> list[str]:
     return lines
 
 
-def _clean_error(findings: Findings) -> float:
-    return 100.0 - float(findings["clean"]["accuracy"]["value"])
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.1f}"
-
-
 def _with_interval(found: Mapping[str, float | None]) -> str:
     if found["value"] is None:
         return "undefined"
     return f"{found['value']:.2f} (95% interval {found['low']:.2f}-{found['high']:.2f})"
 
 
-# --- Tables -------------------------------------------------------------------------------------------------
-
-
-def _write_scores(path: Path, measured: Robustness, labels: Sequence[str]) -> None:
-    names = ["accuracy", "macro_f1", *(f"recall_{label}" for label in labels)]
-    parts = ("", "_low", "_high", "_change", "_change_low", "_change_high")
-    rows = []
-    for condition in (measured.clean, *measured.conditions):
-        name, severity = condition.corruption, condition.severity
-        strength = f"{CORRUPTIONS[name].strengths[severity - 1]:g}" if severity else ""
-        values = [value for metric in _metrics(condition) for value in _values(metric)]
-        rows.append((name, severity, strength, *(_cell(value) for value in values)))
-    write_csv(path, ("corruption", "severity", "strength", *(name + part for name in names for part in parts)), rows)
-
-
-def _metrics(condition: Condition) -> list[Metric]:
-    return [condition.accuracy, condition.macro_f1, *condition.recalls]
-
-
-def _values(metric: Metric) -> tuple[float, ...]:
-    change = metric.change
-    return metric.value, metric.low, metric.high, change.value, change.low, change.high
-
-
-def _cell(value: float | None) -> str:
-    return "NaN" if value is None or math.isnan(value) else f"{value:.2f}"
-
-
-def _write_errors(path: Path, findings: Findings) -> None:
-    reference = findings["reference"]
-    rows = []
-    for name, error in findings["error_by_corruption"].items():
-        beside: tuple[float | None, ...] = (None, None, None, None)
-        if reference is not None:
-            beside = (*reference["errors"][name], reference["ratios"][name], reference["relative"][name])
-        rows.append((name, *(_cell(error[part]) for part in ("value", "low", "high")), *map(_cell, beside)))
-    error = findings["mean_error"]
-    means: list[float | None] = [None, None, None, None]
-    if reference is not None:
-        both = np.array(list(reference["errors"].values())).mean(axis=0)
-        means = [*both.tolist(), reference["mce"]["value"], reference["relative_mce"]["value"]]
-    rows.append(("mean", *(_cell(error[part]) for part in ("value", "low", "high")), *map(_cell, means)))
-    columns = ("corruption", "mean_error", "mean_error_low", "mean_error_high", "shared_error", "reference_error")
-    write_csv(path, (*columns, "corruption_error", "relative_corruption_error"), rows)
-
-
-# --- Pictures -----------------------------------------------------------------------------------------------
-
-_COLUMNS = 4
-
-
-_CLASS_STYLES = (
-    (VERMILLION, "o"),
-    (PURPLE, "s"),
-    (GREEN, "^"),
-    (ORANGE, "D"),
-    (SKY, "v"),
-    (BLUE, "P"),
-    (BLACK, "X"),
-)
-
-
-def curves_figure(measured: Robustness, labels: Sequence[str], title: str) -> Figure:
-    """For each corruption accuracy and macro-F1 over the severity, and below it every class's recall."""
-    names = list(CORRUPTIONS)
-    bands = math.ceil(len(names) / _COLUMNS)
-    figure = new_figure(11.5, 4.4 * bands + 1.2, title)
-    grid = figure.subplots(2 * bands, _COLUMNS, squeeze=False, sharex=True, sharey=True)
-    for place, name in enumerate(names):
-        row, column = 2 * (place // _COLUMNS), place % _COLUMNS
-        conditions = [measured.clean, *(found for found in measured.conditions if found.corruption == name)]
-        errors = measured.errors
-        reference = None if errors is None else [100 - errors.clean[1], *errors.reference_accuracies[name]]
-        _draw_scores(grid[row, column], conditions, reference)
-        _draw_recalls(grid[row + 1, column], conditions, labels)
-        grid[row, column].set_title(name.replace("_", " "), fontsize=11)
-        for axes in (grid[row, column], grid[row + 1, column]):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("Severity (0: clean)", fontsize=8)
-    for row, all_axes in enumerate(grid):
-        all_axes[0].set_ylabel("Recall of a class (%)" if row % 2 else "Accuracy, macro-F1 (%)")
-    handles, texts = [], []
-    for axes in grid[:2, 0]:
-        found = axes.get_legend_handles_labels()
-        handles += found[0]
-        texts += found[1]
-    if measured.errors is not None:
-        texts[texts.index("reference")] = f"accuracy of {measured.errors.reference} ({measured.errors.images} images)"
-    figure.legend(handles, texts, loc="outside lower center", ncols=4, frameon=False, fontsize=9, handlelength=3)
-    return figure
-
-
-def _draw_scores(axes: Axes, conditions: Sequence[Condition], reference: Sequence[float] | None) -> None:
-    severities = [condition.severity for condition in conditions]
-    accuracy = [condition.accuracy for condition in conditions]
-    low, high = [metric.low for metric in accuracy], [metric.high for metric in accuracy]
-    axes.fill_between(severities, low, high, color=SKY, alpha=0.4, linewidth=0, label="accuracy, 95% interval")
-    axes.axhline(accuracy[0].value, color=GREY, linewidth=1, linestyle="--", label="accuracy of the clean images")
-    axes.plot(severities, [metric.value for metric in accuracy], color=BLUE, marker="o", markersize=4, label="accuracy")
-    f1 = [condition.macro_f1.value for condition in conditions]
-    axes.plot(severities, f1, color=ORANGE, linestyle="--", marker="s", markersize=4, label="macro-F1")
-    if reference is not None:
-        axes.plot(severities, reference, color=BLACK, linestyle=":", label="reference")
-    _finish(axes)
-
-
-def _draw_recalls(axes: Axes, conditions: Sequence[Condition], labels: Sequence[str]) -> None:
-    for place, label in enumerate(labels):
-        colour, marker = _CLASS_STYLES[place % len(_CLASS_STYLES)]
-        style = "-" if place < len(_CLASS_STYLES) else ":"
-        axes.plot(
-            [condition.severity for condition in conditions],
-            [condition.recalls[place].value for condition in conditions],
-            color=colour,
-            marker=marker,
-            markersize=4,
-            linestyle=style,
-            label=f"recall of {label}",
-        )
-    _finish(axes)
-
-
-def _finish(axes: Axes) -> None:
-    axes.set(xlim=(-0.2, SEVERITIES[-1] + 0.2), ylim=(0, 100), xticks=(0, *SEVERITIES))
-    axes.tick_params(labelsize=8)
-    tidy(axes)
-
-
-def _plot_corruptions(path: Path, images: EvaluationSet) -> None:
-    """A few faces, of different classes where there are, clean and at every severity."""
-    order = np.argsort(images.hashes, kind="stable")
-    firsts = np.sort(np.unique(images.labels[order], return_index=True)[1])
-    faces = order[firsts][:_SHEET_FACES]
-    sources = images.hashes[faces].tolist()
-    rows = []
-    for name, corruption in CORRUPTIONS.items():
-        shown = [images.pixels[faces], *(corrupt(images.pixels[faces], sources, name, step) for step in SEVERITIES)]
-        strengths = ", ".join(f"{strength:g}" for strength in corruption.strengths)
-        caption = f"{name.replace('_', ' ')}: {corruption.quantity}: {strengths}"
-        rows.append(SheetRow(caption, np.concatenate(np.stack(shown, axis=1))))
-    title = f"{images.name}: {CLEAN}, then severities {SEVERITIES[0]} to {SEVERITIES[-1]}"
-    plot_sheet(path, rows, title, columns=len(rows[0].images))
-
-
-# --- For page and card --------------------------------------------------------------------------------------
-
-
-def _compute(subject: Subject) -> Findings:
-    loaded = subject.loaded
-    reference = find_reference(loaded.paths, None, loaded.model, loaded.weights)
-    analyse_robustness(
-        loaded.run,
-        loaded.weights,
-        loaded.model,
-        subject.images,
-        reference,
-        loaded.device,
-        threads=subject.threads,
-        force=subject.force,
-    )
-    found = ANALYSIS.read(loaded.run, loaded.weights)
-    assert found is not None, "written just now"
-    return found
-
-
-def _lines(findings: Findings) -> list[str]:
-    return [*findings["lines"], *describe_means(findings)]
-
-
 def _tables(findings: Findings) -> Tables:
-    header, *rows = accuracy_rows(findings)
-    quantities = findings["quantities"]
-    named = [(f"{name.replace('_', ' ')} ({quantities[name]})", *cells) for name, *cells in rows]
-    frame = pd.DataFrame(named, columns=("corruption", *header[1:]))
-    return {"Accuracy (%) at each severity": Table(frame)}
+    scores, errors = scores_table(findings).frame, _errors_table(findings).frame.set_index("corruption")
+    frame = scores[scores["severity"] > 0].pivot_table("accuracy", "corruption", "severity", sort=False)
+    frame = frame.rename(columns=str)
+    frame["mean error"], frame["CE"] = errors["mean_error"], errors["corruption_error"]
+    formats = dict.fromkeys(frame.columns, "{:.1f}")
+    frame["strength"] = pd.Series(findings["quantities"])
+    frame.insert(0, "corruption", frame.index.str.replace("_", " "))
+    title = f"Accuracy (%) at severities {SEVERITIES[0]} to {SEVERITIES[-1]}, mean error (%), corruption error (CE)"
+    return {title: Table(frame, formats)}
 
 
-ANALYSIS = Analysis(NAME, "Robustness to corruptions", "measure_robustness.py", _compute, _lines, _tables)
+def scores_table(findings: Findings) -> Table:
+    """A row for the clean images and for each condition: all scores in percent, their intervals and their changes."""
+    rows = []
+    for condition in (findings["clean"], *findings["conditions"]):
+        strength = f"{condition['strength']:g}" if "strength" in condition else None
+        row = {"corruption": condition["corruption"], "severity": condition["severity"], "strength": strength}
+        recalls = {
+            f"recall_{label}": found for label, found in zip(findings["labels"], condition["recalls"], strict=True)
+        }
+        metrics = {name: condition[name] for name in ("accuracy", "macro_f1")} | recalls
+        for name, metric in metrics.items():
+            for suffix, found in (("", metric), ("_change", metric["change"])):
+                values = {part: found[part] for part in ("value", "low", "high")}
+                row |= {f"{name}{suffix}_{part}".removesuffix("_value"): value for part, value in values.items()}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    scores = frame.columns[3:]
+    return Table(frame.astype(dict.fromkeys(scores, float)), dict.fromkeys(scores, "{:.2f}"))
+
+
+def _errors_table(findings: Findings) -> Table:
+    """For each corruption and in the mean the error, and beside the reference's both errors and their ratios."""
+    errors = {**findings["error_by_corruption"], "mean": findings["mean_error"]}
+    frame = pd.DataFrame(errors.values()).add_prefix("mean_error_")
+    frame = frame.rename(columns={"mean_error_value": "mean_error"})
+    frame.insert(0, "corruption", list(errors))
+    beside = ["shared_error", "reference_error", "corruption_error", "relative_corruption_error"]
+    frame[beside] = float("nan")
+    if (reference := findings["reference"]) is not None:
+        both = np.array(list(reference["errors"].values()), dtype=float)
+        frame[beside[:2]] = np.vstack([both, both.mean(axis=0)])
+        frame[beside[2]] = [*reference["ratios"].values(), reference["mce"]["value"]]
+        frame[beside[3]] = [*reference["relative"].values(), reference["relative_mce"]["value"]]
+    figures = frame.columns[1:]
+    return Table(frame.astype(dict.fromkeys(figures, float)), dict.fromkeys(figures, "{:.2f}"))
+
+
+# --- Figure -------------------------------------------------------------------------------------------------
+
+
+def robustness_figure(findings: Findings) -> Figure:
+    """For each corruption accuracy and macro-F1 over the severity, and below it every class's recall."""
+    scores, reference = scores_table(findings).frame, findings["reference"]
+    clean = scores[:1]
+    panels = {}
+    for name in findings["quantities"]:
+        found = pd.concat([clean, scores[scores["corruption"] == name]])
+        band = (found["accuracy_low"], found["accuracy_high"])
+        accuracy = [
+            Curve("accuracy", found["accuracy"], BLUE, marker="o", band=band),
+            Curve("macro-F1", found["macro_f1"], ORANGE, "--", marker="s"),
+        ]
+        if reference is not None:
+            label = f"accuracy of {reference['reference']} ({reference['images']} images)"
+            accuracies = [100 - reference["clean"][1], *reference["reference_accuracies"][name]]
+            accuracy.append(Curve(label, accuracies, BLACK, ":"))
+        recalls = [
+            Curve(f"recall of {label}", found[f"recall_{label}"], *class_style(place))
+            for place, label in enumerate(findings["labels"])
+        ]
+        level = ("accuracy of the clean images", float(clean["accuracy"].iloc[0]))
+        panels[name.replace("_", " ")] = (Panel(accuracy, level), Panel(recalls))
+    return curves_figure(
+        panels,
+        (0, *SEVERITIES),
+        f"{findings['title']}: robustness",
+        x_label="Severity (0: clean)",
+        y_labels=("Accuracy, macro-F1 (%)", "Recall of a class (%)"),
+    )
+
+
+ANALYSIS = Analysis("robustness", "Robustness to corruptions", "measure_robustness.py", _compute, _lines, _tables)

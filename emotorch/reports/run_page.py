@@ -15,7 +15,7 @@ from markupsafe import Markup
 from emotorch.analyses import scores as card_scores
 from emotorch.analyses.errors import analyse_errors
 from emotorch.analyses.explanations import analyse_explanations, choose
-from emotorch.analyses.robustness import analyse_robustness, find_reference
+from emotorch.analyses.registry import Subject, analyses
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError
@@ -234,9 +234,10 @@ class RunAnalyses:
         return self.run.folder / card_scores.NAME, [f"{line}." for part in found["sets"] for line in part["lines"]]
 
     def _robustness(self) -> Found:
-        reference = find_reference(self.paths, None, self.model, self.weights)
-        analyse = partial(analyse_robustness, self.run, self.weights, self.model, self._images, reference, self.device)
-        return analyse(threads=self.threads, force=self.force)
+        analysis = analyses()["robustness"]
+        loaded = LoadedRun(self.paths, self.run, self.weights, self.model, self.device)
+        found = analysis.compute(Subject(loaded, self.threads, self.force))
+        return analysis.folder(self.run), analysis.text(found).splitlines()
 
     def _explanations(self) -> Found:
         faces = choose(self._images, self.model.labels, _EXPLAINED, SPLIT_SEED)

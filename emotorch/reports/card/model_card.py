@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from emotorch.analyses.robustness import accuracy_rows, describe_means
+from emotorch.analyses.registry import analyses
 from emotorch.analyses.scores import NAME as SCORES
 from emotorch.analyses.scores import measure
 from emotorch.files import write_text
@@ -45,6 +45,7 @@ from emotorch.reports.card.protocol import (
 from emotorch.reports.card.results import describe_classes, describe_results, scored_sets
 from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
+from emotorch.tables import to_markdown
 from emotorch.training.checkpoints import load_model
 
 
@@ -229,14 +230,9 @@ def _text(value: object) -> str:
 
 def render_robustness(findings: Mapping[str, Any]) -> list[str]:
     """The findings of `measure_robustness.py` as Markdown."""
-    header, *rows = accuracy_rows(findings)
-    quantities = findings["quantities"]
-    named = [(f"{words(name)} ({quantities[name]})", *cells) for name, *cells in rows]
-    return [
-        _bullets(findings["lines"]),
-        table(header, named),
-        _bullets(describe_means(findings)),
-    ]
+    analysis = analyses()["robustness"]
+    tables = [f"{title}:\n\n{to_markdown(shown)}" for title, shown in analysis.tables(findings).items()]
+    return [_bullets(analysis.lines(findings)), *tables]
 
 
 def _bullets(lines: list[str]) -> str:
