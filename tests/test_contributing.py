@@ -1,0 +1,141 @@
+"""The recipes of CONTRIBUTING.md, carried out word for word in a copy of the repository."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from running import Trained, copy_trained
+
+from emotorch.paths import REPOSITORY
+
+PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+EXECUTED = ("Add a network", "Add a dataset", "Add an analysis")
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a section: its language and its text."""
+
+    language: str
+    text: str
+
+
+def blocks(section: str) -> list[Block]:
+    text = PAGE.partition(f"## {section}\n")[2].partition("\n## ")[0]
+    return [Block(language, body) for language, body in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)]
+
+
+def apply_change(file: Path, lines: list[str]) -> None:
+    """Carries out the body of a diff: a `-` line is replaced by the `+` lines that follow it; others go before the
+    unmarked line below them."""
+    text = file.read_text(encoding="utf-8")
+    added: list[str] = []
+    removed: str | None = None
+
+    def settle(before: str | None) -> None:
+        nonlocal text, removed
+        place = removed if removed is not None else before
+        assert place is not None, "added lines without a place"
+        assert text.count(f"{place}\n") == 1, f"{file} does not have once: {place}"
+        kept = [] if removed is not None else [place]
+        text = text.replace(f"{place}\n", "".join(f"{line}\n" for line in [*added, *kept]))
+        added.clear()
+        removed = None
+
+    for line in lines:
+        if line[0] == "+":
+            added.append(line[1:])
+        elif line[0] == "-":
+            if removed is not None:
+                settle(None)
+            removed = line[1:]
+        else:
+            if removed is not None:
+                settle(None)
+            settle(line[1:])
+    if removed is not None or added:
+        settle(None)
+    file.write_text(text, encoding="utf-8")
+
+
+def carry_out(section: str, repository: Path, root: Path) -> list[str]:
+    """Writes the section's files, makes its changes and runs its commands; returns what these printed."""
+    printed = []
+    for block in blocks(section):
+        lines = block.text.splitlines()
+        if block.language == "python":
+            file = repository / lines[0].removeprefix("# ")
+            assert not file.exists(), file
+            file.write_text("\n".join(lines[1:]) + "\n", encoding="utf-8")
+        elif block.language == "diff":
+            apply_change(repository / lines[1].removeprefix("+++ b/"), lines[2:])
+        else:
+            printed += [run(shlex.split(line), repository, root) for line in lines]
+    return printed
+
+
+def run(command: list[str], repository: Path, root: Path) -> str:
+    assert command[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *command[1:]],
+        cwd=repository,
+        env={**os.environ, "EMOTORCH_ROOT": str(root), "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks, so that nothing of a machine's own gets in."""
+    copy = tmp_path_factory.mktemp("contributing") / "repository"
+    for folder in ("emotorch", "develop_baseline_model", "tests"):
+        shutil.copytree(
+            REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "model_[0-9]*", "sweep_*")
+        )
+    shutil.copy(REPOSITORY / "pyproject.toml", copy)
+    return copy
+
+
+def test_a_network_is_added_in_two_files(repository: Path, trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    tests, training = carry_out("Add a network", repository, ours.paths.root)
+    assert int(re.search(r"(\d+) passed", tests)[1]) >= 2  # type: ignore[index]
+    assert (ours.paths.models / Path(training.splitlines()[-1]).name / "model.pth").is_file()
+
+
+def test_a_dataset_is_added_in_two_files_and_a_test(repository: Path, tmp_path: Path) -> None:
+    tests, _ = carry_out("Add a dataset", repository, tmp_path)
+    assert "1 passed" in tests
+
+
+def test_an_analysis_is_added_in_three_files(repository: Path, trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    (printed,) = carry_out("Add an analysis", repository, ours.paths.root)
+    assert re.match(r"dark half: accuracy \d+\.\d\d%\nbright half: accuracy \d+\.\d\d%\n", printed)
+    assert (ours.folder / "brightness" / "brightness.csv").is_file()
+
+
+def test_what_is_added_is_clean(repository: Path) -> None:
+    """By the same rules as everything else, whatever order the tests ran in."""
+    for section in EXECUTED:
+        for block in blocks(section):
+            if block.language == "python":
+                done = subprocess.run(
+                    [sys.executable, "-m", "ruff", "check", "--config", str(REPOSITORY / "pyproject.toml"), "-"],
+                    input="\n".join(block.text.splitlines()[1:]) + "\n",
+                    capture_output=True,
+                    text=True,
+                )
+                assert done.returncode == 0, done.stdout
