@@ -92,12 +92,12 @@ def with_interval(digits: int, *, signed: bool = False) -> Callable[[Sequence[fl
     return write
 
 
-def estimates(
-    frame: "pd.DataFrame", value: str, low: str = "low", high: str = "high"
-) -> "list[tuple[float, float, float] | None]":
+def estimates(frame: "pd.DataFrame", value: str, low: str = "low", high: str = "high") -> "pd.Series[Any]":
     """An estimate and its interval, three columns of a frame, as one for `with_interval`; None where it is NaN."""
-    columns = (frame[name].tolist() for name in (value, low, high))
-    return [None if math.isnan(row[0]) else row for row in zip(*columns, strict=True)]
+    import pandas as pd
+
+    rows = zip(*(frame[name].tolist() for name in (value, low, high)), strict=True)
+    return pd.Series([None if math.isnan(row[0]) else row for row in rows], frame.index, dtype=object)
 
 
 def p_value(p: float) -> str:

@@ -11,7 +11,9 @@ from published import LABELS, published_state
 from running import Trained, call_script, error_line, last_line, read_table, replace_weights
 from scipy import stats
 
-from emotorch.analyses.run_comparison import compare, load_candidates
+from emotorch.analyses.candidates import Candidate
+from emotorch.analyses.candidates import load_candidates as load
+from emotorch.analyses.run_comparison import compare
 from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
@@ -21,7 +23,6 @@ from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm
 
 COMPARE_RUNS = "develop_baseline_model/models/compare_runs.py"
-CPU = torch.device("cpu")
 FILES = {"comparison.txt", "runs.csv", "groups.csv", "differences.csv", "differences.png"}
 
 
@@ -49,6 +50,10 @@ def several(lively: Trained) -> Trained:
     for seed in (4, 5):
         add_run(lively, f"model_0000{seed}", seed=seed, weights=10 + seed, learning_rate=0.5)
     return lively
+
+
+def load_candidates(paths: Paths, *names: str) -> list[Candidate]:
+    return load(paths, names, device="cpu", threads=1)
 
 
 def call(model: Trained, *arguments: object) -> tuple[Path, str]:
@@ -122,6 +127,7 @@ def test_recalls_are_compared_for_every_class_and_unknown_where_there_are_no_ima
             assert found == pytest.approx(recalls[1] - recalls[0], abs=1e-3)
         else:
             assert np.isnan(found)
+            assert np.isnan(float(rows[f"recall of {label}"]["low"]))
     assert {label for number, label in enumerate(LABELS) if not (truths == number).any()} == {"fear", "calm"}
 
 
@@ -163,19 +169,19 @@ def test_seeds_of_one_recipe_alone_are_compared_one_by_one(several: Trained) -> 
 
 def test_the_same_seed_twice_is_no_second_draw(several: Trained) -> None:
     add_run(several, "model_00006", seed=4, weights=99)
-    comparison = compare(
-        several.paths, load_candidates(several.paths, ["model_00001", "model_00006", "model_00002"], None), "ckp", CPU
-    )
-    assert [len(group.scores) for group in comparison.groups] == [2, 1]
+    comparison = compare(load_candidates(several.paths, "model_00001", "model_00006", "model_00002"), "ckp")
+    assert comparison.runs["group"].value_counts(sort=False).tolist() == [2, 1]
 
 
 def test_a_model_is_not_told_from_itself(several: Trained) -> None:
     shutil.copy(several.folder / "model.pth", several.folder / "same.pth")
-    candidates = load_candidates(several.paths, ["model_00001", str(several.folder / "same.pth")], None)
-    (pair,) = compare(several.paths, candidates, "fer", CPU).pairs
-    assert pair.second == "model_00001/same.pth"
-    assert (pair.p, pair.mcnemar.only_first, pair.mcnemar.only_second) == (1.0, 0, 0)
-    assert {(d.value, d.low, d.high) for d in pair.differences.values() if not np.isnan(d.value)} == {(0, 0, 0)}
+    candidates = load_candidates(several.paths, "model_00001", str(several.folder / "same.pth"))
+    comparison = compare(candidates, "fer")
+    (test,) = comparison.tests.to_dict("records")
+    assert test["second"] == "model_00001/same.pth"
+    assert (test["p"], test["only_first_right"], test["only_second_right"]) == (1.0, 0, 0)
+    known = comparison.differences.dropna(subset="difference")
+    assert not known[["difference", "low", "high"]].any(axis=None)
 
 
 def test_equal_calls_write_equal_files(several: Trained) -> None:
@@ -226,7 +232,7 @@ def test_what_cannot_be_compared_is_refused(several: Trained) -> None:
     for name in ("model_00001", "model_00002"):
         usage = several.paths.models / name / "image_usage.csv"
         usage.write_text(usage.read_text().replace("fer_validation", "training"))
-    candidates = load_candidates(several.paths, ["model_00001", "model_00002"], None)
+    candidates = load_candidates(several.paths, "model_00001", "model_00002")
     # Whatever was thinned away is still unseen: only the images of the run's own are taken.
     images = several.paths.root / "seen"
     for row in read_table(several.folder / "image_usage.csv"):
@@ -235,5 +241,5 @@ def test_what_cannot_be_compared_is_refused(several: Trained) -> None:
             (images / row["emotion"]).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, images / row["emotion"])
     with refusal("each of the"):
-        compare(several.paths, candidates, str(images), CPU)
+        compare(candidates, str(images))
     assert not list(several.paths.models.glob("*run_comparison*"))

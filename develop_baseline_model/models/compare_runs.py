@@ -4,7 +4,7 @@ Reads  each MODEL/model.pth, run.json and image_usage.csv, and the dataset
 Writes develop_baseline_model/models/run_comparison_<time>/: comparison.txt, runs.csv, groups.csv, differences.csv,
        differences.png
 
-All runs answer the same images. McNemar's exact test and a bootstrap by source image; Holm's correction where more
+All runs predict the same images. McNemar's exact test and a bootstrap by source image; Holm's correction where more
 than two are compared. Runs that differ by seed only are averaged: mean, spread, and a test over seeds and images.
 """
 
@@ -30,14 +30,15 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.run_comparison import compare, describe, load_candidates, write_comparison
+    from emotorch.analyses.candidates import load_candidates
+    from emotorch.analyses.run_comparison import compare, describe, write_comparison
     from emotorch.paths import Paths
-    from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    candidates = load_candidates(paths, options.models, options.scheme)
-    make_repeatable(options.threads)
-    comparison = compare(paths, candidates, options.dataset, choose_device(options.device), each_run=options.each_run)
+    candidates = load_candidates(
+        paths, options.models, device=options.device, threads=options.threads, scheme=options.scheme
+    )
+    comparison = compare(candidates, options.dataset, each_run=options.each_run)
     folder = write_comparison(paths.models, comparison)
     print(describe(comparison))
     print(folder)

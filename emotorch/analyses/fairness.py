@@ -288,9 +288,8 @@ def _describe(findings: Findings, found: Sequence[Fairness]) -> str:
     for attribute, fairness in zip(findings["attributes"], found, strict=True):
         tables = [_group_table(attribute), _recall_table(fairness)]
         parts += ["\n".join(_heading(fairness)), *map(to_text, tables)]
-        parts.append(
-            to_text(_gap_table(attribute)) if len(fairness.gaps) else "no two groups are large enough to compare"
-        )
+        none = "no two groups are large enough to compare"
+        parts.append(to_text(_gap_table(attribute)) if len(fairness.gaps) else none)
     return "\n\n".join([*parts, _READING])
 
 
@@ -376,7 +375,6 @@ def _plot(path: Path, title: str, found: Sequence[Fairness]) -> None:
 def _draw_accuracy(axes: Axes, fairness: Fairness) -> None:
     groups = fairness.groups
     for place, (estimate, small) in enumerate(zip(estimates(groups, "accuracy"), groups["small"], strict=True)):
-        assert estimate is not None, "a group has images"
         if small:
             draw_estimate(axes, place, estimate, GREY, filled=False, label=f"fewer than {SMALL} images")
         else:

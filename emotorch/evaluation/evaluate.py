@@ -231,11 +231,10 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     validated = TrainingImages.of(run, validation=True)
     fitted_on = None if validated is None else np.logical_or(*seen_by(loaded, dataset, images, validated))
     reading = f", read as {model.scheme.name}" if model.trained_as else ""
-    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
     evaluation = score(
         loaded,
         images,
-        f"{run.name} on {images.name}{reading}{' (synthetic faces)' if inside and paths.is_synthetic else ''}",
+        f"{run.name} on {images.name}{reading}{synthetic_suffix(paths, dataset)}",
         notes=notes,
         shared=twins[~trained_on],
         shared_how="have an exact twin in training",
@@ -244,6 +243,12 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     )
     record_scoring(run, dataset, evaluation.predictions)
     return evaluation
+
+
+def synthetic_suffix(paths: Paths, dataset: str) -> str:
+    """Of titles: a root of synthetic faces marks its datasets and folders; a folder elsewhere is nobody's."""
+    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
+    return " (synthetic faces)" if inside and paths.is_synthetic else ""
 
 
 def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
