@@ -37,7 +37,7 @@ SIZES = {
 
 def save_untrained(network: str, weights: Path) -> None:
     """A network with random weights and statistics, whose outputs spread."""
-    size, channels = SIZES[network]
+    size, channels = SIZES.get(network, (48, 1))
     recipe = replace(
         get_recipe("compact"),
         network=network,
