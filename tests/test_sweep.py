@@ -1,9 +1,10 @@
+"""Sweeps: what they train, record and show, whatever ends them, by an engine in the test's own process."""
+
 import json
-import math
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,12 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from running import SWEEP, call_script, copy_root, error_line, read_table
 
 from emotorch.data.selection import DatasetIndex, Factors, select
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.labels import get_scheme
 from emotorch.overrides import override
@@ -24,158 +23,22 @@ from emotorch.paths import Paths
 from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run, list_runs
 from emotorch.sweep import preload
-from emotorch.sweep.folder import Sweep
+from emotorch.sweep.folder import Sweep, open_sweep
 from emotorch.sweep.job import Job, Result, run_job
 from emotorch.sweep.plan import (
     FACTOR_NAMES,
     Design,
     Dimension,
-    FactorRanges,
-    PlannedRun,
-    check_guided,
     draw_plan,
-    parse_dimension,
-    propose,
 )
 from emotorch.sweep.scheduler import DIED, Progress, closest, run_sweep, summary
 
 RECIPE = get_recipe("emotorch")
 QUICK = Settings(override(RECIPE, ["epochs=1"]), get_scheme("emotorch4"), Factors())
-# Only the training's own images: what is trained on does not differ.
-FIXED = FactorRanges((1, 1), (0, 0), (1, 1), (0, 0))
 
 
 def design(strategy: str = "random", count: int = 2, seed: int = 42, **others: object) -> Design:
     return Design(strategy, count, seed, **others)
-
-
-# Plans.
-
-
-def test_published_ranges_are_the_defaults() -> None:
-    assert FactorRanges() == FactorRanges((0.9, 1.0), (0.0, 0.1), (0.9, 1.0), (0.0, 0.1))
-
-
-def test_a_longer_plan_starts_with_the_shorter_one_and_its_numbers_stay() -> None:
-    long = draw_plan(design(count=300))
-    assert draw_plan(design(count=5)) == long[:5]
-    assert [run.number for run in long] == list(range(1, 301))
-    assert long[0] == PlannedRun(
-        1, Factors(0.9269355411049678, 0.08304724933602169, 0.9150066661434338, 0.028726517650618323), 43
-    )
-
-
-def test_a_plan_spreads_evenly_over_its_ranges_and_no_two_runs_are_alike() -> None:
-    rate = Dimension("learning_rate", 1e-5, 1e-1, log=True)
-    ranges = FactorRanges(fer=(0.2, 0.4))
-    plan = draw_plan(design(count=400, seed=1, ranges=ranges, varied=(rate,)))
-    places = {
-        name: [(getattr(run.factors, name) - low) / (high - low) for run in plan]
-        for name, (low, high) in ((name, getattr(ranges, name)) for name in FACTOR_NAMES)
-    }
-    places["learning_rate"] = [math.log10(run.changes["learning_rate"]) / 4 + 1.25 for run in plan]
-    for drawn in places.values():
-        assert 0 <= min(drawn) < 0.02
-        assert 0.98 < max(drawn) <= 1
-        assert sum(drawn) / len(drawn) == pytest.approx(0.5, abs=0.05)
-    assert len({run.seed for run in plan}) == len({run.factors for run in plan}) == 400
-    assert draw_plan(design(count=5, seed=2)) != plan[:5]
-
-
-def test_what_else_is_varied_changes_no_factor_and_no_other_draw() -> None:
-    rate, filters = Dimension("learning_rate", 1e-5, 1e-1), Dimension("network_config.filters", 4, 16, whole=True)
-    both, one = (draw_plan(design(count=9, varied=varied)) for varied in ((filters, rate), (rate,)))
-    assert [run.factors for run in both] == [run.factors for run in draw_plan(design(count=9))]
-    assert [run.changes["learning_rate"] for run in both] == [run.changes["learning_rate"] for run in one]
-
-
-@pytest.mark.parametrize("ranges", [(0.5, 0.4), (-0.1, 0.4), (0.5, 1.1), (float("nan"), 1)])
-def test_a_range_outside_0_to_1_is_refused(ranges: tuple[float, float]) -> None:
-    with pytest.raises(UsageError, match="the range of ckp_aug is"):
-        FactorRanges(ckp_aug=ranges)
-
-
-@settings(max_examples=60, deadline=None)
-@given(count=st.integers(1, 150), widths=st.lists(st.booleans(), min_size=5, max_size=5).filter(any))
-def test_a_grid_is_the_smallest_balanced_one_evenly_thinned(count: int, widths: list[bool]) -> None:
-    *factor_widths, varies_rate = widths
-    ranges = FactorRanges(*((0.25, 0.75) if wide else (0.5, 0.5) for wide in factor_widths))
-    varied = (Dimension("learning_rate", 1e-4, 1e-2, log=True),) if varies_rate else ()
-    plan = draw_plan(design("grid", count, ranges=ranges, varied=varied))
-    points = [(*vars(run.factors).values(), *run.changes.values()) for run in plan]
-    assert len(set(points)) == len(points) == count
-    met = [Counter(values) for values in zip(*points, strict=True)]
-    levels = [len(counts) for counts, wide in zip(met, widths, strict=False) if wide]
-    assert all(len(counts) == 1 for counts, wide in zip(met, widths, strict=False) if not wide)
-    assert max(levels) - min(levels) <= 1
-    assert math.prod(levels) >= count
-    # One level less anywhere would not do: the last dimension that got its last level lacks it.
-    highest = max(levels)
-    assert highest == 1 or math.prod(levels) // highest * (highest - 1) < count
-    for counts in met:
-        assert max(counts.values()) - min(counts.values()) <= 2
-
-
-def test_a_grid_s_levels_are_evenly_apart_from_end_to_end() -> None:
-    rate = Dimension("learning_rate", 1e-4, 1e-2, log=True)
-    batch = Dimension("batch_size", 8, 10, whole=True)
-    plan = draw_plan(design("grid", 9, ranges=FIXED, varied=(rate, batch)))
-    assert [tuple(run.changes.values()) for run in plan] == [
-        (pytest.approx(value), size) for value in (1e-4, 1e-3, 1e-2) for size in (8, 9, 10)
-    ]
-    assert {run.factors for run in plan} == {Factors(1, 0, 1, 0)}
-    (middle,) = draw_plan(design("grid", 1, varied=(rate,)))
-    assert middle.factors == Factors(0.95, 0.05, 0.95, 0.05)
-    assert middle.changes["learning_rate"] == pytest.approx(1e-3)
-
-
-@given(low=st.integers(1, 30), width=st.integers(0, 30), log=st.booleans(), data=st.data())
-def test_levels_of_whole_numbers_differ(low: int, width: int, log: bool, data: st.DataObject) -> None:
-    varied = Dimension("batch_size", low, low + width, log, whole=True)
-    levels = varied.levels(data.draw(st.integers(1, width + 1)))
-    assert levels == sorted(set(levels))
-    assert all(isinstance(level, int) and low <= level <= low + width for level in levels)
-
-
-def test_a_grid_with_too_few_points_is_refused() -> None:
-    batch = Dimension("batch_size", 8, 10, whole=True)
-    with pytest.raises(UsageError, match=r"3 point\(s\) at most, not 4"):
-        draw_plan(design("grid", 4, ranges=FIXED, varied=(batch,)))
-
-
-def test_what_is_varied_is_read_with_its_kind() -> None:
-    assert parse_dimension(RECIPE, "learning_rate=1e-4:1e-2:log") == Dimension("learning_rate", 1e-4, 1e-2, log=True)
-    assert parse_dimension(RECIPE, "augmentation.flip=0:0.5") == Dimension("augmentation.flip", 0.0, 0.5)
-    filters = parse_dimension(RECIPE, "network_config.filters=4:16")
-    assert filters == Dimension("network_config.filters", 4, 16, whole=True)
-    changes = [run.changes["network_config.filters"] for run in draw_plan(design(count=300, varied=(filters,)))]
-    assert set(changes) == set(range(4, 17))
-    assert all(isinstance(value, int) for value in changes)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("learning_rat=1:2", "did you mean learning_rate?"),
-        ("filters=4:16", "did you mean network_config.filters?"),
-        ("learning_rate", "is not KEY=LOW:HIGH"),
-        ("learning_rate=1e-3", "is not KEY=LOW:HIGH"),
-        ("learning_rate=1e-4:1e-2:lag", "is not KEY=LOW:HIGH"),
-        ("learning_rate=a:b", "not two numbers"),
-        ("learning_rate=2e-2:1e-2", "not a finite, rising range"),
-        ("learning_rate=1e-2:inf", "not a finite, rising range"),
-        ("learning_rate=0:1e-2:log", "a log range begins above 0, not at 0"),
-        ("learning_rate=-1:1", "learning_rate must be a number above 0, not -1"),
-        ("augmentation.flip=0:2", "augmentation.flip must be from 0 to 1, not 2"),
-        ("loss=0:1", "it is not a number"),
-        ("class_weights=0:1", "it is not a number"),
-        ("variants=0:1", "fer_aug and ckp_aug"),
-    ],
-)
-def test_a_wrong_variation_is_refused(text: str, message: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        parse_dimension(RECIPE, text)
-    assert message in str(refused.value)
 
 
 # Sweeps, with an engine in the test's own process.
@@ -354,47 +217,106 @@ def test_a_damaged_result_is_named(root: Paths, monkeypatch: pytest.MonkeyPatch)
         run(root, design())
 
 
+# A sweep that earlier code began. What it wrote stays as it was then, whatever this code writes.
+
+BEGUN_PLAN = """\
+number,fer,fer_aug,ckp,ckp_aug,network_config.filters,seed
+1,0.9269355411049678,0.08304724933602169,0.9150066661434338,0.028726517650618323,5,43
+2,0.9347332317268361,0.04848966167919366,0.9096540876417654,0.06103423296068338,8,44
+"""
+BEGUN_RESULTS = """\
+number,model,status,seconds,distance,collapsed,error
+1,model_00003,finished,101.5,0.04255975000000001,false,
+"""
+BEGUN_ABOUT = {
+    "started": "2026-11-25T20:26:46+00:00",
+    "design": {
+        "strategy": "random",
+        "count": 2,
+        "seed": 42,
+        "ranges": {"fer": [0.9, 1.0], "fer_aug": [0.0, 0.1], "ckp": [0.9, 1.0], "ckp_aug": [0.0, 0.1]},
+        "varied": [{"name": "network_config.filters", "low": 4, "high": 8, "log": False, "whole": True}],
+    },
+    "settings": {
+        "recipe": {
+            **{"name": "emotorch", "network": "emotorch_cnn", "scheme": "emotorch4"},
+            "network_config": {"image_size": 48, "channels": 1, "filters": 10, "kernel_size": 4},
+            **{"normalization": "unit", "pretrained": "", "trained_layers": 0, "teachers": "", "distillation": 0.7},
+            **{"fer_usage": "all", "variants": 0.01, "loss": "cosine_proximity", "focal_gamma": 2.0},
+            **{"label_smoothing": 0.0, "mixup": 0.0, "cutmix": 0.0, "class_weights": False, "sampling": "shuffled"},
+            **{"optimizer": "rmsprop", "learning_rate": 0.0005, "momentum": 0.0, "weight_decay": 0.0},
+            **{"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 5, "warmup_epochs": 0.0},
+            **{"gradient_clip": 0.0, "ema_decay": 0.0, "precision": "float32", "batch_size": 32, "epochs": 1},
+            **{"watch": "loss", "early_stop_patience": 3, "first_size": 0, "growing": 0.5},
+            "augmentation": {
+                **{"flip": 0.0, "rotation": 0.0, "shift": 0.0, "scale": [1.0, 1.0], "crop": 1.0, "brightness": 0.0},
+                **{"contrast": 0.0, "blur": 0.0, "blur_sigma": 1.0, "occlusion": 0.0, "occlusion_size": 0.3},
+            },
+        },
+        "scheme": {
+            "name": "emotorch4",
+            "labels": ["anger", "fear", "calm", "surprise"],
+            "sources": {
+                "FER": {"angry": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
+                "CKP": {"anger": "anger", "fear": "fear", "happy": "calm", "surprise": "surprise"},
+                "RAF": {"anger": "anger", "fear": "fear", "neutral": "calm", "surprise": "surprise"},
+            },
+        },
+        "factors": {"fer": 1.0, "fer_aug": 0.01, "ckp": 1.0, "ckp_aug": 0.01},
+        **{"train_on": "FER", "seed": 42, "device": "auto", "threads": 1, "tensorboard": False},
+        "checkpoint_every_s": 120.0,
+    },
+}
+BEGUN_DESIGN = Design("random", 2, 42, varied=(Dimension("network_config.filters", 4, 8, whole=True),))
+
+
+def begin(root: Paths, dataset: str) -> Path:
+    """The folder of a sweep whose first run has ended, as earlier code wrote it."""
+    folder = root.models / "sweep_20261125_202646"
+    folder.mkdir(parents=True)
+    (folder / "sweep.json").write_text(json.dumps({**BEGUN_ABOUT, "dataset": dataset}, indent=2) + "\n")
+    (folder / "plan.csv").write_text(BEGUN_PLAN)
+    (folder / "results.csv").write_text(BEGUN_RESULTS)
+    return folder
+
+
+def test_a_sweep_that_earlier_code_began_goes_on(root: Paths) -> None:
+    folder = begin(root, DatasetIndex.load(root, get_scheme("emotorch4")).fingerprint)
+    made = run(root, BEGUN_DESIGN)
+    assert made.folder == folder
+    assert made.results[1] == Result(1, "model_00003", "finished", 101.5, 0.04255975000000001)
+    assert (folder / "plan.csv").read_text() == BEGUN_PLAN
+    text = (folder / "results.csv").read_text()
+    assert text.startswith(BEGUN_RESULTS)
+    (second,) = text.removeprefix(BEGUN_RESULTS).splitlines()
+    assert second.startswith("2,model_00001,finished,")
+    settings = Run(root.models / "model_00001").record["settings"]
+    assert settings["recipe"]["network_config"]["filters"] == 8
+    assert settings["seed"] == 44
+
+
+def test_settings_that_came_later_than_a_sweep_are_at_their_defaults(root: Paths) -> None:
+    dataset = DatasetIndex.load(root, get_scheme("emotorch4")).fingerprint
+    folder = begin(root, dataset)
+    about = json.loads((folder / "sweep.json").read_text())
+    del about["settings"]["recipe"]["growing"], about["settings"]["tensorboard"]
+    (folder / "sweep.json").write_text(json.dumps(about))
+    index = DatasetIndex.load(root, QUICK.scheme)
+    with open_sweep(root, QUICK, BEGUN_DESIGN, index) as sweep:
+        assert sweep.folder == folder
+    other = replace(QUICK, recipe=replace(QUICK.recipe, growing=0.7))
+    with open_sweep(root, other, BEGUN_DESIGN, index) as sweep:
+        assert sweep.folder != folder
+    # Nor does one with settings that this code does not know go on as if it had not said so.
+    about["settings"]["recipe"]["of_the_future"] = 1
+    (folder / "sweep.json").write_text(json.dumps(about))
+    with open_sweep(root, QUICK, BEGUN_DESIGN, index) as sweep:
+        assert sweep.folder != folder
+
+
 # Guided.
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="the extra `guided` is not installed")
-
-
-def distance_in_a_valley(planned: PlannedRun) -> Result:
-    """A made-up distance, smallest at fer 0.93 and a learning rate of 1e-3."""
-    off = (10 * (planned.factors.fer - 0.93)) ** 2 + (math.log10(planned.changes["learning_rate"]) + 3) ** 2
-    return Result(planned.number, f"model_{planned.number:05d}", "finished", 1.0, off, collapsed=False)
-
-
-def search(design: Design, distance: Callable[[PlannedRun], Result] = distance_in_a_valley) -> list[PlannedRun]:
-    plan: list[PlannedRun] = []
-    results: dict[int, Result] = {}
-    while len(plan) < design.count:
-        plan.append(propose(design, plan, results))
-        results[len(plan)] = distance(plan[-1])
-    return plan
-
-
-VALLEY = design("guided", 40, varied=(Dimension("learning_rate", 1e-5, 1e-1, log=True),))
-
-
-@needs_optuna
-def test_a_guided_sweep_closes_in_on_what_is_closest() -> None:
-    distances = [distance_in_a_valley(planned).distance for planned in search(VALLEY)]
-    drawn = [distance_in_a_valley(planned).distance for planned in draw_plan(replace(VALLEY, strategy="random"))]
-    assert sum(distances[20:]) < 0.5 * sum(drawn[20:])
-    assert min(distances) < 0.1
-
-
-@needs_optuna
-def test_a_proposal_depends_on_seed_and_results_alone() -> None:
-    short = replace(VALLEY, count=14)
-    plan = search(short)
-    assert search(short) == plan
-    results = {planned.number: distance_in_a_valley(planned) for planned in plan[:13]}
-    assert propose(short, plan[:13], dict(reversed(results.items()))) == plan[13]
-    assert propose(replace(short, seed=3), plan[:13], results) != plan[13]
-    # Runs that are on their way or have failed take no part, and get in nobody's way.
-    propose(short, plan[:13], {3: results[3], 4: Result(4, "", "failed", error="x")})
 
 
 @needs_optuna
@@ -411,14 +333,6 @@ def test_a_guided_sweep_grows_its_plan_and_goes_on_as_if_undisturbed(
     assert (made.folder / "plan.csv").read_bytes() == (expected.folder / "plan.csv").read_bytes()
     assert [r.distance for r in made.results.values()] == [r.distance for r in expected.results.values()]
     assert len(model_names(killed)) == 3
-
-
-@needs_optuna
-def test_a_guided_sweep_of_other_classes_is_refused(root: Paths) -> None:
-    with pytest.raises(UsageError, match="choose random or grid"):
-        check_guided(replace(QUICK, scheme=get_scheme("seven")))
-    with pytest.raises(UsageError, match="choose random or grid"):
-        check_guided(replace(QUICK, train_on="CKP"))
 
 
 def test_without_optuna_a_guided_sweep_says_what_to_install(root: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
