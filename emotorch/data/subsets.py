@@ -9,6 +9,7 @@ from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.files import stage_folder
+from emotorch.paths import AUGMENTED
 from emotorch.workers import progress
 
 _FOLDERS = {
@@ -35,7 +36,7 @@ def create(index: DatasetIndex, *, augmented: bool, fer_usage: str, force: bool)
     """
     factors = Factors(0.0, 1.0, 0.0, 1.0) if augmented else Factors(1.0, 0.0, 1.0, 0.0)
     selection = select(index, factors, fer_usage=fer_usage, seed=SPLIT_SEED)
-    suffix = "-Augmented" if augmented else ""
+    suffix = AUGMENTED if augmented else ""
     sets = selection.sets()
     counts = {}
     for name, folder_name in _FOLDERS.items():

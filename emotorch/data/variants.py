@@ -1,8 +1,12 @@
-"""The augmented dataset folder: every operation applied to every image (stage 3)."""
+"""The variants of a dataset's images: how their files are called, and the folder of them all (stage 3).
+
+Stage 2 calls an image by a number, `FER/anger/1.png`; a variant has its operation behind it, `1_flip.png`, in a
+folder beside that of stage 2.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
@@ -12,13 +16,37 @@ from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_stamp, stage_folder
 from emotorch.labels import command
-from emotorch.paths import Paths
+from emotorch.paths import AUGMENTED, Paths
 from emotorch.workers import work_through
 
 COMMAND = "develop_baseline_model/helpers/augment_original_dataset.py"
-
-
 _SOURCES_PER_CHUNK = 32
+
+
+def variant_file(file: str, operation: str) -> str:
+    """`FER/anger/1.png` and `flip` give `FER/anger/1_flip.png`."""
+    return f"{file.removesuffix('.png')}_{operation}.png"
+
+
+def is_variant(file: str) -> bool:
+    """Whether a file is in stage 3's folder, of whatever scheme."""
+    return any(part.endswith(AUGMENTED) for part in _as_posix(file).parts)
+
+
+def operation_of(file: str) -> str:
+    """`…-Augmented/FER/anger/1_flip.png` to `flip`; empty for an original."""
+    return _as_posix(file).stem.partition("_")[2]
+
+
+def original_of(file: str) -> str:
+    """`…-Augmented/FER/anger/1_flip.png` to `FER/anger/1.png`: the same for an original and its variants."""
+    path = _as_posix(file)
+    return "/".join((*path.parts[-3:-1], path.stem.partition("_")[0] + path.suffix))
+
+
+def _as_posix(file: str) -> PurePosixPath:
+    """A path as records state it, also those that were written on Windows."""
+    return PurePosixPath(file.replace("\\", "/"))
 
 
 @dataclass(frozen=True)
@@ -37,11 +65,6 @@ class _Chunk:
 class Summary:
     images: int
     up_to_date: bool
-
-
-def variant_file(file: str, operation: str) -> str:
-    """`FER/anger/1.png` and `flip` give `FER/anger/1_flip.png`."""
-    return f"{file.removesuffix('.png')}_{operation}.png"
 
 
 def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
@@ -86,9 +109,3 @@ def _augment_chunk(chunk: _Chunk) -> int:
             [augment(pixels, source_hash, operation, chunk.seed) for operation in OPERATIONS],
         )
     return len(chunk.sources) * len(OPERATIONS)
-
-
-def original_of(file: str) -> str:
-    """`…-Augmented/FER/anger/1_flip.png` to `FER/anger/1.png`: the same for an original and its variants."""
-    path = Path(file)
-    return "/".join((*path.parts[-3:-1], path.stem.split("_")[0] + path.suffix))

@@ -1,16 +1,13 @@
 """The images that an analysis of a run may be about: none that the run was trained on."""
 
-from pathlib import Path
-
 import numpy as np
 
+from emotorch.data.variants import is_variant
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, evaluate, predict
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.runs.usage import TrainingImages
-
-_AUGMENTED = "-Augmented"
 
 
 def held_out(loaded: LoadedRun, dataset: str | None) -> Evaluation:
@@ -36,7 +33,7 @@ def _originals(loaded: LoadedRun, scored: Evaluation) -> Evaluation:
     # A run of the published code may have been trained on variants of its own validation images.
     known = TrainingImages.of(loaded.run)
     pairs = list(zip(scored.images.files, scored.images.hashes.tolist(), strict=True))
-    variant = np.array([_is_variant(file) for file, _ in pairs])
+    variant = np.array([is_variant(file) for file, _ in pairs])
     trained_on = ~variant & np.array([known is not None and known.has(file, pixels) for file, pixels in pairs])
     chosen = ~variant & ~trained_on
     if chosen.all():
@@ -49,8 +46,3 @@ def _originals(loaded: LoadedRun, scored: Evaluation) -> Evaluation:
     if trained_on.any():
         lines.append(f"{int(trained_on.sum())} originals are left out, because it was trained on variants of them")
     return Evaluation(images, predictions, scored.title, lines)
-
-
-def _is_variant(file: str) -> bool:
-    """Whether a file is in stage 3's folder, of whatever scheme."""
-    return Path(file).parts[0].endswith(_AUGMENTED)

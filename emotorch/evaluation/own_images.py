@@ -6,7 +6,6 @@ whatever root they were in when the model was trained; by file name only where n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from emotorch.data.images import Pixels, hash_pixels, read_face
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import COMMAND as STAGE_3
-from emotorch.data.variants import original_of, variant_file
+from emotorch.data.variants import operation_of, original_of, variant_file
 from emotorch.datasets import CKP, FER, PARTS, dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import (
@@ -30,11 +29,10 @@ from emotorch.evaluation.evaluate import (
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
-from emotorch.paths import Paths
+from emotorch.paths import AUGMENTED, ORIGINALS, Paths
 from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, read_image_usage
 
 _VALIDATION = "_validation"
-_DATASETS, _AUGMENTED = "FER-Original-Dataset", "-Augmented"  # how the folders of stages 2 and 3 are called
 # What stands in for validation images that cannot be told: names of PARTS.
 _OFFICIAL = [name for name, part in PARTS.items() if part.dataset is FER and part.usage]
 
@@ -204,7 +202,7 @@ class _Finder:
     def __init__(self, paths: Paths, scheme: LabelScheme) -> None:
         self._root = paths.root
         own = paths.for_scheme(scheme.name).originals.name
-        manifests = paths.root.glob(f"{_DATASETS}*/{MANIFEST}")
+        manifests = paths.root.glob(f"{ORIGINALS}*/{MANIFEST}")
         folders = sorted((path.parent.name for path in manifests), key=lambda name: (name != own, name))
         self._augmented = {folder for folder in folders if self._has_its_variants(folder)}
         # (folder, file) by the hash of the pixels.
@@ -214,7 +212,7 @@ class _Finder:
                 self._files.setdefault(row["hash"], []).append((folder, row["file"]))
 
     def _has_its_variants(self, folder: str) -> bool:
-        augmented = self._root / f"{folder}{_AUGMENTED}"
+        augmented = self._root / f"{folder}{AUGMENTED}"
         if not augmented.is_dir():
             return False
         inputs: str = read_stamp(augmented, STAGE_3)["inputs"]
@@ -228,18 +226,18 @@ class _Finder:
             source: The hash of its source's pixels; empty where that is unknown.
         """
         parts = recorded.replace("\\", "/").split("/")
-        start = next((place for place, part in enumerate(parts) if part.startswith(_DATASETS)), 0)
+        start = next((place for place, part in enumerate(parts) if part.startswith(ORIGINALS)), 0)
         below = parts[start:]
         if not source:
             return self._read("/".join(below), "")
-        number, _, operation = PurePosixPath(below[-1]).stem.partition("_")
-        original = (below[0].removesuffix(_AUGMENTED), "/".join((*below[1:-1], f"{number}.png")))
+        operation = operation_of(recorded)
+        original = (below[0].removesuffix(AUGMENTED), original_of(recorded))
         # Of equal pictures the one that the run used, if it is still called so.
         for folder, file in sorted(self._files.get(source, ()), key=lambda place: place != original):
             if not operation:
                 found = self._read(f"{folder}/{file}", source)
             elif folder in self._augmented:
-                found = self._read(f"{folder}{_AUGMENTED}/{variant_file(file, operation)}", "")
+                found = self._read(f"{folder}{AUGMENTED}/{variant_file(file, operation)}", "")
             else:
                 found = None
             if found is not None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotorch.datasets import dataset_title
+from emotorch.data.variants import is_variant
+from emotorch.datasets import find_dataset
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import read_image_usage
 from emotorch.training.checkpoints import Model
@@ -51,9 +52,6 @@ def percent(value: float) -> str:
 CARD_NAME = "README.md"
 
 
-_DATASET_KINDS = {"fer": "fer2013", "ckp": "ck-plus", "raf": "raf-db"}
-
-
 @dataclass(frozen=True)
 class Facts:
     """All that a card is made from.
@@ -93,7 +91,7 @@ class Facts:
 
 def kind_of(facts: Facts, dataset: str) -> str:
     """What the metadata call a dataset, by its name in files."""
-    return "synthetic-faces" if facts.synthetic else _DATASET_KINDS.get(dataset, dataset)
+    return "synthetic-faces" if facts.synthetic else find_dataset(dataset).card_id or dataset
 
 
 def set_of(facts: Facts, name: str) -> tuple[str, str]:
@@ -126,14 +124,14 @@ def set_title(facts: Facts, name: str) -> str:
 
 def title_of(facts: Facts, dataset: str) -> str:
     """A dataset, for a person; drawn faces are called that."""
-    title = {"fer": "FER-2013"}.get(dataset, dataset_title(dataset))
+    title = find_dataset(dataset).full_title
     return f"{title} (drawn faces)" if facts.synthetic else title
 
 
 def variant_counts(facts: Facts) -> list[tuple[str, int]]:
-    """How many of each usage's images are variants, which have the operation in their name."""
+    """How many of each usage's images are variants."""
     counts: dict[str, int] = {}
     for row in read_image_usage(facts.run) or []:
         usage = words(row["usage"])
-        counts[usage] = counts.get(usage, 0) + ("_" in Path(row["image_path"]).stem)
+        counts[usage] = counts.get(usage, 0) + is_variant(row["image_path"])
     return list(counts.items())

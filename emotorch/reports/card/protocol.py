@@ -8,6 +8,7 @@ from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.fer2013 import COMMAND as STAGE_1
 from emotorch.data.split import VALIDATION_SHARE
 from emotorch.data.variants import COMMAND as STAGE_3
+from emotorch.datasets import FER, find_dataset
 from emotorch.files import STAMP_NAME, hash_file
 from emotorch.labels import SCHEMES, command
 from emotorch.overrides import override, setting_types
@@ -46,13 +47,14 @@ def describe_data(facts: Facts) -> str:
         rows = read_image_usage(facts.run)
         known = "" if rows is None else f" `image_usage.csv` names {len(rows):,} images."
         return f"Unknown: the folder has no run.json.{known}"
-    if facts.train_on == "fer":
+    if facts.train_on == FER.key:
         share = f"{100 * VALIDATION_SHARE:.0f}/{100 - 100 * VALIDATION_SHARE:.0f}"
         split = _FER_SPLITS[str(facts.fer_usage)].format(held_out=share)
     else:
+        persons = ", whole persons" if find_dataset(facts.train_on).tells_persons else ""
         split = (
             f"{title_of(facts, facts.train_on)} trains. Its own split counts where it has one; else "
-            f"{100 * VALIDATION_SHARE:.0f}% of it are held out, of CK+ whole persons."
+            f"{100 * VALIDATION_SHARE:.0f}% of it are held out{persons}."
         )
     parts = [
         split,
@@ -243,7 +245,7 @@ def describe_reproduction(facts: Facts) -> str:
 def describe_terms(facts: Facts) -> str:
     parts = [LICENSE]
     if not facts.synthetic:
-        parts.append(FER_TERMS if facts.train_on == "fer" else OTHER_TERMS)
+        parts.append(FER_TERMS if facts.train_on == FER.key else OTHER_TERMS)
     return "\n\n".join(parts)
 
 

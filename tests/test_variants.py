@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from conftest import Script, draw_images, prepare, refusal, the_error, tree, write_fer_csv, write_small_fer
 
-from emotorch.data import dataset
-from emotorch.data import variants as augmented
+from emotorch.data import dataset, variants
 from emotorch.data.images import encode_png, read_face
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import read_manifest
-from emotorch.data.variants import COMMAND, variant_file
+from emotorch.data.variants import COMMAND, is_variant, operation_of, original_of, variant_file
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 
@@ -29,19 +28,31 @@ def few(paths: Paths) -> Paths:
     return paths
 
 
-def create(paths: Paths, seed: int = 42) -> augmented.Summary:
-    return augmented.create(paths, seed=seed, workers=1, force=False)
+def create(paths: Paths, seed: int = 42) -> variants.Summary:
+    return variants.create(paths, seed=seed, workers=1, force=False)
 
 
 def files(paths: Paths) -> list[str]:
     return [row["file"] for row in read_manifest(paths.originals, dataset.MANIFEST_COLUMNS, dataset.COMMAND)]
 
 
+@pytest.mark.parametrize(
+    "folder", ["FER-Original-Dataset{}/", "FER-Original-Dataset-seven{}/", "C:\\data\\FER-Original-Dataset{}\\"]
+)
+def test_a_variant_and_its_original_are_told_by_their_paths(folder: str) -> None:
+    original, variant = folder.format("") + "FER/anger/12.png", folder.format("-Augmented") + "FER/anger/12_zoom_in.png"
+    for file in (original, variant, original.replace("/", "\\"), variant.replace("/", "\\")):
+        assert original_of(file) == "FER/anger/12.png"
+    assert [is_variant(file) for file in (original, variant)] == [False, True]
+    assert [operation_of(file) for file in (original, variant)] == ["", "zoom_in"]
+    assert variant_file("FER/anger/12.png", "zoom_in") == original_of(original).replace("12", "12_zoom_in")
+
+
 def test_every_image_has_28_variants(few: Paths) -> None:
     assert create(few).images == 5 * 28
-    variants = [variant_file(file, operation) for file in files(few) for operation in OPERATIONS]
-    assert variants[:2] == ["FER/anger/1_rotation.png", "FER/anger/1_flip.png"]
-    assert sorted(tree(few.augmented)) == sorted([*variants, "stage.json"])
+    written = [variant_file(file, operation) for file in files(few) for operation in OPERATIONS]
+    assert written[:2] == ["FER/anger/1_rotation.png", "FER/anger/1_flip.png"]
+    assert sorted(tree(few.augmented)) == sorted([*written, "stage.json"])
 
 
 def test_a_variant_is_what_its_operation_makes_of_its_image(few: Paths) -> None:
