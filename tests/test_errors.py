@@ -7,11 +7,10 @@ import torch
 from running import MODELS, Trained, call_script, error_line, last_line, read_table
 from sklearn.metrics import confusion_matrix
 
-from emotorch.analyses.errors import analyse_errors, confident_errors, confusions, suspected_label_errors
+from emotorch.analyses.errors import ANALYSIS, analyse_errors, confident_errors, confusions, suspected_label_errors
 from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
 SHOW = f"{MODELS}/show_errors.py"
@@ -23,18 +22,18 @@ def draw_probabilities(number: int, classes: int, seed: int) -> tuple[np.ndarray
     rng = np.random.default_rng(seed)
     truths = rng.integers(0, classes, number)
     logits = rng.normal(size=(number, classes)) + 1.2 * np.eye(classes)[truths]
-    shares = np.exp(logits)
-    return truths, shares / shares.sum(axis=1, keepdims=True)
+    probabilities = np.exp(logits)
+    return truths, probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 # --- Confusions ---------------------------------------------------------------------------------------------
 
 
 def test_confusions_are_those_of_the_matrix_fear_and_surprise_first() -> None:
-    truths, shares = draw_probabilities(400, 4, 0)
-    predictions = shares.argmax(axis=1)
+    truths, probabilities = draw_probabilities(400, 4, 0)
+    predictions = probabilities.argmax(axis=1)
     matrix = confusion_matrix(truths, predictions)
-    found = confusions(truths, shares, LABELS)
+    found = confusions(truths, probabilities, LABELS)
     assert set(found[0].labels) == {"fear", "surprise"}
     totals = [sum(pair.counts) for pair in found]
     assert len(found) == 6
@@ -44,44 +43,44 @@ def test_confusions_are_those_of_the_matrix_fear_and_surprise_first() -> None:
         one, other = (LABELS.index(label) for label in pair.labels)
         assert pair.counts == (matrix[one, other], matrix[other, one])
         assert pair.counts[0] >= pair.counts[1]
-        assert pair.shares == pytest.approx(
+        assert pair.proportions == pytest.approx(
             (matrix[one, other] / matrix[one].sum(), pair.counts[1] / matrix[other].sum())
         )
         assert {(int(truths[k]), int(predictions[k])) for k in pair.images} <= {(one, other), (other, one)}
         assert len(pair.images) == sum(pair.counts)
-        assert (np.diff(shares[pair.images].max(axis=1)) <= 0).all()
+        assert (np.diff(probabilities[pair.images].max(axis=1)) <= 0).all()
 
 
 def test_without_fear_the_most_frequent_confusion_is_first() -> None:
-    truths, shares = draw_probabilities(300, 3, 1)
-    totals = [sum(pair.counts) for pair in confusions(truths, shares, ("happy", "sad", "surprise"))]
+    truths, probabilities = draw_probabilities(300, 3, 1)
+    totals = [sum(pair.counts) for pair in confusions(truths, probabilities, ("happy", "sad", "surprise"))]
     assert totals == sorted(totals, reverse=True)
 
 
 def test_what_is_never_confused_is_not_listed() -> None:
     truths = np.array([0, 0, 1, 2])
-    shares = np.eye(3)[[0, 1, 1, 2]]
-    (only,) = confusions(truths, shares, ("a", "b", "c"))
-    assert (only.labels, only.counts, only.shares, only.images.tolist()) == (("a", "b"), (1, 0), (0.5, 0.0), [1])
+    probabilities = np.eye(3)[[0, 1, 1, 2]]
+    (only,) = confusions(truths, probabilities, ("a", "b", "c"))
+    assert (only.labels, only.counts, only.proportions, only.images.tolist()) == (("a", "b"), (1, 0), (0.5, 0.0), [1])
 
 
-def test_confident_errors_are_all_wrong_answers_the_surest_first() -> None:
-    truths, shares = draw_probabilities(300, 4, 2)
-    found = confident_errors(truths, shares)
-    assert sorted(found) == np.flatnonzero(shares.argmax(axis=1) != truths).tolist()
-    assert (np.diff(shares[found].max(axis=1)) <= 0).all()
+def test_confident_errors_are_all_wrong_predictions_the_most_confident_first() -> None:
+    truths, probabilities = draw_probabilities(300, 4, 2)
+    found = confident_errors(truths, probabilities)
+    assert sorted(found) == np.flatnonzero(probabilities.argmax(axis=1) != truths).tolist()
+    assert (np.diff(probabilities[found].max(axis=1)) <= 0).all()
 
 
 # --- Confident learning -------------------------------------------------------------------------------------
 
 
 def test_confident_learning_follows_its_definition_image_by_image() -> None:
-    given, shares = draw_probabilities(250, 4, 3)
-    found = suspected_label_errors(given, shares)
-    thresholds = [np.mean([p[k] for p, g in zip(shares, given, strict=True) if g == k]) for k in range(4)]
+    given, probabilities = draw_probabilities(250, 4, 3)
+    found = suspected_label_errors(given, probabilities)
+    thresholds = [np.mean([p[k] for p, g in zip(probabilities, given, strict=True) if g == k]) for k in range(4)]
     assert found.thresholds == pytest.approx(thresholds)
     joint, suspected = np.zeros((4, 4), int), {}
-    for place, (p, g) in enumerate(zip(shares, given, strict=True)):
+    for place, (p, g) in enumerate(zip(probabilities, given, strict=True)):
         confident = [k for k in range(4) if p[k] >= found.thresholds[k]]
         if confident:
             kind = max(confident, key=lambda k, p=p: p[k])
@@ -90,10 +89,10 @@ def test_confident_learning_follows_its_definition_image_by_image() -> None:
                 suspected[place] = kind
     assert (found.joint == joint).all()
     assert dict(zip(found.images.tolist(), found.classes.tolist(), strict=True)) == suspected
-    margins = [shares[place, given[place]] - shares[place, kind] for place, kind in suspected.items()]
-    assert shares[found.images, given[found.images]] - shares[found.images, found.classes] == pytest.approx(
-        np.sort(margins)
-    )
+    margins = [probabilities[place, given[place]] - probabilities[place, kind] for place, kind in suspected.items()]
+    assert probabilities[found.images, given[found.images]] - probabilities[
+        found.images, found.classes
+    ] == pytest.approx(np.sort(margins))
 
 
 def test_labels_that_were_changed_are_found() -> None:
@@ -101,10 +100,10 @@ def test_labels_that_were_changed_are_found() -> None:
     rng = np.random.default_rng(4)
     truths = rng.integers(0, 5, 3000)
     logits = rng.normal(size=(3000, 5)) + 5.0 * np.eye(5)[truths]
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     changed = rng.random(3000) < 0.1
     given = np.where(changed, (truths + rng.integers(1, 5, 3000)) % 5, truths)
-    found = suspected_label_errors(given, shares)
+    found = suspected_label_errors(given, probabilities)
     assert changed[found.images].mean() > 0.9
     assert np.isin(np.flatnonzero(changed), found.images).mean() > 0.9
     right = found.classes == truths[found.images]
@@ -114,8 +113,8 @@ def test_labels_that_were_changed_are_found() -> None:
 
 def test_a_class_without_images_is_suspected_nowhere() -> None:
     given = np.array([0, 0, 1, 1])
-    shares = np.array([[0.1, 0.1, 0.8], [0.6, 0.1, 0.3], [0.5, 0.4, 0.1], [0.2, 0.7, 0.1]])
-    found = suspected_label_errors(given, shares)
+    probabilities = np.array([[0.1, 0.1, 0.8], [0.6, 0.1, 0.3], [0.5, 0.4, 0.1], [0.2, 0.7, 0.1]])
+    found = suspected_label_errors(given, probabilities)
     assert np.isnan(found.thresholds[2])
     assert (found.images.tolist(), found.classes.tolist()) == ([2], [0])
 
@@ -131,7 +130,7 @@ def show(model: Trained, *options: object) -> tuple[str, Path, dict]:
 
 
 def test_the_gallery_lists_every_error_of_the_held_out_images(lively: Trained) -> None:
-    said, folder, findings = show(lively, "ckp", "--tiles", 3, "--pairs", 2)
+    printed, folder, findings = show(lively, "ckp", "--tiles", 3, "--pairs", 2)
     model = load_model(lively.folder / "model.pth")
     errors = read_table(folder / "confident_errors.csv")
     assert list(errors[0]) == ["file", "truth", "answer", "confidence"]
@@ -154,11 +153,11 @@ def test_the_gallery_lists_every_error_of_the_held_out_images(lively: Trained) -
     assert not any(pictures[2:])
     named = {*pictures[:2], *(findings[part]["picture"] for part in ("confident_errors", "suspected_label_errors"))}
     assert {path.name for path in folder.glob("*.png")} == named - {None}
-    assert f"{len(errors)} of {findings['images']} images are answered wrongly" in said
+    assert f"{len(errors)} of {findings['images']} images are misclassified" in printed
     assert findings["labels"] == list(model.labels)
 
 
-def test_an_answer_is_kept_until_data_or_options_change(lively: Trained) -> None:
+def test_findings_are_kept_until_data_or_options_change(lively: Trained) -> None:
     first, folder, _ = show(lively, "--tiles", 4)
     stamp = (folder / "stage.json").stat().st_mtime_ns
     again, _, _ = show(lively, "--tiles", 4)
@@ -171,7 +170,7 @@ def test_an_answer_is_kept_until_data_or_options_change(lively: Trained) -> None
 
 
 def test_by_default_the_images_are_the_run_s_own_held_out_originals(lively: Trained) -> None:
-    said, _, findings = show(lively)
+    printed, _, findings = show(lively)
     usage = read_table(lively.folder / "image_usage.csv")
     held_out = [row["image_path"] for row in usage if row["usage"] == "fer_validation"]
     originals = {file for file in held_out if "Augmented" not in file}
@@ -179,7 +178,7 @@ def test_by_default_the_images_are_the_run_s_own_held_out_originals(lively: Trai
     assert findings["images"] == len(originals)
     assert files <= originals
     if len(held_out) > len(originals):
-        assert f"{len(held_out) - len(originals)} variants are left out" in said
+        assert f"{len(held_out) - len(originals)} variants are left out" in printed
 
 
 def test_a_held_out_original_whose_variant_was_trained_on_is_left_out(lively: Trained) -> None:
@@ -210,10 +209,10 @@ def test_a_model_without_errors_has_empty_lists_and_no_sheets(lively: Trained) -
     images = EvaluationSet("perfect", files, pixels, truths, np.array(files))
     predictions = Predictions(truths, np.ones(12, np.float32), 3 * np.eye(4, dtype=np.int64), torch.eye(4)[truths])
     perfect = Evaluation(images, predictions, "perfect", ["all right"])
-    weights = lively.folder / "model.pth"
-    folder, lines = analyse_errors(
-        Run(lively.folder), weights, load_model(weights), perfect, tiles=4, pairs=2, force=False
-    )
-    assert "0 of 12 images are answered wrongly" in lines
+    loaded = LoadedRun.load(lively.paths, str(lively.folder), device="cpu", threads=1)
+    findings = analyse_errors(loaded, perfect, tiles=4, pairs=2, force=False)
+    folder = ANALYSIS.folder(loaded.run)
+    assert "0 of 12 images are misclassified" in ANALYSIS.lines(findings)
+    assert not ANALYSIS.tables(findings)
     assert not list(folder.glob("*.png"))
     assert read_table(folder / "confident_errors.csv") == read_table(folder / "suspected_label_errors.csv") == []

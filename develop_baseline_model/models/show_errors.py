@@ -37,24 +37,18 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.errors import analyse_errors
+    from emotorch.analyses.errors import ANALYSIS, analyse_errors
     from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
-    from emotorch.runs.folder import find_run, weights_file
-    from emotorch.training.checkpoints import load_model
-    from emotorch.training.device import choose_device, make_repeatable
 
-    paths = Paths.from_environment()
-    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
-    model = load_model(weights, options.scheme)
-    make_repeatable(options.threads)
-    images = held_out(LoadedRun(paths, run, weights, model, choose_device(options.device)), options.dataset)
-    folder, lines = analyse_errors(
-        run, weights, model, images, tiles=options.tiles, pairs=options.pairs, force=options.force
+    loaded = LoadedRun.load(
+        Paths.from_environment(), options.model, device=options.device, threads=options.threads, scheme=options.scheme
     )
-    print("\n".join(lines))
-    print(folder)
+    images = held_out(loaded, options.dataset)
+    findings = analyse_errors(loaded, images, tiles=options.tiles, pairs=options.pairs, force=options.force)
+    print(ANALYSIS.text(findings))
+    print(ANALYSIS.folder(loaded.run))
 
 
 if __name__ == "__main__":

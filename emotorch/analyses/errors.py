@@ -1,4 +1,4 @@
-"""What a model gets wrong: which labels it confuses, where it is surest and wrong, and which labels may be wrong.
+"""What a model gets wrong: the labels that it confuses, its most confident errors, and labels that may be wrong.
 
 Source of the last: Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels" (JAIR
 2021). It needs probabilities of a model that was not trained on the images.
@@ -6,6 +6,7 @@ Source of the last: Northcutt, Jiang and Chuang, "Confident learning: estimating
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
+from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
 from emotorch.data.split import Indices
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
+from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.faces import plot_prediction_sheet
-from emotorch.files import write_csv
-from emotorch.metrics import confusion
-from emotorch.metrics.calibration import probabilities
-from emotorch.runs import findings
-from emotorch.runs.folder import Run
-from emotorch.tables import Table, text_table
-from emotorch.training.checkpoints import Model
+from emotorch.metrics import calibration, confusion
+from emotorch.tables import Table, write_table
 
 Probabilities = NDArray[np.floating]
 
@@ -38,15 +35,15 @@ class Confusion:
     """Two labels that are taken for each other.
 
     Attributes:
-        labels: The two; more often the first is answered as the second than the other way round.
-        counts: Images of the first that are answered as the second, and the other way round.
-        shares: The same as a part, 0 to 1, of the images of the true label.
-        images: (M,) places of all of them, the most confident answer first.
+        labels: The two; more often the first is predicted as the second than the other way round.
+        counts: Images of the first that are predicted as the second, and the other way round.
+        proportions: The same of all images of the true label, 0 to 1.
+        images: (M,) places of all of them, the most confident prediction first.
     """
 
     labels: tuple[str, str]
     counts: tuple[int, int]
-    shares: tuple[float, float]
+    proportions: tuple[float, float]
     images: Indices
 
 
@@ -60,7 +57,7 @@ def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[s
     """
     predictions = probabilities.argmax(axis=1)
     counts = confusion.confusion_counts(truths, predictions, len(labels))
-    shares = confusion.row_proportions(counts)
+    proportions = confusion.row_proportions(counts)
     found = []
     for pair in combinations(range(len(labels)), 2):
         one, other = pair if counts[pair] >= counts[pair[::-1]] else pair[::-1]
@@ -72,7 +69,7 @@ def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[s
             Confusion(
                 (labels[one], labels[other]),
                 (int(counts[there]), int(counts[back])),
-                (float(shares[there]), float(shares[back])),
+                (float(proportions[there]), float(proportions[back])),
                 _most_confident_first(np.flatnonzero(confused), probabilities),
             )
         )
@@ -80,7 +77,7 @@ def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[s
 
 
 def confident_errors(truths: Indices, probabilities: Probabilities) -> Indices:
-    """(M,) places of all wrong answers, the most confident first."""
+    """(M,) places of all wrong predictions, the most confident first."""
     return _most_confident_first(np.flatnonzero(probabilities.argmax(axis=1) != truths), probabilities)
 
 
@@ -90,7 +87,7 @@ def _most_confident_first(places: Indices, probabilities: Probabilities) -> Indi
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """Which labels confident learning doubts.
+    """The labels that confident learning suspects to be wrong.
 
     Attributes:
         thresholds: (K,) mean probability of a label among the images that have it; NaN of a label without images.
@@ -130,25 +127,19 @@ def suspected_label_errors(given: Indices, probabilities: Probabilities) -> Labe
     return LabelErrors(thresholds, joint, suspected, counted_for[suspected].astype(np.int64))
 
 
-NAME = "errors"
+# --- The analysis -------------------------------------------------------------------------------------------
+
+_CONFIDENT, _SUSPECTED, _PAIRS = "confident_errors", "suspected_label_errors", "confusions.csv"
+# Of a report, which has less room than a folder of one's own.
+_REPORT_TILES, _REPORT_PAIRS = 40, 2
 
 
-_CONFIDENT, _SUSPECTED = "confident_errors", "suspected_label_errors"
-
-
-_TILE_COLUMNS = ("file", "truth", "answer", "confidence")
-
-
-def analyse_errors(
-    run: Run, weights: Path, model: Model, held_out: Evaluation, *, tiles: int, pairs: int, force: bool
-) -> tuple[Path, list[str]]:
-    """Lists a model's errors unless they are listed already; returns the folder, and what it says.
+def analyse_errors(loaded: LoadedRun, held_out: Evaluation, *, tiles: int, pairs: int, force: bool) -> Findings:
+    """Lists a model's errors in `MODEL/errors/`, unless they are listed already.
 
     Args:
-        run: The model's.
-        weights: The file that it is from.
-        model: Whose errors.
-        held_out: Images that it was not trained on, and its answers.
+        loaded: The model.
+        held_out: Images that it was not trained on, and its predictions.
         tiles: The most images on a sheet.
         pairs: The most pairs of labels that get a sheet.
         force: List them again.
@@ -156,178 +147,143 @@ def analyse_errors(
     made_from = {
         "images": held_out.images.fingerprint,
         "dataset": held_out.images.name,
-        "scheme": model.scheme.as_dict(),
+        "scheme": loaded.model.scheme.as_dict(),
         "tiles": tiles,
         "pairs": pairs,
     }
-    with findings.result_folder(run, NAME, weights, made_from, force=force) as folder:
-        if folder is not None:
-            shares = probabilities(held_out.predictions.outputs.double(), model.temperature).numpy()
-            findings.write_findings(folder, _Gallery(folder, run, model.labels, held_out, shares, tiles).write(pairs))
-    found = findings.read_findings(run, NAME, weights)
-    assert found is not None, "written just now"
-    return run.folder / NAME, describe(found)
+    make = partial(_make, loaded, held_out, tiles, pairs)
+    return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
 
 
-def describe(findings: Findings) -> list[str]:
-    """The confused pairs, and how many labels are in doubt."""
-    rows = [("confused", "images", "of the first", "the other way", "of the second")]
-    for pair in findings["confusions"]:
-        (there, back), (share, share_back) = pair["counts"], pair["shares"]
-        name = " as ".join(pair["labels"])
-        rows.append((name, str(there), f"{share:.1%}", str(back), f"{share_back:.1%}"))
-    suspected = findings["suspected_label_errors"]
-    return [
-        *findings["lines"],
-        "",
-        text_table(rows, left=("confused",)),
-        "",
-        f"{findings['errors']} of {findings['images']} images are answered wrongly",
-        f"{suspected['images']} labels are in doubt by confident learning: a suspicion of a model that is itself "
-        f"right in {findings['accuracy']:.1f}%, to be looked at, not a finding",
-    ]
+def _make(loaded: LoadedRun, held_out: Evaluation, tiles: int, pairs: int, folder: Path) -> Findings:
+    predictions, labels = held_out.predictions, loaded.model.labels
+    found = calibration.probabilities(predictions.outputs.double(), loaded.model.temperature).numpy()
+    gallery = _Gallery(folder, held_out, labels, found, tiles)
+    wrong = confident_errors(held_out.images.labels, found)
+    findings = {
+        "model": loaded.run.name,
+        "dataset": held_out.images.name,
+        "title": held_out.title,
+        "images": predictions.images,
+        "labels": list(labels),
+        "lines": list(held_out.lines),
+        "accuracy": 100.0 * predictions.correct / predictions.images,
+        "errors": len(wrong),
+        "confusions": gallery.write_confusions(confusions(held_out.images.labels, found, labels), pairs),
+        "confident_errors": gallery.write_confident(wrong),
+        "suspected_label_errors": gallery.write_suspected(suspected_label_errors(held_out.images.labels, found)),
+        "tables": {"confusions": _PAIRS, "confused_images": "confused_images.csv"},
+    }
+    write_table(folder / _PAIRS, _pairs_table(findings))
+    return findings
+
+
+def _compute(subject: Subject) -> Findings:
+    return analyse_errors(subject.loaded, subject.images, tiles=_REPORT_TILES, pairs=_REPORT_PAIRS, force=subject.force)
 
 
 class _Gallery:
-    """Writes one model's lists and sheets into a folder."""
+    """Writes one model's lists and sheets of images into a folder, and returns what the findings say of them."""
 
     def __init__(
-        self,
-        folder: Path,
-        run: Run,
-        labels: Sequence[str],
-        held_out: Evaluation,
-        shares: Probabilities,
-        tiles: int,
+        self, folder: Path, held_out: Evaluation, labels: Sequence[str], probabilities: Probabilities, tiles: int
     ) -> None:
         self._folder = folder
-        self._run = run
-        self._labels = labels
-        self._held_out = held_out
-        self._images: EvaluationSet = held_out.images
-        self._shares = shares
-        self._predictions = shares.argmax(axis=1)
+        self._images = held_out.images
+        self._title = held_out.title
+        self._labels = np.array(labels)
+        self._probabilities = probabilities
+        self._classes = probabilities.argmax(axis=1)
         self._tiles = tiles
 
-    def write(self, pairs: int) -> dict[str, Any]:
-        """Writes all; returns the findings."""
-        truths = self._images.labels
-        confused = confusions(truths, self._shares, self._labels)
-        surest = confident_errors(truths, self._shares)
-        suspected = suspected_label_errors(truths, self._shares)
-        predictions = self._held_out.predictions
-        return {
-            "model": self._run.name,
-            "dataset": self._images.name,
-            "title": self._held_out.title,
-            "images": predictions.images,
-            "labels": list(self._labels),
-            "lines": list(self._held_out.lines),
-            "accuracy": 100.0 * predictions.correct / predictions.images,
-            "errors": len(surest),
-            "confusions": self._write_confusions(confused, pairs),
-            "confident_errors": self._write_confident(surest),
-            "suspected_label_errors": self._write_suspected(suspected),
-            "tables": {"confusions": "confusions.csv", "confused_images": "confused_images.csv"},
-        }
+    def write_confusions(self, confused: Sequence[Confusion], pairs: int) -> list[dict[str, Any]]:
+        everything = np.concatenate([np.empty(0, np.int64), *(pair.images for pair in confused)])
+        write_table(self._folder / "confused_images.csv", self._list(everything))
+        return [self._confusion(pair, with_sheet=number < pairs) for number, pair in enumerate(confused)]
 
-    def _write_confusions(self, confused: Sequence[Confusion], pairs: int) -> list[dict[str, Any]]:
-        columns = ("truth", "answer", "images", "share_of_truth", "other_way", "share_of_answer")
-        rows = [
-            (*pair.labels, pair.counts[0], f"{pair.shares[0]:.4f}", pair.counts[1], f"{pair.shares[1]:.4f}")
-            for pair in confused
-        ]
-        write_csv(self._folder / "confusions.csv", columns, rows)
-        tiles = [tile for pair in confused for tile in self._rows(pair.images)]
-        write_csv(self._folder / "confused_images.csv", _TILE_COLUMNS, tiles)
-        found = []
-        for pair in confused[:pairs]:
-            one, other = pair.labels
-            title = (
-                f"{self._held_out.title}: {one} answered as {other} {pair.counts[0]} times ({pair.shares[0]:.0%} of "
-                f"{one}), the other way {pair.counts[1]} times ({pair.shares[1]:.0%}); sure to unsure"
-            )
-            shown = _spread(pair.images, self._tiles)
-            picture = f"confused_{one}_{other}.png"
-            self._plot(picture, shown, title)
-            found.append({**_plain(pair), "picture": picture, "tiles": self._findings(shown)})
-        return found + [{**_plain(pair), "picture": None, "tiles": []} for pair in confused[pairs:]]
+    def _confusion(self, pair: Confusion, *, with_sheet: bool) -> dict[str, Any]:
+        (one, other), counts, proportions = pair.labels, pair.counts, pair.proportions
+        found = {"labels": [one, other], "counts": list(counts), "shares": list(proportions)}
+        if not with_sheet:
+            return {**found, "picture": None, "tiles": []}
+        shown = _spread(pair.images, self._tiles)
+        title = (
+            f"{one} predicted as {other} {counts[0]} times ({proportions[0]:.0%} of {one}), the other way "
+            f"{counts[1]} times ({proportions[1]:.0%}); most to least confident"
+        )
+        picture = self._plot(f"confused_{one}_{other}", shown, self._classes[shown], title)
+        return {**found, "picture": picture, "tiles": _tiles(self._list(shown))}
 
-    def _write_confident(self, surest: Indices) -> dict[str, Any]:
-        write_csv(self._folder / f"{_CONFIDENT}.csv", _TILE_COLUMNS, self._rows(surest))
-        shown = surest[: self._tiles]
-        title = f"{self._held_out.title}: the most confident of {len(surest)} wrong answers"
-        picture = self._plot(f"{_CONFIDENT}.png", shown, title)
+    def write_confident(self, wrong: Indices) -> dict[str, Any]:
+        listed = self._list(wrong)
+        write_table(self._folder / f"{_CONFIDENT}.csv", listed)
+        shown = wrong[: self._tiles]
+        title = f"the most confident of {len(wrong)} wrong predictions"
         return {
-            "images": len(surest),
+            "images": len(wrong),
             "table": f"{_CONFIDENT}.csv",
-            "picture": picture,
-            "tiles": self._findings(shown),
+            "picture": self._plot(_CONFIDENT, shown, self._classes[shown], title),
+            "tiles": _tiles(listed)[: self._tiles],
         }
 
-    def _write_suspected(self, suspected: LabelErrors) -> dict[str, Any]:
+    def write_suspected(self, suspected: LabelErrors) -> dict[str, Any]:
         # The class that a threshold makes of it need not be the most probable one.
-        own = self._shares[suspected.images, self._images.labels[suspected.images]]
-        theirs = self._shares[suspected.images, suspected.classes]
-        rows = [
-            (
-                self._images.files[place],
-                self._labels[self._images.labels[place]],
-                self._labels[kind],
-                *map(_share, both),
-            )
-            for place, kind, *both in zip(
-                suspected.images.tolist(), suspected.classes.tolist(), theirs.tolist(), own.tolist(), strict=True
-            )
-        ]
-        columns = ("file", "label", "suspected", "confidence", "label_confidence")
-        write_csv(self._folder / f"{_SUSPECTED}.csv", columns, rows)
-        shown = suspected.images[: self._tiles]
-        number = f"{len(suspected.images)} of {self._held_out.predictions.images}"
-        title = f"{self._held_out.title}: {number} labels are in doubt by confident learning; the most doubtful"
-        picture = self._plot(f"{_SUSPECTED}.png", shown, title, suspected.classes[: self._tiles])
-        known = ~np.isnan(suspected.thresholds)
+        places, classes, labels = suspected.images, suspected.classes, self._images.labels[suspected.images]
+        frame = pd.DataFrame(
+            {
+                "file": self._files(places),
+                "label": self._labels[labels],
+                "suspected": self._labels[classes],
+                "confidence": self._probabilities[places, classes],
+                "label_confidence": self._probabilities[places, labels],
+            }
+        )
+        listed = Table(frame, dict.fromkeys(("confidence", "label_confidence"), "{:.4f}"))
+        write_table(self._folder / f"{_SUSPECTED}.csv", listed)
+        title = f"{len(places)} of {len(self._classes)} labels suspected by confident learning; the most suspicious"
+        shown = slice(self._tiles)
         return {
-            "images": len(suspected.images),
+            "images": len(places),
             "table": f"{_SUSPECTED}.csv",
-            "picture": picture,
-            "thresholds": [
-                float(value) if is_known else None for value, is_known in zip(suspected.thresholds, known, strict=True)
-            ],
+            "picture": self._plot(_SUSPECTED, places[shown], classes[shown], title, labels_suspected=True),
+            "thresholds": suspected.thresholds.tolist(),
             "confident_joint": suspected.joint.tolist(),
-            "tiles": [dict(zip(columns, row, strict=True)) for row in rows[: self._tiles]],
+            "tiles": _tiles(listed)[shown],
         }
 
-    def _rows(self, places: Indices) -> list[tuple[str, str, str, str]]:
-        return [
-            (
-                self._images.files[place],
-                self._labels[self._images.labels[place]],
-                self._labels[self._predictions[place]],
-                _share(self._shares[place].max()),
-            )
-            for place in places.tolist()
-        ]
+    def _list(self, places: Indices) -> Table:
+        classes = self._classes[places]
+        frame = pd.DataFrame(
+            {
+                "file": self._files(places),
+                "truth": self._labels[self._images.labels[places]],
+                "answer": self._labels[classes],
+                "confidence": self._probabilities[places, classes],
+            }
+        )
+        return Table(frame, {"confidence": "{:.4f}"})
 
-    def _findings(self, places: Indices) -> list[dict[str, str]]:
-        return [dict(zip(_TILE_COLUMNS, row, strict=True)) for row in self._rows(places)]
+    def _files(self, places: Indices) -> list[str]:
+        return [self._images.files[place] for place in places.tolist()]
 
-    def _plot(self, name: str, places: Indices, title: str, suspected: Indices | None = None) -> str | None:
+    def _plot(
+        self, name: str, places: Indices, classes: Indices, title: str, *, labels_suspected: bool = False
+    ) -> str | None:
         """Draws a sheet; returns its file's name, or None where there is nothing to draw."""
         if not len(places):
             return None
-        predictions = self._predictions[places] if suspected is None else suspected
+        picture = f"{name}.png"
         plot_prediction_sheet(
-            self._folder / name,
+            self._folder / picture,
             self._images.pixels[places],
-            [self._labels[truth] for truth in self._images.labels[places]],
-            [self._labels[prediction] for prediction in predictions],
-            self._shares[places, predictions].tolist(),
-            title,
-            names=["/".join(Path(self._images.files[place]).parts[-2:]) for place in places.tolist()],
-            labels_suspected=suspected is not None,
+            self._labels[self._images.labels[places]].tolist(),
+            self._labels[classes].tolist(),
+            self._probabilities[places, classes].tolist(),
+            f"{self._title}: {title}",
+            names=["/".join(Path(file).parts[-2:]) for file in self._files(places)],
+            labels_suspected=labels_suspected,
         )
-        return name
+        return picture
 
 
 def _spread(places: Indices, most: int) -> Indices:
@@ -337,40 +293,44 @@ def _spread(places: Indices, most: int) -> Indices:
     return np.asarray(places[np.linspace(0, len(places) - 1, most).round().astype(int)])
 
 
-def _plain(pair: Confusion) -> dict[str, Any]:
-    return {"labels": list(pair.labels), "counts": list(pair.counts), "shares": list(pair.shares)}
+def _tiles(listed: Table) -> list[dict[str, str]]:
+    return [dict(zip(listed.columns, row, strict=True)) for row in listed.rows()]
 
 
-def _share(value: float) -> str:
-    return f"{value:.4f}"
-
-
-# --- For page and card --------------------------------------------------------------------------------------
-
-_TILES, _PAIRS = 40, 2
-
-
-def _compute(subject: Subject) -> Findings:
-    loaded = subject.loaded
-    analyse_errors(
-        loaded.run, loaded.weights, loaded.model, subject.images, tiles=_TILES, pairs=_PAIRS, force=subject.force
-    )
-    found = ANALYSIS.read(loaded.run, loaded.weights)
-    assert found is not None, "written just now"
-    return found
+# --- Lines and tables ---------------------------------------------------------------------------------------
 
 
 def _lines(findings: Findings) -> list[str]:
-    return [*findings["lines"], *describe(findings)[-2:]]
+    return [
+        *findings["lines"],
+        f"{findings['errors']} of {findings['images']} images are misclassified",
+        f"{findings['suspected_label_errors']['images']} labels are suspected to be wrong, by confident learning: "
+        f"suspicions of a model that is itself right in {findings['accuracy']:.1f}%, to be looked at, not findings",
+    ]
 
 
 def _tables(findings: Findings) -> Tables:
-    rows = [
-        (*pair["labels"], pair["counts"][0], pair["shares"][0], pair["counts"][1], pair["shares"][1])
-        for pair in findings["confusions"]
-    ]
-    columns = ("label", "predicted as", "images", "of the label", "other way", "of the other label")
-    return {"Confused pairs of labels": Table(pd.DataFrame(rows, columns=columns))}
+    written = _pairs_table(findings)
+    if written.frame.empty:
+        return {}
+    shown = {
+        "truth": "true label",
+        "answer": "predicted as",
+        "share_of_truth": "of the true label",
+        "other_way": "the other way",
+        "share_of_answer": "of the other label",
+    }
+    formats = {shown[name]: "{:.1%}" for name in written.formats}
+    return {"Pairs of labels that are confused": Table(written.frame.rename(columns=shown), formats)}
 
 
-ANALYSIS = Analysis(NAME, "Errors", "show_errors.py", _compute, _lines, _tables)
+def _pairs_table(findings: Findings) -> Table:
+    rows = []
+    for pair in findings["confusions"]:
+        (images, other_way), (proportion, proportion_back) = pair["counts"], pair["shares"]
+        rows.append((*pair["labels"], images, proportion, other_way, proportion_back))
+    columns = ("truth", "answer", "images", "share_of_truth", "other_way", "share_of_answer")
+    return Table(pd.DataFrame(rows, columns=columns), dict.fromkeys(("share_of_truth", "share_of_answer"), "{:.4f}"))
+
+
+ANALYSIS = Analysis("errors", "Errors", "show_errors.py", _compute, _lines, _tables)

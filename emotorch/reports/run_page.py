@@ -13,14 +13,11 @@ import torch
 from markupsafe import Markup
 
 from emotorch.analyses import scores as card_scores
-from emotorch.analyses.errors import analyse_errors
 from emotorch.analyses.explanations import analyse_explanations, choose
 from emotorch.analyses.registry import Subject, analyses
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation
-from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.history import history_figure
 from emotorch.metrics.confusion import class_scores
@@ -178,9 +175,6 @@ def _recipe(record: Mapping[str, Any]) -> list[Markup]:
 _EXPLAINED, _ROWS = 64, 8
 
 
-_TILES, _PAIRS = 40, 2
-
-
 Found = tuple[Path, Sequence[str]]
 
 
@@ -207,8 +201,9 @@ class RunAnalyses:
     force: bool
 
     @cached_property
-    def _images(self) -> Evaluation:
-        return held_out(LoadedRun(self.paths, self.run, self.weights, self.model, self.device), None)
+    def _subject(self) -> Subject:
+        loaded = LoadedRun(self.paths, self.run, self.weights, self.model, self.device)
+        return Subject(loaded, self.threads, self.force)
 
     def sections(self) -> list[Section]:
         """An answer to each, about images that the run was not trained on; or why there is none."""
@@ -234,19 +229,20 @@ class RunAnalyses:
         return self.run.folder / card_scores.NAME, [f"{line}." for part in found["sets"] for line in part["lines"]]
 
     def _robustness(self) -> Found:
-        analysis = analyses()["robustness"]
-        loaded = LoadedRun(self.paths, self.run, self.weights, self.model, self.device)
-        found = analysis.compute(Subject(loaded, self.threads, self.force))
-        return analysis.folder(self.run), analysis.text(found).splitlines()
+        return self._registered("robustness")
 
     def _explanations(self) -> Found:
-        faces = choose(self._images, self.model.labels, _EXPLAINED, SPLIT_SEED)
+        faces = choose(self._subject.images, self.model.labels, _EXPLAINED, SPLIT_SEED)
         analyse = partial(analyse_explanations, self.run, self.weights, self.model, faces, self.device)
         return analyse(named=False, rows=_ROWS, seed=SPLIT_SEED, force=self.force)
 
     def _errors(self) -> Found:
-        analyse = partial(analyse_errors, self.run, self.weights, self.model, self._images)
-        return analyse(tiles=_TILES, pairs=_PAIRS, force=self.force)
+        return self._registered("errors")
+
+    def _registered(self, name: str) -> Found:
+        analysis = analyses()[name]
+        found = analysis.compute(self._subject)
+        return analysis.folder(self.run), analysis.text(found).splitlines()
 
     def _fairness(self) -> Found:
         found = read_findings(self.run, "fairness", self.weights)
