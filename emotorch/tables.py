@@ -109,16 +109,22 @@ def to_text(table: Table) -> str:
     return text_table([table.columns, *table.rows()], left=table.text_columns)
 
 
-def to_markdown(table: Table) -> str:
-    """As GitHub renders it, numbers to the right."""
+def escape_bars(cell: str) -> str:
+    """A cell that is Markdown, so that it stays one cell."""
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def to_markdown(table: Table, escape: Callable[[str], str] = escape_bars) -> str:
+    """As GitHub renders it, numbers to the right.
+
+    Args:
+        table: Its cells may hold markup.
+        escape: For cells that are to be shown as they are.
+    """
     text = set(table.text_columns)
     rules = ["---" if name in text else "---:" for name in table.columns]
-    rows = [[_escape(cell) for cell in row] for row in (table.columns, *table.rows())]
+    rows = [[escape(cell) for cell in row] for row in (table.columns, *table.rows())]
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rules, *rows[1:]))
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
 
 
 def write_table(path: Path, table: Table) -> None:

@@ -24,7 +24,7 @@ from emotorch.overrides import override
 from emotorch.paths import Paths
 from emotorch.recipes import RECIPES
 from emotorch.reports.card.model_card import Result, front_matter
-from emotorch.reports.card.protocol import commands
+from emotorch.reports.reproduction import commands
 from emotorch.runs.findings import result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import write_image_usage

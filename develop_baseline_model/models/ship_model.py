@@ -14,11 +14,12 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.inference.shipping import check_name, ship
     from emotorch.paths import SHIPPED_MODELS, Paths
-    from emotorch.reports.card.facts import CARD_NAME
-    from emotorch.reports.card.model_card import write_model_card
+    from emotorch.reports.card.model_card import CARD_NAME, write_model_card
     from emotorch.runs.folder import Run, find_run, write_parameters
+    from emotorch.training.checkpoints import load_model
     from emotorch.training.device import choose_device, make_repeatable
 
     check_name(options.name)
@@ -28,7 +29,8 @@ def main() -> None:
 
     def write_texts(shipped: Run) -> None:
         write_parameters(shipped.folder / "model_parameters.txt", shipped.record)
-        write_model_card(paths, shipped, shipped.folder / "model.pth", device)
+        weights = shipped.folder / "model.pth"
+        write_model_card(LoadedRun(paths, shipped, weights, load_model(weights), device))
 
     exported = ship(find_run(paths, options.model), options.name, SHIPPED_MODELS, write_texts)
     print(f"largest difference of a probability between ONNX and PyTorch: {exported.difference:.1e}")

@@ -20,16 +20,13 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
     from emotorch.reports.card.model_card import write_model_card
-    from emotorch.runs.folder import find_run, weights_file
-    from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    weights = weights_file(paths, options.model)
-    make_repeatable(options.threads)
-    device = choose_device(options.device)
-    print(write_model_card(paths, find_run(paths, options.model), weights, device, force=options.force))
+    loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads)
+    print(write_model_card(loaded, force=options.force))
 
 
 if __name__ == "__main__":

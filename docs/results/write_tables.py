@@ -124,7 +124,7 @@ def pages() -> dict[Path, str]:
 
 
 def trainings(records: Iterable[Record]) -> str:
-    from emotorch.reports.card.protocol import commands
+    from emotorch.reports.reproduction import commands
 
     def row(record: Record) -> Row:
         training = record.run["scores"]["training"]

@@ -1,79 +1,50 @@
-"""All that a model card is made from, and how it calls datasets and sets of images."""
+"""What a model card knows of the run, and what it calls datasets and sets of images."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from emotorch.data.variants import is_variant
 from emotorch.datasets import find_dataset
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import read_image_usage
 from emotorch.training.checkpoints import Model
 
-DASH, UNKNOWN = "–", "unknown"
-
-
-SCRIPTS = "develop_baseline_model/models"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
-def words(name: str) -> str:
-    """A name in files as a person reads it."""
-    return name.replace("_", " ")
-
-
-def bytes_of(path: Path) -> str:
-    """A file's size, with commas."""
-    return f"{path.stat().st_size:,}"
-
-
-def code_block(lines: Sequence[str], language: str = "sh") -> str:
-    """Lines of code, fenced."""
-    return "\n".join([f"```{language}", *lines, "```"])
-
-
-def missing(what: str, command: str) -> str:
-    """Says what is not there, and how to get it."""
-    return f"{what}: run `python {command}`."
-
-
-def percent(value: float) -> str:
-    """A figure that is in percent already, or a dash for NaN."""
-    return DASH if math.isnan(value) else f"{value:.1f}"
-
-
-CARD_NAME = "README.md"
-
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card is made from.
+    """The run's own, and what was measured for the card.
 
     Attributes:
-        run: The model's.
+        loaded: The run, with its best epoch.
         record: Its run.json; without settings when other code wrote the run.
-        model: Its best epoch.
-        weights: The file of it.
-        scores: What `scores.measure` found, by the set's name.
+        scores: What the analysis `scores` found, by the set's name.
     """
 
-    run: Run
+    loaded: LoadedRun
     record: Mapping[str, Any]
-    model: Model
-    weights: Path
     scores: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def run(self) -> Run:
+        return self.loaded.run
+
+    @property
+    def model(self) -> Model:
+        return self.loaded.model
 
     @property
     def settings(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.record.get("settings", {})
         return found
+
+    @property
+    def recipe(self) -> str:
+        """Its name; what is in the published format was made by the baseline's."""
+        name: str = self.settings.get("recipe", {}).get("name", "emotorch")
+        return name
 
     @property
     def synthetic(self) -> bool:
@@ -86,52 +57,66 @@ class Facts:
 
     @property
     def fer_usage(self) -> str | None:
+        """How FER-2013 was split; None where it was not trained on."""
         return self.settings["recipe"]["fer_usage"] if self.settings and self.train_on == "fer" else None
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Images by the set's name, in the record's order."""
+        found: Mapping[str, int] = self.record.get("counts", {})
+        return found
 
-def kind_of(facts: Facts, dataset: str) -> str:
-    """What the metadata call a dataset, by its name in files."""
-    return "synthetic-faces" if facts.synthetic else find_dataset(dataset).card_id or dataset
+    @property
+    def validating(self) -> list[str]:
+        """The names of the sets that chose the epoch; of the published format those that it knows."""
+        names = self.counts or ("fer", "ckp")
+        return [name for name in names if name != "training" and not name.endswith("_reference")]
 
+    @cached_property
+    def usage(self) -> list[dict[str, str]] | None:
+        """The rows of `image_usage.csv`; None without it."""
+        return read_image_usage(self.run)
 
-def set_of(facts: Facts, name: str) -> tuple[str, str]:
-    """The dataset and the part of it that a set of a run's record is: `fer_reference`, …"""
-    dataset = name.removesuffix("_reference")
-    if dataset == "fer" and facts.fer_usage == "official":
-        counts = facts.record["counts"]
-        with_variants = name == dataset and counts.get("fer") != counts.get("fer_reference")
-        return dataset, "PublicTest as drawn, with variants" if with_variants else "PublicTest"
-    if name == dataset:
-        return dataset, "validation images"
-    return dataset, "all originals" if dataset == "ckp" else "held-out originals"
+    @cached_property
+    def variants(self) -> dict[str, int]:
+        """How many images of each usage are variants."""
+        counts: dict[str, int] = {}
+        for row in self.usage or []:
+            counts[row["usage"]] = counts.get(row["usage"], 0) + is_variant(row["image_path"])
+        return counts
 
+    # --- Datasets and sets of images ------------------------------------------------------------------------
 
-def is_repeated(facts: Facts, name: str) -> bool:
-    """Whether a reference set is the validation set itself: whole, and no variant among it."""
-    dataset, counts = name.removesuffix("_reference"), facts.record["counts"]
-    if dataset == name or counts.get(dataset) != counts[name]:
-        return False
-    return dict(variant_counts(facts)).get(f"{dataset} validation") == 0
+    def card_id(self, dataset: str) -> str:
+        """What the metadata call a dataset, by its name in files."""
+        return "synthetic-faces" if self.synthetic else find_dataset(dataset).card_id or dataset
 
+    def dataset_title(self, dataset: str) -> str:
+        """A dataset, for a person; synthetic faces are called that."""
+        title = find_dataset(dataset).full_title
+        return f"{title} (synthetic faces)" if self.synthetic else title
 
-def set_title(facts: Facts, name: str) -> str:
-    """A set of a run's record, for a person."""
-    if name == "training":
-        return "training"
-    dataset, part = set_of(facts, name)
-    return f"{title_of(facts, dataset)}, {part}"
+    def part(self, name: str) -> str:
+        """Which part of its dataset a set of the record is: `fer_reference`, …"""
+        dataset = name.removesuffix("_reference")
+        if dataset == "fer" and self.fer_usage == "official":
+            with_variants = name == dataset and self.counts.get("fer") != self.counts.get("fer_reference")
+            return "PublicTest as drawn, with variants" if with_variants else "PublicTest"
+        if name == dataset:
+            return "validation images"
+        return "all originals" if dataset == "ckp" else "held-out originals"
 
+    def title(self, name: str) -> str:
+        """A set of the record, or PublicTest (`fer-public`), for a person."""
+        if name == "training":
+            return "training"
+        if name == "fer-public":
+            return f"{self.dataset_title('fer')}, PublicTest"
+        return f"{self.dataset_title(name.removesuffix('_reference'))}, {self.part(name)}"
 
-def title_of(facts: Facts, dataset: str) -> str:
-    """A dataset, for a person; drawn faces are called that."""
-    title = find_dataset(dataset).full_title
-    return f"{title} (drawn faces)" if facts.synthetic else title
-
-
-def variant_counts(facts: Facts) -> list[tuple[str, int]]:
-    """How many of each usage's images are variants."""
-    counts: dict[str, int] = {}
-    for row in read_image_usage(facts.run) or []:
-        usage = words(row["usage"])
-        counts[usage] = counts.get(usage, 0) + is_variant(row["image_path"])
-    return list(counts.items())
+    def is_repeated(self, name: str) -> bool:
+        """Whether a reference set is the validation set itself: whole, and no variant among it."""
+        dataset = name.removesuffix("_reference")
+        if dataset == name or self.counts.get(dataset) != self.counts[name]:
+            return False
+        return self.variants.get(f"{dataset}_validation") == 0

@@ -1,34 +1,45 @@
 """What a model scored, in its card: a row for each set of images, and the classes of each."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emotorch.datasets import dataset_title
-from emotorch.metrics import confusion
+from emotorch.metrics.confusion import macro_f1
 from emotorch.metrics.intervals import wilson_interval
-from emotorch.reports.card.facts import (
-    DASH,
-    SCRIPTS,
-    UNKNOWN,
-    Facts,
-    is_repeated,
-    missing,
-    percent,
-    set_of,
-    set_title,
-    table,
-    title_of,
-    variant_counts,
-    words,
-)
-from emotorch.runs.confusion import Matrix, read_matrix
-from emotorch.runs.folder import Run
+from emotorch.reports.card.facts import Facts
+from emotorch.reports.classes import class_table, proportions_table
+from emotorch.runs.confusion import read_matrix
 from emotorch.runs.scores import read_accuracies
+from emotorch.tables import Table
+
+# Each metric of the metadata, as a person calls it.
+METRICS = {"accuracy": "Accuracy", "f1": "Macro-F1", "expected_calibration_error": "Expected calibration error"}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Percent of so many images; 0 where their number is unknown."""
+
+    percent: float
+    images: int
+
+    @classmethod
+    def of(cls, score: Mapping[str, Any]) -> "Accuracy":
+        return cls(score["accuracy"], score["images"])
+
+    @property
+    def interval(self) -> str:
+        """Wilson's, 95%; empty where the number of images is unknown."""
+        if not self.images:
+            return ""
+        low, high = wilson_interval(round(self.percent / 100 * self.images), self.images)
+        return f"{low:.2f}–{high:.2f}"
+
+    def __str__(self) -> str:
+        return f"{self.percent:.2f}% (95% interval {self.interval}, n {self.images:,})"
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,10 @@ class ScoredSet:
 
     Attributes:
         title: For a person.
-        dataset: `fer`, …
-        split: For a program.
-        role: What the set was used for: what the score may be called.
-        images: 0 where the number is unknown.
-        accuracy: Percent.
+        dataset: For a program: `fer2013`, …
+        split: Which part of it, for a program.
+        role: What the set was used for, which is what its score may be called.
+        accuracy: Of the model.
         macro_f1: Percent, or None.
         ece: Expected calibration error at the model's own temperature, 0 to 1, or None.
     """
@@ -50,219 +60,97 @@ class ScoredSet:
     dataset: str
     split: str
     role: str
-    images: int
-    accuracy: float
-    macro_f1: float | None
+    accuracy: Accuracy
+    macro_f1: float | None = None
     ece: float | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
-        values = {"accuracy": self.accuracy / 100}
-        if self.macro_f1 is not None:
-            values["f1"] = self.macro_f1 / 100
-        if self.ece is not None:
-            values["expected_calibration_error"] = self.ece
-        return values
-
-    @property
-    def interval(self) -> str:
-        if not self.images:
-            return UNKNOWN
-        low, high = wilson_interval(round(self.accuracy / 100 * self.images), self.images)
-        return f"{low:.2f}–{high:.2f}"
-
-
-def describe_results(facts: Facts) -> str:
-    rows = scored_sets(facts)
-    if not rows:
-        return missing("No score is known", f"{SCRIPTS}/evaluate_model.py {facts.run.name}")
-    lines = [
-        table(
-            ("images", "what they are", "n", "accuracy %", "95% interval", "macro-F1 %"),
-            [
-                (
-                    row.title,
-                    row.role,
-                    f"{row.images:,}" if row.images else UNKNOWN,
-                    f"{row.accuracy:.2f}",
-                    row.interval,
-                    DASH if row.macro_f1 is None else f"{row.macro_f1:.2f}",
-                )
-                for row in rows
-            ],
-        )
-    ]
-    training = facts.record.get("scores", {}).get("training")
-    if training:
-        lines.append(
-            f"On its {training['images']:,} training images it scores {training['accuracy']:.2f}%, "
-            "which is no test of anything."
-        )
-    lines.append(_twins(facts))
-    lines.append(_private(facts))
-    if any(count for _, count in variant_counts(facts)):
-        lines.append(
-            "Intervals are Wilson's, and take images for independent of each other. Where variants of an image are "
-            "among those scored, they are a little too narrow."
-        )
-    else:
-        lines.append("Intervals are Wilson's.")
-    pictures = ("confusion_matrices_fer_vs_ckp.png", "training_history.png")
-    lines += [f"![{words(Path(name).stem)}]({name})" for name in pictures if (facts.run.folder / name).is_file()]
-    return "\n\n".join(line for line in lines if line)
+        """Those that are known, 0 to 1, by their names in `METRICS`."""
+        percents = (self.accuracy.percent, self.macro_f1)
+        values = (*(None if value is None else value / 100 for value in percents), self.ece)
+        return {name: round(value, 4) for name, value in zip(METRICS, values, strict=True) if value is not None}
 
 
 def scored_sets(facts: Facts) -> list[ScoredSet]:
+    """Of the run's record, or its tables where it has none; and PublicTest where it was scored unseen."""
     scores = facts.record.get("scores")
-    rows = _recorded_rows(facts, scores) if scores else _published_rows(facts)
+    rows = _recorded(facts, scores) if scores else _published(facts)
     public = facts.scores.get("fer-public")
-    if public:
-        rows.append(_measured_row(facts, public))
-    return rows
+    return [*rows, *([] if public is None else [_public(facts, public)])]
 
 
-def _recorded_rows(facts: Facts, scores: Mapping[str, Mapping[str, Any]]) -> list[ScoredSet]:
-    rows = []
+def _recorded(facts: Facts, scores: Mapping[str, Mapping[str, Any]]) -> Iterator[ScoredSet]:
     for name, score in scores.items():
-        dataset, part = set_of(facts, name)
-        if name == "training" or is_repeated(facts, name):
+        if name == "training" or facts.is_repeated(name):
             continue
-        rows.append(
-            ScoredSet(
-                f"{title_of(facts, dataset)}, {part}",
-                dataset,
-                part.replace(",", "").replace(" ", "-").lower(),
-                _role(facts, name, dataset),
-                score["images"],
-                score["accuracy"],
-                score["macro_f1"],
-                _measured_ece(facts, f"{name}_val"),
-            )
+        yield ScoredSet(
+            facts.title(name),
+            facts.card_id(name.removesuffix("_reference")),
+            facts.part(name).replace(",", "").replace(" ", "-").lower(),
+            _role(scores, name),
+            Accuracy.of(score),
+            score["macro_f1"],
+            _ece(facts, f"{name}_val"),
         )
-    return rows
 
 
-def _role(facts: Facts, name: str, dataset: str) -> str:
-    if dataset not in facts.record["scores"]:
+def _role(scores: Mapping[str, object], name: str) -> str:
+    dataset = name.removesuffix("_reference")
+    if dataset not in scores:
         return "neither trained on nor used to choose"
     if name == dataset:
         return "not trained on; chose the epoch: a score of selection"
     return "not trained on; those that the factors drew, and their variants, chose the epoch"
 
 
-def _measured_ece(facts: Facts, name: str) -> float | None:
+def _ece(facts: Facts, name: str) -> float | None:
     """At the model's temperature; cross-fitted where that was fitted on these very images."""
-    found = facts.scores.get(name)
-    if not found or not found["reliability"]:
+    reliability = facts.scores.get(name, {}).get("reliability")
+    if not reliability:
         return None
-    reliability = found["reliability"]
     ece: float = (reliability["crossed"] or reliability["after"])["ece"]
     return ece
 
 
-def _measured_row(facts: Facts, public: Mapping[str, Any]) -> ScoredSet:
-    counts = np.array(public["counts"], np.int64)
+def _public(facts: Facts, found: Mapping[str, Any]) -> ScoredSet:
+    counts = np.array(found["counts"])
+    images = int(counts.sum())
     return ScoredSet(
-        f"{title_of(facts, 'fer')}, PublicTest",
-        "fer",
+        facts.title("fer-public"),
+        facts.card_id("fer"),
         "publictest",
         "unseen: neither trained on nor used to choose",
-        int(counts.sum()),
-        float(confusion.accuracy(counts)),
-        float(confusion.macro_f1(counts)),
-        _measured_ece(facts, "fer-public"),
+        Accuracy(100 * int(np.trace(counts)) / images, images),
+        float(macro_f1(counts)),
+        _ece(facts, "fer-public"),
     )
 
 
-def _published_rows(facts: Facts) -> list[ScoredSet]:
+def _published(facts: Facts) -> Iterator[ScoredSet]:
     """From the tables of a run in the published format."""
     if not (facts.run.folder / "final_accuracies.csv").is_file():
-        return []
+        return
     accuracies = read_accuracies(facts.run)
-    rows = []
-    for name in ("fer", "ckp"):
-        accuracy = accuracies.get(f"{name.upper()} Validation Accuracy", math.nan)
-        if not math.isnan(accuracy):
-            images = _class_matrix(facts.run, name)
-            number = sum(map(sum, images.counts)) if images and images.counts else 0
+    for name in facts.validating:
+        percent = accuracies.get(f"{name.upper()} Validation Accuracy", math.nan)
+        if not math.isnan(percent):
+            matrix = read_matrix(facts.run, f"{name}_val")
+            images = sum(map(sum, matrix.counts)) if matrix and matrix.counts else 0
             role = "how they were chosen is unknown"
-            rows.append(
-                ScoredSet(f"{dataset_title(name)}, validation images", name, "validation", role, number, accuracy, None)
-            )
-    return rows
+            yield ScoredSet(facts.title(name), facts.card_id(name), "validation", role, Accuracy(percent, images))
 
 
-def _twins(facts: Facts) -> str:
-    lines = [
-        f"- {title_of(facts, name)}: {facts.record['scores'][name]['images'] - without['images']:,} of the "
-        f"{facts.record['scores'][name]['images']:,} images have an exact twin in training. Without them: "
-        f"{_accuracy(without['accuracy'], without['images'])}."
-        for name, without in facts.record.get("without_twins", {}).items()
-    ]
-    public = facts.scores.get("fer-public")
-    lines += [f"- {line}" for line in public["lines"] if "twin" in line] if public else []
-    return "\n".join(lines)
-
-
-def _private(facts: Facts) -> str:
-    scorings = facts.record.get("private_scorings", [])
-    if not scorings:
-        return "FER-2013's PrivateTest has not been scored." if facts.fer_usage else ""
-    lines = [f"FER-2013's PrivateTest has been scored {len(scorings)} time(s); only the first look counts as unseen:"]
-    for scoring in scorings:
-        accuracy = _accuracy(100 * scoring["correct"] / scoring["images"], scoring["images"])
-        lines.append(f"- {scoring['time']}: {accuracy}")
-    return "\n".join((lines[0], "", *lines[1:]))
-
-
-def _accuracy(accuracy: float, images: int) -> str:
-    low, high = wilson_interval(round(accuracy / 100 * images), images)
-    return f"{accuracy:.2f}% (95% interval {low:.2f}–{high:.2f}, n {images:,})"
-
-
-def describe_classes(facts: Facts) -> str:
-    parts = []
-    for name in _validating(facts):
-        matrix = _class_matrix(facts.run, name)
-        if matrix is None:
-            continue
-        if matrix.counts is None:
-            parts.append(f"{set_title(facts, name)}: only the matrix's proportions are known.")
-            parts.append(_proportions(matrix))
-            continue
-        parts.append(f"{set_title(facts, name)}:")
-        parts.append(_class_table(matrix.counts, matrix.labels))
-    public = facts.scores.get("fer-public")
-    if public:
-        parts.append(f"{title_of(facts, 'fer')}, PublicTest:")
-        parts.append(_class_table(public["counts"], facts.model.labels))
-    return "\n\n".join(parts) or missing(
-        "No confusion matrix is there", f"{SCRIPTS}/evaluate_model.py {facts.run.name}"
-    )
-
-
-def _validating(facts: Facts) -> list[str]:
-    counts = facts.record.get("counts", {"fer": 0, "ckp": 0})
-    return [name for name in counts if name != "training" and not name.endswith("_reference")]
-
-
-def _class_matrix(run: Run, name: str) -> Matrix | None:
-    return read_matrix(run, f"{name}_val")
-
-
-def _class_table(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    rows = []
-    for score in confusion.class_scores(counts, labels):
-        low, high = wilson_interval(score.correct, score.images)
-        interval = f"{low:.1f}–{high:.1f}" if score.images else DASH
-        figures = (percent(score.precision), percent(score.recall), interval, percent(score.f1))
-        rows.append((score.label, f"{score.images:,}", *figures))
-    return table(("class", "n", "precision %", "recall %", "recall, 95% interval", "F1 %"), rows)
-
-
-def _proportions(matrix: Matrix) -> str:
-    rows = [
-        (label, *(f"{100 * share:.1f}" for share in shares))
-        for label, shares in zip(matrix.labels, matrix.proportions, strict=True)
-    ]
-    return table(("true class, % answered as", *matrix.labels), rows)
+def class_tables(facts: Facts) -> dict[str, Table]:
+    """A table of the classes by the title of each validation set, and of PublicTest where it was scored unseen."""
+    tables = {}
+    for name in facts.validating:
+        matrix = read_matrix(facts.run, f"{name}_val")
+        if matrix and matrix.counts:
+            tables[facts.title(name)] = class_table(matrix.counts, matrix.labels)
+        elif matrix:
+            title = f"{facts.title(name)}, of which the matrix's proportions alone are known"
+            tables[title] = proportions_table(matrix.proportions, matrix.labels)
+    if public := facts.scores.get("fer-public"):
+        tables[facts.title("fer-public")] = class_table(public["counts"], facts.model.labels)
+    return tables
