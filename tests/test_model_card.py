@@ -1,19 +1,24 @@
+import ast
+import contextlib
 import json
 import re
 import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import TRAINED_WITH
+from conftest import TRAINED_WITH, draw_images
 from published import published_state, write_run
 from running import MODELS, TRAIN, Trained, call_script, copy_trained, error_line, last_line, read_table
 
+from emotorch.analyses.registry import analyses
+from emotorch.data.images import write_png
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.experiment import train
 from emotorch.experiment.settings import Settings
@@ -23,9 +28,10 @@ from emotorch.metrics.intervals import wilson_interval
 from emotorch.overrides import override
 from emotorch.paths import Paths
 from emotorch.recipes import RECIPES
-from emotorch.reports.card.model_card import Result, front_matter
+from emotorch.reports.card.model_card import front_matter
+from emotorch.reports.card.results import Accuracy, ScoredSet
+from emotorch.reports.rendering import code
 from emotorch.reports.reproduction import commands
-from emotorch.runs.findings import result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import write_image_usage
 
@@ -116,7 +122,7 @@ def test_the_calibration_is_measured_once_for_the_same_weights_and_data(ours: Tr
     sets = {found["name"]: found for found in json.loads(findings.read_text())["sets"]}
     assert sets.keys() == {"fer_val", "ckp_val"}
     reliability = sets["fer_val"]["reliability"]
-    said = section(card, "Confidence")
+    said = section(card, "Calibration")
     for kind in ("before", "after", "crossed"):
         assert f"{reliability[kind]['ece']:.2%}" in said
     assert "scores/reliability_fer_val.png" in said
@@ -130,56 +136,36 @@ def test_the_calibration_is_measured_once_for_the_same_weights_and_data(ours: Tr
 
 def test_without_the_images_the_card_keeps_what_was_measured_or_says_that_nothing_was(ours: Trained) -> None:
     shutil.rmtree(ours.paths.originals)
-    assert "is not measured: the images were not there" in section(write_card(ours), "Confidence")
+    assert "Not measured" in section(write_card(ours), "Calibration")
     assert "expected_calibration_error" not in metadata(write_card(ours))["metrics"]
 
 
-def test_what_no_analysis_found_is_named_with_its_command_and_what_one_found_is_shown(ours: Trained) -> None:
-    said = section(write_card(ours), "Fairness")
-    assert f"Not measured: run `python {MODELS}/analyze_fairness.py {ours.folder.name} --attributes CSV`" in said
-    weights = ours.folder / "model.pth"
-    with result_folder(Run(ours.folder), "fairness", weights, {}, force=False) as folder:
-        assert folder is not None
-        interval = {"value": 41.25, "low": 38.0, "high": 44.5, "change": {"value": -3.0}}
-        conditions = [{"corruption": "blur", "severity": 1, "accuracy": interval, "recalls": [1, 2]}]
-        groups = [{"name": "adults", "images": 30, "recalls": {"fear": {"recall": 12.345678}}}]
-        write_findings(
-            folder,
-            {
-                "lines": ["on fer: 30 images"],
-                "mean_error": 87.654321,
-                "clean": {"accuracy": None},
-                "pictures": {"curves": "curves.png"},
-                "conditions": conditions,
-                "many": conditions * 40,
-                "attributes": [{"name": "age", "unknown": 3, "groups": groups, "gaps": []}],
-            },
-        )
-        (folder / "curves.csv").write_text("severity,accuracy\n")
-    said = section(write_card(ours), "Fairness")
-    assert {row["figure"]: row["value"] for row in table(said)} == {"mean error": "87.65", "clean, accuracy": "–"}
-    assert said.count("| blur | 1 | 41.25 (38–44.5) |") == 41
-    assert "<summary>Many, 40 of them</summary>" in said
-    assert "- on fer: 30 images" in said
-    assert "**attributes: age**" in said
-    assert "| adults | 30 | 12.35 |" in said
-    assert "`curves.csv`" in said
-    stamp = ours.folder / "fairness" / "stage.json"
-    stamp.write_text(stamp.read_text().replace(hash_file(weights), "other weights"))
-    assert "Not measured" in section(write_card(ours), "Fairness"), "other weights"
+def test_what_no_analysis_found_is_named_with_its_command(ours: Trained) -> None:
+    card = write_card(ours)
+    for analysis in analyses().values():
+        found = section(card, analysis.title)
+        assert (f"Not measured: run `{analysis.command(ours.folder.name)}`" in found) == (analysis.name != "scores")
+    assert f"`python {MODELS}/analyze_fairness.py {ours.folder.name} --attributes CSV`" in card
 
 
 def test_robustness_is_a_table_of_accuracies_by_corruption_and_severity(ours: Trained) -> None:
     call_script(ours.paths, f"{MODELS}/measure_robustness.py", ours.folder, "--threads", 1)
-    said = section(write_card(ours), "Robustness")
+    title = analyses()["robustness"].title
+    said = section(write_card(ours), title)
     rows = table(said)
-    assert rows[0]["accuracy, %"] == "blur (Gaussian blur, σ in pixels)"
+    assert rows[0]["corruption"] == "blur (Gaussian blur, σ in pixels)"
     assert len(rows) == 8
     scores = read_table(ours.folder / "robustness" / "robustness.csv")
     measured = [float(row["accuracy"]) for row in scores if row["severity"] != "0"]
     shown = [float(row[f"severity {severity}"]) for row in rows for severity in range(1, 6)]
     assert shown == pytest.approx(measured, abs=0.051)
     assert "mean error over all corruptions" in said
+    assert "`corruption_errors.csv`" in said
+    assert "(robustness/robustness_curves.png)" in said
+    assert "corruptions.png)" not in said, "it shows faces"
+    stamp = ours.folder / "robustness" / "stage.json"
+    stamp.write_text(stamp.read_text().replace(hash_file(ours.folder / "model.pth"), "other weights"))
+    assert "Not measured" in section(write_card(ours), title)
 
 
 def test_publictest_is_scored_where_it_is_unseen_with_its_twins(ours: Trained) -> None:
@@ -221,12 +207,12 @@ def test_selection_on_publictest_and_looks_at_privatetest_are_said(ours: Trained
 
 def test_the_models_that_a_model_learned_from_are_said(ours: Trained) -> None:
     run = Run(ours.folder)
-    assert "mean answer of" not in write_card(ours)
+    assert "mean prediction of" not in write_card(ours)
     settings = run.record["settings"]
     settings["recipe"] |= {"teachers": "a,b", "distillation": 0.6}
     run.update(settings=settings, teachers_sha256=["1" * 64, "2" * 64])
     card = write_card(ours)
-    assert "60% of each image's target is the mean answer of 2 models" in card
+    assert "60% of each image's target is the mean prediction of 2 models" in card
     assert f"{'1' * 64}, {'2' * 64}" in card
     assert "--set teachers=a,b" in card
 
@@ -247,12 +233,12 @@ def test_a_reference_set_that_is_the_validation_set_is_no_second_result(ours: Tr
     assert [row["set"] for row in table(section(card, "Data and protocol")) if "FER" in row["set"]] == titles[:1]
 
 
-def test_a_card_of_drawn_faces_says_so_first(ours: Trained) -> None:
+def test_a_card_of_synthetic_faces_says_so_first(ours: Trained) -> None:
     run = Run(ours.folder)
     run.update(dataset={**run.record["dataset"], "synthetic": True}, collapsed=False, never_answered=["fear"])
     card = write_card(ours)
-    assert card.index("**Drawn faces.**") < card.index("## Results")
-    assert "never answers fear" in card
+    assert card.index("**Synthetic faces.**") < card.index("## Results")
+    assert "never predicts fear" in card
     found = metadata(card)
     assert "datasets" not in found
     assert "synthetic-data" in found["tags"]
@@ -289,12 +275,12 @@ def test_a_published_folder_gets_a_card_that_says_what_is_unknown(paths: Paths) 
     card = write_card(Trained(paths, folder))
     assert "**In the published format.**" in card
     rows = {row["images"]: row for row in table(section(card, "Results"))}
-    assert rows["FER, validation images"]["accuracy %"] == "51.29"
-    assert rows["FER, validation images"]["n"] == rows["FER, validation images"]["95% interval"] == "unknown"
+    assert rows["FER-2013, validation images"]["accuracy %"] == "51.29"
+    assert rows["FER-2013, validation images"]["n"] == rows["FER-2013, validation images"]["95% interval"] == "unknown"
     assert "| anger | 66.1 | 15.6 | 13.5 | 4.8 |" in section(card, "Predictions by class")
-    for title in ("Data and protocol", "Training", "How to make it again"):
+    for title in ("Data and protocol", "Training", "Reproduction"):
         assert section(card, title).strip().startswith("Unknown")
-    assert "states no temperature" in section(card, "Confidence")
+    assert "states no temperature" in section(card, "Calibration")
     assert "model-index" not in metadata(card), "a score of an unknown number of images is no result"
 
 
@@ -388,15 +374,46 @@ def test_a_recipe_that_no_command_makes_gives_none(trained: Trained) -> None:
 
 def test_any_name_survives_the_metadata() -> None:
     yaml = pytest.importorskip("yaml")
-    name = 'a: "b" #c\\ – ü %&*!|>{}[]'
-    text = front_matter(name, [name, "yes", "1e3"], [], [Result(name, "null", "no", {"accuracy": 0.5})])
+    name = 'a: "b" #c\\ – ü %&*!|>{}[]<i>\x85\u2028'
+    text = front_matter(name, [name, "yes", "1e3"], [], [ScoredSet(name, "null", "no", "", Accuracy(50.0, 4))])
     assert text.startswith("---\n")
-    found = yaml.safe_load(text.removesuffix("---").removeprefix("---\n"))
+    assert "ü" in front_matter("ü", [], [], [ScoredSet("ü", "", "", "", Accuracy(50.0, 4))])
+    found = yaml.safe_load(text.removesuffix("---\n").removeprefix("---\n"))
     assert found["tags"] == [name, "yes", "1e3"]
     (model,) = found["model-index"]
     assert model["name"] == name
     assert model["results"][0]["dataset"] == {"name": name, "type": "null", "split": "no"}
     assert model["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.5, "name": "Accuracy"}]
+
+
+def test_any_name_survives_the_markdown(ours: Trained) -> None:
+    markdown = pytest.importorskip("markdown")
+    run = Run(ours.folder)
+    name = "a|b *c* [d](e) <i>f</i> `g` &amp; __h__ i_j"
+    run.update(status=name)
+    html = markdown.markdown(write_card(ours).split("---\n", 2)[2], extensions=["tables"])
+    assert f"The run is {escape(name, quote=False)}." in html.replace("\n", " ")
+    folder = ours.folder.rename(ours.folder.with_name("model_a b|c"))
+    card = write_card(Trained(ours.paths, folder))
+    assert card.count("model_a b|c'") == 4, "quoted for the shell"
+    assert "\n# model_a b\\|c (emotorch)\n" in card
+
+
+@pytest.mark.parametrize("value", ["plain", "a`b", "``", "`a`"])
+def test_code_is_code_whatever_is_in_it(value: str) -> None:
+    markdown = pytest.importorskip("markdown")
+    cell = markdown.markdown(f"| h |\n| --- |\n| {code(value)} |", extensions=["tables"])
+    assert f"<td><code>{value}</code></td>" in cell
+
+
+def test_the_python_of_the_card_runs(ours: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet = write_card(ours).split("```python\n")[1].split("```")[0]
+    write_png(ours.folder / "face.png", draw_images(1, seed=3)[0])
+    with contextlib.chdir(ours.folder):
+        exec(compile(snippet, "card", "exec"), {})
+    found = ast.literal_eval(capsys.readouterr().out)
+    assert list(found) == list(get_scheme("emotorch4").labels)
+    assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_usage_table_is_what_the_card_counts(ours: Trained) -> None:

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from emotorch.tables import Table, to_markdown
 
 UNKNOWN = "–"
-# What would begin markup. An underscore within a word does not, and `#` does only in front.
-_MARKUP = re.compile(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#|\w+;)|^#")
+# What would begin markup; an underscore within a word does not.
+_MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|^#")
 
 
 class Markdown(str):
@@ -25,7 +25,10 @@ class Markdown(str):
 
 def escape_markdown(value: object) -> str:
     """A value as plain text in one line, wherever it stands in Markdown but in code."""
-    return value if isinstance(value, Markdown) else _MARKUP.sub(r"\\\g<0>", " ".join(str(value).splitlines()))
+    if isinstance(value, Markdown):
+        return value
+    line = " ".join(str(value).splitlines()).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", line)
 
 
 def code(value: object) -> Markdown:
