@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from emotorch.metrics.confusion import macro_f1
+from emotorch.metrics import confusion
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.reports.card.facts import Facts
 from emotorch.reports.classes import class_table, proportions_table
@@ -121,8 +121,8 @@ def _public(facts: Facts, found: Mapping[str, Any]) -> ScoredSet:
         facts.card_id("fer"),
         "publictest",
         "unseen: neither trained on nor used to choose",
-        Accuracy(100 * int(np.trace(counts)) / images, images),
-        float(macro_f1(counts)),
+        Accuracy(float(confusion.accuracy(counts)), images),
+        float(confusion.macro_f1(counts)),
         _ece(facts, "fer-public"),
     )
 
