@@ -13,6 +13,7 @@ from typing import Any
 from emotorch.analyses import scores
 from emotorch.analyses.registry import Analysis, Findings, Tables, analyses
 from emotorch.data.split import VALIDATION_SHARE
+from emotorch.datasets import find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import STAMP_NAME, hash_file, write_text
 from emotorch.networks.describe import Size, layers, total
@@ -124,6 +125,7 @@ class Card:
         classes: Tables of the classes, by the set's title.
         analyses: All of the registry.
         validation_share: Of a dataset that has no split of its own, 0 to 1.
+        tells_persons: Whether what was trained on tells who is shown: it is split by person then.
         settings: Every setting of the recipe that says something.
         commands: That make the run again; None where only the recorded code can.
         weights: Files of weights.
@@ -142,6 +144,7 @@ class Card:
     classes: Mapping[str, Table]
     analyses: Sequence[AnalysisSection]
     validation_share: float
+    tells_persons: bool
     settings: Mapping[str, str]
     commands: Sequence[str] | None
     weights: Sequence[WeightsFile]
@@ -168,6 +171,7 @@ class Card:
             classes=class_tables(facts),
             analyses=[AnalysisSection.of(analysis, facts.loaded) for analysis in analyses().values()],
             validation_share=VALIDATION_SHARE,
+            tells_persons=find_dataset(facts.train_on).tells_persons,
             settings=dict(_settings(facts.settings.get("recipe", {}))),
             commands=commands(record) if facts.settings else None,
             weights=[
