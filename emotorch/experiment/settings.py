@@ -1,4 +1,4 @@
-"""One training from settings to a finished run folder: what stage 4 does once and a sweep does often."""
+"""The settings of a run: from options, or from its record."""
 
 import argparse
 from collections.abc import Mapping

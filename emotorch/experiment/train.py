@@ -41,16 +41,20 @@ from emotorch.training.preprocessing import InputForm
 
 logger = logging.getLogger(__name__)
 
-
 LAST_CHECKPOINT = "model_last.pth"
-
-
 BEST_CHECKPOINT = "model.pth"
 
 
 @dataclass(frozen=True)
 class RunData:
-    """A run's images: which, and their pixels by the set's name; and who else knows something of them."""
+    """What a run learns from.
+
+    Attributes:
+        selection: Its images.
+        pixels: Theirs, by the set's name.
+        teachers: Models that it is distilled from.
+        seconds: That reading took.
+    """
 
     selection: Selection
     pixels: Mapping[str, LazyArray[Pixels]]
@@ -147,36 +151,100 @@ def _unfinished_record(run: Run) -> dict[str, Any]:
     return record
 
 
-def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
-    """Trains a run to its end; of several processes all compute, and the leader holds the folder and writes."""
-    with run.running() if distributed.is_main_process() else nullcontext():
-        _train_held(run, settings, data, network)
+def new_network(settings: Settings) -> nn.Module:
+    """A run's network before its first step.
+
+    Raises:
+        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
+        UsageError: the recipe's images grow, and the network takes one size only.
+    """
+    recipe = settings.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
+    if recipe.first_size and not get_architecture(recipe.network).any_size:
+        raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
+    if recipe.pretrained:
+        start_from(network, Path(recipe.pretrained), recipe.trained_layers)
+    return network
 
 
-def _train_held(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
-    make_repeatable(settings.threads)
-    started = time.perf_counter()
-    # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
-    network = network.to(memory_format=torch.channels_last)
-    trainer = _new_trainer(settings, data, network)
-    description = checkpoints.describe(settings.recipe, settings.scheme)
-    _train_and_log(run, settings, trainer, description)
-    if not trainer.best_epoch:
-        raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
-    if not distributed.is_main_process():
-        return
-    trained = time.perf_counter()
-    _write_outcome(run, settings, data, trainer, description)
-    timings = {
-        "reading": round(data.seconds, 3),
-        "training": round(trained - started, 3),
-        "results": round(time.perf_counter() - trained, 3),
+def _new_record(
+    settings: Settings, index: DatasetIndex, data: RunData, network: nn.Module, device: torch.device
+) -> dict[str, Any]:
+    return {
+        "status": RUNNING,
+        "started": now(),
+        "recipe": settings.recipe.name,
+        "labels": list(settings.scheme.labels),
+        "settings": settings.as_dict(),
+        "split_seed": SPLIT_SEED,
+        "seed": settings.seed,
+        "factors": asdict(settings.factors),
+        # All of them, also those that the recipe does not train.
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "device": str(device),
+        "dataset": {
+            "fingerprint": index.fingerprint,
+            "synthetic": index.paths.is_synthetic,
+            "ckp": index.has("CKP"),
+        },
+        "counts": {name: len(images) for name, images in data.selection.sets().items()},
+        "teachers_sha256": list(data.teachers.hashes),
+        "versions": {
+            "emotorch": __version__,
+            "code": _code_version(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
+
+
+def _code_version() -> str | None:
+    """The commit of the checkout, where there is one."""
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed without git, or not from a checkout
+    return described.stdout.strip()
+
+
+def _describe_data(index: DatasetIndex, selection: Selection) -> str:
+    sets = [f"{len(images)} of {dataset_title(name)}" for name, images in selection.validation.items()]
+    text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
+    return text if index.has("CKP") else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
+
+
+def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
+    """Trains a run to its end; of several processes all compute, and the main process holds the folder and writes."""
+    with run.running() if distributed.is_main_process() else nullcontext():
+        make_repeatable(settings.threads)
+        started = time.perf_counter()
+        # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
+        trainer = _new_trainer(settings, data, network.to(memory_format=torch.channels_last))
+        description = checkpoints.describe(settings.recipe, settings.scheme)
+        _train_and_log(run, settings, trainer, description)
+        if not trainer.best_epoch:
+            raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
+        if distributed.is_main_process():
+            trained = time.perf_counter()
+            _write_outcome(run, settings, data, trainer, description)
+            results = time.perf_counter() - trained
+            _finish(run, {"reading": data.seconds, "training": trained - started, "results": results})
+
+
+def _finish(run: Run, seconds: Mapping[str, float]) -> None:
     record = {
         **run.record,
         "status": FINISHED,
         "finished": now(),
-        "timings_s": timings,
+        "timings_s": {name: round(value, 3) for name, value in seconds.items()},
         HASHES[BEST_CHECKPOINT]: hash_file(run.folder / BEST_CHECKPOINT),
     }
     write_parameters(run.folder / "model_parameters.txt", record)
@@ -250,90 +318,6 @@ def _write_outcome(
     write_results(run, outcome, trainer.history, selection, data.pixels)
 
 
-def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "collapsed": len(outcome.never_predicted) == len(outcome.labels) - 1,
-        "never_answered": outcome.never_predicted,
-        "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items()},
-        "without_twins": {
-            name: asdict(scored.without_twins)
-            for name, scored in outcome.validation.items()
-            if scored.without_twins.images < scored.score.images
-        },
-        "temperature": outcome.temperature,
-    }
-
-
-def new_network(settings: Settings) -> nn.Module:
-    """A run's network before its first step.
-
-    Raises:
-        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
-        UsageError: the recipe's images grow, and the network takes one size only.
-    """
-    recipe = settings.recipe
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
-    if recipe.first_size and not get_architecture(recipe.network).any_size:
-        raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
-    if recipe.pretrained:
-        start_from(network, Path(recipe.pretrained), recipe.trained_layers)
-    return network
-
-
-def _new_record(
-    settings: Settings, index: DatasetIndex, data: RunData, network: nn.Module, device: torch.device
-) -> dict[str, Any]:
-    return {
-        "status": RUNNING,
-        "started": now(),
-        "recipe": settings.recipe.name,
-        "labels": list(settings.scheme.labels),
-        "settings": settings.as_dict(),
-        "split_seed": SPLIT_SEED,
-        "seed": settings.seed,
-        "factors": asdict(settings.factors),
-        # All of them, also those that the recipe does not train.
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "device": str(device),
-        "dataset": {
-            "fingerprint": index.fingerprint,
-            "synthetic": index.paths.is_synthetic,
-            "ckp": index.has("CKP"),
-        },
-        "counts": {name: len(images) for name, images in data.selection.sets().items()},
-        "teachers_sha256": list(data.teachers.hashes),
-        "versions": {
-            "emotorch": __version__,
-            "code": _code_version(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-    }
-
-
-def _code_version() -> str | None:
-    """The commit of the checkout, where there is one."""
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None  # installed without git, or not from a checkout
-    return described.stdout.strip()
-
-
-def _describe_data(index: DatasetIndex, selection: Selection) -> str:
-    sets = [f"{len(images)} of {dataset_title(name)}" for name, images in selection.validation.items()]
-    text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
-    return text if index.has("CKP") else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
-
-
 def score_sets(
     network: nn.Module,
     form: InputForm,
@@ -343,7 +327,7 @@ def score_sets(
     labels: Sequence[str],
     threads: int,
 ) -> Outcome:
-    """Runs the network over every set, in evaluation mode, and fits the temperature.
+    """What the network predicts for every set, in evaluation mode, its scores, and the temperature fitted on them.
 
     Args:
         network: Trained.
@@ -372,3 +356,17 @@ def score_sets(
     outputs = torch.cat([outcome.outputs for outcome in validation.values()])
     truths = torch.from_numpy(np.concatenate([outcome.images.labels for outcome in validation.values()]))
     return Outcome(labels, outcomes, validation, score_outputs(outputs, truths, loss), fit_temperature(outputs, truths))
+
+
+def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "collapsed": len(outcome.never_predicted) == len(outcome.labels) - 1,
+        "never_answered": outcome.never_predicted,  # the key that readers of earlier records know
+        "scores": {name: asdict(scored.score) for name, scored in outcome.sets.items()},
+        "without_twins": {
+            name: asdict(scored.without_twins)
+            for name, scored in outcome.validation.items()
+            if scored.without_twins.images < scored.score.images
+        },
+        "temperature": outcome.temperature,
+    }

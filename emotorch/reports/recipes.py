@@ -1,9 +1,10 @@
 """What can be trained, in words: the list of recipes, and one recipe with its network's layers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
 import torch
 
 from emotorch.labels import get_scheme
@@ -11,32 +12,35 @@ from emotorch.networks import create_network
 from emotorch.networks.describe import Layer, layers, total
 from emotorch.overrides import override
 from emotorch.recipes import RECIPES, Recipe, get_recipe
-from emotorch.tables import text_table
+from emotorch.tables import Format, Table, to_text
 from emotorch.training.checkpoints import network_config
 from emotorch.training.preprocessing import InputForm
 
 
 def list_all() -> str:
-    """A line for each recipe: its network's size, classes and input, and how it is trained."""
-    header = ("recipe", "parameters", "multiply-adds", "scheme", "input", "loss", "optimizer", "schedule")
-    return text_table(
-        [header, *map(_line, RECIPES.values())], left=("recipe", "scheme", "loss", "optimizer", "schedule")
-    )
+    """A row for each recipe: its network's size, classes and input, and how it is trained."""
+    frame = pd.DataFrame([_summary(recipe) for recipe in RECIPES.values()])
+    formats: dict[str, Format] = {
+        "parameters": "{:,}",
+        "multiply-adds": lambda number: f"{number / 1e6:.1f} M",
+        "input": str,
+    }
+    return to_text(Table(frame, formats))
 
 
-def _line(recipe: Recipe) -> tuple[str, ...]:
+def _summary(recipe: Recipe) -> dict[str, object]:
     size = total(_layers(recipe))
     form = InputForm.of(recipe)
-    return (
-        recipe.name,
-        f"{size.parameters:,}",
-        f"{size.multiply_adds / 1e6:.1f} M",
-        recipe.scheme,
-        f"{form.channels}×{form.image_size}×{form.image_size}",
-        recipe.loss,
-        recipe.optimizer,
-        recipe.schedule,
-    )
+    return {
+        "recipe": recipe.name,
+        "parameters": size.parameters,
+        "multiply-adds": size.multiply_adds,
+        "scheme": recipe.scheme,
+        "input": f"{form.channels}×{form.image_size}×{form.image_size}",
+        "loss": recipe.loss,
+        "optimizer": recipe.optimizer,
+        "schedule": recipe.schedule,
+    }
 
 
 def show(name: str, settings: Iterable[str]) -> str:
@@ -49,23 +53,36 @@ def show(name: str, settings: Iterable[str]) -> str:
     recipe = override(get_recipe(name), settings)
     found = _layers(recipe)
     size = total(found)
-    rows = [("layer", "type", "output", "parameters", "multiply-adds")]
-    rows += [
-        (layer.name, layer.type, "×".join(map(str, layer.shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
-        for layer in found
-    ]
-    rows.append(("all", "", "", f"{size.parameters:,}", f"{size.multiply_adds:,}"))
-    return f"{as_toml(recipe)}\n{text_table(rows, left=('layer', 'type'))}"
+    whole = Layer("all", "", (), size.parameters, size.multiply_adds)
+    frame = pd.DataFrame([asdict(layer) for layer in (*found, whole)])
+    frame.columns = pd.Index(["layer", "type", "output", "parameters", "multiply-adds"])
+    formats: dict[str, Format] = {
+        "output": lambda shape: "×".join(map(str, shape)),
+        "parameters": "{:,}",
+        "multiply-adds": "{:,}",
+    }
+    return f"{as_toml(recipe)}\n{to_text(Table(frame, formats))}"
+
+
+def _layers(recipe: Recipe) -> list[Layer]:
+    form = InputForm.of(recipe)
+    with torch.random.fork_rng(devices=[]):
+        network = create_network(recipe.network, network_config(recipe, get_scheme(recipe.scheme).labels))
+    return layers(network, (form.channels, form.image_size, form.image_size))
 
 
 def as_toml(recipe: Recipe) -> str:
     """A recipe as TOML, for a person to read or to keep."""
     values = recipe.as_dict()
-    tables = {name: values.pop(name) for name in [f.name for f in fields(Recipe)] if isinstance(values[name], Mapping)}
-    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items()]
+    tables = {name: value for name, value in values.items() if isinstance(value, Mapping)}
+    lines = _toml_lines({name: value for name, value in values.items() if name not in tables})
     for table, content in tables.items():
-        lines += ["", f"[{table}]", *(f"{name} = {_toml_value(value)}" for name, value in content.items())]
+        lines += ["", f"[{table}]", *_toml_lines(content)]
     return "\n".join(lines) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {_toml_value(value)}" for name, value in values.items()]
 
 
 def _toml_value(value: Any) -> str:
@@ -77,10 +94,3 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml_value, value))}]"
     return repr(value)
-
-
-def _layers(recipe: Recipe) -> list[Layer]:
-    form = InputForm.of(recipe)
-    with torch.random.fork_rng(devices=[]):
-        network = create_network(recipe.network, network_config(recipe, get_scheme(recipe.scheme).labels))
-    return layers(network, (form.channels, form.image_size, form.image_size))

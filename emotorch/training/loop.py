@@ -34,10 +34,8 @@ from emotorch.workers import keep_freed_memory, progress
 
 logger = logging.getLogger(__name__)
 
-
-# Of a CPU, larger ones do not stay in its caches, nor in the memory that it keeps.
+# On a CPU, larger ones do not stay in its caches, nor in the memory that it keeps.
 _EVALUATION_BATCH = 128
-
 
 Images = Tensor | LazyArray[Tensor]
 
@@ -51,7 +49,7 @@ class LabelledPixels:
 
     @classmethod
     def of(cls, pixels: Pixels | LazyArray[Pixels], labels: Indices, device: torch.device) -> "LabelledPixels":
-        """On a CPU, stored pixels stay where they are."""
+        """On a CPU a lazy array stays lazy."""
         images: Images
         if isinstance(pixels, LazyArray) and device.type == "cpu":
             images = LazyArray(torch.from_numpy(pixels.store).unsqueeze(1), torch.from_numpy(pixels.positions))

@@ -13,8 +13,6 @@ from emotorch.recipes import Recipe
 
 # Smith and Topin, "Super-convergence" (2018), with the proportions that PyTorch's OneCycleLR has.
 _RISE = 0.3
-
-
 _FIRST, _LAST = 1 / 25, 1 / 250_000
 
 
