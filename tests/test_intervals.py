@@ -21,8 +21,8 @@ def counts(images: tuple[int, ...], key: object = 0) -> np.ndarray:
     return generator("counts", key).multinomial(images, TRUTH)
 
 
-def drawn(key: object = 0) -> np.ndarray:
-    return intervals.draw(generator("draws", key), 4)
+def normals(key: object = 0) -> np.ndarray:
+    return intervals.draw_normals(generator("draws", key), 4)
 
 
 def distances(proportions: np.ndarray) -> np.ndarray:
@@ -31,12 +31,12 @@ def distances(proportions: np.ndarray) -> np.ndarray:
 
 
 def interval(table: np.ndarray, key: object = 0) -> tuple[float, float]:
-    return intervals.interval(distances(intervals.resample(table, drawn(key))))
+    return intervals.distance_interval(distances(intervals.resample(table, normals(key))))
 
 
 def test_resampled_proportions_have_the_multinomial_s_mean_and_covariance() -> None:
     table = counts(CKP)
-    measured, resampled = np.split(intervals.resample(table, drawn()), [1], axis=1)
+    measured, resampled = np.split(intervals.resample(table, normals()), [1], axis=1)
     assert measured[:, 0, :] == pytest.approx(table / table.sum(axis=1, keepdims=True))
     assert resampled.sum(axis=2) == pytest.approx(1)
     for row, images, proportions in zip(resampled, table.sum(axis=1), measured[:, 0, :], strict=True):
@@ -57,10 +57,10 @@ def test_the_interval_is_that_of_images_drawn_with_repetition(images: tuple[int,
 
 @pytest.mark.parametrize("images", [FER, CKP])
 def test_95_of_100_intervals_hold_the_true_distance(images: tuple[int, ...]) -> None:
-    truth, fixed = float(np.square(TRUTH - ORIGINAL).mean()), drawn()
+    truth, fixed = float(np.square(TRUTH - ORIGINAL).mean()), normals()
     held = 0
     for trial in range(400):
-        low, high = intervals.interval(distances(intervals.resample(counts(images, trial), fixed)))
+        low, high = intervals.distance_interval(distances(intervals.resample(counts(images, trial), fixed)))
         held += low <= truth <= high
     assert 0.92 <= held / 400 <= 0.985
 
@@ -89,14 +89,14 @@ def test_equal_seeds_give_equal_intervals_and_others_nearly_so() -> None:
 
 def test_squared_distances_are_those_of_the_resampled_proportions() -> None:
     for table in (counts(CKP), np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])):
-        expected = 16 * distances(intervals.resample(table, drawn()))
-        found = intervals.squared_distances(table, ORIGINAL, intervals.products(drawn()))
+        expected = 16 * distances(intervals.resample(table, normals()))
+        found = intervals.squared_distances(table, ORIGINAL, intervals.products(normals()))
         assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
 def test_one_predicted_class_has_no_spread_and_a_class_without_images_stays_so() -> None:
     table = np.array([(10, 0, 0, 0), (0, 0, 0, 0), (7, 0, 0, 0), (3, 0, 0, 0)])
-    proportions = intervals.resample(table, drawn())
+    proportions = intervals.resample(table, normals())
     assert (proportions == proportions[:, :1, :]).all()
     assert (proportions[1] == 0).all()
     low, high = interval(table)

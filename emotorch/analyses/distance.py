@@ -201,7 +201,7 @@ def with_interval(distance: Distance, original: Behaviour, weights: Weights) -> 
         accuracies = 100 * right / sum(int(counts.sum()) for counts in distance.counts)
         differences = np.square(accuracies - original.accuracies[1]) + distance.differences[0] ** 2
         combined += weights.accuracy * differences / 2
-    low, high = intervals.interval(combined)
+    low, high = intervals.distance_interval(combined)
     return replace(distance, low=low, high=high)
 
 
@@ -303,5 +303,5 @@ def _draws() -> list[tuple[intervals.Array, intervals.Array]]:
 
     The same for every run: equal runs get equal intervals, whichever others are compared with them.
     """
-    drawn = [intervals.draw(generator("comparison", name), len(_LABELS)) for name in ("fer", "ckp")]
+    drawn = [intervals.draw_normals(generator("comparison", name), len(_LABELS)) for name in ("fer", "ckp")]
     return [(normals, intervals.products(normals)) for normals in drawn]

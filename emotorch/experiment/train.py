@@ -24,7 +24,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.files import hash_file, now, write_json
 from emotorch.metrics.calibration import fit_temperature
-from emotorch.metrics.scores import NOTHING
+from emotorch.metrics.scores import NO_SCORE
 from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
@@ -352,7 +352,7 @@ def score_sets(
         )
     validation = {name: outcomes[name] for name in validating}
     if not validation:
-        return Outcome(labels, outcomes, validation, NOTHING, 1.0)
+        return Outcome(labels, outcomes, validation, NO_SCORE, 1.0)
     outputs = torch.cat([outcome.outputs for outcome in validation.values()])
     truths = torch.from_numpy(np.concatenate([outcome.images.labels for outcome in validation.values()]))
     return Outcome(labels, outcomes, validation, score_outputs(outputs, truths, loss), fit_temperature(outputs, truths))

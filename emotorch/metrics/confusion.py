@@ -58,7 +58,7 @@ def _percent(part: NDArray[np.number[Any]], whole: NDArray[np.number[Any]]) -> P
 
 @dataclass(frozen=True)
 class ClassScore:
-    """What a matrix says of one class.
+    """The scores of one class in a confusion matrix.
 
     Attributes:
         label: Its name.

@@ -28,21 +28,21 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     return 100.0 * float(low), 100.0 * float(high)
 
 
-def draw(rng: np.random.Generator, classes: int) -> Array:
+def draw_normals(rng: np.random.Generator, classes: int) -> Array:
     """(K, 1 + R, K) standard normal numbers for `resample`; zeros in front, for the matrix as it is."""
     zeros = np.zeros((classes, 1, classes))
     return np.concatenate([zeros, rng.standard_normal((classes, RESAMPLES, classes))], axis=1)
 
 
-def resample(counts: NDArray[np.integer], drawn: Array) -> Array:
+def resample(counts: NDArray[np.integer], normals: Array) -> Array:
     """(K, 1 + R, K) proportions: of each true class: measured, then resampled.
 
     Args:
         counts: (K, K); rows are true classes. One without images keeps a row of zeros.
-        drawn: What `draw` gave.
+        normals: What `draw_normals` gave.
     """
     proportions, mixing = _proportions_and_mixing(counts)
-    return np.asarray(proportions[:, None, :] + drawn @ mixing)
+    return np.asarray(proportions[:, None, :] + normals @ mixing)
 
 
 def _proportions_and_mixing(counts: NDArray[np.integer]) -> tuple[Array, Array]:
@@ -55,13 +55,13 @@ def _proportions_and_mixing(counts: NDArray[np.integer]) -> tuple[Array, Array]:
     return proportions, mixing / np.sqrt(totals)[:, :, None]
 
 
-def products(drawn: Array) -> Array:
-    """(1 + R, F): the numbers of `draw` and their products, of which every squared distance is a weighted sum."""
-    first, second, _ = _pairs(drawn.shape[2])
-    return np.concatenate([np.hstack([rows, rows[:, first] * rows[:, second]]) for rows in drawn], axis=1)
+def products(normals: Array) -> Array:
+    """(1 + R, F): what `draw_normals` gave and its products: every squared distance is a weighted sum of them."""
+    first, second, _ = _pairs(normals.shape[2])
+    return np.concatenate([np.hstack([rows, rows[:, first] * rows[:, second]]) for rows in normals], axis=1)
 
 
-def squared_distances(counts: NDArray[np.integer], target: Array, drawn: Array) -> Array:
+def squared_distances(counts: NDArray[np.integer], target: Array, normals: Array) -> Array:
     """(1 + R,) sums of the squared differences between `resample`'s proportions and others, 15 times as fast.
 
     A resampled row is a linear function of its normal numbers, so its squared distance is a quadratic one: what is
@@ -70,14 +70,14 @@ def squared_distances(counts: NDArray[np.integer], target: Array, drawn: Array) 
     Args:
         counts: (K, K); rows are true classes.
         target: (K, K) proportions.
-        drawn: What `products` gave.
+        normals: What `products` gave.
     """
     proportions, mixing = _proportions_and_mixing(counts)
     off = proportions - target
     first, second, times = _pairs(len(counts))
     squares = (mixing @ mixing.transpose(0, 2, 1))[:, first, second] * times
     linear = 2 * (mixing @ off[:, :, None])[:, :, 0]
-    return np.asarray(np.square(off).sum() + drawn @ np.hstack([linear, squares]).ravel())
+    return np.asarray(np.square(off).sum() + normals @ np.hstack([linear, squares]).ravel())
 
 
 @lru_cache
@@ -87,7 +87,7 @@ def _pairs(classes: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
     return first, second, np.where(first == second, 1.0, 2.0)
 
 
-def interval(distances: Array) -> tuple[float, float]:
+def distance_interval(distances: Array) -> tuple[float, float]:
     """95% interval of a squared distance.
 
     Chance alone makes every such distance larger than it is: the measured one once; the resampled ones, which start

@@ -1,7 +1,7 @@
 """Whether models differ that were evaluated on the same images: tests and intervals that use the pairing.
 
 Images are resampled and counted by source: predictions for an original, its exact twins and its variants (in CK+
-for all images of a person) are much alike, and say one thing together, not many.
+for all images of a person) are much alike, and count as one observation, not as many.
 
 - McNemar, "Note on the sampling error of the difference between correlated proportions or percentages" (1947), in its
   exact form by the binomial distribution.

@@ -18,7 +18,7 @@ class Score:
     images: int
 
 
-NOTHING = Score(math.nan, math.nan, math.nan, 0)
+NO_SCORE = Score(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True)

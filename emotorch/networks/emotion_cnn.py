@@ -32,7 +32,7 @@ class EmotionCNN(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Kaiming's for LeakyReLU, as the source says."""
+        """Kaiming's for LeakyReLU, as in the source."""
         for layer in (self.conv1, self.conv2, self.fc1, self.fc2):
             nn.init.kaiming_normal_(layer.weight, a=_SLOPE, nonlinearity="leaky_relu")
             assert layer.bias is not None

@@ -78,7 +78,7 @@ def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[
     weights = {name: value for name, value in weights.items() if name in ours or not name.startswith(heads)}
     for convolution in _names(known.get("first_conv")):
         name, expected = f"{convolution}.weight", ours.get(f"{convolution}.weight")
-        # From colour: it knows no other way. Its sum over the colours is right for grey images, repeated as these.
+        # timm adapts weights for colour only. Their sum over the colours is right for grey images, repeated as these.
         if name in weights and expected is not None and weights[name].shape[1:2] == (3,) != expected.shape[1:2]:
             weights[name] = adapt_input_conv(expected.shape[1], weights[name])
     return weights

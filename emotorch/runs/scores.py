@@ -5,7 +5,7 @@ from pathlib import Path
 
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
-from emotorch.metrics.scores import NOTHING, Score
+from emotorch.metrics.scores import NO_SCORE, Score
 from emotorch.runs.folder import Run
 from emotorch.runs.outcome import Outcome
 
@@ -34,7 +34,7 @@ def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
 
     add("Training", scores["training"])
     for name in ("fer", "ckp"):
-        add(f"{name.upper()} Validation", outcome.validation[name].score if name in outcome.validation else NOTHING)
+        add(f"{name.upper()} Validation", outcome.validation[name].score if name in outcome.validation else NO_SCORE)
     add("Combined Validation", outcome.combined)
     rows += [
         ("Epochs Completed", str(epochs)),
@@ -45,7 +45,7 @@ def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
     for name in others:
         add(f"{name.upper()} Validation", scores[name])
     for name in ("fer", "ckp", *others):
-        score = scores.get(f"{name}_reference", NOTHING)
+        score = scores.get(f"{name}_reference", NO_SCORE)
         add(f"{name.upper()} Reference", score)
         rows.append((f"{name.upper()} Reference Images", str(score.images)))
     for name, scored in outcome.validation.items():

@@ -19,7 +19,7 @@ from emotorch.recipes import Recipe, Value
 from emotorch.runs.folder import checked_hash
 from emotorch.training.preprocessing import InputForm
 
-# A file in the published format says neither: it is this network, with these labels.
+# A file in the published format names neither: it is this network, with these labels.
 _PUBLISHED_NETWORK = "emotorch_cnn"
 _PUBLISHED_SCHEME = "emotorch4"
 # What it states as (height, width); images and kernels are square here.
@@ -34,7 +34,7 @@ class Model:
         network: In evaluation mode, on the CPU.
         scheme: Its classes, in the order of its outputs: from its own file, not from today's list.
         form: What it takes.
-        temperature: For `calibration.probabilities`; 1 in files that say nothing of it.
+        temperature: For `calibration.probabilities`; 1 in files without one.
         trained_as: The scheme that it was trained with, when it is read as another.
     """
 
@@ -79,7 +79,7 @@ def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, Value]:
 
 
 def describe(recipe: Recipe, scheme: LabelScheme) -> dict[str, Any]:
-    """What a checkpoint says beside its weights."""
+    """What a checkpoint holds beside its weights."""
     form = InputForm.of(recipe)
     return {
         "model_config": network_config(recipe, scheme.labels),

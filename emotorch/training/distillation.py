@@ -85,7 +85,7 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
 
 def _check_sees_no_more(teacher: Run, selection: Selection) -> None:
-    """A student that learns what its teacher knows of an image has as good as seen it."""
+    """A student has as good as seen the images that its teacher was trained on."""
     foreign = len(TrainingImages.stated_by(teacher).hashes - set(selection.training.hashes.tolist()))
     if foreign:
         raise UsageError(

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
-from emotorch.metrics.scores import NOTHING, EpochScores, Score
+from emotorch.metrics.scores import NO_SCORE, EpochScores, Score
 from emotorch.networks import get_architecture
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
@@ -120,7 +120,7 @@ class Trainer:
             training: What is learned from.
             validation: By name.
             classes: K.
-            seed: Of all that is drawn.
+            seed: Of all randomness.
             threads: Of a CPU.
             soft_targets: (N, K) the teachers' mean probabilities for the training images; None without teachers.
         """
@@ -185,7 +185,7 @@ class Trainer:
         return batches
 
     @property
-    def _judged(self) -> nn.Module:
+    def _validated_network(self) -> nn.Module:
         """The network that is validated and kept: the averaged one where there is one."""
         return self.network if self._averaged is None else self._averaged.module
 
@@ -214,26 +214,26 @@ class Trainer:
         self.scheduler.after_epoch(watched)
         value = watched if self.recipe.watch == "loss" else -watched
         # A network whose outputs are NaN still has an accuracy: that of always predicting the first class.
-        if value < self._best_value and math.isfinite(self._judging(scores).loss):
+        if value < self._best_value and math.isfinite(self._deciding(scores).loss):
             self._best_value = value
             self.best_epoch = epoch
-            self._best_weights = copy.deepcopy(self._judged.state_dict())
+            self._best_weights = copy.deepcopy(self._validated_network.state_dict())
         logger.info("%s", _epoch_line(scores, self.recipe, self.best_epoch == epoch))
 
     def _watched(self, scores: EpochScores) -> float:
-        watched: float = getattr(self._judging(scores), self.recipe.watch)
+        watched: float = getattr(self._deciding(scores), self.recipe.watch)
         return watched
 
-    def _judging(self, scores: EpochScores) -> Score:
+    def _deciding(self, scores: EpochScores) -> Score:
         # Without any validation image the training images have to do.
         return scores.combined if scores.combined.images else scores.training
 
     def _validate(self) -> tuple[dict[str, Score], Score]:
         outputs = {name: self._outputs(images.pixels) for name, images in self._validation.items() if len(images)}
         if not outputs:
-            return dict.fromkeys(self._validation, NOTHING), NOTHING
+            return dict.fromkeys(self._validation, NO_SCORE), NO_SCORE
         scores = {
-            name: score_outputs(outputs[name], images.labels, self._loss) if len(images) else NOTHING
+            name: score_outputs(outputs[name], images.labels, self._loss) if len(images) else NO_SCORE
             for name, images in self._validation.items()
         }
         labels = torch.cat([self._validation[name].labels for name in outputs])
@@ -241,7 +241,7 @@ class Trainer:
 
     def _outputs(self, pixels: Images) -> Tensor:
         shard = pixels[distributed.shard(len(pixels))]
-        return distributed.gather(network_outputs(self._judged, shard, self._form, self._parts), len(pixels))
+        return distributed.gather(network_outputs(self._validated_network, shard, self._form, self._parts), len(pixels))
 
     def _train_epoch(self, epoch: int, checkpoint: Callable[["Trainer"], None], every_s: float) -> Score:
         self.network.train()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emotorch.metrics.scores import NOTHING, Score, score_counts
+from emotorch.metrics.scores import NO_SCORE, Score, score_counts
 from emotorch.recipes import Recipe
 
 # Of outputs (N, K) and targets (N, K), whose rows sum to 1: (N,).
@@ -74,7 +74,7 @@ def weighted(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
 def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
     """The score of outputs (N, K) on the CPU against labels (N,)."""
     if not len(labels):
-        return NOTHING
+        return NO_SCORE
     labels, classes = labels.cpu(), outputs.shape[1]
     losses = loss(outputs, one_hot(labels, classes))
     counts = torch.bincount(labels * classes + outputs.argmax(1), minlength=classes**2).view(classes, classes)

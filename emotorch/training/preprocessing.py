@@ -54,7 +54,7 @@ class InputForm:
 
     @classmethod
     def from_checkpoint(cls, state: Mapping[str, Any]) -> "InputForm":
-        """Of a checkpoint; one in the published format says nothing of normalisation: it has none."""
+        """Of a checkpoint; one in the published format has no normalisation."""
         config, normalization = state["model_config"], state.get("normalization", {})
         mean, std = tuple(normalization.get("mean", (0.0,))), tuple(normalization.get("std", (1.0,)))
         return cls(config["image_size"], config["channels"], mean, std)
