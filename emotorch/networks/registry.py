@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from emotorch.errors import EmoTorchError
+from emotorch.networks.weights import first_line
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 
@@ -42,9 +43,9 @@ class Architecture:
         try:
             return self.build(**config)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            message = f"network {self.name} does not take the configuration {dict(config)}: {reason}"
-            raise EmoTorchError(message) from error
+            raise EmoTorchError(
+                f"network {self.name} does not take the configuration {dict(config)}: {first_line(error)}"
+            ) from error
 
 
 def _check_keys(name: str, config: Mapping[str, Any], required: Iterable[str], known: Iterable[str]) -> None:
