@@ -28,6 +28,10 @@ _JOURNAL_NAME = ".journal.jsonl"
 _LOCK_PATIENCE_S = 2.0
 
 
+# What Linux's headers give renameat2: relative to the working directory; both names exist, and change places.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Runs `write` on a temporary path beside `path`, then renames.
 
@@ -160,8 +164,9 @@ def exclusive(lock: Path, holder: str) -> Iterator[int]:
 def replace_folder(prepared: Path, final: Path) -> None:
     """Gives a whole folder its name; one that had it is removed after that.
 
-    Where the second of the two renames fails, the folder that was there has its name again. A kill between them
-    leaves it whole beside: `restore_folder` brings it back.
+    Where the system can, the two change their names in one step. Elsewhere it takes two renames: where the second
+    fails, the folder that was there has its name again, and a kill between them leaves it whole beside, for
+    `restore_folder` to bring back.
 
     Args:
         prepared: On the same file system as `final`.
@@ -170,13 +175,27 @@ def replace_folder(prepared: Path, final: Path) -> None:
     previous = _previous(final)
     shutil.rmtree(previous, ignore_errors=True)
     try:
-        if final.exists():
-            final.rename(previous)
-        prepared.rename(final)
+        if final.exists() and _exchange(prepared, final):
+            prepared.rename(previous)
+        else:
+            if final.exists():
+                final.rename(previous)
+            prepared.rename(final)
     except BaseException:
         restore_folder(final)
         raise
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Lets two folders change names in one step; False where the system, or the file system, cannot."""
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None).renameat2  # of Linux
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)
 
 
 def restore_folder(final: Path) -> None:

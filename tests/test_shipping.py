@@ -195,7 +195,10 @@ def test_a_card_that_cannot_be_written_leaves_the_model_that_was_there(
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_rename_that_fails_leaves_the_model_that_was_there(models: Path, failing: int, tmp_path: Path) -> None:
+def test_a_rename_that_fails_leaves_the_model_that_was_there(
+    models: Path, failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda *_: False)
     new = tmp_path / "new"
     new.mkdir()
     renames = 0
@@ -247,9 +250,23 @@ def killed_at(change: int, work: Callable[[], object]) -> bool:
         os._exit(0)
 
 
+@pytest.fixture(params=[True, False], ids=["in one step", "by two renames"])
+def exchanges(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether two folders change names in one step in this test."""
+    if request.param:
+        folders = [tmp_path / name for name in ("first", "second")]
+        for folder in folders:
+            folder.mkdir()
+        if not files._exchange(*folders):
+            pytest.skip("this system or file system cannot")
+    else:
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    return bool(request.param)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forked")
 def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
-    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
 ) -> None:
     monkeypatch.setattr(shipping, "export", quick_export)
     folder = tmp_path / "few_files"  # fewer moments
@@ -276,7 +293,8 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
 
     change, after = 0, []
     while killed_at(change, work):
-        restore_folder(models / NAME)  # the first thing that the next call does
+        if not exchanges:
+            restore_folder(models / NAME)  # the first thing that the next call does
         found = tree(models / NAME)
         assert found == OLD or is_new(found), f"killed at change {change}"
         after.append(found != OLD)
