@@ -77,11 +77,11 @@ def test_the_published_call_picture_then_model_works(desk: Desk) -> None:
     done = desk.predict(path, desk.model)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == desk.predict(path, "--model", "model_00224_final").stdout
-    shares = expected(draw_images(1, seed=3)[0])
-    best = max(shares, key=shares.get)
+    probabilities = expected(draw_images(1, seed=3)[0])
+    best = max(probabilities, key=probabilities.get)
     first, *rest = done.stdout.splitlines()
-    assert first == f"{path}: {best} ({shares[best]:.1%})"
-    assert [line.split()[:2] for line in rest] == [[label, f"{share:.1%}"] for label, share in shares.items()]
+    assert first == f"{path}: {best} ({probabilities[best]:.1%})"
+    assert [line.split()[:2] for line in rest] == [[label, f"{value:.1%}"] for label, value in probabilities.items()]
 
 
 @pytest.mark.parametrize("name", ["large.png", "small.jpg", "colour.png", "wide.bmp"])
@@ -221,8 +221,8 @@ def test_options_that_there_are_not_are_wrong_usage(desk: Desk) -> None:
 def test_a_model_that_ships_predicts_by_its_name_and_reads_as_fewer_classes(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     (seven,), (four,) = (desk.ask(path, "--model", "compact", *scheme) for scheme in ((), ("--scheme", "emotorch4")))
-    shares, read = (prediction["faces"][0]["probabilities"] for prediction in (seven, four))
-    assert list(shares) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    probabilities, read = (prediction["faces"][0]["probabilities"] for prediction in (seven, four))
+    assert list(probabilities) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
     kept = {"anger": "angry", "fear": "fear", "calm": "neutral", "surprise": "surprise"}
-    total = sum(shares[name] for name in kept.values())
-    assert read == pytest.approx({label: shares[name] / total for label, name in kept.items()}, abs=1e-5)
+    total = sum(probabilities[name] for name in kept.values())
+    assert read == pytest.approx({label: probabilities[name] / total for label, name in kept.items()}, abs=1e-5)

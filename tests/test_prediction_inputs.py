@@ -307,10 +307,12 @@ def colours(pixels: Pixels) -> Pixels:
 
 
 def test_the_sheet_can_be_read_and_says_what_it_leaves_out() -> None:
-    shares = {"anger": 0.9, "fear": 0.1}
-    face = Prediction(None, "anger", 0.9, shares)
+    probabilities = {"anger": 0.9, "fear": 0.1}
+    face = Prediction(None, "anger", 0.9, probabilities)
     several = PicturePredictions("photos/several.png", None, [face] * 7, None)
-    long = PicturePredictions("photos/" + "a" * 120 + "_end.png", None, [Prediction(None, "unsure", 0.3, shares)], None)
+    long = PicturePredictions(
+        "photos/" + "a" * 120 + "_end.png", None, [Prediction(None, "unsure", 0.3, probabilities)], None
+    )
     failed = PicturePredictions(
         "photos/nobody$.png", None, [], "no face found; use --detector none when the picture is a face"
     )

@@ -104,9 +104,9 @@ def test_the_onnx_file_beside_the_weights_predicts_and_as_pytorch_does(exported:
     assert (ours.weights, theirs.weights) == (exported.with_suffix(".onnx"), tmp_path / "model.pth")
     assert ours.labels == theirs.labels == LABELS
     for reader in (ours, theirs):
-        shares = reader.probabilities(faces)
-        assert (shares.shape, shares.dtype) == ((150, 4), np.float32)
-        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+        probabilities = reader.probabilities(faces)
+        assert (probabilities.shape, probabilities.dtype) == ((150, 4), np.float32)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(ours.probabilities(faces), theirs.probabilities(faces), atol=CLOSE)
     assert len(set(ours.probabilities(faces).argmax(1))) == 4
 
@@ -404,7 +404,7 @@ def test_the_script_predicts_alike_by_either_file(exported: Path, tmp_path: Path
     crop = tmp_path / "face.png"
     cv2.imwrite(str(crop), draw_images(1, seed=1)[0])
 
-    def shares(model: Path) -> dict[str, float]:
+    def probabilities(model: Path) -> dict[str, float]:
         done = call_script(paths, PREDICT, crop, model, "--json")
         assert (done.returncode, done.stderr) == (0, "")
         said = json.loads(done.stdout)
@@ -412,10 +412,10 @@ def test_the_script_predicts_alike_by_either_file(exported: Path, tmp_path: Path
         found: dict[str, float] = said["faces"][0]["probabilities"]
         return found
 
-    before = shares(weights)
+    before = probabilities(weights)
     assert call_script(paths, EXPORT_ONNX, weights).returncode == 0
-    assert shares(weights) == pytest.approx(before, abs=CLOSE)
-    assert shares(weights) == shares(weights.with_suffix(".onnx"))
+    assert probabilities(weights) == pytest.approx(before, abs=CLOSE)
+    assert probabilities(weights) == probabilities(weights.with_suffix(".onnx"))
 
 
 def overflowing(exported: Path, folder: Path, suffix: str, value: float) -> Path:

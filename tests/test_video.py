@@ -160,9 +160,9 @@ def test_without_frames_no_video_is_written(tmp_path: Path) -> None:
 
 
 def test_a_frame_s_picture_has_boxes_and_bars_that_hide_no_face() -> None:
-    shares = {"anger": 0.7, "fear": 0.1, "calm": 0.1, "surprise": 0.1}
+    probabilities = {"anger": 0.7, "fear": 0.1, "calm": 0.1, "surprise": 0.1}
     places = [Box(60, 100, 150, 150), Box(260, 110, 150, 150), Box(470, 100, 150, 150)]
-    faces = [Prediction(box, "anger", 0.7, shares) for box in places]
+    faces = [Prediction(box, "anger", 0.7, probabilities) for box in places]
     frame = Frame(0.0, np.full((HEIGHT, WIDTH, 3), 128, np.uint8))
     drawn = draw_predictions(frame, FramePredictions("clip.mp4", 0.0, (1, 2, 3), faces))
     assert drawn.shape == frame.colours.shape
@@ -293,10 +293,10 @@ def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight()
     steps = {
         axes.get_ylabel(): [patch.get_data() for patch in axes.patches] for axes in figure.findobj(type(figure.axes[0]))
     }
-    for label, share in (("anger", 60), ("fear", 40)):
+    for label, percent in (("anger", 60), ("fear", 40)):
         data = steps[label][0]
         assert data.edges.tolist() == [0, 0.5, 1.0, 1.5, 2.0]
-        assert np.array_equal(data.values, [share, np.nan, share, share], equal_nan=True)
+        assert np.array_equal(data.values, [percent, np.nan, percent, percent], equal_nan=True)
     # The prediction's steps are drawn again, in blue; the other label has none.
     assert np.isfinite(steps["anger"][1].values).sum() == 3
     assert np.isnan(steps["fear"][1].values).all()

@@ -24,7 +24,7 @@ from emotorch.inference.video import Frame, FramePredictions, Video, predict_vid
 if TYPE_CHECKING:
     from emotorch.inference.contact_sheet import Tile
 
-# More pictures than this are told of in a table, not at length.
+# The predictions for more pictures than this are printed as a table, not at length.
 _AT_LENGTH = 5
 
 
@@ -90,7 +90,7 @@ class _Call:
     """What has come of the inputs so far.
 
     Attributes:
-        as_table: Whether pictures are told of in a table, at the end.
+        as_table: Whether predictions for pictures are printed as a table, at the end.
         is_single: Whether there is one input, which gets a picture of its own and no sheet.
     """
 
@@ -141,7 +141,7 @@ class _Call:
             self._report_error(PicturePredictions.failed(name, video.error))
 
     def finish(self, beside: Path) -> None:
-        """What is told of all inputs together; `beside`: what a sheet is named after."""
+        """What is given for all inputs together; `beside`: what a sheet is named after."""
         if self.predictions and self.as_table and not self.options.json:
             print(outputs.as_table(self.predictions, self.reader.labels))
         if self.options.csv:

@@ -64,7 +64,7 @@ class _RefusedError(Exception):
 
     Attributes:
         status: HTTP's number for it.
-        words: What a person is told.
+        words: The message for a person.
     """
 
     def __init__(self, status: int, words: str) -> None:

@@ -281,7 +281,7 @@ def _code() -> str:
 
 
 def _ray() -> Any:
-    # Nothing is told to Ray's makers; the node processes of a cluster decide that themselves when they start.
+    # No usage is reported to Ray's makers; the node processes of a cluster decide that themselves when they start.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
