@@ -8,7 +8,7 @@ nothing is done to the others. All start from the same bytes, on one thread, and
 """
 
 import torch
-from timing import paired, report
+from timing import make_parser, paired, report
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -63,6 +63,7 @@ def plain_transform(policy: Augmentation) -> v2.Transform:
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     torch.set_num_threads(1)  # threads of one operation wait for each other on a busy machine
     torch.manual_seed(0)
     batches = torch.randint(0, 256, (BATCHES, BATCH, 1, 48, 48), dtype=torch.uint8)
@@ -100,10 +101,10 @@ def main() -> None:
 
         ours()
         batch_by_batch()
-        ours_s, plain_s, ratio = paired(ours, image_by_image, ROUNDS)
+        ours_s, plain_s, ratio = paired(ours, image_by_image, rounds)
         # The loop runs over one batch, ours over all of them.
         report(name, BATCH * BATCHES, "images", ours_s, "torchvision per image", plain_s * BATCHES, ratio * BATCHES)
-        ours_s, plain_s, ratio = paired(ours, batch_by_batch, ROUNDS)
+        ours_s, plain_s, ratio = paired(ours, batch_by_batch, rounds)
         report("    ", BATCH * BATCHES, "images", ours_s, "torchvision with one draw a batch", plain_s, ratio)
 
 

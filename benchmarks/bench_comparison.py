@@ -8,21 +8,16 @@ The folders are made up, and hold only what the comparison reads. The whole of s
 its own: reading, intervals, table and picture.
 """
 
-import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from timing import paired, report
+from timing import make_parser, paired, python, report, seconds
 
 from emotorch.analyses.comparison import measure_runs
 from emotorch.analyses.distance import Weights
@@ -33,38 +28,30 @@ from emotorch.runs.folder import list_runs
 
 STAGE_6 = REPOSITORY / "develop_baseline_model" / "models" / "compare_models_to_original.py"
 FACTORS = {"fer": (0.9, 1.0), "fer_aug": (0.0, 0.1), "ckp": (0.9, 1.0), "ckp_aug": (0.0, 0.1)}
-# Validation images of each class, and how likely each answer is, roughly.
+# Validation images of each class, and how often each is predicted, roughly, in percent.
 IMAGES = {"fer": (743, 768, 930, 600), "ckp": (135, 75, 207, 249)}
-ANSWERS = np.array([(66, 16, 10, 9), (31, 32, 11, 26), (31, 17, 43, 9), (7, 10, 3, 80)])
+PREDICTIONS = np.array([(66, 16, 10, 9), (31, 32, 11, 26), (31, 17, 43, 9), (7, 10, 3, 80)])
 KINDS = 200  # as many different runs; the others repeat them
 READ_RUNS = 1000  # at most so many are read with pandas, which takes long
 ROUNDS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, ROUNDS)
     parser.add_argument("--runs", type=int, default=1000, metavar="N", help="run folders (default: %(default)s)")
-    count = parser.parse_args().runs
+    options = parser.parse_args()
+    count = options.runs
     with tempfile.TemporaryDirectory() as temporary:
         paths, few = Paths(Path(temporary) / "all"), Paths(Path(temporary) / "few")
         write_runs(paths, count)
         write_runs(few, min(count, READ_RUNS))
         ours_s, theirs_s, ratio = paired(
-            lambda: measure_runs(list_runs(few.models), Weights()), lambda: read_with_pandas(few), ROUNDS
+            lambda: measure_runs(list_runs(few.models), Weights()), lambda: read_with_pandas(few), options.rounds
         )
         report("reading", min(count, READ_RUNS), "run folders", ours_s, "pandas", theirs_s, ratio)
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, STAGE_6],
-            env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        seconds = time.perf_counter() - started
+        taken = seconds(python(STAGE_6, EMOTORCH_ROOT=paths.root))
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(
-            f"stage 6: {count:,} runs in {seconds:.1f} s ({count / seconds:,.0f} folders/s), peak memory {peak:.0f} MiB"
-        )
+        print(f"stage 6: {count:,} runs in {taken:.1f} s ({count / taken:,.0f} folders/s), peak memory {peak:.0f} MiB")
 
 
 def read_with_pandas(paths: Paths) -> list[float]:
@@ -74,7 +61,7 @@ def read_with_pandas(paths: Paths) -> list[float]:
         accuracies = pd.read_csv(folder / "final_accuracies.csv")
         dict(zip(accuracies["Metric"], accuracies["Value"], strict=True))
         matrices = [pd.read_csv(folder / f"confusion_matrix_{name}_val.csv", index_col=0) for name in IMAGES]
-        distances.append(sum(float(np.mean((matrix.values - ANSWERS / 100) ** 2)) for matrix in matrices))
+        distances.append(sum(float(np.mean((matrix.values - PREDICTIONS / 100) ** 2)) for matrix in matrices))
     return distances
 
 
@@ -105,9 +92,9 @@ def make_files(rng: np.random.Generator) -> dict[str, str]:
         + "".join(f"{name} Accuracy,{rng.uniform(50, 60):.2f}\n" for name in ("Training", "Combined Validation"))
         + "".join(f"Metric {number},NaN\n" for number in range(17)),
     }
-    shares = rng.dirichlet(np.ones(4), size=4) * 0.3 + ANSWERS / ANSWERS.sum(axis=1, keepdims=True) * 0.7
+    probabilities = rng.dirichlet(np.ones(4), size=4) * 0.3 + PREDICTIONS / PREDICTIONS.sum(axis=1, keepdims=True) * 0.7
     for name, images in IMAGES.items():
-        counts = rng.multinomial(images, shares)
+        counts = rng.multinomial(images, probabilities)
         files[f"confusion_counts_{name}_val.csv"] = table(scheme.labels, counts, "d")
         files[f"confusion_matrix_{name}_val.csv"] = table(scheme.labels, counts / counts.sum(1, keepdims=True), ".3f")
     return files

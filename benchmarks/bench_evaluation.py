@@ -5,7 +5,7 @@ python benchmarks/bench_evaluation.py
 
 import numpy as np
 import torch
-from timing import paired, report
+from timing import make_parser, paired, report
 
 from emotorch.evaluation.evaluate import EvaluationSet, predict
 from emotorch.labels import get_scheme
@@ -19,6 +19,7 @@ ROUNDS = 5
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (IMAGES, 48, 48), dtype=np.uint8)
     labels = rng.integers(0, 4, IMAGES)
@@ -32,7 +33,7 @@ def main() -> None:
         for batch in torch.split(floats, BATCH):
             network(batch)
 
-    ours_s, theirs_s, ratio = paired(lambda: predict(model, images, torch.device("cpu")), bare, ROUNDS)
+    ours_s, theirs_s, ratio = paired(lambda: predict(model, images, torch.device("cpu")), bare, rounds)
     report("evaluation", IMAGES, "images", ours_s, "the bare forward passes", theirs_s, ratio)
 
 

@@ -1,4 +1,4 @@
-"""A cold answer for one photo, face detection included, takes at most a third of the time of a bare `import torch`.
+"""A cold prediction for one photo, face detection included, takes at most a third of the time of a bare `import torch`.
 
     python benchmarks/bench_prediction.py
 
@@ -7,16 +7,15 @@ The network is `compact`, untrained: its weights do not change its speed.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from timing import paired, report
+from timing import make_parser, paired, python, report, use_one_core
 
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.inference.onnx_export import export
@@ -30,24 +29,25 @@ from emotorch.recipes import get_recipe
 from emotorch.seeding import generator
 from emotorch.training import checkpoints
 
-COLD_ROUNDS, ROUNDS = 11, 5
+ROUNDS = 5
 PHOTOS = 40
 FACES = 1000
 SCRIPT = REPOSITORY / "baseline_model" / "model" / "predict_image_baselinemodel.py"
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         weights = save_model(folder / "model.pth")
         photos = [save_photo(folder / f"photo{number}.jpg", number) for number in range(PHOTOS)]
-        compare_cold_start(photos[0], weights)
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        compare_cold_start(photos[0], weights, rounds)
+        use_one_core()
         cv2.setNumThreads(1)
         readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
-        compare_readers("photos of 640×480 on one core", photos, "haar", readers)
+        compare_readers("photos of 640×480 on one core", photos, "haar", readers, rounds)
         faces = [save_face(folder / f"face{number}.png", number) for number in range(FACES)]
-        compare_readers("faces of 48×48, cut out already, on one core", faces, "none", readers)
+        compare_readers("faces of 48×48, cut out already, on one core", faces, "none", readers, rounds)
 
 
 def save_model(weights: Path) -> Path:
@@ -73,37 +73,33 @@ def save_face(path: Path, number: int) -> Path:
 
 
 def save_photo(path: Path, number: int) -> Path:
-    """A drawn face, enlarged, before a grey wall."""
+    """A synthetic face, enlarged, before a grey wall."""
     photo = np.full((480, 640, 3), 110, np.uint8)
     photo[90:390, 170:470] = cv2.resize(draw(number), (300, 300), interpolation=cv2.INTER_CUBIC)[:, :, None]
     cv2.imwrite(str(path), photo)
     return path
 
 
-def compare_cold_start(photo: Path, weights: Path) -> None:
-    command = [sys.executable, str(SCRIPT), str(photo), "--model", str(weights), "--json"]
-    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert said["faces"], "the photo that is timed must have a face in it"
-    ours_s, theirs_s, ratio = paired(
-        in_process(command), in_process([sys.executable, "-c", "import torch"]), COLD_ROUNDS
-    )
+def compare_cold_start(photo: Path, weights: Path, rounds: int) -> None:
+    command = (SCRIPT, photo, "--model", weights, "--json")
+    printed = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed)["faces"], "the photo that is timed must have a face in it"
+    ours_s, theirs_s, ratio = paired(python(*command), python("-c", "import torch"), 2 * rounds)
     print(
-        f"cold answer for one photo: {ours_s:.2f} s, {1 / ratio:.2f} of a bare import of PyTorch ({theirs_s:.2f} s); "
-        "the aim is a third",
+        f"cold prediction for one photo: {ours_s:.2f} s, {1 / ratio:.2f} of a bare import of PyTorch "
+        f"({theirs_s:.2f} s); the aim is a third",
         flush=True,
     )
 
 
-def in_process(command: Sequence[str]) -> Callable[[], object]:
-    return lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-
-
-def compare_readers(name: str, files: Sequence[Path], detector: str, readers: tuple[FaceReader, FaceReader]) -> None:
+def compare_readers(
+    name: str, files: Sequence[Path], detector: str, readers: tuple[FaceReader, FaceReader], rounds: int
+) -> None:
     by_onnx, by_torch = (
         lambda reader=reader: [predict_file(reader, file, detector) for file in files] for reader in readers
     )
     found = sum(len(prediction.faces) for prediction in by_onnx())
-    ours_s, theirs_s, ratio = paired(by_onnx, by_torch, ROUNDS)
+    ours_s, theirs_s, ratio = paired(by_onnx, by_torch, rounds)
     report(f"{name} ({found} faces)", len(files), "pictures", ours_s, "PyTorch", theirs_s, ratio)
 
 

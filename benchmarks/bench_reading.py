@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from timing import paired, report
+from timing import make_parser, paired, report
 
 from emotorch.data.cache import PixelCache
 from emotorch.data.images import write_png
@@ -20,6 +20,7 @@ ROUNDS = 3
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "images"
@@ -33,7 +34,7 @@ def main() -> None:
         ours_s, theirs_s, ratio = paired(
             lambda: cache.share(files, slots)[:],
             lambda: np.stack([np.asarray(Image.open(file)) for file in files]),
-            ROUNDS,
+            rounds,
         )
         report("warm reading", IMAGES, "images", ours_s, "decoding each with Pillow", theirs_s, ratio)
         print(f"    {IMAGES} images in {ours_s:.2f} s")

@@ -3,18 +3,17 @@
     python benchmarks/bench_recipes.py [RECIPE …]
 
 Three forms of ours, each with one thing more: the engine alone in float32, with the recipe's augmentation, and
-in the recipe's precision. The share of the machine's arithmetic counts three forward passes a step, and is
+in the recipe's precision. The part of the machine's arithmetic counts three forward passes a step, and is
 of the rate of a large matrix product in the same precision.
 """
 
 import os
-import sys
 from dataclasses import replace
 from functools import partial
 
 import torch
-from plain_training import SEED, multiply_rate, new_network, plain_training, random_images
-from timing import paired, report
+from plain_training import SEED, multiply_rate, new_network, part_of_peak, plain_training, random_images
+from timing import make_parser, paired, report
 
 from emotorch.labels import get_scheme
 from emotorch.networks.describe import layers, total
@@ -25,7 +24,7 @@ from emotorch.training.preprocessing import InputForm
 
 # Multiply-adds that a round may cost: small networks get more images.
 _WORK = 3e11
-_ROUNDS = 3
+ROUNDS = 3
 
 
 def our_epoch(recipe: Recipe, images: LabelledPixels, classes: int, threads: int) -> float:
@@ -35,10 +34,10 @@ def our_epoch(recipe: Recipe, images: LabelledPixels, classes: int, threads: int
     return trainer.history[0].training.loss
 
 
-def measure(recipe: Recipe, threads: int) -> None:
+def measure(recipe: Recipe, threads: int, rounds: int) -> None:
     classes = len(get_scheme(recipe.scheme).labels)
-    form = InputForm.of(recipe)
-    size = total(layers(new_network(recipe, classes), (form.channels, form.image_size, form.image_size)))
+    inputs = InputForm.of(recipe)
+    size = total(layers(new_network(recipe, classes), (inputs.channels, inputs.image_size, inputs.image_size)))
     batches = max(3, round(_WORK / size.multiply_adds / 3 / recipe.batch_size))
     count = min(batches, 200) * recipe.batch_size
     images = random_images(count, classes)
@@ -57,22 +56,23 @@ def measure(recipe: Recipe, threads: int) -> None:
                 continue
             seen.append(ours)
             our_epoch(ours, images, classes, threads)
-            ours_s, plain_s, ratio = paired(partial(our_epoch, ours, images, classes, threads), plain, _ROUNDS)
+            ours_s, plain_s, ratio = paired(partial(our_epoch, ours, images, classes, threads), plain, rounds)
             report(f"  {name}", count, "images", ours_s, "the plain form", plain_s, ratio)
             mixed = ours.precision == "mixed" and computes_in_bfloat16(torch.device("cpu"))
             torch.set_num_threads(threads)
             peak = multiply_rate(torch.bfloat16 if mixed else torch.float32)
-            share = 2 * 3 * size.multiply_adds * count / ours_s / peak
-            print(
-                f"    {share:.0%} of the {peak / 1e9:.0f} GFLOP/s of a product in {'bfloat16' if mixed else 'float32'}"
-            )
+            form = "bfloat16" if mixed else "float32"
+            print(f"    {part_of_peak(size.multiply_adds, count / ours_s, peak)} in {form}")
 
 
 def main() -> None:
+    parser = make_parser(__doc__, ROUNDS)
+    parser.add_argument("recipes", metavar="RECIPE", nargs="*", default=list(RECIPES), help="(default: all)")
+    options = parser.parse_args()
     threads = len(os.sched_getaffinity(0))
     print(f"{threads} threads")
-    for name in sys.argv[1:] or RECIPES:
-        measure(get_recipe(name), threads)
+    for name in options.recipes:
+        measure(get_recipe(name), threads, options.rounds)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from timing import paired, report
+from timing import make_parser, paired, report
 
 from emotorch.cli import available_cores
 from emotorch.data import fer2013
@@ -52,8 +52,8 @@ def write_bare(job: tuple[Path, int, int]) -> None:
 def bare_writing(folder: Path, files: int, workers: int) -> None:
     for number in range(len(FER.classes)):
         (folder / str(number)).mkdir(parents=True)
-    share = files // (4 * workers)
-    jobs = [(folder, first, share) for first in range(0, share * 4 * workers, share)]
+    part = files // (4 * workers)
+    jobs = [(folder, first, part) for first in range(0, part * 4 * workers, part)]
     for _ in map_in_order(write_bare, jobs, workers):
         pass
 
@@ -65,6 +65,7 @@ def put_aside(folder: Path) -> None:
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     with tempfile.TemporaryDirectory() as temporary:
         paths = Paths(Path(temporary) / "root")
         write_fer2013_csv(paths.fer_csv, rows=ROWS, seed=42)
@@ -80,9 +81,9 @@ def main() -> None:
         def bare() -> None:
             bare_writing(Path(temporary) / f"bare-{time.monotonic_ns()}", ROWS, workers)
 
-        ours_s, plain_s, ratio = paired(ours, plain, ROUNDS)
+        ours_s, plain_s, ratio = paired(ours, plain, rounds)
         report("stage 1", ROWS, "rows", ours_s, "a plain loop", plain_s, ratio)
-        ours_s, bare_s, ratio = paired(ours, bare, ROUNDS)
+        ours_s, bare_s, ratio = paired(ours, bare, rounds)
         report("stage 1", ROWS, "rows", ours_s, f"bare writing in {workers} processes", bare_s, ratio)
 
 

@@ -6,13 +6,12 @@ The published way is a new process for each model, which imports everything, dec
 trains in the plain form (`plain_training.PlainForm`, PyTorch's default threads), here without any of the files that
 it wrote afterwards. Ours is stage 5 as a user runs it, on the same plan and from an empty cache, with all its files;
 once more in bfloat16, where the processor computes in it. Accuracies are the mean over the models, of the best epoch
-on each model's own validation images; both begin with the same weights. Drawn faces, in a folder of its own.
+on each model's own validation images; both begin with the same weights. Synthetic faces, in a folder of its own.
 
 Memory is what the system counts for all processes of a sweep, a page that several map shared between them (PSS, of
 Linux): each worker brings its own PyTorch, none its own images.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timing import make_parser
 
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.training.device import computes_in_bfloat16
@@ -38,7 +38,7 @@ SCRIPT = REPOSITORY / "develop_baseline_model" / "models" / "train_multiple_mode
 
 
 def prepare(root: Path, rows: int) -> Paths:
-    """Stages 1 to 3 on drawn faces."""
+    """Stages 1 to 3 on synthetic faces."""
     from emotorch.data import dataset, fer2013, variants
     from emotorch.data.synthetic_dataset import write_fer2013_csv
     from emotorch.labels import get_scheme
@@ -142,10 +142,10 @@ def family_of(pid: int) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--models", type=int, default=8, help="of each way (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=3, help="of each model (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=6000, help="of the drawn FER-2013 (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=6000, help="of the synthetic FER-2013 (default: %(default)s)")
     parser.add_argument("--plain", type=Path, metavar="FILE", help="train one model in the published way, and stop")
     options = parser.parse_args()
     if options.plain:
@@ -170,7 +170,7 @@ def main() -> None:
             records = [json.loads(path.read_text()) for path in sorted(paths.models.glob("model_*/run.json"))]
             records = records[-options.models :]
             print(f"    {mean_accuracy([record['scores']['fer']['accuracy'] for record in records])}")
-            print(f"    {shares(records)}")
+            print(f"    {parts_of_time(records)}")
             print(f"    {memory.all:,.0f} MiB at most, {memory.images:,.0f} of them images")
         plainly, one, two, *mixed = rates
         print(f"ours with 2 workers: {two / plainly:.2f} times the published way (floor 3, goal 5)")
@@ -189,7 +189,7 @@ def mean_accuracy(accuracies: Sequence[float]) -> str:
     return f"accuracy {statistics.mean(accuracies):.1f}% (standard error {error:.1f})"
 
 
-def shares(records: Sequence[dict[str, Any]]) -> str:
+def parts_of_time(records: Sequence[dict[str, Any]]) -> str:
     """Where the time of runs went."""
     totals = {part: sum(record["timings_s"][part] for record in records) for part in records[0]["timings_s"]}
     return "seconds of its workers: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in totals.items())

@@ -3,7 +3,7 @@
     python benchmarks/bench_training.py
 
 The plain form is the published code's: a DataLoader over a TensorDataset of floats, NCHW, PyTorch's default
-threads. Ours is `Trainer`. Each step between them is measured alone, and beside it the share of the rate at
+threads. Ours is `Trainer`. Each step between them is measured alone, and beside it the part of the rate at
 which this machine multiplies large matrices of float32. The last one, where the processor computes in bfloat16, is
 no default: its losses are equal to that format's rounding only.
 """
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from plain_training import SEED, multiply_rate, new_network, plain_training, random_images
-from timing import paired, report
+from plain_training import SEED, multiply_rate, new_network, part_of_peak, plain_training, random_images
+from timing import make_parser, paired, report
 
 from emotorch.networks.describe import layers, total
 from emotorch.recipes import get_recipe
@@ -57,6 +57,7 @@ def with_kept_memory(images: LabelledPixels) -> float:
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     images = random_images(IMAGES, CLASSES)
     threads = torch.get_num_threads()
     print(f"{threads} threads, {IMAGES} images, batch {RECIPE.batch_size}")
@@ -75,11 +76,9 @@ def main() -> None:
         for name, epoch in steps:
             torch.set_num_threads(threads)
             losses[name] = epoch()
-            ours_s, plain_s, ratio = paired(epoch, plain, ROUNDS)
+            ours_s, plain_s, ratio = paired(epoch, plain, rounds)
             report(name, IMAGES, "images", ours_s, "the plain form", plain_s, ratio)
-            # Three forward passes' work a step: backward costs two.
-            share = 2 * 3 * IMAGES * multiply_adds / ours_s / peak
-            print(f"    {share:.0%} of {peak / 1e9:.0f} GFLOP/s of a matrix product")
+            print(f"    {part_of_peak(multiply_adds, IMAGES / ours_s, peak)}")
     print("mean losses:", ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items()), "(Trainer: another order)")
 
 

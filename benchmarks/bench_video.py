@@ -2,28 +2,23 @@
 
     python benchmarks/bench_video.py
 
-The video has two drawn faces that move, in 300 frames of MPEG-4; the model is the baseline's network with random
-weights, run by ONNX Runtime. Measured are decoding, finding, cutting out and answering every face in every frame.
+The video has two synthetic faces that move, in 300 frames of MPEG-4; the model is the baseline's network with random
+weights, run by ONNX Runtime. Measured are decoding, finding, cutting out and reading every face in every frame.
 The whole frame is searched every tenth time, in between the surroundings of the last faces alone (see
-`emotorch/inference/tracking.py`); beside it stand the rates of searching the whole of every frame, and with the
+`emotorch/inference/video.py`); beside it stand the rates of searching the whole of every frame, and with the
 annotated copy written. A second is one of the core's own time, so that other programs on the machine do not count.
 """
 
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Before anything that starts threads.
-os.environ["OMP_NUM_THREADS"] = "1"
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
 import cv2
 import numpy as np
 import torch
+from timing import make_parser, use_one_core
 
 from emotorch.data.faces import Box, find_faces
 from emotorch.data.images import Pixels
@@ -95,7 +90,10 @@ def cpu_seconds(work: Callable[[FaceReader, Path], object], reader: FaceReader, 
 
 
 def main() -> None:
+    rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
+    use_one_core()
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         reader, path = make_reader(Path(name)), draw_video(Path(name) / "clip.mp4")
         every, ours = search_every_frame(reader, path), follow(reader, path)
@@ -113,7 +111,7 @@ def main() -> None:
             ("following", follow),
             ("following, with an annotated copy", annotate),
         ):
-            rates = [FRAMES / cpu_seconds(work, reader, path) for _ in range(ROUNDS)]
+            rates = [FRAMES / cpu_seconds(work, reader, path) for _ in range(rounds)]
             print(f"{what}: {statistics.median(rates):.0f} frames/s ({min(rates):.0f} to {max(rates):.0f})", flush=True)
 
 

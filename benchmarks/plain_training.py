@@ -56,7 +56,7 @@ class PlainForm:
         return total / len(images)
 
     def accuracy(self, images: LabelledPixels) -> float:
-        """Percent of right answers."""
+        """Percent of right predictions."""
         self._network.eval()
         with torch.no_grad():
             batches = self._batches(images, shuffle=False)
@@ -92,3 +92,15 @@ def multiply_rate(dtype: torch.dtype, size: int = 2048) -> float:
         torch.mm(a, b)
         times.append(time.perf_counter() - started)
     return 2 * size**3 / statistics.median(times[2:])
+
+
+def part_of_peak(multiply_adds: int, rate: float, peak: float) -> str:
+    """How much of the arithmetic that this machine is capable of a training does.
+
+    Args:
+        multiply_adds: Of one image's forward pass.
+        rate: Images per second.
+        peak: See `multiply_rate`.
+    """
+    # Three forward passes' work a step: backward costs two.
+    return f"{2 * 3 * multiply_adds * rate / peak:.0%} of the {peak / 1e9:.0f} GFLOP/s of a matrix product"
