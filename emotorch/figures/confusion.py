@@ -1,6 +1,6 @@
-"""Every picture that a run or an evaluation writes: from arrays to a PNG.
+"""Pictures of confusion matrices, and of what they say of each class.
 
-The charts are drawn here, the pictures with faces in them in `pictures`; callers find both here.
+seaborn is imported where a picture is drawn: it takes longer than all else, and a run's tables are read without it.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from emotorch.figures.canvas import BLUE, CHARACTER_EM, GREEN, ORANGE, PALE, new_figure, require, save, tidy, wrap
 from emotorch.metrics.confusion import ClassScore, class_scores
 
-# --- Confusion matrices -------------------------------------------------------------------------------------
+_BAR_HEIGHT = 2.6  # inches
+_BARS = {"precision": (BLUE, ""), "recall": (ORANGE, "//"), "f1": (GREEN, "..")}
+_BAR_NAMES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ConfusionPanel:
 
     Attributes:
         title: Which images it counts.
-        proportions: (K, K), 0 to 1: shares of the row. NaN or zeros all along a row: a class without images.
+        proportions: (K, K), 0 to 1, of the row. NaN or zeros all along a row: a class without images.
         counts: (K, K) numbers of images, where they are known.
     """
 
@@ -58,26 +58,53 @@ def plot_confusion_matrices(
     return save(_confusion_figure(panels, labels, title, note), path)
 
 
+def plot_side_by_side(path: Path, panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Path:
+    """Draws a column for each set, the scores of each class below its matrix; all panels have counts."""
+    return save(_scores_figure(panels, labels, title), path)
+
+
 def _confusion_figure(
     panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str, note: str | None = None
 ) -> Figure:
     require(len(panels) > 0, "a confusion figure needs at least one matrix")
-    longest = max(len(label) for label in labels)
-    cell = max(0.85, longest * 10 * CHARACTER_EM / 72 + 0.15)
-    side = cell * len(labels)
-    width = len(panels) * (side + 0.1 * longest + 0.7) + 0.9
+    side, column = _sizes(labels)
+    width = len(panels) * column + 0.9
     figure = new_figure(width, side + 1.2 + (0.3 if note else 0), title, compress=True)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    images = [draw_confusion(axes, panel, labels) for axes, panel in zip(all_axes, panels, strict=True)]
-    bar = figure.colorbar(images[0], ax=list(all_axes), pad=0.02)
-    bar.set_label("Share of the true class (%)")
-    bar.outline.set_visible(False)
+    for axes, panel in zip(all_axes, panels, strict=True):
+        _draw_matrix(axes, panel, labels)
+    _add_scale(figure, all_axes)
     if note:
         figure.supxlabel(wrap(note, width, 9), fontsize=9, x=0.01, ha="left", parse_math=False)
     return figure
 
 
-def draw_confusion(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> AxesImage:
+def _scores_figure(panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Figure:
+    require(len(panels) > 0, "a picture of sets needs at least one")
+    side, column = _sizes(labels)
+    figure = new_figure(len(panels) * column + 0.9, side + _BAR_HEIGHT + 1.6, title)
+    grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=(side, _BAR_HEIGHT))
+    for (above, below), panel in zip(grid.T, panels, strict=True):
+        _draw_matrix(above, panel, labels)
+        above.set_title(wrap(panel.title, column, 11), fontsize=11, parse_math=False)
+        _draw_scores(below, class_scores(np.asarray(panel.counts).tolist(), labels))
+    _add_scale(figure, grid[0])
+    grid[1, 0].set_ylabel("Percent")
+    handles, names = grid[1, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(_BARS), frameon=False)
+    return figure
+
+
+def _sizes(labels: Sequence[str]) -> tuple[float, float]:
+    """The side of a matrix, and the width of it with its labels, in inches."""
+    longest = max(map(len, labels))
+    side = len(labels) * max(0.95, longest * 10 * CHARACTER_EM / 72 + 0.15)
+    return side, side + 0.1 * longest + 0.7
+
+
+def _draw_matrix(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> None:
+    import seaborn as sns
+
     size = len(labels)
     proportions = np.asarray(panel.proportions, dtype=float)
     counts = None if panel.counts is None else np.asarray(panel.counts)
@@ -88,80 +115,62 @@ def draw_confusion(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> 
         )
     percent = 100 * np.nan_to_num(proportions)
     empty = (percent == 0).all(axis=1) if counts is None else counts.sum(axis=1) == 0
-    colours = colormaps["Blues"].with_extremes(bad=PALE)
-    image = axes.imshow(np.where(empty[:, None], np.nan, percent), cmap=colours, vmin=0, vmax=100)
-    for row, column in np.ndindex(size, size):
-        ink = _ink(image.to_rgba(percent[row, column]))
-        share = "–" if empty[row] else f"{percent[row, column]:.1f}%"
-        count = "" if counts is None or empty[row] else f"{counts[row, column]:,}"
-        middle = row - 0.1 if count else row
-        axes.text(column, middle, share, ha="center", va="center", fontsize=11, color=ink)
-        axes.text(column, row + 0.2, count, ha="center", va="center", fontsize=8, color=ink)
-    for corner in np.arange(size) - 0.46:
-        outline = Rectangle((corner, corner), 0.92, 0.92, fill=False, edgecolor=ORANGE, linewidth=2)
-        axes.add_patch(outline)
+    cells = [[f"{value:.1f}%" for value in row] for row in percent]
     row_labels = list(labels)
     if counts is not None:
+        cells = [
+            [f"{cell}\n{count:,}" for cell, count in zip(*row, strict=True)] for row in zip(cells, counts, strict=True)
+        ]
         row_labels = [f"{label}\nn = {n:,}" for label, n in zip(labels, counts.sum(axis=1), strict=True)]
-    axes.set_xticks(range(size), list(labels), parse_math=False)
-    axes.set_yticks(range(size), row_labels, parse_math=False)
+    sns.heatmap(
+        percent,
+        mask=np.broadcast_to(empty[:, None], (size, size)),
+        annot=np.array(cells),
+        fmt="",
+        annot_kws={"fontsize": 10.5, "linespacing": 1.35},
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        square=True,
+        linewidths=2,  # white lines keep neighbouring cells of one colour apart
+        cbar=False,
+        ax=axes,
+    )
+    axes.set_facecolor(PALE)
+    for text in axes.texts:
+        column, row = map(int, text.get_position())
+        text.set_color(_ink(axes.collections[0].to_rgba(percent[row, column])))
+    for row in np.flatnonzero(empty):
+        for column in range(size):
+            axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center")
+    for corner in np.arange(size) + 0.04:
+        axes.add_patch(Rectangle((corner, corner), 0.92, 0.92, fill=False, edgecolor=ORANGE, linewidth=2))
+    middles = np.arange(size) + 0.5
+    axes.set_xticks(middles, list(labels), rotation=0, parse_math=False)
+    axes.set_yticks(middles, row_labels, rotation=0, va="center", parse_math=False)
     axes.set_xlabel("Predicted", fontweight="bold")
     axes.set_ylabel("True", fontweight="bold")
     axes.set_title(panel.title, fontsize=11, parse_math=False)
-    # White lines keep neighbouring cells of one colour apart.
-    axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=2)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
-    return image
+    axes.tick_params(length=0)
 
 
 def _ink(rgba: npt.ArrayLike) -> str:
-    """Black or white, whichever reads better on a colour (by the relative luminance of WCAG 2.2)."""
+    """Black or white, whichever reads better on a colour, by the relative luminance of WCAG 2.2: seaborn's choice,
+    white on middle tones, has less contrast."""
     luminance = np.dot(np.asarray(rgba)[:3] ** 2.2, (0.2126, 0.7152, 0.0722))
     return "white" if luminance < 0.18 else "black"
 
 
-_BAR_HEIGHT = 2.6  # inches
-
-
-_BARS = (("precision", BLUE, ""), ("recall", ORANGE, "//"), ("f1", GREEN, ".."))
-
-
-_NAMES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
-
-
-def plot_side_by_side(path: Path, panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Path:
-    """Draws a column for each set; all panels have counts."""
-    return save(_figure(panels, labels, title), path)
-
-
-def _figure(panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Figure:
-    require(len(panels) > 0, "a picture of sets needs at least one")
-    longest = max(map(len, labels))
-    cell = max(0.95, longest * 10 * CHARACTER_EM / 72 + 0.15)
-    side = cell * len(labels)
-    column = side + 0.1 * longest + 0.7
-    figure = new_figure(len(panels) * column + 0.9, side + _BAR_HEIGHT + 1.6, title)
-    grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=(side, _BAR_HEIGHT))
-    for (above, below), panel in zip(grid.T, panels, strict=True):
-        image = draw_confusion(above, panel, labels)
-        above.set_title(wrap(panel.title, column, 11), fontsize=11, parse_math=False)
-        counts = np.asarray(panel.counts)
-        _draw_scores(below, class_scores(counts.tolist(), labels))
-    bar = figure.colorbar(image, ax=list(grid[0]), pad=0.02)
-    bar.set_label("Share of the true class (%)")
+def _add_scale(figure: Figure, all_axes: npt.NDArray[np.object_]) -> None:
+    """One for all matrices, right of them."""
+    bar = figure.colorbar(all_axes[0].collections[0], ax=list(all_axes), pad=0.02)
+    bar.set_label("Proportion of the true class (%)")
     bar.outline.set_visible(False)
-    grid[1, 0].set_ylabel("Percent")
-    handles, names = grid[1, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(_BARS), frameon=False)
-    return figure
 
 
 def _draw_scores(axes: Axes, scores: Sequence[ClassScore]) -> None:
     width = 0.8 / len(_BARS)
-    for place, (name, colour, hatch) in enumerate(_BARS):
+    for place, (name, (colour, hatch)) in enumerate(_BARS.items()):
         values = [getattr(score, name) for score in scores]
         middles = np.arange(len(scores)) + (place - (len(_BARS) - 1) / 2) * width
         bars = axes.bar(
@@ -171,7 +180,7 @@ def _draw_scores(axes: Axes, scores: Sequence[ClassScore]) -> None:
             color=colour,
             hatch=hatch,
             edgecolor="white",
-            label=_NAMES[name],
+            label=_BAR_NAMES[name],
         )
         texts = ["–" if np.isnan(value) else f"{value:.0f}" for value in values]
         axes.bar_label(bars, texts, padding=1, fontsize=7)

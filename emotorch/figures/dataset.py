@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from emotorch.figures.canvas import (
-    BLACK,
     BLUE,
     CHARACTER_EM,
     DPI,
     LINE_EM,
-    PALE,
+    SKY,
     TITLE_POINTS,
     new_figure,
     require,
@@ -58,8 +57,8 @@ def _balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figu
         values = np.array(list(classes.values()))
         total = int(values.sum())
         bars = axes.barh(range(len(labels)), values, color=BLUE)
-        shares = 100 * values / max(total, 1)
-        texts = [f"{value:,} ({share:.1f}%)" for value, share in zip(values, shares, strict=True)]
+        percent = 100 * values / max(total, 1)
+        texts = [f"{value:,} ({part:.1f}%)" for value, part in zip(values, percent, strict=True)]
         axes.bar_label(bars, texts, padding=3, fontsize=8)
         # Room for the numbers behind the longest bar.
         axes.set_xlim(0, 1.55 * max(int(values.max()), 1))
@@ -76,8 +75,6 @@ def _balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figu
 
 # --- Distributions ------------------------------------------------------------------------------------------
 
-_RIDGE = 0.72  # of a row; above it stands the median
-
 
 def plot_brightness_sharpness(
     path: Path,
@@ -85,7 +82,7 @@ def plot_brightness_sharpness(
     sharpness: Mapping[str, npt.ArrayLike],
     title: str,
 ) -> Path:
-    """Draws for each class how its images' brightness and sharpness spread.
+    """Draws for each class how its images' brightness and sharpness are distributed.
 
     Args:
         path: The PNG to write.
@@ -102,20 +99,21 @@ def _distributions_figure(
     require(len(brightness) > 0 and list(brightness) == list(sharpness), "both panels need the same classes, 1 or more")
     figure = new_figure(10, 0.62 * len(brightness) + 1.7, title)
     left, right = figure.subplots(1, 2, sharey=True)
-    _draw_ridges(left, brightness, np.linspace(0, 255, 52))
-    left.set(xlim=(0, 255), xlabel="Brightness: mean grey value (0 black, 255 white)")
+    _draw_violins(left, brightness, 0, 255)
+    left.set_xlabel("Brightness: mean grey value (0 black, 255 white)")
     left.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 5, 10]))
     # The logarithm knows no zero: blank images stand at the left end.
     every = np.concatenate([np.asarray(values, dtype=float) for values in sharpness.values()])
     low, high = max(1.0, np.quantile(every, 0.001) / 1.5), max(10.0, 1.1 * every.max())
-    _draw_ridges(right, sharpness, np.geomspace(low, high, 52))
-    right.set(xscale="log", xlim=(low, high), xlabel="Sharpness: variance of the Laplacian (low: blurred)")
-    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.set_xscale("log")
+    _draw_violins(right, sharpness, low, high)
+    right.set_xlabel("Sharpness: variance of the Laplacian (low: blurred)")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 500 else (1, 3)))
     right.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     right.xaxis.set_minor_formatter(NullFormatter())
     right.tick_params(axis="x", labelsize=8)
     figure.supxlabel(
-        "Height: share of the class's images, to the same scale in a panel. Line and number: the median.",
+        "Height: density of the class's images. Dashed lines: quartiles; number: the median.",
         fontsize=9,
         x=0.01,
         ha="left",
@@ -123,31 +121,38 @@ def _distributions_figure(
     return figure
 
 
-def _draw_ridges(axes: Axes, classes: Mapping[str, npt.ArrayLike], edges: npt.NDArray[np.float64]) -> None:
-    """A histogram for each class, on a line of its own; what is beyond the edges counts at them."""
-    arrays = [np.asarray(values, dtype=float) for values in classes.values()]
-    shares = [np.histogram(values.clip(edges[0], edges[-1]), edges)[0] / max(len(values), 1) for values in arrays]
-    highest = max(share.max() for share in shares) or 1.0
-    for row, (values, share) in enumerate(zip(arrays, shares, strict=True)):
-        # Rows count from the top, and a ridge rises.
-        axes.stairs(row - _RIDGE * share / highest, edges, baseline=row, fill=True, facecolor=BLUE, alpha=0.55)
-        axes.axhline(row, color=PALE, linewidth=1, zorder=0)
-        if not len(values):
-            continue
-        median = float(np.median(values))
-        place = min(max(median, edges[0]), edges[-1])
-        axes.plot([place, place], [row, row - _RIDGE], color=BLACK, linewidth=1.5)
-        axes.annotate(
-            f"{median:,.0f}",
-            (place, row - _RIDGE),
-            xytext=(0, 1),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=8,
-        )
-    axes.set_ylim(len(arrays) - 0.85, -1.05)
-    axes.set_yticks(range(len(arrays)), list(classes), parse_math=False)
+def _draw_violins(axes: Axes, classes: Mapping[str, npt.ArrayLike], low: float, high: float) -> None:
+    """A violin for each class; what is beyond the ends counts at them."""
+    import seaborn as sns  # here, because it takes long to import, and most pictures do without
+
+    names = list(classes)
+    arrays = {name: np.asarray(values, dtype=float) for name, values in classes.items()}
+    sns.violinplot(
+        {name: values.clip(low, high) for name, values in arrays.items()},
+        order=names,
+        orient="h",
+        cut=0,
+        inner="quart",
+        density_norm="width",
+        width=0.75,
+        color=SKY,
+        linewidth=1,
+        ax=axes,
+    )
+    for row, values in enumerate(arrays.values()):
+        if len(values):
+            median = float(np.median(values))
+            axes.annotate(
+                f"{median:,.0f}",
+                (min(max(median, low), high), row - 0.38),
+                xytext=(0, 1),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
+    axes.set(xlim=(low, high), ylim=(len(names) - 0.5, -0.75))
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
@@ -155,14 +160,8 @@ def _draw_ridges(axes: Axes, classes: Mapping[str, npt.ArrayLike], edges: npt.ND
 # --- Sheets of images ---------------------------------------------------------------------------------------
 
 _FACTOR = 2  # every pixel becomes 2×2: no blur
-
-
 _GAP = 6
-
-
 _MARGIN = 18
-
-
 _ROW_POINTS = 9.0
 
 
