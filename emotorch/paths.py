@@ -109,3 +109,8 @@ class Paths:
     def relative(self, path: Path) -> str:
         """The path as records state it: below the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
+
+
+def mark_synthetic(title: str, is_synthetic: bool) -> str:
+    """A title of results, which says so where they are of synthetic faces."""
+    return f"{title} (synthetic faces)" if is_synthetic else title

@@ -123,7 +123,7 @@ def _accuracies(paths: Paths) -> Table:
 
     rows = []
     for run in list_runs(paths.models):
-        if run.record.get("status", FINISHED) == FINISHED:
+        if run.status() == FINISHED:
             values = read_accuracies(run)
             shown = {column: values.get(metric, math.nan) for column, metric in _ACCURACIES.items()}
             rows.append({"model": run.name, **shown, "epochs": values.get("Epochs Completed", math.nan)})

@@ -256,7 +256,8 @@ def test_the_script_prints_the_best_what_was_left_out_the_picture_and_the_table(
     assert table.name.startswith("comparison_results_")
     assert picture == table.with_name(table.stem.replace("_results", "") + ".png")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert json.loads((paths.models / "model_00002" / "run.json").read_text())["status"] == "interrupted"
+    killed = json.loads((paths.models / "model_00002" / "run.json").read_text())
+    assert killed["status"] == "running", "reading a run changed it"
 
 
 def test_of_many_runs_left_out_ten_are_named(paths: Paths) -> None:

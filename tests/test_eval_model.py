@@ -224,7 +224,7 @@ def test_validation_images_that_share_their_source_with_training_are_counted(liv
     sources = {row["source_hash"] for row in leaked}
     shared = [row for row in held_out if row["source_hash"] in sources]
     said, _ = evaluate(lively)
-    assert said[1].strip().startswith(f"{len(shared)} share their source with a training image; without: ")
+    assert said[1].strip().startswith(f"{len(shared)} share their source with a training image; without them: ")
     rest = [row for row in held_out if row["source_hash"] not in sources]
     matrix = expected_counts(lively, rest)
     assert f"{len(rest)} images, accuracy {100 * np.trace(matrix) / len(rest):.2f}%" in said[1]

@@ -148,6 +148,18 @@ def test_how_a_run_ended_is_recorded(paths: Paths, error: type[BaseException], s
     assert run.status() == status
 
 
+def test_a_run_whose_process_is_gone_is_interrupted_and_recorded_so_when_asked(paths: Paths) -> None:
+    run = claim_run(paths.models, {"status": "running"})
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    assert run.status() == "interrupted"
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+    with run.running():
+        run.record_status()
+        assert run.record["status"] == "running"
+    run.record_status()
+    assert run.record["status"] == "interrupted"
+
+
 def test_what_a_kill_left_half_written_is_gone_when_the_run_is_taken_up(paths: Paths) -> None:
     run = claim_run(paths.models, {"status": "running"})
     whole = run.folder / "model_last.pth"

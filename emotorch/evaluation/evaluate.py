@@ -26,7 +26,7 @@ from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
-from emotorch.paths import Paths
+from emotorch.paths import Paths, mark_synthetic
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
@@ -248,7 +248,7 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
 def synthetic_suffix(paths: Paths, dataset: str) -> str:
     """Of titles: a root of synthetic faces marks its datasets and folders; a folder elsewhere is nobody's."""
     inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
-    return " (synthetic faces)" if inside and paths.is_synthetic else ""
+    return mark_synthetic("", inside and paths.is_synthetic)
 
 
 def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:

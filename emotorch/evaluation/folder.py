@@ -1,4 +1,4 @@
-"""The folder of an evaluation: report, matrices, and the images that were answered wrongly."""
+"""The folder of an evaluation: report, matrices, and the misclassified images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from emotorch.data.images import write_png
 from emotorch.evaluation.evaluate import Evaluation
-from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrix, plot_side_by_side
+from emotorch.figures.confusion import ConfusionPanel, plot_side_by_side
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import new_folder, write_csv, write_text
 from emotorch.metrics import confusion
@@ -38,7 +38,7 @@ def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: 
     """Writes `evaluation_image_usage_<time>/`: what `write_evaluation` writes, for each part of image_usage.csv.
 
     The parts that were not trained on stand side by side in `confusion_matrices.png`. Of the training images, the
-    wrongly answered ones are listed, not copied: there are thousands.
+    misclassified ones are listed, not copied: there are thousands.
     """
     with new_folder(run.folder, "evaluation_image_usage") as new:
         for evaluation in evaluations:
@@ -52,26 +52,19 @@ def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: 
 
 
 def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
-    """Report, matrices, reliability diagram and the table of wrong answers."""
+    """Report, matrices, reliability diagram and the table of misclassified images."""
     images, predictions = evaluation.images, evaluation.predictions
     name = images.name
     report = confusion.report(images.labels, predictions.classes, labels)
     write_text(folder / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
-    write_confusion(folder, name, predictions.counts, labels)
-    plot_confusion_matrix(
-        folder / f"confusion_matrix_{name}.png",
-        confusion.row_proportions(predictions.counts),
-        predictions.counts,
-        labels,
-        evaluation.title,
-    )
+    write_confusion(folder, name, predictions.counts, labels, evaluation.title)
     if evaluation.reliability is not None:
         write_reliability(folder, name, evaluation.reliability, evaluation.title)
     rows = []
-    for position in _wrong(evaluation):
-        truth, guess = int(images.labels[position]), int(predictions.classes[position])
+    for position in _misclassified(evaluation):
+        truth, predicted = int(images.labels[position]), int(predictions.classes[position])
         confidence = f"{predictions.confidences[position]:.4f}"
-        rows.append((images.files[position], position, labels[truth], labels[guess], truth, guess, confidence))
+        rows.append((images.files[position], position, labels[truth], labels[predicted], truth, predicted, confidence))
     write_csv(folder / f"misclassifications_{name}.csv", MISCLASSIFICATION_COLUMNS, rows)
 
 
@@ -79,12 +72,12 @@ def _write_misclassified_images(folder: Path, evaluation: Evaluation, labels: Se
     images, predictions = evaluation.images, evaluation.predictions
     pictures = folder / f"misclassified_images_{images.name}"
     pictures.mkdir()
-    for number, position in enumerate(_wrong(evaluation), start=1):
-        truth, guess = labels[images.labels[position]], labels[predictions.classes[position]]
-        write_png(pictures / f"{number:03d}_true_{truth}_pred_{guess}.png", images.pixels[position])
+    for number, position in enumerate(_misclassified(evaluation), start=1):
+        truth, predicted = labels[images.labels[position]], labels[predictions.classes[position]]
+        write_png(pictures / f"{number:03d}_true_{truth}_pred_{predicted}.png", images.pixels[position])
 
 
-def _wrong(evaluation: Evaluation) -> list[int]:
+def _misclassified(evaluation: Evaluation) -> list[int]:
     return np.flatnonzero(evaluation.predictions.classes != evaluation.images.labels).tolist()
 
 

@@ -29,7 +29,7 @@ from emotorch.evaluation.evaluate import (
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
-from emotorch.paths import AUGMENTED, ORIGINALS, Paths
+from emotorch.paths import AUGMENTED, ORIGINALS, Paths, mark_synthetic
 from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, read_image_usage
 
 _VALIDATION = "_validation"
@@ -118,7 +118,7 @@ def _evaluate_part(loaded: LoadedRun, usage: str, rows: Sequence[_Row], finder: 
         notes.append(f"{unmatched} more are named in image_usage.csv, but are not here or not the same pictures")
     if by_name:
         notes.append(f"{by_name} are known by their file names alone: image_usage.csv states no hash of them")
-    title = f"{loaded.run.name} on {_title(usage)}{' (synthetic faces)' if loaded.paths.is_synthetic else ''}"
+    title = mark_synthetic(f"{loaded.run.name} on {_title(usage)}", loaded.paths.is_synthetic)
     if usage == TRAINING:
         predictions = predict(loaded.model, images, loaded.device)
         return _indented(Evaluation(images, predictions, title, [f"{title}: {predictions.line()}", *notes]))
@@ -176,7 +176,6 @@ def _stand_in(loaded: LoadedRun, parts: Sequence[str], reason: str) -> tuple[lis
     if not loaded.paths.for_scheme(scheme.name).originals.is_dir():
         return evaluations, seen
     index = DatasetIndex.load(loaded.paths, scheme)
-    synthetic = " (synthetic faces)" if loaded.paths.is_synthetic else ""
     for name in parts:
         part = PARTS[name]
         if not len(index.originals_of(part.dataset.name, part.usage)):
@@ -188,7 +187,7 @@ def _stand_in(loaded: LoadedRun, parts: Sequence[str], reason: str) -> tuple[lis
             continue
         first, *others = evaluation.lines
         lines = [first, f"{part.title} stands in for its validation images: {reason}", *others]
-        title = f"{loaded.run.name} on {part.title} (stands in){synthetic}"
+        title = mark_synthetic(f"{loaded.run.name} on {part.title} (stands in)", loaded.paths.is_synthetic)
         evaluations.append(_indented(replace(evaluation, title=title, lines=lines)))
     return evaluations, seen
 

@@ -5,6 +5,7 @@ seaborn is imported where a picture is drawn: it takes longer than all else, and
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -140,9 +141,8 @@ def _draw_matrix(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> No
     for text in axes.texts:
         column, row = map(int, text.get_position())
         text.set_color(_ink(axes.collections[0].to_rgba(percent[row, column])))
-    for row in np.flatnonzero(empty):
-        for column in range(size):
-            axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center")
+    for column, row in product(range(size), np.flatnonzero(empty).tolist()):
+        axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center")
     for corner in np.arange(size) + 0.04:
         axes.add_patch(Rectangle((corner, corner), 0.92, 0.92, fill=False, edgecolor=ORANGE, linewidth=2))
     middles = np.arange(size) + 0.5

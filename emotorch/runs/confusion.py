@@ -1,36 +1,46 @@
-"""Run folders: `model_00001`, …: claimed by one process, recorded in `run.json`, read by everything else."""
+"""A run's confusion matrices: `confusion_matrix_<set>.csv`, `confusion_counts_<set>.csv`, and their pictures."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from emotorch.errors import EmoTorchError
-from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrices
+from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrices, plot_confusion_matrix
 from emotorch.files import open_table, write_csv
 from emotorch.metrics.confusion import Counts, row_proportions
-from emotorch.runs.folder import Run
-from emotorch.runs.history import datasets_with, set_title, synthetic_suffix
+from emotorch.runs.folder import Run, validation_title
 
 Number = TypeVar("Number", int, float)
 
 
-def read_matrix(run: Run, name: str) -> "Matrix | None":
-    """`confusion_matrix_<name>.csv` with its counts where there are any; None without that file.
+def _matrix_file(folder: Path, name: str) -> Path:
+    return folder / f"confusion_matrix_{name}.csv"
 
-    Raises:
-        EmoTorchError: a file is no square table of numbers with equal labels in rows and columns, or the counts
-            are none, or not of the matrix's labels.
+
+def _counts_file(folder: Path, name: str) -> Path:
+    return folder / f"confusion_counts_{name}.csv"
+
+
+def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
+    """Writes a set's matrix: the proportions of each row and the counts as CSV, and both as `confusion_matrix_*.png`.
+
+    Args:
+        folder: Of a run or an evaluation.
+        name: Of the set.
+        counts: (K, K), a row for each true class.
+        labels: K names.
+        title: Of the picture.
     """
-    matrix = _read_square(run.folder / f"confusion_matrix_{name}.csv", float)
-    if matrix is None:
-        return None
-    path = run.folder / f"confusion_counts_{name}.csv"
-    counts = _read_square(path, _whole_number)
-    if counts is not None and counts[0] != matrix[0]:
-        raise EmoTorchError(f"{path}: its labels are {', '.join(counts[0])}, the matrix's {', '.join(matrix[0])}")
-    return Matrix(*matrix, None if counts is None else counts[1])
+    proportions = row_proportions(counts)
+    _write_square(_matrix_file(folder, name), labels, ([f"{value:.3f}" for value in row] for row in proportions))
+    _write_square(_counts_file(folder, name), labels, counts.tolist())
+    plot_confusion_matrix(folder / f"confusion_matrix_{name}.png", proportions, counts, labels, title)
+
+
+def _write_square(path: Path, labels: Sequence[str], values: Iterable[Sequence[object]]) -> None:
+    write_csv(path, ("", *labels), ((label, *row) for label, row in zip(labels, values, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,25 @@ class Matrix:
     counts: list[list[int]] | None
 
 
+def read_matrix(run: Run, name: str) -> Matrix | None:
+    """`confusion_matrix_<name>.csv` with its counts where there are any; None without that file.
+
+    Raises:
+        EmoTorchError: a file is no square table of numbers with equal labels in rows and columns, or the counts
+            are none, or not of the matrix's labels.
+    """
+    matrix = _read_square(_matrix_file(run.folder, name), float)
+    if matrix is None:
+        return None
+    path = _counts_file(run.folder, name)
+    counts = _read_square(path, _whole_number)
+    if counts is not None and counts[0] != matrix[0]:
+        raise EmoTorchError(f"{path}: its labels are {', '.join(counts[0])}, the matrix's {', '.join(matrix[0])}")
+    return Matrix(*matrix, None if counts is None else counts[1])
+
+
 def _read_square(path: Path, parse: Callable[[str], Number]) -> tuple[tuple[str, ...], list[list[Number]]] | None:
-    """Labels and values; None without that file."""
+    """Labels and values; None without that file. Without pandas: a comparison reads hundreds of thousands of these."""
     if not path.exists():
         return None
     with open_table(path) as file:
@@ -71,26 +98,10 @@ def _whole_number(text: str) -> int:
     return value
 
 
-def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str]) -> None:
-    """Writes `confusion_matrix_<name>.csv` (proportions of each row) and `confusion_counts_<name>.csv`."""
-    proportions = row_proportions(counts)
-    write_csv(
-        folder / f"confusion_matrix_{name}.csv",
-        ("", *labels),
-        ((label, *(f"{value:.3f}" for value in row)) for label, row in zip(labels, proportions, strict=True)),
-    )
-    write_csv(
-        folder / f"confusion_counts_{name}.csv",
-        ("", *labels),
-        ((label, *row) for label, row in zip(labels, counts.tolist(), strict=True)),
-    )
-
-
 def validation_matrices(run: Run) -> dict[str, Matrix]:
     """The confusion matrix of each validation set, by its title."""
-    found = {
-        set_title(name): read_matrix(run, f"{name}_val") for name in datasets_with(run, "confusion_matrix_{}_val.csv")
-    }
+    names = run.sets_with("confusion_matrix_{}_val.csv")
+    found = {validation_title(name): read_matrix(run, f"{name}_val") for name in names}
     return {title: matrix for title, matrix in found.items() if matrix is not None}
 
 
@@ -106,6 +117,6 @@ def plot_run_confusion(run: Run) -> Path:
     labels = next(iter(matrices.values())).labels
     panels = [ConfusionPanel(title, matrix.proportions, matrix.counts) for title, matrix in matrices.items()]
     has_ckp = run.record.get("dataset", {}).get("ckp", True)
-    note = None if has_ckp or read_matrix(run, "ckp_val") else "No CK+ images: no CK+ matrix."
+    note = None if has_ckp or validation_title("ckp") in matrices else "No CK+ images: no CK+ matrix."
     path = run.folder / "confusion_matrices_fer_vs_ckp.png"
-    return plot_confusion_matrices(path, panels, labels, f"{run.name}{synthetic_suffix(run)}", note)
+    return plot_confusion_matrices(path, panels, labels, run.title, note)

@@ -17,11 +17,11 @@ _FINDINGS = "findings.json"
 def result_folder(
     run: Run, analysis: str, weights: Path, made_from: Mapping[str, Any], *, force: bool
 ) -> Iterator[Path | None]:
-    """Builds `MODEL/<question>/`, whole or not there at all, beside its tables and pictures the findings for a report.
+    """Builds `MODEL/<analysis>/`, whole or not there at all: tables, pictures, and the findings for a report.
 
     Args:
         run: The model's.
-        question: The folder's name: `robustness`, `errors`, …
+        analysis: The folder's name: `robustness`, `errors`, …
         weights: The file that the findings are about.
         made_from: What else they depend on: the data's fingerprint, and every option. Plain values.
         force: Make it anew even when it is there and up to date.
@@ -48,7 +48,7 @@ def read_findings(run: Run, analysis: str, weights: Path) -> dict[str, Any] | No
     try:
         stamp = read_stamp(folder, analysis)
     except EmoTorchError:
-        return None  # not there, or not whole: the same as never asked
+        return None  # not there, or not whole: the same as never made
     if stamp["weights"] != hash_file(weights):
         return None
     findings: dict[str, Any] = read_json(folder / _FINDINGS)
@@ -68,7 +68,7 @@ def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, aft
     try:
         made_from = read_stamp(folder, folder.name)
     except EmoTorchError:
-        return  # not there, or not whole: the same as never asked
+        return  # not there, or not whole: the same as never made
     if made_from["weights"] != before:
         return
     to.mkdir()

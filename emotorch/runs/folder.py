@@ -1,4 +1,4 @@
-"""Run folders: `model_00001`, …: claimed by one process, recorded in `run.json`, read by everything else."""
+"""Run folders (`model_00001`, …) and their records: `run.json`, and `model_parameters.txt` for a person."""
 
 import os
 import re
@@ -12,17 +12,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_json, remove_leftovers, write_json, write_text
-from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths
+from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths, mark_synthetic
 
 RECORD_NAME = "run.json"
-
-
 # What a record calls the SHA-256 of its files of weights.
 HASHES = {"model.pth": "weights_sha256", "model.onnx": "onnx_sha256"}
-
-
 # What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
 # card names them. All else may show faces, also what somebody put there, and is never published.
 FACELESS = (
@@ -40,8 +37,6 @@ FACELESS = (
     "confusion_matrix_*.png",
     "confusion_matrices_fer_vs_ckp.png",
 )
-
-
 # The same of the folders of findings, less their stamps.
 FACELESS_FINDINGS = {
     "robustness": ("findings.json", "robustness.csv", "corruption_errors.csv", "robustness_curves.png"),
@@ -49,13 +44,11 @@ FACELESS_FINDINGS = {
 }
 
 
-_LOCK_NAME = ".running"
-
-
-_NUMBERED = re.compile(r"model_(\d{5,})$")
-
-
+# What files call all validation sets together.
+COMBINED = "combined"
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+_LOCK_NAME = ".running"
+_NUMBERED = re.compile(r"model_(\d{5,})$")
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,11 @@ class Run:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """The name, marked when the run is of synthetic faces."""
+        return mark_synthetic(self.name, self.record.get("dataset", {}).get("synthetic", False))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -86,18 +84,29 @@ class Run:
     def status(self, record: Mapping[str, Any] | None = None) -> str:
         """`finished` for a folder without a record: another program wrote it, all at once.
 
-        A run that says it is running, but whose process has gone, is recorded as interrupted.
+        A run whose record says that it is running, but whose process has gone, is `interrupted`.
 
         Args:
             record: The run's, when it is read already.
         """
         status: str = (self.record if record is None else record).get("status", FINISHED)
-        if status == RUNNING and not self._is_held():
+        return INTERRUPTED if status == RUNNING and not self._is_held() else status
+
+    def record_status(self) -> None:
+        """Records a run whose process has gone as interrupted; `running` records all other changes itself."""
+        if self.record.get("status") == RUNNING and self.status() == INTERRUPTED:
             self.update(status=INTERRUPTED)
-            return INTERRUPTED
-        return status
+
+    def sets_with(self, pattern: str) -> list[str]:
+        """The validation sets that there are such files of, `{}` for the set's name: FER, then CK+, then others."""
+        before, after = pattern.split("{}")
+        names = {path.name.removeprefix(before).removesuffix(after) for path in self.folder.glob(pattern.format("*"))}
+        order = {FER.key: 0, CKP.key: 1}
+        return sorted(names - {COMBINED}, key=lambda name: (order.get(name, 2), name))
 
     def _is_held(self) -> bool:
+        if not (self.folder / _LOCK_NAME).exists():
+            return False
         lock = FileLock(self.folder / _LOCK_NAME)
         try:
             lock.acquire(timeout=0)
@@ -130,6 +139,11 @@ class Run:
             raise
         finally:
             lock.release()
+
+
+def validation_title(name: str) -> str:
+    """What a person reads for the validation set `fer`, `ckp`, … or for all together, `COMBINED`."""
+    return "Combined validation" if name == COMBINED else f"{dataset_title(name)} validation"
 
 
 def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) -> Run:

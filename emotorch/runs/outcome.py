@@ -1,4 +1,4 @@
-"""What a finished training answers on each of its sets."""
+"""What a finished training scores on each of its sets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from emotorch.metrics.scores import Score
 
 @dataclass(frozen=True)
 class SetOutcome:
-    """What the network says of a set.
+    """The network's outputs for a set, and their score.
 
     Attributes:
         images: The set.

@@ -1,4 +1,4 @@
-"""All tables, texts and pictures of a finished run."""
+"""Writes all tables, texts and pictures of a finished run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,15 +6,14 @@ from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.selection import Selection
 from emotorch.data.split import draw
-from emotorch.datasets import dataset_title
-from emotorch.figures.confusion import plot_confusion_matrix
 from emotorch.figures.faces import plot_prediction_sheet
 from emotorch.files import write_text
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import probabilities
 from emotorch.metrics.scores import EpochScores
+from emotorch.paths import mark_synthetic
 from emotorch.runs.confusion import plot_run_confusion, write_confusion
-from emotorch.runs.folder import Run
+from emotorch.runs.folder import Run, validation_title
 from emotorch.runs.history import plot_run_history, write_history
 from emotorch.runs.outcome import Outcome, SetOutcome
 from emotorch.runs.scores import write_final_accuracies
@@ -40,20 +39,12 @@ def write_results(
         pixels: (N, 48, 48) of each set, by its name.
     """
     folder, labels = run.folder, outcome.labels
-    suffix = " (synthetic faces)" if selection.training.index.paths.is_synthetic else ""
     reports = []
     for name, scored in outcome.validation.items():
-        title = f"{run.name}: {dataset_title(name)} validation{suffix}"
+        title = mark_synthetic(f"{run.name}: {validation_title(name)}", selection.training.index.paths.is_synthetic)
         report = confusion.report(scored.images.labels, scored.predictions, labels)
         reports.append(f"{title}, {len(scored.images)} images\n{report}")
-        write_confusion(folder, f"{name}_val", scored.counts, labels)
-        plot_confusion_matrix(
-            folder / f"confusion_matrix_{name}_val.png",
-            confusion.row_proportions(scored.counts),
-            scored.counts,
-            labels,
-            title,
-        )
+        write_confusion(folder, f"{name}_val", scored.counts, labels, title)
         _plot_sheet(run, name, pixels[name], scored, outcome, title)
     write_text(folder / "classification_report.txt", "\n".join(reports) or "no validation images\n")
     write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
@@ -68,7 +59,7 @@ def write_results(
 def _plot_sheet(
     run: Run, name: str, pixels: LazyArray[Pixels], scored: SetOutcome, outcome: Outcome, title: str
 ) -> None:
-    """Some validation images with truth and answer; which ones is the same in every run of the same set."""
+    """Some validation images with truth and prediction; which ones is the same in every run of the same set."""
     shown = draw(len(scored.images), min(1.0, _SHEET_IMAGES / len(scored.images)), "sheet", name)
     confidences = probabilities(scored.outputs[shown], outcome.temperature).amax(1)
     plot_prediction_sheet(

@@ -1,4 +1,4 @@
-"""The tables and texts of a run folder, in the published formats."""
+"""`final_accuracies.csv`: a run's scores, in the published format."""
 
 import math
 from pathlib import Path
@@ -9,13 +9,15 @@ from emotorch.metrics.scores import NO_SCORE, Score
 from emotorch.runs.folder import Run
 from emotorch.runs.outcome import Outcome
 
-
-def percent(value: float) -> str:
-    return "NaN" if math.isnan(value) else f"{value:.2f}"
+_COLUMNS = _METRIC, _VALUE = "Metric", "Value"
 
 
-def loss(value: float) -> str:
-    return "NaN" if math.isnan(value) else f"{value:.4f}"
+def _number(value: float, decimals: int) -> str:
+    return "NaN" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _percent(value: float) -> str:
+    return _number(value, 2)
 
 
 def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
@@ -30,7 +32,7 @@ def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
     rows: list[tuple[str, str]] = []
 
     def add(title: str, score: Score) -> None:
-        rows.extend([(f"{title} Accuracy", percent(score.accuracy)), (f"{title} Loss", loss(score.loss))])
+        rows.extend([(f"{title} Accuracy", _percent(score.accuracy)), (f"{title} Loss", _number(score.loss, 4))])
 
     add("Training", scores["training"])
     for name in ("fer", "ckp"):
@@ -49,12 +51,12 @@ def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
         add(f"{name.upper()} Reference", score)
         rows.append((f"{name.upper()} Reference Images", str(score.images)))
     for name, scored in outcome.validation.items():
-        rows.append((f"{name.upper()} Validation Macro-F1", percent(scored.score.macro_f1)))
+        rows.append((f"{name.upper()} Validation Macro-F1", _percent(scored.score.macro_f1)))
         twins = scored.score.images - scored.without_twins.images
         if twins:
             rows.append((f"{name.upper()} Validation Images With Twin In Training", str(twins)))
-            rows.append((f"{name.upper()} Validation Accuracy Without Them", percent(scored.without_twins.accuracy)))
-    write_csv(path, ("Metric", "Value"), rows)
+            rows.append((f"{name.upper()} Validation Accuracy Without Them", _percent(scored.without_twins.accuracy)))
+    write_csv(path, _COLUMNS, rows)
 
 
 def read_accuracies(run: Run) -> dict[str, float]:
@@ -67,7 +69,7 @@ def read_accuracies(run: Run) -> dict[str, float]:
     accuracies = {}
     for number, row in enumerate(read_table(path), start=2):
         try:
-            accuracies[row["Metric"]] = float(row["Value"])
+            accuracies[row[_METRIC]] = float(row[_VALUE])
         except (KeyError, TypeError, ValueError):
             raise EmoTorchError(f"{path}, line {number}: not a metric and a number") from None
     return accuracies

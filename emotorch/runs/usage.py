@@ -1,4 +1,4 @@
-"""Run folders: `model_00001`, …: claimed by one process, recorded in `run.json`, read by everything else."""
+"""Which images a run used and what for: `image_usage.csv` and `usage_summary.csv`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -208,7 +208,7 @@ class RayEngine:
         """Lets go of the runs on the nodes, which end with this process's connection: they become `interrupted`."""
         for running in self._running.values():
             running.hold.close()
-            running.run.status()
+            running.run.record_status()
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,6 @@ class _Scheduler:
     def _after_death(self, job: Job) -> Result | None:
         """The result of a run whose worker died; none when it is to be tried again."""
         run = Run(self.paths.models / job.model) if job.model else runs_of(self.paths, self.sweep.name).get(job.number)
-        # A run that nobody holds any more becomes `interrupted` by being asked.
         if run is not None and run.status() in (FINISHED, FAILED):
             return result_of(job.number, run)
         if job.number not in self.retried:
