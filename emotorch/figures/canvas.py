@@ -7,19 +7,19 @@ names that an SVG gives its parts); no state is shared, so that threads may draw
 
 import textwrap
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from emotorch.files import write_atomically
 
 DPI = 150
-
-
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf", ".svg": "svg"}
-
-
 # Without the drawing library's version and the date in it, a file depends only on what is drawn.
 _METADATA: dict[str, dict[str, None] | None] = {
     "png": {"Software": None},
@@ -28,20 +28,12 @@ _METADATA: dict[str, dict[str, None] | None] = {
     "svg": {"Creator": None, "Date": None},
 }
 
-
 BLACK, ORANGE, BLUE, VERMILLION = "#000000", "#E69F00", "#0072B2", "#D55E00"
-
-
 GREEN, PURPLE, SKY, GREY, PALE = "#009E73", "#CC79A7", "#56B4E9", "#9A9A9A", "#E8E8E8"
 
-
 TITLE_POINTS = 12.0
-
-
 # A character's mean width in parts of the font size; generous, so that nothing is cut.
 CHARACTER_EM = 0.6
-
-
 LINE_EM = 1.35
 
 
@@ -73,6 +65,52 @@ def tidy(axes: Axes) -> None:
     axes.grid(color=PALE)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+class PixelPage:
+    """A figure that is laid out in pixels of the finished file, from the top left, so that every pixel of an image
+    stays one, or becomes a block of equal ones.
+
+    Args:
+        width: In pixels.
+        height: Likewise.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        self._pixels = np.full((height, width, 3), 255, np.uint8)
+        self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def place(self, x: int, y: int, image: npt.NDArray[np.uint8], factor: int, frame: int, colour: str) -> None:
+        """Puts an image, (H, W) or (H, W, 3), enlarged by a whole factor, into a frame whose corner is at x, y."""
+        enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        height, width = enlarged.shape[:2]
+        tile = self._pixels[y : y + height + 2 * frame, x : x + width + 2 * frame]
+        tile[:] = np.round(255 * np.asarray(to_rgb(colour)))
+        tile[frame:-frame, frame:-frame] = enlarged if enlarged.ndim == 3 else enlarged[:, :, None]
+
+    def write(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        points: float,
+        color: str = BLACK,
+        align: Literal["left", "center"] = "center",
+    ) -> None:
+        """Puts a text below y: at x, or in the middle over it."""
+        place = x / self._width, 1 - y / self._height
+        self._figure.text(*place, text, fontsize=points, color=color, ha=align, va="top", parse_math=False)
+
+    def figure(self) -> Figure:
+        """What was put on it; to be asked once."""
+        self._figure.figimage(self._pixels)
+        return self._figure
+
+
+def line_height(points: float) -> float:
+    """Of a text, in pixels of the finished file."""
+    return points * DPI / 72 * LINE_EM
 
 
 def save(figure: Figure, path: Path) -> Path:

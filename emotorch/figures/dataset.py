@@ -15,9 +15,10 @@ from emotorch.figures.canvas import (
     BLUE,
     CHARACTER_EM,
     DPI,
-    LINE_EM,
     SKY,
     TITLE_POINTS,
+    PixelPage,
+    line_height,
     new_figure,
     require,
     save,
@@ -190,39 +191,27 @@ def _sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
             row.images.ndim == 3 and row.images.size > 0 and row.images.dtype == np.uint8,
             f"images of shape {row.images.shape}, {row.images.dtype}: (N, H, W), uint8, is needed",
         )
-    # Laid out in pixels of the finished file, from the top left.
-    point = DPI / 72
     tile_height, tile_width = (_FACTOR * size for size in rows[0].images.shape[1:])
     most = min(columns, max(len(row.images) for row in rows))
     width = max(most * (tile_width + _GAP) - _GAP + 2 * _MARGIN, 5 * DPI)
     wrapped = wrap(title, width / DPI, TITLE_POINTS)
-    captions = [wrap(row.caption, (width - 2 * _MARGIN) / DPI, _ROW_POINTS) if row.caption else "" for row in rows]
-    y = _MARGIN + int((wrapped.count("\n") + 1) * TITLE_POINTS * point * LINE_EM) + _GAP
-    texts: list[tuple[int, str]] = []
+    y = _MARGIN + int((wrapped.count("\n") + 1) * line_height(TITLE_POINTS)) + _GAP
+    captions: list[tuple[int, str]] = []
     tiles: list[tuple[int, int, _Pixels]] = []
-    for row, caption in zip(rows, captions, strict=True):
-        if caption:
-            texts.append((y, caption))
-            y += int((caption.count("\n") + 1) * _ROW_POINTS * point * LINE_EM) + _GAP
+    for row in rows:
+        if row.caption:
+            caption = wrap(row.caption, (width - 2 * _MARGIN) / DPI, _ROW_POINTS)
+            captions.append((y, caption))
+            y += int((caption.count("\n") + 1) * line_height(_ROW_POINTS)) + _GAP
         for place, image in enumerate(row.images):
             x = _MARGIN + place % columns * (tile_width + _GAP)
-            tiles.append((y + place // columns * (tile_height + _GAP), x, image))
+            tiles.append((x, y + place // columns * (tile_height + _GAP), image))
         y += math.ceil(len(row.images) / columns) * (tile_height + _GAP) + _GAP
-    height = y + _MARGIN
-    sheet = np.full((height, width), 255, np.uint8)
-    for top, left, image in tiles:
-        enlarged = image.repeat(_FACTOR, axis=0).repeat(_FACTOR, axis=1)
+    page = PixelPage(width, y + _MARGIN)
+    for x, top, image in tiles:
         # A line around each: a white picture on white paper is to be seen too.
-        sheet[top - 1 : top + tile_height + 1, left - 1 : left + tile_width + 1] = 160
-        sheet[top : top + tile_height, left : left + tile_width] = enlarged
-
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    figure.figimage(np.stack([sheet] * 3, axis=2))
-
-    def write(x: float, y: int, text: str, points: float, align: str) -> None:
-        figure.text(x, 1 - y / height, text, fontsize=points, ha=align, va="top", parse_math=False)
-
-    write(0.5, _MARGIN, wrapped, TITLE_POINTS, "center")
-    for top, caption in texts:
-        write(_MARGIN / width, top, caption, _ROW_POINTS, "left")
-    return figure
+        page.place(x - 1, top - 1, image, _FACTOR, 1, "#A0A0A0")
+    page.write(width / 2, _MARGIN, wrapped, TITLE_POINTS)
+    for top, caption in captions:
+        page.write(_MARGIN, top, caption, _ROW_POINTS, align="left")
+    return page.figure()

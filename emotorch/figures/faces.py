@@ -1,4 +1,4 @@
-"""Pictures of faces with a model's answers: a sheet of validation images, a photo with its probabilities."""
+"""Pictures of faces with a model's predictions: a sheet of validation images, a photo with its probabilities."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -18,10 +17,11 @@ from emotorch.figures.canvas import (
     CHARACTER_EM,
     DPI,
     GREY,
-    LINE_EM,
     ORANGE,
     TITLE_POINTS,
     VERMILLION,
+    PixelPage,
+    line_height,
     new_figure,
     require,
     save,
@@ -30,25 +30,15 @@ from emotorch.figures.canvas import (
 
 # x, y, width, height in pixels.
 _Box = tuple[float, float, float, float]
-
-
 _Pixels = npt.NDArray[np.uint8]
 
 
-# --- Sheet of images with truth and answer ------------------------------------------------------------------
+# --- Sheet of images with truth and prediction --------------------------------------------------------------
 
 _SHEET_POINTS = 8.0
-
-
 _SHEET_IMAGE = 144
-
-
 _SHEET_FRAME, _SHEET_GAP = 5, 14
-
-
 _RIGHT, _WRONG = ("✓", BLUE), ("✗", VERMILLION)
-
-
 _WORDS = ("true", "right", "wrong")
 
 
@@ -64,18 +54,18 @@ def plot_prediction_sheet(
     *,
     labels_suspected: bool = False,
 ) -> Path:
-    """Draws images with what they show and what the model answered; frame and mark say whether it is right.
+    """Draws images with their true and predicted labels; frame and mark say whether these agree.
 
     Args:
         path: The PNG to write.
         images: (N, H, W) or (N, H, W, 3) uint8; enlarged by a whole factor, so every pixel stays itself.
         truths: N labels.
-        answers: N labels.
-        confidences: N probabilities of the answers, 0 to 1, where they are known.
+        predictions: N labels.
+        confidences: N probabilities of the predictions, 0 to 1, where they are known.
         title: Above the sheet.
         columns: Images in a row.
         names: N texts above what the images show, their files' names for example.
-        in_doubt: Whether it is the labels that are in doubt: then no answer is called right or wrong.
+        labels_suspected: Whether it is the labels that are in doubt: then no prediction is called right or wrong.
     """
     return save(
         _sheet_figure(
@@ -102,62 +92,44 @@ def _sheet_figure(
         f"images of shape {pixels.shape}, {pixels.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
     )
     number = len(pixels)
-    lists = {"truths": truths, "answers": predictions, "confidences": confidences, "names": names}
+    lists = {"truths": truths, "predictions": predictions, "confidences": confidences, "names": names}
     for name, values in lists.items():
         require(values is None or len(values) == number, f"{name}: not one for each of the {number} images")
     require(columns > 0, f"{columns} columns: at least 1 is needed")
 
     right = [truth == prediction for truth, prediction in zip(truths, predictions, strict=True)]
-    signs = [_RIGHT if is_right else _WRONG for is_right in right]
-    shares = ["" for _ in right] if confidences is None else [f" {100 * share:.0f}%" for share in confidences]
     truth_word, right_word, wrong_word = ("label", "as labelled", "otherwise") if labels_suspected else _WORDS
-    captions = [[f"{truth_word}: {truth}"] for truth in truths]
+    above = [[f"{truth_word}: {truth}"] for truth in truths]
     if names is not None:
-        captions = [[name, *lines] for name, lines in zip(names, captions, strict=True)]
-    lower = [
-        f"{mark} {prediction}{share}" for (mark, _), prediction, share in zip(signs, predictions, shares, strict=True)
-    ]
-    lines_above = len(captions[0])
+        above = [[name, *lines] for name, lines in zip(names, above, strict=True)]
+    percents = [""] * number if confidences is None else [f" {100 * confidence:.0f}%" for confidence in confidences]
+    signs = [_RIGHT if is_right else _WRONG for is_right in right]
+    said = [f"{mark} {label}{percent}" for (mark, _), label, percent in zip(signs, predictions, percents, strict=True)]
 
-    # Laid out in pixels of the finished file, from the top left, so that images are enlarged without blur.
-    point = DPI / 72
-    line = _SHEET_POINTS * point * LINE_EM
+    line = line_height(_SHEET_POINTS)
     height, width = pixels.shape[1:3]
     factor = max(1, round(_SHEET_IMAGE / width))
     tile_height, tile_width = factor * height + 2 * _SHEET_FRAME, factor * width + 2 * _SHEET_FRAME
-    caption = max(len(text) for lines in [*captions, lower] for text in lines) * _SHEET_POINTS * point * CHARACTER_EM
+    longest = max(len(text) for lines in [*above, said] for text in lines)
     columns = min(columns, number)
-    step_x = int(max(tile_width, caption)) + _SHEET_GAP
-    step_y = tile_height + int((1 + lines_above) * line) + 2 * _SHEET_GAP
+    step_x = int(max(tile_width, longest * _SHEET_POINTS * DPI / 72 * CHARACTER_EM)) + _SHEET_GAP
+    step_y = tile_height + int((1 + len(above[0])) * line) + 2 * _SHEET_GAP
     sheet_width = max(columns * step_x + _SHEET_GAP, 5 * DPI)
     wrapped = wrap(title, sheet_width / DPI, TITLE_POINTS)
-    legend_y = 2 * _SHEET_GAP + (wrapped.count("\n") + 1) * TITLE_POINTS * point * LINE_EM
+    legend_y = 2 * _SHEET_GAP + (wrapped.count("\n") + 1) * line_height(TITLE_POINTS)
     top = int(legend_y + line) + _SHEET_GAP
-    sheet_height = top + math.ceil(number / columns) * step_y
     left = (sheet_width - columns * step_x + _SHEET_GAP) // 2
 
-    figure = Figure(figsize=(sheet_width / DPI, sheet_height / DPI), dpi=DPI)
-
-    def write(x: float, y: float, text: str, color: str = BLACK, points: float = _SHEET_POINTS) -> None:
-        place = x / sheet_width, 1 - y / sheet_height
-        figure.text(*place, text, fontsize=points, color=color, ha="center", va="top", parse_math=False)
-
-    sheet = np.full((sheet_height, sheet_width, 3), 255, np.uint8)
+    page = PixelPage(sheet_width, top + math.ceil(number / columns) * step_y)
+    page.write(sheet_width / 2, _SHEET_GAP, wrapped, TITLE_POINTS)
     for index, (_, colour) in enumerate(signs):
-        y = top + index // columns * step_y
         x = left + index % columns * step_x + (step_x - _SHEET_GAP - tile_width) // 2
-        tile = sheet[y : y + tile_height, x : x + tile_width]
-        tile[:] = np.round(255 * np.asarray(to_rgb(colour)))
-        image = pixels[index].repeat(factor, axis=0).repeat(factor, axis=1)
-        inside = slice(_SHEET_FRAME, -_SHEET_FRAME)
-        tile[inside, inside] = image if image.ndim == 3 else image[:, :, None]
+        y = top + index // columns * step_y
+        page.place(x, y, pixels[index], factor, _SHEET_FRAME, colour)
         below = y + tile_height + 5
-        for number_above, text in enumerate(captions[index]):
-            write(x + tile_width / 2, below + number_above * line, text)
-        write(x + tile_width / 2, below + lines_above * line, lower[index], colour)
-    figure.figimage(sheet)
-
-    write(sheet_width / 2, _SHEET_GAP, wrapped, points=TITLE_POINTS)
+        for place, text in enumerate(above[index]):
+            page.write(x + tile_width / 2, below + place * line, text, _SHEET_POINTS)
+        page.write(x + tile_width / 2, below + len(above[index]) * line, said[index], _SHEET_POINTS, colour)
     legend = [
         (f"{_RIGHT[0]} {sum(right)} {right_word}", _RIGHT[1], -1.7),
         (f"{_WRONG[0]} {number - sum(right)} {wrong_word}", _WRONG[1], -0.7),
@@ -165,8 +137,8 @@ def _sheet_figure(
     ]
     for text, colour, inches in legend:
         shift = inches if confidences is not None else inches + 1.2
-        write(sheet_width / 2 + shift * DPI, legend_y, text, colour)
-    return figure
+        page.write(sheet_width / 2 + shift * DPI, legend_y, text, _SHEET_POINTS, colour)
+    return page.figure()
 
 
 # --- A picture, its faces, and what each shows --------------------------------------------------------------
@@ -190,7 +162,7 @@ def plot_probabilities(
         boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
         faces: For each face the probability, 0 to 1, by label; bars for the first six.
         title: Above all.
-        answers: For each face what it is said to show, where that need not be the most probable label: one that
+        predictions: For each face what it is said to show, where that need not be the most probable label: one that
             is none of the labels leaves all bars grey.
     """
     return save(_probabilities_figure(image, boxes, faces, title, predictions), path)

@@ -1,7 +1,4 @@
-"""Every picture that a run or an evaluation writes: from arrays to a PNG.
-
-The charts are drawn here, the pictures with faces in them in `pictures`; callers find both here.
-"""
+"""Pictures of a training: loss and accuracy over the epochs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +22,6 @@ from emotorch.figures.canvas import (
     save,
     tidy,
 )
-
-# --- Training history ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emotorch.figures.canvas import BLACK, BLUE, GREY, ORANGE, new_figure, save, tidy
-from emotorch.files import write_csv
 from emotorch.metrics.calibration import BINS, Bin, Calibration, Reliability
 from emotorch.metrics.intervals import wilson_interval
+from emotorch.tables import Table, write_table
 
 _PANEL = 4.2  # inches
-
-
-BIN_COLUMNS = ("calibration", "confidence_above", "confidence_to", "images", "correct", "mean_confidence", "accuracy")
 
 
 def write_reliability(folder: Path, name: str, reliability: Reliability, title: str) -> None:
     """Writes `reliability_<name>.png` and its bins as `reliability_<name>.csv`."""
     plot_reliability(folder / f"reliability_{name}.png", reliability, title)
+    write_table(folder / f"reliability_{name}.csv", _bins_table(reliability))
+
+
+def _bins_table(reliability: Reliability) -> Table:
+    import pandas as pd
+
     rows = [
-        (panel, f"{b.low:.4f}", f"{b.high:.4f}", b.images, b.correct, _number(b.confidence), _number(_accuracy(b)))
+        {
+            "calibration": panel,
+            "confidence_above": b.low,
+            "confidence_to": b.high,
+            "images": b.images,
+            "correct": b.correct,
+            "mean_confidence": b.confidence,
+            "accuracy": b.correct / b.images if b.images else None,
+        }
         for panel, calibration in _panels(reliability).items()
         for b in calibration.bins
     ]
-    write_csv(folder / f"reliability_{name}.csv", BIN_COLUMNS, rows)
+    floats = ("confidence_above", "confidence_to", "mean_confidence", "accuracy")
+    return Table(pd.DataFrame(rows).astype(dict.fromkeys(floats, float)), dict.fromkeys(floats, "{:.4f}"))
 
 
 def plot_reliability(path: Path, reliability: Reliability, title: str) -> Path:
@@ -83,11 +95,3 @@ def _draw_counts(axes: Axes, bins: Sequence[Bin], most: int) -> None:
     # Room for the number above a full bar.
     axes.set(ylim=(0, 1.5 * most), xlim=(0, 100), xlabel="Confidence (%)")
     tidy(axes)
-
-
-def _accuracy(content: Bin) -> float | None:
-    return content.correct / content.images if content.images else None
-
-
-def _number(value: float | None) -> str:
-    return "NaN" if value is None else f"{value:.4f}"
