@@ -18,10 +18,9 @@ def main() -> None:
 
     from emotorch.paths import Paths
     from emotorch.runs.confusion import plot_run_confusion
-    from emotorch.runs.folder import find_run, newest_run
+    from emotorch.runs.folder import named_or_newest
 
-    paths = Paths.from_environment()
-    print(plot_run_confusion(find_run(paths, options.model) if options.model else newest_run(paths)))
+    print(plot_run_confusion(named_or_newest(Paths.from_environment(), options.model)))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.paths import Paths
-    from emotorch.runs.folder import find_run, newest_run
+    from emotorch.runs.folder import named_or_newest
     from emotorch.runs.history import plot_run_history
 
-    paths = Paths.from_environment()
-    print(plot_run_history(find_run(paths, options.model) if options.model else newest_run(paths)))
+    print(plot_run_history(named_or_newest(Paths.from_environment(), options.model)))
 
 
 if __name__ == "__main__":

@@ -4,26 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emotorch.data.images import write_png
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.figures.confusion import ConfusionPanel, plot_side_by_side
 from emotorch.figures.reliability import write_reliability
-from emotorch.files import new_folder, write_csv, write_text
+from emotorch.files import new_folder, write_text
 from emotorch.metrics import confusion
 from emotorch.runs.confusion import write_confusion
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import TRAINING
-
-MISCLASSIFICATION_COLUMNS = (
-    "image_path",
-    "image_index",
-    "true_emotion",
-    "predicted_emotion",
-    "true_label_idx",
-    "pred_label_idx",
-    "confidence",
-)
+from emotorch.tables import Table, write_table
 
 
 def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) -> Path:
@@ -60,12 +52,24 @@ def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> N
     write_confusion(folder, name, predictions.counts, labels, evaluation.title)
     if evaluation.reliability is not None:
         write_reliability(folder, name, evaluation.reliability, evaluation.title)
-    rows = []
-    for position in _misclassified(evaluation):
-        truth, predicted = int(images.labels[position]), int(predictions.classes[position])
-        confidence = f"{predictions.confidences[position]:.4f}"
-        rows.append((images.files[position], position, labels[truth], labels[predicted], truth, predicted, confidence))
-    write_csv(folder / f"misclassifications_{name}.csv", MISCLASSIFICATION_COLUMNS, rows)
+    write_table(folder / f"misclassifications_{name}.csv", _misclassifications(evaluation, labels))
+
+
+def _misclassifications(evaluation: Evaluation, labels: Sequence[str]) -> Table:
+    images, predictions, places = evaluation.images, evaluation.predictions, _misclassified(evaluation)
+    truths, predicted = images.labels[places], predictions.classes[places]
+    frame = pd.DataFrame(
+        {
+            "image_path": [images.files[place] for place in places],
+            "image_index": places,
+            "true_emotion": [labels[label] for label in truths],
+            "predicted_emotion": [labels[label] for label in predicted],
+            "true_label_idx": truths,
+            "pred_label_idx": predicted,
+            "confidence": predictions.confidences[places],
+        }
+    )
+    return Table(frame, {"confidence": "{:.4f}"})
 
 
 def _write_misclassified_images(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:

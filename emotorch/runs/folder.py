@@ -204,6 +204,11 @@ def newest_run(paths: Paths) -> Run:
     return max(numbered, key=lambda run: int(run.name.removeprefix("model_")))
 
 
+def named_or_newest(paths: Paths, model: str | None) -> Run:
+    """A run by its name or path, or without one the newest; see `find_run` and `newest_run` for what is raised."""
+    return find_run(paths, model) if model else newest_run(paths)
+
+
 def find_run(paths: Paths, model: str) -> Run:
     """A run by its folder's name, here or of a model that ships, or by a path to it (or to a file in it).
 

@@ -1,3 +1,5 @@
+"""Findings of an analysis: made once for the same weights and options, and whole."""
+
 from pathlib import Path
 
 import pytest
@@ -6,8 +8,8 @@ from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
 
 
-def ask(run: Run, weights: Path, *, severity: int = 1, force: bool = False) -> bool:
-    """Whether the question was answered anew."""
+def analyse(run: Run, weights: Path, *, severity: int = 1, force: bool = False) -> bool:
+    """Whether it was made anew."""
     with result_folder(run, "robustness", weights, {"severity": severity}, force=force) as folder:
         if folder is None:
             return False
@@ -23,33 +25,33 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_question_is_answered_once_for_the_same_weights_and_options(tmp_path: Path, weights: Path) -> None:
+def test_an_analysis_is_made_once_for_the_same_weights_and_options(tmp_path: Path, weights: Path) -> None:
     run = Run(tmp_path)
     assert read_findings(run, "robustness", weights) is None
-    assert ask(run, weights)
-    assert not ask(run, weights)
-    assert ask(run, weights, force=True)
-    assert ask(run, weights, severity=2)
+    assert analyse(run, weights)
+    assert not analyse(run, weights)
+    assert analyse(run, weights, force=True)
+    assert analyse(run, weights, severity=2)
     assert read_findings(run, "robustness", weights) == {"severity": 2}
     assert (tmp_path / "robustness" / "curve.csv").is_file()
 
 
 def test_findings_about_other_weights_are_none(tmp_path: Path, weights: Path) -> None:
     run = Run(tmp_path)
-    ask(run, weights)
+    analyse(run, weights)
     weights.write_bytes(b"other weights")
     assert read_findings(run, "robustness", weights) is None
-    assert ask(run, weights)
+    assert analyse(run, weights)
 
 
-def ask_and_fail(run: Run, weights: Path) -> None:
+def analyse_and_fail(run: Run, weights: Path) -> None:
     with result_folder(run, "robustness", weights, {}, force=False) as folder:
         assert folder is not None
         write_findings(folder, {"severity": 1 // 0})
 
 
-def test_an_answer_that_failed_half_way_is_no_answer(tmp_path: Path, weights: Path) -> None:
+def test_an_analysis_that_failed_half_way_leaves_no_findings(tmp_path: Path, weights: Path) -> None:
     run = Run(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        ask_and_fail(run, weights)
+        analyse_and_fail(run, weights)
     assert read_findings(run, "robustness", weights) is None
