@@ -1,4 +1,4 @@
-"""Scoring a trained model on a dataset, images that it was trained on kept apart."""
+"""Scoring a trained model on a dataset: the images, which of them the model has seen, its predictions and its score."""
 
 import hashlib
 import logging
@@ -35,8 +35,7 @@ from emotorch.training.loop import network_outputs
 logger = logging.getLogger(__name__)
 
 
-class NothingUnseenError(EmoTorchError):
-    """A run was trained on every image that it should be scored on."""
+# --- Images --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -67,62 +66,6 @@ class EvaluationSet:
         rows = zip(self.files, self.labels.tolist(), self.hashes.tolist(), strict=True)
         text = "\n".join(f"{file}\t{label}\t{pixels}" for file, label, pixels in rows)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A model's predictions for a set of images.
-
-    Attributes:
-        classes: (N,) predicted.
-        confidences: (N,) probabilities of these, 0 to 1.
-        counts: (K, K), a row for each true class.
-        outputs: (N, K), before the softmax.
-    """
-
-    classes: Indices
-    confidences: NDArray[np.float32]
-    counts: Counts
-    outputs: Tensor
-
-    @property
-    def correct(self) -> int:
-        return int(np.trace(self.counts))
-
-    @property
-    def images(self) -> int:
-        return int(self.counts.sum())
-
-    def line(self) -> str:
-        return accuracy_line(self.counts)
-
-
-def accuracy_line(counts: Counts) -> str:
-    """`1985 images, accuracy 61.21% (95% interval 59.05-63.33)` of (K, K) counts."""
-    correct, images = int(np.trace(counts)), int(counts.sum())
-    if not images:
-        return "no images"
-    low, high = wilson_interval(correct, images)
-    return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}-{high:.2f})"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A model's score on some images.
-
-    Attributes:
-        images: Those that were scored, at least one.
-        predictions: For them.
-        title: Run and images, marked when the faces are synthetic.
-        lines: The score in words, and what was left out of it.
-        reliability: Whether the confidences mean what they say; None where that was not assessed.
-    """
-
-    images: EvaluationSet
-    predictions: Predictions
-    title: str
-    lines: Sequence[str]
-    reliability: Reliability | None = None
 
 
 def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
@@ -163,6 +106,129 @@ def _recorded(path: Path, paths: Paths) -> str:
     return paths.relative(path) if path.is_relative_to(paths.root) else path.as_posix()
 
 
+def sources_of(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> NDArray[np.str_]:
+    """(N,) equal for images that are not independent: equal pictures, variants of one original, and, where the
+    dataset names its persons (CK+), all of one person."""
+    own = paths.for_scheme(scheme.name)
+    inside = f"{paths.relative(own.originals)}/", _variants_prefix(own)
+    if not any(file.startswith(inside) for file in images.files):
+        return images.hashes
+    index = DatasetIndex.load(paths, scheme)
+    sources = np.where(index.subjects == "", index.hashes, index.subjects).tolist()
+    known = dict(zip(index.files.tolist(), sources, strict=True))
+    pairs = zip(images.files, images.hashes.tolist(), strict=True)
+    return np.array(
+        [known.get(original_of(file), pixels) if file.startswith(inside) else pixels for file, pixels in pairs]
+    )
+
+
+def _variants_prefix(paths: Paths) -> str:
+    return f"{paths.relative(paths.augmented)}/"
+
+
+def synthetic_suffix(paths: Paths, dataset: str) -> str:
+    """Of titles: a root of synthetic faces marks its datasets and folders; a folder elsewhere is nobody's."""
+    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
+    return mark_synthetic("", inside and paths.is_synthetic)
+
+
+# --- What a run has seen -------------------------------------------------------------------------------------
+
+
+class NothingUnseenError(EmoTorchError):
+    """A run was trained on every image that it should be scored on."""
+
+
+def seen_by(
+    loaded: LoadedRun, dataset: str, images: EvaluationSet, known: TrainingImages | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """`seen_in_training` for some or all images of a dataset."""
+    # In another scheme's dataset the same images have other names.
+    by_name = dataset in PARTS and loaded.model.trained_as is None
+    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
+    return seen_in_training(images, known, paths, by_name=by_name)
+
+
+def seen_in_training(
+    images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images were trained on (themselves or a variant), and which others have a twin that was."""
+    if known is None:
+        none = np.zeros(len(images.labels), dtype=bool)
+        return none, none
+    hashes = images.hashes.tolist()
+    pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
+    if not by_name:
+        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source.
+        variants = _variants_prefix(paths)
+        of_trained = [file.startswith(variants) and original_of(file) in known.files for file in images.files]
+        return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
+    itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
+    return itself, pixels & ~itself
+
+
+def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
+    """Another run to predict beside a scored one, read as the same scheme.
+
+    Args:
+        loaded: The scored one.
+        name: Of the other.
+        dataset: What it is scored on.
+        images: Those of the dataset that count.
+
+    Raises:
+        EmoTorchError: there is no such model, it is damaged, or trained on some of the images, as far as is known.
+        UsageError: it cannot be read as the same scheme.
+    """
+    other = loaded.beside(name)
+    seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))
+    if seen.any():
+        raise EmoTorchError(
+            f"{other.run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"
+        )
+    return other
+
+
+# --- Predictions and scores ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's predictions for a set of images.
+
+    Attributes:
+        classes: (N,) predicted.
+        confidences: (N,) probabilities of these, 0 to 1.
+        counts: (K, K), a row for each true class.
+        outputs: (N, K), before the softmax.
+    """
+
+    classes: Indices
+    confidences: NDArray[np.float32]
+    counts: Counts
+    outputs: Tensor
+
+    @property
+    def correct(self) -> int:
+        return int(np.trace(self.counts))
+
+    @property
+    def images(self) -> int:
+        return int(self.counts.sum())
+
+    def line(self) -> str:
+        return accuracy_line(self.counts)
+
+
+def accuracy_line(counts: Counts) -> str:
+    """`1985 images, accuracy 61.21% (95% interval 59.05-63.33)` of (K, K) counts."""
+    correct, images = int(np.trace(counts)), int(counts.sum())
+    if not images:
+        return "no images"
+    low, high = wilson_interval(correct, images)
+    return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}-{high:.2f})"
+
+
 def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predictions:
     """Runs the model over a set, whose labels count in the model's own scheme."""
     pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
@@ -171,6 +237,25 @@ def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predic
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
     counts = confusion.confusion_counts(images.labels, classes, len(model.labels))
     return Predictions(classes, confidences, counts, outputs)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's score on some images.
+
+    Attributes:
+        images: Those that were scored, at least one.
+        predictions: For them.
+        title: Run and images, marked when the faces are synthetic.
+        lines: The score in words, and what was left out of it.
+        reliability: Whether the confidences mean what they say; None where that was not assessed.
+    """
+
+    images: EvaluationSet
+    predictions: Predictions
+    title: str
+    lines: Sequence[str]
+    reliability: Reliability | None = None
 
 
 def score(
@@ -245,85 +330,9 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     return evaluation
 
 
-def synthetic_suffix(paths: Paths, dataset: str) -> str:
-    """Of titles: a root of synthetic faces marks its datasets and folders; a folder elsewhere is nobody's."""
-    inside = dataset in PARTS or Path(dataset).resolve().is_relative_to(paths.root)
-    return mark_synthetic("", inside and paths.is_synthetic)
-
-
-def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
-    """Another run to predict beside a scored one, read as the same scheme.
-
-    Args:
-        loaded: The scored one.
-        name: Of the other.
-        dataset: What it is scored on.
-        images: Those of the dataset that count.
-
-    Raises:
-        EmoTorchError: there is no such model, it is damaged, or trained on some of the images, as far as is known.
-        UsageError: it cannot be read as the same scheme.
-    """
-    other = loaded.beside(name)
-    seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))
-    if seen.any():
-        raise EmoTorchError(
-            f"{other.run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"
-        )
-    return other
-
-
-def seen_by(
-    loaded: LoadedRun, dataset: str, images: EvaluationSet, known: TrainingImages | None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """`seen_in_training` for the images of a dataset, some or all."""
-    # In another scheme's dataset the same images have other names.
-    by_name = dataset in PARTS and loaded.model.trained_as is None
-    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
-    return seen_in_training(images, known, paths, by_name=by_name)
-
-
 def record_scoring(run: Run, dataset: str, predictions: Predictions) -> None:
     """Notes a scoring on `fer-private` in the run; at any other dataset one may look as often as one likes."""
     if dataset == "fer-private":
         earlier = run.record.get("private_scorings", [])
         scoring = {"time": now(), "images": predictions.images, "correct": predictions.correct}
         run.update(private_scorings=[*earlier, scoring])
-
-
-def seen_in_training(
-    images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which images were trained on (themselves or a variant), and which others have a twin that was."""
-    if known is None:
-        none = np.zeros(len(images.labels), dtype=bool)
-        return none, none
-    hashes = images.hashes.tolist()
-    pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
-    if not by_name:
-        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source.
-        variants = _variants_prefix(paths)
-        of_trained = [file.startswith(variants) and original_of(file) in known.files for file in images.files]
-        return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
-    itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
-    return itself, pixels & ~itself
-
-
-def sources_of(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> NDArray[np.str_]:
-    """(N,) equal for images that are not independent: equal pictures, variants of one original, and, where the
-    dataset names its persons (CK+), all of one person."""
-    own = paths.for_scheme(scheme.name)
-    inside = f"{paths.relative(own.originals)}/", _variants_prefix(own)
-    if not any(file.startswith(inside) for file in images.files):
-        return images.hashes
-    index = DatasetIndex.load(paths, scheme)
-    sources = np.where(index.subjects == "", index.hashes, index.subjects).tolist()
-    known = dict(zip(index.files.tolist(), sources, strict=True))
-    pairs = zip(images.files, images.hashes.tolist(), strict=True)
-    return np.array(
-        [known.get(original_of(file), pixels) if file.startswith(inside) else pixels for file, pixels in pairs]
-    )
-
-
-def _variants_prefix(paths: Paths) -> str:
-    return f"{paths.relative(paths.augmented)}/"
