@@ -35,7 +35,7 @@ from emotorch.training.loop import network_outputs
 logger = logging.getLogger(__name__)
 
 
-# --- Images --------------------------------------------------------------------------------------------------
+# --- Images -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def synthetic_suffix(paths: Paths, dataset: str) -> str:
     return mark_synthetic("", inside and paths.is_synthetic)
 
 
-# --- What a run has seen -------------------------------------------------------------------------------------
+# --- What a run has seen ------------------------------------------------------------------------------------
 
 
 class NothingUnseenError(EmoTorchError):
@@ -189,7 +189,7 @@ def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSe
     return other
 
 
-# --- Predictions and scores ----------------------------------------------------------------------------------
+# --- Predictions and scores ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
