@@ -16,7 +16,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import operation_of, original_of, variant_file
-from emotorch.datasets import CKP, FER, PARTS, dataset_title
+from emotorch.datasets import CKP, FER, PARTS
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import (
     Evaluation,
@@ -30,9 +30,9 @@ from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
 from emotorch.paths import AUGMENTED, ORIGINALS, Paths, mark_synthetic
-from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, read_image_usage
+from emotorch.runs.folder import validation_title
+from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, VALIDATION_SUFFIX, read_image_usage
 
-_VALIDATION = "_validation"
 # What stands in for validation images that cannot be told: names of PARTS.
 _OFFICIAL = [name for name, part in PARTS.items() if part.dataset is FER and part.usage]
 
@@ -91,14 +91,15 @@ def evaluate_validation(loaded: LoadedRun) -> list[Evaluation]:
 
 def _usages(rows: Sequence[_Row]) -> list[str]:
     """What to score, in order: FER's and CK+'s validation images, then other datasets', then training's."""
-    others = {row["usage"] for row in rows if row["usage"].endswith(_VALIDATION)} - {FER_VALIDATION, CKP_VALIDATION}
+    validation = {row["usage"] for row in rows if row["usage"].endswith(VALIDATION_SUFFIX)}
+    others = validation - {FER_VALIDATION, CKP_VALIDATION}
     return [FER_VALIDATION, CKP_VALIDATION, *sorted(others), TRAINING]
 
 
 def _title(usage: str) -> str:
     if usage == TRAINING:
         return "training images (trained on: no test of anything)"
-    title = f"{dataset_title(usage.removesuffix(_VALIDATION))} validation"
+    title = validation_title(usage.removesuffix(VALIDATION_SUFFIX))
     return title if usage == CKP_VALIDATION else f"{title} (held out)"
 
 
@@ -163,7 +164,7 @@ def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", scheme: LabelSche
         sources.append(_source_of(row))
     if not files:
         return None, 0
-    name = TRAINING if usage == TRAINING else f"{usage.removesuffix(_VALIDATION)}_val"
+    name = TRAINING if usage == TRAINING else f"{usage.removesuffix(VALIDATION_SUFFIX)}_val"
     return EvaluationSet(name, files, np.stack(pixels), np.array(labels), np.array(sources)), by_name
 
 

@@ -8,12 +8,18 @@ from pathlib import Path
 
 from emotorch.data.selection import ImageSet, Selection
 from emotorch.data.variants import original_of
+from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
 from emotorch.runs.folder import Run
 
-# What image_usage.csv calls the sets of a run.
-TRAINING, FER_VALIDATION, CKP_VALIDATION = "training", "fer_validation", "ckp_validation"
+# What image_usage.csv calls the sets of a run; a validation set is called after its dataset.
+TRAINING, VALIDATION_SUFFIX = "training", "_validation"
+FER_VALIDATION, CKP_VALIDATION = (f"{dataset.key}{VALIDATION_SUFFIX}" for dataset in (FER, CKP))
+
+# The published columns, of which the first three are needed, and ours.
+_COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "source_hash", "fer_usage")
+_NEEDED = _COLUMNS[:3]
 
 
 def read_image_usage(run: Run) -> list[dict[str, str]] | None:
@@ -26,13 +32,10 @@ def read_image_usage(run: Run) -> list[dict[str, str]] | None:
     if not path.exists():
         return None
     rows = read_table(path)
-    missing = [column for column in ("image_path", "usage", "emotion") if any(not row.get(column) for row in rows)]
+    missing = [column for column in _NEEDED if any(not row.get(column) for row in rows)]
     if missing:
         raise EmoTorchError(f"{path}: no {missing[0]} in some row")
     return rows
-
-
-USAGE_COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "source_hash", "fer_usage")
 
 
 def write_image_usage(path: Path, selection: Selection) -> None:
@@ -50,8 +53,8 @@ def write_image_usage(path: Path, selection: Selection) -> None:
         ]
 
     sets = [rows(TRAINING, selection.training)]
-    sets += [rows(f"{name}_validation", images) for name, images in selection.validation.items()]
-    write_csv(path, USAGE_COLUMNS, chain.from_iterable(sets))
+    sets += [rows(f"{name}{VALIDATION_SUFFIX}", images) for name, images in selection.validation.items()]
+    write_csv(path, _COLUMNS, chain.from_iterable(sets))
 
 
 def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str]) -> None:
