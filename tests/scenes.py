@@ -1,4 +1,4 @@
-"""Drawn faces in larger pictures and in videos, for tests of what finds and answers them."""
+"""Synthetic faces in larger pictures and in videos, for tests of what finds and reads them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ HEIGHT, WIDTH = 480, 640
 
 
 @dataclass(frozen=True)
-class DrawnFace:
-    """Where a drawn face stands in a scene: its upper left corner and side, pixels; and whose it is."""
+class SyntheticFace:
+    """Where a synthetic face stands in a scene: its upper left corner and side, pixels; and whose it is."""
 
     x: int
     y: int
@@ -33,7 +33,7 @@ class DrawnFace:
         return max(middle) < 0.2 * self.side and 0.5 * self.side < box.width < 1.1 * self.side
 
 
-def draw_scene(faces: Iterable[DrawnFace], height: int = HEIGHT, width: int = WIDTH) -> Pixels:
+def draw_scene(faces: Iterable[SyntheticFace], height: int = HEIGHT, width: int = WIDTH) -> Pixels:
     """(height, width) grey: a smooth background with the faces on it."""
     scene = np.add.outer(np.linspace(60, 110, height), np.linspace(0, 40, width)).astype(np.uint8)
     for face in faces:
@@ -44,7 +44,7 @@ def draw_scene(faces: Iterable[DrawnFace], height: int = HEIGHT, width: int = WI
     return scene
 
 
-def write_clip(path: Path, frames: Sequence[Iterable[DrawnFace]], rate: float = 25) -> Path:
+def write_clip(path: Path, frames: Sequence[Iterable[SyntheticFace]], rate: float = 25) -> Path:
     """A video file of scenes, Motion JPEG in AVI or MPEG-4 in MP4."""
     code = "MJPG" if path.suffix == ".avi" else "mp4v"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), rate, (WIDTH, HEIGHT))

@@ -25,7 +25,7 @@ from conftest import draw_images, tree
 from PIL import Image
 from published import LABELS, published_state
 from running import PREDICT, call_script, error_line
-from test_predict import blank, face
+from test_predictions import blank, face
 
 from emotorch.data.images import Pixels
 from emotorch.inference import demo as server

@@ -10,7 +10,7 @@ import pytest
 import torch
 from browser import CHROMEDRIVER, CHROMIUM, FAKE_CAMERA, Browser, Demo, serve_demo, start_browser
 from published import LABELS, published_state
-from test_predict import blank, face
+from test_predictions import blank, face
 
 from emotorch.data.images import Pixels
 from emotorch.inference.demo import MAX_BYTES

@@ -7,13 +7,13 @@ import onnx
 import pytest
 from conftest import refusal
 from onnx import TensorProto, helper, numpy_helper
-from scenes import DrawnFace, draw_scene
+from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.faces import YUNET_VARIABLE, Box, check_detector, cut_face, find_face_near, find_faces
 from emotorch.data.images import resize
 from emotorch.errors import EmoTorchError, UsageError
 
-PLACES = [DrawnFace(40, 60, 150), DrawnFace(250, 200, 180), DrawnFace(470, 40, 120)]
+PLACES = [SyntheticFace(40, 60, 150), SyntheticFace(250, 200, 180), SyntheticFace(470, 40, 120)]
 
 
 def test_every_face_is_found_in_its_place_from_left_to_right() -> None:
@@ -42,7 +42,7 @@ def test_the_search_near_a_known_face_finds_what_the_full_search_finds() -> None
     """The whole scene's boxes and the neighbourhood's differ by some percent of their side."""
     overlaps = []
     for seed in range(12):
-        place = DrawnFace(200 + 10 * seed, 100, 60 + 20 * seed, seed=seed)
+        place = SyntheticFace(200 + 10 * seed, 100, 60 + 20 * seed, seed=seed)
         scene = draw_scene([place])
         for box in find_faces(scene):
             moved = Box(box.x + box.width // 8, box.y - box.height // 10, box.width, box.height)
@@ -55,7 +55,7 @@ def test_the_search_near_a_known_face_finds_what_the_full_search_finds() -> None
 
 
 def test_near_a_place_without_a_face_there_is_none() -> None:
-    scene = draw_scene([DrawnFace(40, 60, 150)])
+    scene = draw_scene([SyntheticFace(40, 60, 150)])
     assert find_face_near(scene, Box(400, 250, 120, 120)) is None
     # Boxes at and beyond an edge, as of a face that leaves the picture.
     for box in (Box(600, 440, 40, 40), Box(0, 0, 30, 30), Box(580, 100, 100, 100)):

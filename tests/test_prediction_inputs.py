@@ -17,7 +17,7 @@ from desk import Desk, blank, expected
 from drawing import assert_legible, texts
 from PIL import Image
 from running import error_line, read_table
-from scenes import DrawnFace, draw_scene
+from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.faces import YUNET_VARIABLE, Box
 from emotorch.data.images import Pixels, encode_png, read_colours, read_picture, resize
@@ -274,7 +274,7 @@ def test_save_refuses_before_it_predicts_what_it_could_not_write(desk: Desk) -> 
 
 def test_visualize_without_a_screen_writes_beside_the_input(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    path = desk.picture("photo.jpg", draw_scene([DrawnFace(100, 100, 160), DrawnFace(380, 150, 160)]))
+    path = desk.picture("photo.jpg", draw_scene([SyntheticFace(100, 100, 160), SyntheticFace(380, 150, 160)]))
     done = desk.predict(path, desk.model, "--visualize", "--json")
     assert [json.loads(line)["input"] for line in done.stdout.splitlines()] == [str(path)]
     assert done.stderr == f"{desk.paths.root / 'photo_emotions.png'}\n"
@@ -292,7 +292,7 @@ def test_yunet_without_its_file_is_wrong_usage_before_any_prediction(
 
 def test_a_face_is_cropped_in_prediction_as_in_training(desk: Desk) -> None:
     """A scene of CK+ and a user's photo of the same pixels: the same 48×48 go into the network."""
-    path = desk.picture("S005_001_00000001.png", draw_scene([DrawnFace(220, 120, 200)]))
+    path = desk.picture("S005_001_00000001.png", draw_scene([SyntheticFace(220, 120, 200)]))
     trained_on, found = SourceImage(path, "anger", Reading.SCENE).read()
     assert found
     (prediction,) = desk.ask(path, desk.model)
@@ -341,7 +341,7 @@ def test_a_tile_shows_the_picture_with_the_box_where_the_face_is() -> None:
 
 def test_the_boxes_stay_right_on_a_colour_photo_that_is_turned(desk: Desk) -> None:
     """Predictions are for the upright picture, and so is what is drawn."""
-    scene = cv2.cvtColor(draw_scene([DrawnFace(60, 60, 200)]), cv2.COLOR_GRAY2RGB)
+    scene = cv2.cvtColor(draw_scene([SyntheticFace(60, 60, 200)]), cv2.COLOR_GRAY2RGB)
     exif = Image.Exif()
     exif[0x0112] = 6
     path = desk.paths.root / "turned.jpg"

@@ -18,7 +18,7 @@ from conftest import draw_images, refusal
 from numpy.typing import NDArray
 from published import LABELS, published_state
 from running import EXPORT_ONNX, PREDICT, Trained, call_script, copy_trained, error_line, read_table
-from scenes import DrawnFace, write_clip
+from scenes import SyntheticFace, write_clip
 from torch import Tensor, nn
 
 from emotorch.data.images import Pixels
@@ -339,7 +339,7 @@ def test_a_prediction_by_the_onnx_file_imports_nothing_heavy_and_matplotlib_only
     folder.mkdir()
     cv2.imwrite(str(folder / "noise.png"), cv2.resize(draw_images(1, seed=1)[0], (200, 160)))
     cv2.imwrite(str(folder / "face.png"), draw_images(1, seed=1)[0])
-    clip = write_clip(tmp_path / "clip.avi", [[DrawnFace(100, 100, 160)]] * 2)
+    clip = write_clip(tmp_path / "clip.avi", [[SyntheticFace(100, 100, 160)]] * 2)
     for call in (
         (folder, "--csv", tmp_path / "predictions.csv"),  # a table
         (folder / "face.png", folder / "noise.png", clip),  # at length, with an error, and a video

@@ -10,7 +10,7 @@ import cv2
 import pytest
 from conftest import write_small_ckplus
 from running import call_script
-from scenes import DrawnFace, draw_scene
+from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.synthetic_dataset import write_fer2013_csv
 from emotorch.files import write_csv
@@ -60,7 +60,7 @@ def first_hour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, dict[st
     write_small_ckplus(paths)
     paths.synthetic_marker.write_text("synthetic faces\n")
     (paths.root / "photos").mkdir()
-    scene = draw_scene([DrawnFace(80, 90, 200), DrawnFace(360, 110, 180, "happy", 4)])
+    scene = draw_scene([SyntheticFace(80, 90, 200), SyntheticFace(360, 110, 180, "happy", 4)])
     for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
         assert cv2.imwrite(str(paths.root / name), scene)
     return paths, {"MODEL": ["model_00001"], "DATASET": ["fer-public"], "IMAGES": [], "CSV": ["people.csv"]}

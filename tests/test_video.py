@@ -12,7 +12,7 @@ from conftest import refusal
 from desk import Desk, expected
 from drawing import assert_legible, texts
 from running import error_line, read_table
-from scenes import HEIGHT, WIDTH, DrawnFace, draw_scene, write_clip
+from scenes import HEIGHT, WIDTH, SyntheticFace, draw_scene, write_clip
 
 from emotorch.data.faces import Box, cut_face, find_faces
 from emotorch.data.images import Pixels
@@ -22,13 +22,13 @@ from emotorch.inference.video import FaceTracker, Frame, FramePredictions, Video
 from emotorch.inference.video_output import VIDEO_CODECS, draw_predictions, write_video
 
 
-def walk(frames: int) -> list[list[DrawnFace]]:
+def walk(frames: int) -> list[list[SyntheticFace]]:
     """One face walks to the right; another shows itself from frame 15 to 39."""
     steps = []
     for frame in range(frames):
-        faces = [DrawnFace(20 + 3 * frame, 150 + round(20 * np.sin(frame / 8)), 150)]
+        faces = [SyntheticFace(20 + 3 * frame, 150 + round(20 * np.sin(frame / 8)), 150)]
         if 15 <= frame < 40:
-            faces.append(DrawnFace(450, 40, 130, seed=11))
+            faces.append(SyntheticFace(450, 40, 130, seed=11))
         steps.append(faces)
     return steps
 
@@ -63,9 +63,9 @@ def test_a_face_keeps_its_number_and_its_box_is_the_full_search_s() -> None:
 
 def test_a_face_that_hides_for_a_moment_keeps_its_number_and_a_new_one_gets_the_next() -> None:
     tracker = FaceTracker("haar")
-    here, there = DrawnFace(60, 100, 160), DrawnFace(400, 100, 160, seed=11)
+    here, there = SyntheticFace(60, 100, 160), SyntheticFace(400, 100, 160, seed=11)
 
-    def numbers(faces: list[DrawnFace], frames: int) -> set[int]:
+    def numbers(faces: list[SyntheticFace], frames: int) -> set[int]:
         return set().union(*(tracker.update(draw_scene(faces)) for _ in range(frames)))
 
     assert numbers([here], 4) == {1}
@@ -83,7 +83,7 @@ def test_most_frames_are_not_searched_as_a_whole(monkeypatch: pytest.MonkeyPatch
         "emotorch.inference.video.find_faces",
         lambda pixels, detector: full.append(1) or find_faces(pixels, detector),
     )
-    tracker, scene = FaceTracker("haar"), draw_scene([DrawnFace(200, 100, 160)])
+    tracker, scene = FaceTracker("haar"), draw_scene([SyntheticFace(200, 100, 160)])
     for _ in range(41):
         assert tracker.update(scene)
     assert len(full) == 5

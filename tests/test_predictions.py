@@ -12,7 +12,7 @@ from emotorch.data.images import Pixels, resize
 
 
 def face(side: int) -> Pixels:
-    """A drawn face that a detector of real ones finds."""
+    """A synthetic face that a detector of real ones finds."""
     pixels = np.full((round(1.5 * side), 2 * side), 120, np.uint8)
     middle, centre = side, round(0.75 * side)
 
