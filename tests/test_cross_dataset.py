@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_images, refusal
-from drawing import texts
+from drawing import assert_legible, texts
 from published import published_state
 from running import EVALUATE, MODELS, Done, Trained, call_script, copy_root, error_line, last_line, read_table
 from sklearn.metrics import f1_score
 
 from emotorch.analyses import cross_dataset
-from emotorch.analyses import cross_dataset as cross_dataset_report
-from emotorch.analyses.cross_dataset import load_candidates
+from emotorch.analyses.candidates import load_candidates
 from emotorch.analyses.shared_classes import load_test_set, shared_scheme
 from emotorch.data.images import read_face
 from emotorch.errors import UsageError
@@ -30,7 +29,6 @@ from emotorch.training.loop import network_outputs
 
 CROSS = f"{MODELS}/evaluate_cross_dataset.py"
 FOUR, SEVEN, MOOD = (get_scheme(name) for name in ("emotorch4", "seven", "mood4"))
-CPU = torch.device("cpu")
 
 
 def cross(paths: Paths, *options: object) -> Done:
@@ -161,7 +159,7 @@ def test_without_datasets_all_that_are_here_are_scored_and_the_missing_named(liv
     assert "private_scorings" not in json.loads((lively.folder / "run.json").read_text())
 
 
-def test_models_of_different_schemes_answer_by_the_shared_classes_and_the_rest_is_listed(
+def test_models_of_different_schemes_are_scored_on_the_shared_classes_and_the_rest_is_listed(
     seven: Paths, tmp_path: Path
 ) -> None:
     paths = copy_root(seven, tmp_path / "root")
@@ -266,7 +264,7 @@ def test_what_cannot_be_compared_is_named_in_one_line_and_leaves_nothing_behind(
         assert words in error_line(cross(lively.paths, *options), status)
     assert {path.name for path in lively.paths.models.iterdir()} == before
     with pytest.raises(UsageError):
-        load_candidates(lively.paths, [run, str(lively.folder)])
+        load_candidates(lively.paths, [run, str(lively.folder)], device="cpu", threads=1)
 
 
 def test_a_model_that_has_seen_a_whole_dataset_has_no_score_there(lively: Trained, tmp_path: Path) -> None:
@@ -288,13 +286,16 @@ def test_the_picture_has_every_score_and_says_what_colours_mean(
     lively: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(published_state(), lively.folder / "model.pth")
-    candidates = load_candidates(lively.paths, [lively.folder.name])
-    found = cross_dataset.score(lively.paths, candidates, ["fer", "ckp"], CPU)
+    candidates = load_candidates(lively.paths, [lively.folder.name], device="cpu", threads=1)
+    found = cross_dataset.score(candidates, ["fer", "ckp"])
     figures = []
-    monkeypatch.setattr(cross_dataset_report, "save", lambda figure, path: figures.append(figure) or path)
-    cross_dataset_report._plot(Path("matrix.png"), found)
+    monkeypatch.setattr(cross_dataset, "save", lambda figure, path: figures.append(figure) or path)
+    cross_dataset._plot(Path("matrix.png"), found)
     shown = texts(figures[0])
-    for cell in found.cells[0]:
-        assert f"{cell.accuracy.value:.1f}" in shown
-        assert f"{cell.macro_f1.value:.1f}" in shown
-    assert {"Accuracy", "Macro-F1", "Percent", "on fer", "on ckp", "own dataset"} <= set(shown)
+    for cell in found.cells:
+        assert f"{cell['accuracy']:.1f}" in shown
+        assert f"{cell['macro_f1']:.1f}" in shown
+        assert sum(f"{cell['accuracy_low']:.1f}–{cell['accuracy_high']:.1f}" in text for text in shown)
+    assert {"Accuracy", "Macro-F1", "Percent", "on fer", "on ckp"} <= set(shown)
+    assert sum("own dataset" in text for text in shown) == 2
+    assert_legible(figures[0])

@@ -31,14 +31,13 @@ def main() -> None:
     if not options.models:
         parser.error("--models must name at least one model")
 
-    from emotorch.analyses.cross_dataset import describe, load_candidates, score, write_cross_dataset
+    from emotorch.analyses.candidates import load_candidates
+    from emotorch.analyses.cross_dataset import describe, score, write_cross_dataset
     from emotorch.paths import Paths
-    from emotorch.training.device import choose_device, make_repeatable
 
     paths = Paths.from_environment()
-    candidates = load_candidates(paths, options.models)
-    make_repeatable(options.threads)
-    found = score(paths, candidates, options.datasets, choose_device(options.device))
+    candidates = load_candidates(paths, options.models, device=options.device, threads=options.threads)
+    found = score(candidates, options.datasets)
     folder = write_cross_dataset(paths.models, found)
     print(describe(found))
     print(folder)

@@ -2,24 +2,25 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from matplotlib import colormaps
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from emotorch.analyses.candidates import Candidate
 from emotorch.analyses.shared_classes import TestSet, available, fer_classes, load_test_set, shared_scheme
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import predict, record_scoring, seen_in_training
-from emotorch.figures.canvas import ORANGE, PALE, new_figure, save, wrap
-from emotorch.files import new_folder, write_csv, write_text
+from emotorch.figures.canvas import BLACK, ORANGE, PALE, new_figure, save, wrap
+from emotorch.files import new_folder, write_text
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.confusion import Counts
@@ -27,64 +28,10 @@ from emotorch.metrics.intervals import Array, wilson_interval
 from emotorch.metrics.paired import Difference, percentile_difference, resampled_counts
 from emotorch.paths import Paths
 from emotorch.runs.findings import write_findings
-from emotorch.runs.folder import Run, weights_file
-from emotorch.runs.usage import TRAINING, TrainingImages, read_image_usage
+from emotorch.runs.usage import TrainingImages
 from emotorch.seeding import generator
-from emotorch.tables import text_table
-from emotorch.training.checkpoints import Model, load_model
-
-# What runs call the datasets that they were trained on, and options the same.
-_NAMES = {dataset.name: dataset.key for dataset in DATASETS.values()}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model.
-
-    Attributes:
-        name: Its run's, or the path where two are called the same.
-        run: Its folder.
-        model: As it was trained.
-        trained_on: The dataset, as `--datasets` calls it; None where the run does not tell.
-    """
-
-    name: str
-    run: Run
-    model: Model
-    trained_on: str | None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A model's scores on a dataset, in percent with 95% intervals; NaN where no image is left.
-
-    Attributes:
-        model: Its name.
-        dataset: Its name.
-        own: The model was trained on (other images of) this dataset.
-        images: How many were scored.
-        seen: How many were left out, because the model was trained on them, a variant or an exact twin.
-        seen_unknown: The run does not tell what it was trained on.
-        chose: How many of those scored chose the epoch of the model: to it they are not quite unseen.
-        counts: (K, K) of the shared classes; rows are true.
-        accuracy: Of the images.
-        macro_f1: The mean over the classes that the dataset has.
-        drop: Accuracy on the model's own dataset less this one, percentage points; None where that is unknown.
-        f1_drop: The same of the macro-F1.
-    """
-
-    model: str
-    dataset: str
-    own: bool
-    images: int
-    seen: int
-    seen_unknown: bool
-    chose: int
-    counts: confusion.Counts
-    accuracy: Difference
-    macro_f1: Difference
-    drop: Difference | None
-    f1_drop: Difference | None
+from emotorch.tables import Table, estimates, to_text, with_interval, write_table
+from emotorch.training.checkpoints import Model
 
 
 @dataclass(frozen=True)
@@ -92,58 +39,31 @@ class CrossDataset:
     """Every model on every dataset.
 
     Attributes:
-        entrants: The rows.
-        datasets: The columns' names.
         labels: The classes that all share.
-        cells: A row for each model, a cell for each dataset.
+        cells: Each model on each dataset, all of the first model before the second: `model`, `trained_on` (empty where
+            the run does not tell), `dataset`, `own_dataset` (the model was trained on other images of it), `images`
+            that were scored, `left_out_seen` (those that the model was trained on, or a variant or an exact twin of
+            which; NaN with `seen_unknown`), `chose_the_epoch` (how many of those scored did: to it they are not quite
+            unseen), and in percent with the ends of 95% intervals: `accuracy`, `accuracy_low`, `accuracy_high`;
+            `macro_f1` over the classes that the dataset has; `accuracy_drop` and `macro_f1_drop`, the points by which
+            the score is below that on the model's own dataset. NaN where no image is left or the own is unknown.
+        counts: By model and dataset, (K, K) images; rows are true.
         sets: The datasets by name.
         notes: What was reconciled, added or is missing, in words.
         synthetic: The faces are drawn by a program.
     """
 
-    candidates: Sequence[Candidate]
-    datasets: Sequence[str]
     labels: Sequence[str]
-    cells: Sequence[Sequence[Cell]]
+    cells: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, Mapping[str, Counts]]
     sets: Mapping[str, TestSet]
     notes: Sequence[str]
     synthetic: bool
 
-
-# --- Models -------------------------------------------------------------------------------------------------
-
-
-def load_candidates(paths: Paths, names: Sequence[str]) -> list[Candidate]:
-    """The models.
-
-    Raises:
-        EmoTorchError: there is no such model, or its file is damaged.
-        UsageError: one is named twice.
-    """
-    files = [weights_file(paths, name).resolve() for name in names]
-    twice = {file for file in files if files.count(file) > 1}
-    if twice:
-        raise UsageError(f"{min(twice)} is named twice")
-    short = [file.parent.name for file in files]
-    return [
-        Candidate(
-            name if short.count(name) == 1 else file.as_posix(),
-            Run(file.parent),
-            load_model(file),
-            _trained_on(Run(file.parent)),
-        )
-        for name, file in zip(short, files, strict=True)
-    ]
-
-
-def _trained_on(run: Run) -> str | None:
-    """From the record, or from what image_usage.csv says: published runs have no record."""
-    stated = run.record.get("settings", {}).get("train_on")
-    if stated is None:
-        rows = read_image_usage(run) or []
-        named = {Path(row["image_path"]).parts[-3:-2] for row in rows if row["usage"] == TRAINING}
-        stated = "".join(named.pop()) if len(named) == 1 else None
-    return None if stated is None else _NAMES.get(stated, stated)
+    @property
+    def title(self) -> str:
+        synthetic = " (synthetic faces)" if self.synthetic else ""
+        return f"Trained on one dataset, tested on others: {', '.join(self.labels)}{synthetic}"
 
 
 # --- Scoring ------------------------------------------------------------------------------------------------
@@ -151,70 +71,70 @@ def _trained_on(run: Run) -> str | None:
 
 @dataclass(frozen=True)
 class _Scored:
-    """Counts and (1 + R,) resampled metrics of a model on a dataset."""
+    """A model on a dataset: what `CrossDataset` says of them, and the (1 + R,) resampled metrics."""
 
-    cell: Cell
+    row: dict[str, Any]
+    counts: Counts
     accuracy: Array
     macro_f1: Array
 
 
-def score(paths: Paths, candidates: Sequence[Candidate], datasets: Sequence[str], device: torch.device) -> CrossDataset:
+def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossDataset:
     """Scores every model on every dataset, and on the one that it was trained on.
 
     Images that a model was trained on, or a variant or an exact twin of which, are left out of its score.
 
     Args:
-        paths: Of the data.
-        entrants: The models.
+        candidates: The models.
         datasets: As `evaluate.load_set` takes them. Those that models were trained on are added where they are here.
-        device: To run on.
 
     Raises:
         EmoTorchError: a dataset is not here or damaged, or the models have no two classes in common.
         UsageError: there is no such dataset or folder, or one is named twice.
     """
+    paths = candidates[0].loaded.paths
     schemes = list({candidate.model.scheme.name: candidate.model.scheme for candidate in candidates}.values())
     shared = shared_scheme(schemes)
     here = available(paths, schemes)
     wanted = list(datasets) or here
     if not wanted:
         raise EmoTorchError(f"no dataset in {paths.root}: run stages 1-2, or name a folder with --datasets")
-    notes = _scheme_notes(candidates, shared)
+    notes = _scheme_notes(schemes, shared)
     if not datasets:
-        missing = [name for name in _NAMES.values() if name not in here]
+        missing = [dataset.key for dataset in DATASETS.values() if dataset.key not in here]
         notes += [f"not here, so not scored: {', '.join(missing)}"] if missing else []
     trained_on = dict.fromkeys(candidate.trained_on for candidate in candidates)
     added = [name for name in trained_on if name in here and name not in wanted]
     notes += [f"added, because a model was trained on it: {name}" for name in added]
     named = _load_sets(paths, [*added, *wanted], schemes, shared)
     rows = []
+    counts = {}
     for candidate in candidates:
         reading = candidate.model.read_as(shared)
         scored = {
-            name: _score_one(paths, candidate, reading, name, dataset, images, device)
-            for name, (dataset, images) in named.items()
+            name: _score_one(candidate, reading, name, dataset, images) for name, (dataset, images) in named.items()
         }
-        own = next((found for found in scored.values() if found.cell.own), None)
-        rows.append([_with_drop(found, own) for found in scored.values()])
-    for candidate, row in zip(candidates, rows, strict=True):
-        if not any(cell.own for cell in row):
+        own = next((found for found in scored.values() if found.row["own_dataset"]), None)
+        rows += [found.row | _drops(found, own) for found in scored.values()]
+        counts[candidate.name] = {name: found.counts for name, found in scored.items()}
+        if own is None:
             known = f"{candidate.trained_on}, which is not here" if candidate.trained_on else "an unknown dataset"
             notes.append(f"{candidate.name} was trained on {known}: its drops are unknown")
     sets = {name: images for name, (_, images) in named.items()}
-    return CrossDataset(candidates, list(named), shared.labels, rows, sets, notes, paths.is_synthetic)
+    return CrossDataset(shared.labels, rows, counts, sets, notes, paths.is_synthetic)
 
 
-def _scheme_notes(candidates: Sequence[Candidate], shared: LabelScheme) -> list[str]:
-    schemes = {candidate.model.scheme.name: candidate.model.scheme for candidate in candidates}
+def _scheme_notes(schemes: Sequence[LabelScheme], shared: LabelScheme) -> list[str]:
     if len(schemes) == 1:
         return []
     notes = [f"compared on the {len(shared.labels)} classes that all models share: {', '.join(shared.labels)}"]
     known = {frozenset(classes) for classes in fer_classes(shared).values()}
-    for name, scheme in schemes.items():
+    for scheme in schemes:
         classes = fer_classes(scheme)
         lacking = [label for label in scheme.labels if classes.get(label) not in known]
         if lacking:
-            notes.append(f"without a counterpart in all, dropped before the answer: {name}'s {', '.join(lacking)}")
+            left_out = f"{scheme.name}'s {', '.join(lacking)}"
+            notes.append(f"without a counterpart in all, dropped before the prediction: {left_out}")
     return notes
 
 
@@ -232,53 +152,51 @@ def _load_sets(
     return found
 
 
-def _score_one(
-    paths: Paths, candidate: Candidate, reading: Model, name: str, dataset: str, tested: TestSet, device: torch.device
-) -> _Scored:
+def _score_one(candidate: Candidate, reading: Model, name: str, dataset: str, tested: TestSet) -> _Scored:
     known = TrainingImages.of(candidate.run)
-    seen = _seen(paths, candidate, tested, known)
+    seen = _seen(candidate, tested, known)
     images, sources = tested.images.part(~seen), tested.sources[~seen]
-    chose = _seen(paths, candidate, TestSet(images, sources, {}, tested.scheme), _validating(candidate))
+    left = TestSet(images, sources, {}, tested.scheme)
+    chose = _seen(candidate, left, TrainingImages.of(candidate.run, validation=True))
     size = len(reading.labels)
+    resampled = np.zeros((2, size, size))
     if len(images.labels):
-        predictions = predict(reading, images, device)
+        predictions = predict(reading, images, candidate.loaded.device)
         record_scoring(candidate.run, dataset, predictions)
         rng = generator("cross dataset", SPLIT_SEED, candidate.name, name)
         cells = (images.labels * size + predictions.classes)[None]
         flat = resampled_counts(cells, size * size, np.unique(sources, return_inverse=True)[1], rng)[0]
-        counts = flat.reshape(-1, size, size)
-    else:
-        counts = np.zeros((2, size, size))
-    accuracy, macro_f1 = confusion.accuracy(counts), _macro_f1_of_present(counts)
-    measured = counts[0].astype(np.int64)
-    cell = Cell(
-        candidate.name,
-        name,
-        dataset == candidate.trained_on or (dataset not in PARTS and name == candidate.trained_on not in PARTS),
-        len(images.labels),
-        int(seen.sum()),
-        known is None,
-        int(chose.sum()),
-        measured,
-        _accuracy_interval(measured, accuracy),
-        percentile_difference(macro_f1),
-        None,
-        None,
-    )
-    return _Scored(cell, accuracy, macro_f1)
+        resampled = flat.reshape(-1, size, size)
+    accuracy, macro_f1 = confusion.accuracy(resampled), _macro_f1_of_present(resampled)
+    counts = resampled[0].astype(np.int64)
+    trained_on = candidate.trained_on
+    own = dataset == trained_on or (dataset not in PARTS and name == trained_on not in PARTS)
+    row = {
+        "model": candidate.name,
+        "trained_on": trained_on or "",
+        "dataset": name,
+        "own_dataset": own,
+        "images": len(images.labels),
+        "left_out_seen": math.nan if known is None else int(seen.sum()),
+        "seen_unknown": known is None,
+        "chose_the_epoch": int(chose.sum()),
+        **_columns("accuracy", _accuracy_interval(counts, accuracy)),
+        **_columns("macro_f1", percentile_difference(macro_f1)),
+    }
+    return _Scored(row, counts, accuracy, macro_f1)
 
 
-def _validating(candidate: Candidate) -> TrainingImages | None:
-    return TrainingImages.of(candidate.run, validation=True)
+def _columns(name: str, found: Difference) -> dict[str, float]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _seen(paths: Paths, candidate: Candidate, tested: TestSet, known: TrainingImages | None) -> NDArray[np.bool_]:
+def _seen(candidate: Candidate, tested: TestSet, known: TrainingImages | None) -> NDArray[np.bool_]:
     """(N,) the images that are among the known ones, or a variant or an exact twin of which is."""
     scheme = candidate.model.scheme
     # In another scheme's dataset folder the same images have other names.
     by_name = tested.scheme is not None and tested.scheme == scheme
-    itself, twin = seen_in_training(tested.images, known, paths.for_scheme(scheme.name), by_name=by_name)
-    return itself | twin
+    paths = candidate.loaded.paths.for_scheme(scheme.name)
+    return np.logical_or(*seen_in_training(tested.images, known, paths, by_name=by_name))
 
 
 def _macro_f1_of_present(counts: Array) -> Array:
@@ -296,103 +214,111 @@ def _accuracy_interval(counts: Counts, resampled: Array) -> Difference:
     return Difference(found.value, min(low, found.low), max(high, found.high))
 
 
-def _with_drop(scored: _Scored, own: _Scored | None) -> Cell:
-    """The cell, with what it loses against the model's own dataset.
+def _drops(scored: _Scored, own: _Scored | None) -> dict[str, float]:
+    """What a score loses against that on the model's own dataset.
 
-    Sources are drawn anew for each apart: where the datasets share images, as fer and fer-public do, the interval is
+    Sources are resampled for each apart: where the datasets share images, as fer and fer-public do, the interval is
     somewhat too wide.
     """
-    cell = scored.cell
-    if own is None or cell.own or not cell.images or not own.cell.images:
-        return cell
-    drop, f1_drop = own.accuracy - scored.accuracy, own.macro_f1 - scored.macro_f1
-    return replace(cell, drop=percentile_difference(drop), f1_drop=percentile_difference(f1_drop))
+    unknown = np.full_like(scored.accuracy, np.nan)
+    apart = own is not None and not scored.row["own_dataset"] and scored.row["images"] and own.row["images"]
+    accuracy = own.accuracy - scored.accuracy if own is not None and apart else unknown
+    macro_f1 = own.macro_f1 - scored.macro_f1 if own is not None and apart else unknown
+    return {
+        **_columns("accuracy_drop", percentile_difference(accuracy)),
+        **_columns("macro_f1_drop", percentile_difference(macro_f1)),
+    }
 
 
-_STEM = "cross_dataset"
-
-
-_COLUMNS = (
-    "model",
-    "trained_on",
-    "dataset",
-    "own_dataset",
-    "images",
-    "left_out_seen",
-    "seen_unknown",
-    "chose_the_epoch",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "macro_f1",
-    "macro_f1_low",
-    "macro_f1_high",
-    "accuracy_drop",
-    "accuracy_drop_low",
-    "accuracy_drop_high",
-    "macro_f1_drop",
-    "macro_f1_drop_low",
-    "macro_f1_drop_high",
-)
-
-
-_UNKNOWN = Difference(math.nan, math.nan, math.nan)
-
+# --- Tables -------------------------------------------------------------------------------------------------
 
 _CHOSE = "†"
 
 
-_DARK = 58  # percent from where the colour wants white letters
-
-
 def write_cross_dataset(models: Path, found: CrossDataset) -> Path:
     """Writes `cross_dataset_<time>/` into a folder, whole or not at all; returns it."""
-    with new_folder(models, _STEM) as new:
+    with new_folder(models, "cross_dataset") as new:
         write_text(new.prepared / "matrix.txt", describe(found) + "\n")
-        write_csv(new.prepared / "matrix.csv", _COLUMNS, _rows(found))
-        write_csv(new.prepared / "classes.csv", ("dataset", "class", "images", "compared"), _class_rows(found))
+        write_table(new.prepared / "matrix.csv", Table(pd.DataFrame(_records(found)), {"left_out_seen": "{:.0f}"}))
+        write_table(new.prepared / "classes.csv", Table(_classes(found)))
         _plot(new.prepared / "matrix.png", found)
         write_findings(new.prepared, _findings(found))
     return new.final
 
 
+def _records(found: CrossDataset) -> list[dict[str, Any]]:
+    """The cells, to 4 decimals."""
+    return [
+        {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+        for row in found.cells
+    ]
+
+
+def _classes(found: CrossDataset) -> pd.DataFrame:
+    """How many images each dataset has of each class, those that not all models share too."""
+    rows = []
+    for name, tested in found.sets.items():
+        counts = np.bincount(tested.images.labels, minlength=len(found.labels)).tolist()
+        rows += [(name, label, count, True) for label, count in zip(found.labels, counts, strict=True)]
+        rows += [(name, label, count, False) for label, count in tested.left_out.items()]
+    return pd.DataFrame(rows, columns=["dataset", "class", "images", "compared"])
+
+
 def _findings(found: CrossDataset) -> dict[str, object]:
-    rows = [{name: None if v == "NaN" else v for name, v in zip(_COLUMNS, r, strict=True)} for r in _rows(found)]
-    counts = {row[0].model: {cell.dataset: cell.counts.tolist() for cell in row} for row in found.cells}
     return {
         "labels": list(found.labels),
-        "datasets": list(found.datasets),
+        "datasets": list(found.sets),
         "notes": list(found.notes),
         "synthetic": found.synthetic,
-        "cells": rows,
-        "counts": counts,
+        "cells": _records(found),
+        "counts": {
+            model: {dataset: counts.tolist() for dataset, counts in of_model.items()}
+            for model, of_model in found.counts.items()
+        },
         "left_out": {name: dict(tested.left_out) for name, tested in found.sets.items()},
         "pictures": {"matrix": "matrix.png"},
         "tables": {"matrix": "matrix.csv", "classes": "classes.csv", "text": "matrix.txt"},
     }
 
 
-def _title(found: CrossDataset) -> str:
-    synthetic = " (synthetic faces)" if found.synthetic else ""
-    return f"Trained on one dataset, tested on others: {', '.join(found.labels)}{synthetic}"
-
-
-# --- Text and tables ----------------------------------------------------------------------------------------
-
-
 def describe(found: CrossDataset) -> str:
     """The matrix, and everything that was left out of it, for a terminal."""
-    header = ("model", "trained on", "tested on", "images", "accuracy", "macro-F1", "drop", "macro-F1 drop", "left out")
-    rows: list[Sequence[str]] = [header]
-    for candidate, row in zip(found.candidates, found.cells, strict=True):
-        for cell in row:
-            own = ("own", "own") if cell.own else (_signed(cell.drop), _signed(cell.f1_drop))
-            scores = (_interval(cell.accuracy), _interval(cell.macro_f1))
-            images = f"{cell.images:,}{_CHOSE if cell.chose else ''}"
-            left_out = "unknown" if cell.seen_unknown else f"{cell.seen:,}"
-            rows.append((cell.model, candidate.trained_on or "?", cell.dataset, images, *scores, *own, left_out))
-    table = text_table(rows, left=("model", "trained on", "tested on"))
-    return "\n".join([_title(found), *found.notes, "", table, "", *_footnotes(found)])
+    return "\n".join(
+        [found.title, *found.notes, "", to_text(_table(pd.DataFrame(found.cells))), "", *_footnotes(found)]
+    )
+
+
+def _table(cells: pd.DataFrame) -> Table:
+    def drops(name: str) -> "pd.Series[Any]":
+        return _estimates(cells, name).mask(cells["own_dataset"], "own")
+
+    def write_drop(value: str | Sequence[float]) -> str:
+        return value if isinstance(value, str) else with_interval(2, signed=True)(value)
+
+    frame = pd.DataFrame(
+        {
+            "model": cells["model"],
+            "trained on": cells["trained_on"].replace("", None),
+            "tested on": cells["dataset"],
+            "images": [
+                f"{images:,}{_CHOSE if chose else ''}"
+                for images, chose in zip(cells["images"], cells["chose_the_epoch"], strict=True)
+            ],
+            "accuracy": _estimates(cells, "accuracy"),
+            "macro-F1": _estimates(cells, "macro_f1"),
+            "drop": drops("accuracy_drop"),
+            "macro-F1 drop": drops("macro_f1_drop"),
+            "left out": cells["left_out_seen"],
+        }
+    )
+    scores = dict.fromkeys(("accuracy", "macro-F1"), with_interval(2))
+    return Table(
+        frame, {"images": "{}", **scores, "drop": write_drop, "macro-F1 drop": write_drop, "left out": "{:,.0f}"}
+    )
+
+
+def _estimates(cells: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    return estimates(cells, name, f"{name}_low", f"{name}_high")
 
 
 def _footnotes(found: CrossDataset) -> Iterator[str]:
@@ -402,49 +328,20 @@ def _footnotes(found: CrossDataset) -> Iterator[str]:
             yield f"{name}: {sum(tested.left_out.values()):,} images of classes that not all share: {classes}"
     yield "left out: images that the model was trained on, or a variant or an exact twin of which"
     yield "percent, with 95% intervals; macro-F1 over the classes that a dataset has; drop: points below its own"
-    if any(cell.chose for row in found.cells for cell in row):
-        yield f"{_CHOSE} images that chose the model's epoch, to which they are not quite unseen: {_chose(found)}"
+    chose = [(cell["model"], cell["dataset"], cell["chose_the_epoch"]) for cell in found.cells]
+    numbers = ", ".join(f"{model} on {dataset} {images:,}" for model, dataset, images in chose if images)
+    if numbers:
+        yield f"{_CHOSE} images that chose the model's epoch, to which they are not quite unseen: {numbers}"
 
 
-def _chose(found: CrossDataset) -> str:
-    cells = (cell for row in found.cells for cell in row if cell.chose)
-    return ", ".join(f"{cell.model} on {cell.dataset} {cell.chose:,}" for cell in cells)
+# --- Figure -------------------------------------------------------------------------------------------------
 
 
-def _interval(value: Difference) -> str:
-    return "-" if math.isnan(value.value) else f"{value.value:.2f} ({value.low:.2f}–{value.high:.2f})"
-
-
-def _signed(value: Difference | None) -> str:
-    return "?" if value is None else f"{value.value:+.2f} ({value.low:+.2f} to {value.high:+.2f})"
-
-
-def _rows(found: CrossDataset) -> Iterator[tuple[object, ...]]:
-    for candidate, row in zip(found.candidates, found.cells, strict=True):
-        for cell in row:
-            values = (cell.accuracy, cell.macro_f1, cell.drop or _UNKNOWN, cell.f1_drop or _UNKNOWN)
-            parts = (part for value in values for part in (value.value, value.low, value.high))
-            figures = ("NaN" if math.isnan(part) else round(part, 4) for part in parts)
-            seen = ("NaN" if cell.seen_unknown else cell.seen, cell.seen_unknown, cell.chose)
-            yield (cell.model, candidate.trained_on or "", cell.dataset, cell.own, cell.images, *seen, *figures)
-
-
-def _class_rows(found: CrossDataset) -> Iterator[tuple[object, ...]]:
-    for name, tested in found.sets.items():
-        counts = np.bincount(tested.images.labels, minlength=len(found.labels)).tolist()
-        for label, count in zip(found.labels, counts, strict=True):
-            yield name, label, count, True
-        for label, count in tested.left_out.items():
-            yield name, label, count, False
-
-
-# --- Picture ------------------------------------------------------------------------------------------------
-
-
-def _plot(path: Path, found: CrossDataset) -> Path:
+def _plot(path: Path, found: CrossDataset) -> None:
     """Accuracy and macro-F1 side by side, on one colour scale."""
-    rows, columns = len(found.candidates), len(found.datasets)
-    names = [f"{candidate.name}\ntrained on {candidate.trained_on or '?'}" for candidate in found.candidates]
+    columns = len(found.sets)
+    models = found.cells[::columns]
+    names = [f"{cell['model']}\ntrained on {cell['trained_on'] or '?'}" for cell in models]
     longest = max(len(line) for name in names for line in name.split("\n"))
     width = max(2 * columns * 1.45 + longest * 0.085 + 1.6, 7.5)
     note = wrap(
@@ -453,46 +350,46 @@ def _plot(path: Path, found: CrossDataset) -> Path:
         width,
         9,
     )
-    figure = new_figure(width, rows * 1.15 + 1.6 + 0.17 * note.count("\n"), _title(found), compress=True)
-    axes = figure.subplots(1, 2, sharey=True)
-    image = _draw(axes[0], found, [[(c.accuracy, c.drop) for c in row] for row in found.cells], "Accuracy")
-    _draw(axes[1], found, [[(c.macro_f1, c.f1_drop) for c in row] for row in found.cells], "Macro-F1")
-    axes[0].set_yticks(range(rows), names, parse_math=False)
-    bar = figure.colorbar(image, ax=list(axes), pad=0.02)
+    figure = new_figure(width, len(models) * 1.15 + 1.6 + 0.17 * note.count("\n"), found.title, compress=True)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, metric, title in zip(panels, ("accuracy", "macro_f1"), ("Accuracy", "Macro-F1"), strict=True):
+        _draw(axes, found, metric)
+        axes.set_title(title, fontsize=11)
+    panels[0].set_yticklabels(names, rotation=0, parse_math=False)
+    bar = figure.colorbar(panels[0].collections[0], ax=list(panels), pad=0.02)
     bar.set_label("Percent")
     bar.outline.set_visible(False)
     figure.supxlabel(note, fontsize=9, x=0.01, ha="left")
-    return save(figure, path)
+    save(figure, path)
 
 
-def _draw(
-    axes: Axes, found: CrossDataset, values: Sequence[Sequence[tuple[Difference, Difference | None]]], title: str
-) -> AxesImage:
-    scores = np.array([[score.value for score, _ in row] for row in values])
-    colours = colormaps["Blues"].with_extremes(bad=PALE)
-    image = axes.imshow(scores, cmap=colours, vmin=0, vmax=100, aspect="auto")
-    for (row, column), value in np.ndenumerate(scores):
-        cell = found.cells[row][column]
-        ink = "white" if value > _DARK else "black"
-        lines = _cell_lines(cell, *values[row][column])
-        for place, (text, points) in enumerate(zip(lines, (12, 8, 8, 8), strict=False)):
-            axes.text(column, row - 0.3 + 0.2 * place, text, ha="center", va="center", fontsize=points, color=ink)
-        if cell.own:
-            frame = Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, fill=False, edgecolor=ORANGE, linewidth=3)
+def _draw(axes: Axes, found: CrossDataset, metric: str) -> None:
+    columns = len(found.sets)
+    scores = np.array([cell[metric] for cell in found.cells]).reshape(-1, columns)
+    axes.set_facecolor(PALE)  # of a cell without a score
+    look = {"annot_kws": {"fontsize": 12, "va": "bottom"}, "linewidths": 3, "linecolor": "white", "cbar": False}
+    sns.heatmap(scores, vmin=0, vmax=100, cmap="Blues", annot=True, fmt=".1f", ax=axes, **look)
+    numbers = iter(list(axes.texts))
+    for place, cell in enumerate(found.cells):
+        row, column = divmod(place, columns)
+        ink = BLACK
+        if not math.isnan(cell[metric]):
+            number = next(numbers)
+            number.set_y(row + 0.36)
+            ink = number.get_color()  # which can be read on the cell's colour
+        details = _details(cell, metric)
+        axes.text(column + 0.5, row + 0.42, details, ha="center", va="top", fontsize=8, color=ink, linespacing=1.5)
+        if cell["own_dataset"]:
+            frame = Rectangle((column + 0.03, row + 0.04), 0.94, 0.92, fill=False, edgecolor=ORANGE, linewidth=3)
             axes.add_patch(frame)
-    axes.set_xticks(range(len(found.datasets)), [f"on {name}" for name in found.datasets], parse_math=False)
-    axes.set_title(title, fontsize=11)
-    axes.set_xticks(np.arange(len(found.datasets) - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(len(values) - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=3)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
-    return image
+    axes.set_xticklabels([f"on {name}" for name in found.sets], parse_math=False)
+    axes.tick_params(length=0)
 
 
-def _cell_lines(cell: Cell, score: Difference, drop: Difference | None) -> list[str]:
-    if math.isnan(score.value):
-        return ["–", "no image left"]
-    fall = "own dataset" if cell.own else "drop unknown" if drop is None else f"drop {drop.value:+.1f}"
-    images = f"n = {cell.images:,}{_CHOSE if cell.chose else ''}"
-    return [f"{score.value:.1f}", f"{score.low:.1f}–{score.high:.1f}", fall, images]
+def _details(cell: Mapping[str, Any], metric: str) -> str:
+    if math.isnan(cell[metric]):
+        return "no image left"
+    drop = cell[f"{metric}_drop"]
+    fall = "own dataset" if cell["own_dataset"] else "drop unknown" if math.isnan(drop) else f"drop {drop:+.1f}"
+    images = f"n = {cell['images']:,}{_CHOSE if cell['chose_the_epoch'] else ''}"
+    return f"{cell[f'{metric}_low']:.1f}–{cell[f'{metric}_high']:.1f}\n{fall}\n{images}"
