@@ -376,7 +376,7 @@ def _draw(axes: Axes, found: CrossDataset, metric: str) -> None:
         if not math.isnan(cell[metric]):
             number = next(numbers)
             number.set_y(row + 0.36)
-            ink = number.get_color()  # which can be read on the cell's colour
+            ink = str(number.get_color())  # which can be read on the cell's colour
         details = _details(cell, metric)
         axes.text(column + 0.5, row + 0.42, details, ha="center", va="top", fontsize=8, color=ink, linespacing=1.5)
         if cell["own_dataset"]:
