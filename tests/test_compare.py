@@ -14,7 +14,7 @@ from emotorch.runs.folder import Run
 ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))
 ORIGINAL_CKP = ((0.60, 0.13, 0.23, 0.05), (0.48, 0.26, 0.16, 0.11), (0.22, 0.26, 0.62, 0.08), (0.16, 0.09, 0.06, 0.69))
 # Always the first label.
-ONE_ANSWER = ((1.0, 0.0, 0.0, 0.0),) * 4
+ONE_CLASS = ((1.0, 0.0, 0.0, 0.0),) * 4
 
 
 def compare(paths: Paths, accuracy_weight: float = 0.0, matrix_weight: float = 1.0) -> Comparison:
@@ -30,7 +30,7 @@ def rows(comparison: Comparison) -> list[dict[str, str]]:
 
 
 def moved(matrix: Matrix, by: float) -> Matrix:
-    """Some of each row's first share given to its last: further off in every row."""
+    """Some of each row's first proportion given to its last: further off in every row."""
     return [[row[0] - by, *row[1:-1], row[-1] + by] for row in matrix]
 
 
@@ -106,10 +106,10 @@ def test_runs_without_ckp_stand_below_the_complete_ones_marked_and_ranked_on_fer
     assert float(table[1]["combined_score"]) == float(table[1]["fer_cm_mse"]) == 0.0
 
 
-def test_a_collapsed_run_is_marked_and_a_label_that_is_never_answered_named(paths: Paths) -> None:
-    add(paths, "model_00001", fer=ONE_ANSWER, ckp=ONE_ANSWER)
-    add(paths, "model_00002", fer=ONE_ANSWER)
-    add(paths, "model_00003", fer=((0.5, 0.5, 0, 0),) * 4, ckp=ONE_ANSWER)
+def test_a_collapsed_run_is_marked_and_a_label_that_is_never_predicted_named(paths: Paths) -> None:
+    add(paths, "model_00001", fer=ONE_CLASS, ckp=ONE_CLASS)
+    add(paths, "model_00002", fer=ONE_CLASS)
+    add(paths, "model_00003", fer=((0.5, 0.5, 0, 0),) * 4, ckp=ONE_CLASS)
     notes = {row["model"]: row["note"] for row in rows(compare(paths))}
     assert "collapsed to one class" in notes["model_00001"]
     assert notes["model_00002"] == ""
@@ -117,7 +117,7 @@ def test_a_collapsed_run_is_marked_and_a_label_that_is_never_answered_named(path
 
 
 def count_images(folder: Path, images: int = 500) -> Path:
-    """Writes the counts that so many images of each class, answered as the matrices say, would give."""
+    """Writes the counts that so many images of each class, predicted as the matrices say, would give."""
     for path in folder.glob("confusion_matrix_*_val.csv"):
         header, *lines = path.read_text().splitlines()
         labels, *columns = zip(*(line.split(",") for line in lines), strict=True)
@@ -164,7 +164,7 @@ def garble(folder: Path, what: str) -> None:
             matrix.write_text(matrix.read_text().replace("0.661", "high"))
         case "matrix in binary":
             matrix.write_bytes(bytes(range(256)))
-        case "unknown shares":
+        case "unknown proportions":
             write_matrix(matrix, ((float("nan"),) * 4, *FER[1:]))
         case "trained on CK+":
             record(folder, settings={"train_on": "CKP", "scheme": {"name": "emotorch4"}})
@@ -174,7 +174,7 @@ def garble(folder: Path, what: str) -> None:
             record(folder, factors=[1, 2])
         case "fewer than no images":
             counts.write_text(count_images(folder).joinpath(counts.name).read_text().replace(",330", ",-330"))
-        case "counts that are shares":
+        case "counts that are proportions":
             write_matrix(counts, FER)
         case "counts of other classes":
             write_matrix(counts, ((1,) * 4,) * 4, ("anger", "fear", "happy", "surprise"))
@@ -197,13 +197,13 @@ def garble(folder: Path, what: str) -> None:
         ("empty matrix", "confusion_matrix_fer_val.csv"),
         ("words in the matrix", "'high'"),
         ("matrix in binary", "confusion_matrix_fer_val.csv"),
-        ("unknown shares", "a share that is no number"),
+        ("unknown proportions", "a proportion that is no number"),
         ("other classes", "its classes are anger, fear, happy, surprise"),
         ("trained on CK+", "trained on CKP, and only runs trained on FER are compared"),
         ("other scheme", "its label scheme is mine, the original's emotorch4"),
         ("factors of another kind", "factors is [1, 2], not a table"),
         ("fewer than no images", "confusion_counts_fer_val.csv: -330 is not a number of images"),
-        ("counts that are shares", "confusion_counts_fer_val.csv: invalid literal"),
+        ("counts that are proportions", "confusion_counts_fer_val.csv: invalid literal"),
         ("counts of other classes", "its labels are anger, fear, happy, surprise, the matrix's anger, fear, calm"),
     ],
 )
@@ -238,12 +238,12 @@ def test_the_script_prints_the_best_what_was_left_out_the_picture_and_the_table(
     garble(add(paths, "model_00002"), "killed")
     add(paths, "model_00003", fer=ORIGINAL_FER)
     for number in range(4, 9):
-        add(paths, f"model_{number:05d}", fer=ONE_ANSWER, ckp=ONE_ANSWER)
+        add(paths, f"model_{number:05d}", fer=ONE_CLASS, ckp=ONE_CLASS)
     done = call_script(paths, COMPARE)
     assert (done.returncode, done.stderr) == (0, "")
     _, header, first, second, *others = done.stdout.splitlines()
     assert header.split() == ["#", "model", "distance", "95%", "interval", *factors, "note"]
-    assert first.split() == ["1", "model_00003", "0.01540", *"-----"]
+    assert first.split() == ["1", "model_00003", "0.01540", *"–––––"]
     assert second.split()[:3] == ["2", "model_00001", "0.02016"]
     assert second.split()[4:] == ["0.9848", "0.02984", "0.9317", "0.07791"]
     assert [line.split()[1] for line in others[:3]] == ["model_00004", "model_00005", "model_00006"]
@@ -326,7 +326,7 @@ def test_the_best_is_so_within_noise_where_intervals_overlap(paths: Paths) -> No
 
 
 def test_the_best_never_is_one_that_collapsed_unless_all_did(paths: Paths) -> None:
-    add(paths, "model_00001", fer=ONE_ANSWER, ckp=ONE_ANSWER)
+    add(paths, "model_00001", fer=ONE_CLASS, ckp=ONE_CLASS)
     assert compare(paths).best.model == "model_00001"
     add(paths, "model_00002", ckp=None)
     assert compare(paths).best.model == "model_00002"

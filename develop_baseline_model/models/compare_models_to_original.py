@@ -4,8 +4,8 @@ Reads  develop_baseline_model/models/model_*/ (matrices and accuracies), and mod
 Writes develop_baseline_model/models/comparison_results_<time>.csv, most similar first, with 95% intervals, and
        comparison_<time>.png: every model's distance by rank and over the factors that vary
 
-Models without a CK+ matrix come after the complete ones, ranked on FER alone. The intervals come of drawing each
-model's validation images anew; the original stays fixed, since how many images are behind its matrices was never
+Models without a CK+ matrix come after the complete ones, ranked on FER alone. The intervals come of resampling
+each model's validation images; the original stays fixed, since how many images are behind its matrices was never
 published. Models that are trained on other data than FER, or have other labels, are left out.
 """
 

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,29 +29,14 @@ from emotorch.analyses.distance import (
 )
 from emotorch.errors import EmoTorchError
 from emotorch.figures.canvas import BLUE, GREY, ORANGE, SKY, VERMILLION, new_figure, save, tidy
-from emotorch.files import timestamped, write_csv
+from emotorch.files import timestamped
 from emotorch.metrics.intervals import Array
 from emotorch.paths import Paths
 from emotorch.runs.folder import FINISHED, Run, list_runs
-from emotorch.tables import text_table
+from emotorch.tables import Table, to_text, write_table
 from emotorch.workers import map_in_order
 
-COLUMNS = (
-    "model",
-    "combined_score",
-    "accuracy_mse",
-    "fer_cm_mse",
-    "ckp_cm_mse",
-    "training_accuracy",
-    "training_accuracy_diff",
-    "combined_validation_accuracy",
-    "combined_validation_accuracy_diff",
-    "note",
-    "distance_low",
-    "distance_high",
-)
-
-
+# Runs that a process reads at a time.
 _READ_AT_ONCE = 500
 
 
@@ -93,7 +79,7 @@ def compare_runs(paths: Paths, *, accuracy_weight: float, matrix_weight: float, 
         EmoTorchError: there is no run to compare.
     """
     comparison = compare(paths, Weights(accuracy_weight, matrix_weight), workers=workers)
-    write_csv(comparison.file, COLUMNS, map(_row, comparison.distances))
+    write_table(comparison.file, results_table(comparison.distances))
     return comparison
 
 
@@ -160,71 +146,69 @@ def varied(distances: Sequence[Distance], most: int = 3) -> tuple[list[str], lis
     return list(factors), sorted(recipe, key=lambda name: (-recipe[name], name))[:most]
 
 
-def _row(distance: Distance) -> tuple[object, ...]:
-    def number(value: float) -> str:
-        return "NaN" if math.isnan(value) else repr(value)
-
-    return (
-        distance.model,
-        number(distance.combined),
-        number(distance.accuracy),
-        number(distance.fer),
-        number(distance.ckp),
-        number(distance.accuracies[0]),
-        number(distance.differences[0]),
-        number(distance.accuracies[1]),
-        number(distance.differences[1]),
-        distance.note,
-        number(distance.low),
-        number(distance.high),
-    )
-
+# --- Tables -------------------------------------------------------------------------------------------------
 
 _SHOWN = 5
-
-
 _LEFT_OUT_SHOWN = 10
-
-
 _FACTORS = ("fer", "fer_aug", "ckp", "ckp_aug")
 
 
-_UNKNOWN = "-"
+def results_table(distances: Sequence[Distance]) -> Table:
+    """A row for each run, with the columns of the published comparison first, and every digit of its numbers."""
+    frame = pd.DataFrame(
+        {
+            "model": run.model,
+            "combined_score": run.combined,
+            "accuracy_mse": run.accuracy,
+            "fer_cm_mse": run.fer,
+            "ckp_cm_mse": run.ckp,
+            "training_accuracy": run.accuracies[0],
+            "training_accuracy_diff": run.differences[0],
+            "combined_validation_accuracy": run.accuracies[1],
+            "combined_validation_accuracy_diff": run.differences[1],
+            "note": run.note,
+            "distance_low": run.low,
+            "distance_high": run.high,
+        }
+        for run in distances
+    )
+    return Table(frame, dict.fromkeys(frame.select_dtypes("float").columns, repr))
 
 
 def describe(comparison: Comparison) -> str:
     """The most similar runs with their factors, what chance has to do with it, and how many were compared."""
+    best = comparison.best
     return "\n".join(
         [
             "most like the original (the smaller the distance, the more alike):",
-            _table(comparison),
-            _noise(comparison),
-            _recreation(comparison),
+            to_text(_table(comparison)),
+            describe_noise(comparison),
+            f"published recreation, on {best.parts}: {comparison.recreation(complete=best.complete):.5f}",
             _count(comparison),
             *_left_out(comparison.left_out),
         ]
     )
 
 
-def _table(comparison: Comparison) -> str:
-    _, recipe = varied(comparison.distances)
-    settings = (*_FACTORS, *recipe)
-    rows: list[Sequence[str]] = [("#", "model", "distance", "95% interval", *settings, "note")]
-    for rank, run in enumerate(comparison.distances[:_SHOWN], start=1):
-        values = (_number(run.setting(name), ".4g") for name in settings)
-        rows.append((str(rank), run.model, _number(run.combined, ".5f"), _interval(run), *values, run.note))
-    return text_table(rows, left=("model", "note"))
+def _table(comparison: Comparison) -> Table:
+    """The most similar runs."""
+    shown = comparison.distances[:_SHOWN]
+    settings = (*_FACTORS, *varied(comparison.distances)[1])
+    frame = pd.DataFrame(
+        {
+            "#": range(1, len(shown) + 1),
+            "model": [run.model for run in shown],
+            "distance": [run.combined for run in shown],
+            "95% interval": [None if math.isnan(run.low) else f"{run.low:.5f}–{run.high:.5f}" for run in shown],
+            **{name: [run.setting(name) for run in shown] for name in settings},
+            "note": [run.note for run in shown],
+        }
+    )
+    return Table(frame, {"distance": "{:.5f}", "95% interval": "{}", **dict.fromkeys(settings, "{:.4g}")})
 
 
-def _number(value: float, form: str) -> str:
-    return _UNKNOWN if math.isnan(value) else format(value, form)
-
-
-def _interval(run: Distance) -> str:
-    return _UNKNOWN if math.isnan(run.low) else f"{run.low:.5f}–{run.high:.5f}"
-
-
-def _noise(comparison: Comparison) -> str:
+def describe_noise(comparison: Comparison) -> str:
+    """Whether the best run is so beyond chance."""
     best, equal = comparison.best, comparison.within_noise
     if not equal:
         return f"{best.model} has no confusion counts: whether it is the best beyond chance is unknown"
@@ -239,12 +223,6 @@ def _noise(comparison: Comparison) -> str:
     )
 
 
-def _recreation(comparison: Comparison) -> str:
-    complete = comparison.best.complete
-    parts = "FER and CK+" if complete else "FER alone"
-    return f"published recreation, on {parts}: {comparison.recreation(complete=complete):.5f}"
-
-
 def _count(comparison: Comparison) -> str:
     collapsed = sum(run.collapsed for run in comparison.distances)
     sound = len(comparison.distances) - collapsed
@@ -257,6 +235,8 @@ def _left_out(runs: Sequence[tuple[str, str]]) -> Iterator[str]:
     if len(runs) > _LEFT_OUT_SHOWN:
         yield f"left out: … and {len(runs) - _LEFT_OUT_SHOWN:,} more"
 
+
+# --- Figure -------------------------------------------------------------------------------------------------
 
 _COLUMNS = 4
 
@@ -281,9 +261,12 @@ def plot_comparison(path: Path, comparison: Comparison) -> Path:
 class _Block:
     """Runs whose distances are sums of the same parts, the most similar first."""
 
-    parts: str
     runs: Sequence[Distance]
     recreation: float
+
+    @property
+    def parts(self) -> str:
+        return self.runs[0].parts
 
     @property
     def best(self) -> Distance:
@@ -308,11 +291,11 @@ class _Block:
 def comparison_figure(comparison: Comparison) -> Figure:
     """See `plot_comparison`."""
     blocks = []
-    for complete, parts in ((True, "FER and CK+"), (False, "FER alone")):
+    for complete in (True, False):
         # A logarithmic axis has no place for a run that equals the original.
         runs = [run for run in comparison.distances if run.complete == complete and run.combined > 0]
         if runs:
-            blocks.append(_Block(parts, runs, comparison.recreation(complete=complete)))
+            blocks.append(_Block(runs, comparison.recreation(complete=complete)))
     count = len(comparison.distances)
     title = f"{count:,} run{'s' if count > 1 else ''} compared with the published original"
     if any(run.synthetic for run in comparison.distances):
@@ -337,43 +320,41 @@ def comparison_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def _draw_block(all_axes: Sequence[Axes], columns: int, block: _Block, suffix: str) -> dict[str, Artist]:
+def _draw_block(panels: Sequence[Axes], columns: int, block: _Block, suffix: str) -> dict[str, Artist]:
     """Fills a block's panels; returns what the legend says of it, with a suffix that tells it from another's."""
+    entries: dict[str, Artist] = {}
+    for number, axes in enumerate(panels):
+        if number > len(block.settings):
+            axes.set_axis_off()
+            continue
+        if number == 0:
+            values = np.arange(1.0, len(block.runs) + 1)
+            _rank_axis(axes, len(block.runs))
+            entries |= _draw_intervals(axes, values, block.runs)
+        else:
+            name = block.settings[number - 1]
+            values = np.array([run.setting(name) for run in block.runs])
+            axes.set_xlabel(name.replace("_", " "), parse_math=False)
+            _scale(axes, values, linear=name in block.best.factors)
+        _distance_axis(axes, block, labelled=number % columns == 0)
+        points = _draw_points(axes, values, block, suffix)
+        tidy(axes)
+    return entries | points
+
+
+def _draw_points(axes: Axes, values: Array, block: _Block, suffix: str) -> dict[str, Artist]:
+    """Every run's distance over some value, the best and the published recreation marked."""
     runs, best = block.runs, block.best
     scores = np.array([run.combined for run in runs])
     collapsed = np.array([run.collapsed for run in runs])
     # Of thousands the points are small and pale, so that where they are many looks darker.
     size, alpha = (20, 0.8) if len(runs) < 200 else (9, 0.4)
-    entries: dict[str, Artist] = {}
-    settings = block.settings
-    for number, axes in enumerate(all_axes):
-        if number > len(settings):
-            axes.set_axis_off()
-            continue
-        if number == 0:
-            values = np.arange(1.0, len(runs) + 1)
-            entries |= _draw_intervals(axes, values, runs)
-            axes.set(xlabel="rank", xlim=(0.5 - 0.02 * len(runs), len(runs) + 0.5 + 0.02 * len(runs)))
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
-        else:
-            values = np.array([run.setting(settings[number - 1]) for run in runs])
-            axes.set_xlabel(settings[number - 1].replace("_", " "), parse_math=False)
-            _scale(axes, values, linear=settings[number - 1] in best.factors)
-        solid = axes.scatter(values[~collapsed], scores[~collapsed], s=size, color=BLUE, alpha=alpha, linewidths=0)
-        crosses = axes.scatter(values[collapsed], scores[collapsed], s=size, marker="x", color=GREY, linewidths=1)
-        place = runs.index(best)
-        star = axes.scatter(values[place], scores[place], s=170, marker="*", color=ORANGE, edgecolors="black", zorder=4)
-        line = axes.axhline(block.recreation, color=VERMILLION, linestyle="--", linewidth=1.5)
-        axes.set(yscale="log", ylim=block.limits)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.tick_params(labelleft=number % columns == 0)
-        if number % columns == 0:
-            axes.set_ylabel(f"distance, {block.parts}\n(smaller is more alike)")
-        tidy(axes)
-    entries[f"run{suffix} ({int((~collapsed).sum()):,})"] = solid
+    solid = axes.scatter(values[~collapsed], scores[~collapsed], s=size, color=BLUE, alpha=alpha, linewidths=0)
+    crosses = axes.scatter(values[collapsed], scores[collapsed], s=size, marker="x", color=GREY, linewidths=1)
+    place = runs.index(best)
+    star = axes.scatter(values[place], scores[place], s=170, marker="*", color=ORANGE, edgecolors="black", zorder=4)
+    line = axes.axhline(block.recreation, color=VERMILLION, linestyle="--", linewidth=1.5)
+    entries: dict[str, Artist] = {f"run{suffix} ({int((~collapsed).sum()):,})": solid}
     if collapsed.any():
         entries[f"run that collapsed to one class{suffix} ({int(collapsed.sum()):,})"] = crosses
     entries[f"best: {best.model}, {best.combined:.5f}"] = star
@@ -381,8 +362,24 @@ def _draw_block(all_axes: Sequence[Axes], columns: int, block: _Block, suffix: s
     return entries
 
 
+def _rank_axis(axes: Axes, runs: int) -> None:
+    axes.set(xlabel="rank", xlim=(0.5 - 0.02 * runs, runs + 0.5 + 0.02 * runs))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
+
+
+def _distance_axis(axes: Axes, block: _Block, *, labelled: bool) -> None:
+    axes.set(yscale="log", ylim=block.limits)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.tick_params(labelleft=labelled)
+    if labelled:
+        axes.set_ylabel(f"distance, {block.parts}\n(smaller is more alike)")
+
+
 def _draw_intervals(axes: Axes, ranks: Array, runs: Sequence[Distance]) -> dict[str, Artist]:
-    # Those that collapsed have none to speak of: whatever is drawn anew, they give the one answer.
+    # Those that collapsed have none: whatever is resampled, they predict one class.
     known = [number for number, run in enumerate(runs) if not (math.isnan(run.low) or run.collapsed)]
     if not known:
         return {}

@@ -61,10 +61,10 @@ class Distance:
         accuracies: Training and combined validation accuracy, percent.
         differences: Those less the original's.
         classes: How many labels there are.
-        never_answered: The labels that no validation image got.
+        never_predicted: The labels that no validation image got.
         factors: Parts of the data that the run used; empty where unknown.
         recipe: The recipe's settings that are numbers; empty where unknown.
-        synthetic: Whether its faces were drawn by a program.
+        synthetic: Whether its faces are synthetic.
         counts: The confusion counts on FER, then on CK+; empty unless all are known.
         low, high: 95% interval of `combined`; NaN where there are no counts, or none was asked for.
     """
@@ -88,6 +88,11 @@ class Distance:
     @property
     def complete(self) -> bool:
         return not math.isnan(self.ckp)
+
+    @property
+    def parts(self) -> str:
+        """Which matrices it is a sum over."""
+        return "FER and CK+" if self.complete else "FER alone"
 
     @property
     def collapsed(self) -> bool:
@@ -183,8 +188,8 @@ def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: W
 
 
 def with_interval(distance: Distance, original: Behaviour, weights: Weights) -> Distance:
-    """Adds the interval that comes of drawing the run's validation images anew; the original's counts are unknown,
-    and it stays as it is, as does the training accuracy."""
+    """Adds the interval that comes of resampling the run's validation images; the original's counts are unknown, and it
+    stays as it is, as does the training accuracy."""
     if not distance.counts:
         return distance
     combined = np.zeros(1 + intervals.RESAMPLES)
@@ -283,18 +288,18 @@ def _matrix_distance(run: Matrix | None, original: Matrix | None) -> float:
     pairs = zip(_flat(run), _flat(original), strict=True)
     distance = sum([(ours - theirs) ** 2 for ours, theirs in pairs]) / len(run.labels) ** 2
     if not math.isfinite(distance):
-        raise EmoTorchError("a confusion matrix of it holds a share that is no number")
+        raise EmoTorchError("a confusion matrix of it holds a proportion that is no number")
     return distance
 
 
 def _flat(matrix: Matrix) -> list[float]:
-    return [share for row in matrix.proportions for share in row]
+    return [proportion for row in matrix.proportions for proportion in row]
 
 
 def _never_predicted(matrices: Sequence[Matrix]) -> tuple[str, ...]:
     """The labels that no validation image got."""
     columns = zip(*(row for matrix in matrices for row in matrix.proportions), strict=True)
-    return tuple(label for label, shares in zip(matrices[0].labels, columns, strict=True) if max(shares) <= 0)
+    return tuple(label for label, column in zip(matrices[0].labels, columns, strict=True) if max(column) <= 0)
 
 
 @lru_cache
