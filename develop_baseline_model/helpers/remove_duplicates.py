@@ -41,7 +41,6 @@ def main() -> None:
     from pathlib import Path
 
     from emotorch.data import audit, duplicates
-    from emotorch.data import duplicates as duplicate_report
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
@@ -52,8 +51,8 @@ def main() -> None:
     threshold = duplicates.THRESHOLD if options.threshold is None else options.threshold
     found = duplicates.find(dataset, threshold=threshold, mirrored=options.mirrored)
     print(f"{dataset.folder}: {len(dataset.entries)} images, {len(dataset.unreadable)} files that cannot be read")
-    print(duplicate_report.summary(found, duplicates.KINDS if options.mirrored else duplicates.KINDS[:2]))
-    table = duplicate_report.write_pairs(paths.reports, found)
+    print(duplicates.summary(found, duplicates.KINDS if options.mirrored else duplicates.KINDS[:2]))
+    table = duplicates.write_pairs(paths.reports, found)
     if options.apply:
         to = duplicates.destination(dataset.folder, paths)
         print(f"{duplicates.move_aside(found, to)} copies moved to {to}")
