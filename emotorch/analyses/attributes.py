@@ -24,19 +24,12 @@ from emotorch.labels import LabelScheme, command
 from emotorch.paths import Paths
 
 _KEYS = ("source_hash", "image_path")
-
+_UNKNOWN = ("", "nan")
 
 # A column of numbers with more different values than this is binned, one of words is no attribute.
 _MOST_NUMBERS = 10
-
-
 _MOST_WORDS = 30
-
-
 _QUANTILES = (0.25, 0.5, 0.75)
-
-
-_UNKNOWN = ("", "nan")
 
 
 @dataclass(frozen=True)

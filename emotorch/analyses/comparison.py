@@ -239,12 +239,8 @@ def _left_out(runs: Sequence[tuple[str, str]]) -> Iterator[str]:
 # --- Figure -------------------------------------------------------------------------------------------------
 
 _COLUMNS = 4
-
-
 # From here on single error bars would cover each other: a band shows them.
 _BAND_FROM = 60
-
-
 # A setting whose largest value is so many times the smallest, as learning rates are, gets a logarithmic axis.
 _DECADE = 10
 

@@ -50,7 +50,7 @@ class CrossDataset:
         counts: By model and dataset, (K, K) images; rows are true.
         sets: The datasets by name.
         notes: What was reconciled, added or is missing, in words.
-        synthetic: The faces are drawn by a program.
+        synthetic: Whether the faces are synthetic.
     """
 
     labels: Sequence[str]

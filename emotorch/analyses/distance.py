@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.datasets import FER
 from emotorch.errors import EmoTorchError
-from emotorch.labels import DEFAULT
+from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.metrics import intervals
 from emotorch.paths import MODEL_ORIGINAL
 from emotorch.runs.confusion import Matrix, read_matrix
@@ -22,16 +23,12 @@ from emotorch.runs.scores import read_accuracies
 from emotorch.seeding import generator
 
 _COMPARED_ACCURACIES = ("Training Accuracy", "Combined Validation Accuracy")
+_LABELS = SCHEMES[DEFAULT].labels
 
-
-_TRAINED_ON = "FER"
-
-
+# What the note of a run says. The words are part of the format of comparison_results_*.csv.
 NO_CKP = "no CK+: ranked on FER alone"
-
-
 COLLAPSED = "collapsed to one class"
-
+_NEVER = "never answers"
 
 Settings = Mapping[str, float]
 
@@ -104,12 +101,15 @@ class Distance:
         if self.collapsed:
             texts.append(COLLAPSED)
         elif self.never_predicted:
-            texts.append(f"never answers {', '.join(self.never_predicted)}")
+            texts.append(f"{_NEVER} {', '.join(self.never_predicted)}")
         return "; ".join(texts)
 
     def setting(self, name: str) -> float:
         """A factor, or a number of the recipe; NaN where unknown."""
         return self.factors.get(name, self.recipe.get(name, math.nan))
+
+
+# --- What is compared ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,6 @@ class Behaviour:
         metrics = read_accuracies(run)
         training, combined = (metrics.get(metric, math.nan) for metric in _COMPARED_ACCURACIES)
         return cls((training, combined), read_matrix(run, "fer_val"), read_matrix(run, "ckp_val"))
-
-
-_LABELS = ("anger", "fear", "calm", "surprise")
 
 
 # model_00224_final of the published sweep. Its split let variants of training images into validation.
@@ -159,6 +156,9 @@ _RECREATION = Behaviour(
 _RECREATION_ON_FER = Behaviour((57.08, 51.29), _RECREATION.fer, None)
 
 
+# --- Distances ----------------------------------------------------------------------------------------------
+
+
 def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: Weights) -> Distance:
     """The distance of a run, without an interval.
 
@@ -176,9 +176,9 @@ def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: W
     scheme_name = scheme.get("name") if isinstance(scheme, Mapping) else scheme
     if scheme_name != DEFAULT:
         raise EmoTorchError(f"its label scheme is {scheme_name}, the original's {DEFAULT}")
-    trained_on = settings.get("train_on", _TRAINED_ON)
-    if trained_on != _TRAINED_ON:
-        raise EmoTorchError(f"trained on {trained_on}, and only runs trained on {_TRAINED_ON} are compared")
+    trained_on = settings.get("train_on", FER.name)
+    if trained_on != FER.name:
+        raise EmoTorchError(f"trained on {trained_on}, and only runs trained on {FER.name} are compared")
     return replace(
         _distance(run.name, Behaviour.of(run), original, weights),
         factors=dict(_numbers(_table(record, "factors"))),
