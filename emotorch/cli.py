@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
 from emotorch.datasets import DATASETS, FER, PARTS
@@ -237,6 +238,15 @@ def number_range(text: str) -> tuple[float, float]:
     if not colon:
         raise argparse.ArgumentTypeError(f"{text!r} is not LOW:HIGH, two numbers with a colon between them")
     return _number(low, float), _number(high, float)
+
+
+def column_edges(text: str) -> tuple[str, list[float]]:
+    """`age=20,40`: a column's name, and where to cut it."""
+    name, equals, cuts = text.partition("=")
+    edges = [_number(cut, float) for cut in cuts.split(",")] if equals else []
+    if not (name and edges and all(low < high for low, high in pairwise(edges))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=A,B,…, rising numbers")
+    return name, edges
 
 
 def weight(text: str) -> float:

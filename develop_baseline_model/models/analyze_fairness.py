@@ -8,31 +8,15 @@ image_usage.csv or a manifest, the raw dataset's file, or the end of either. Ima
 left out. FER-2013 itself has no attributes.
 """
 
-import argparse
-from itertools import pairwise
 from pathlib import Path
 
 from emotorch import cli
 
 
-def edges(text: str) -> tuple[str, list[float]]:
-    name, equals, cuts = text.partition("=")
-    try:
-        numbers = [float(cut) for cut in cuts.split(",")]
-    except ValueError:
-        numbers = []
-    if not (name and equals and numbers and all(a < b for a, b in pairwise(numbers))):
-        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=A,B,…, rising numbers")
-    return name, numbers
-
-
 def main() -> None:
-    parser = cli.make_parser(
-        __doc__,
-        "python develop_baseline_model/models/analyze_fairness.py model_00001 --attributes people.csv\n"
-        "  python develop_baseline_model/models/analyze_fairness.py model_00001 raf --attributes people.csv "
-        "--edges age=20,40,70",
-    )
+    script = "python develop_baseline_model/models/analyze_fairness.py model_00001"
+    example = f"{script} --attributes people.csv\n  {script} raf --attributes people.csv --edges age=20,40,70"
+    parser = cli.make_parser(__doc__, example)
     parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
     cli.add_dataset_argument(parser)
     parser.add_argument("--attributes", metavar="CSV", type=Path, help="needed: what is known of the images")
@@ -42,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--edges",
         metavar="COLUMN=A,B,…",
-        type=edges,
+        type=cli.column_edges,
         action="append",
         default=[],
         help="cut a column of numbers here: below A, A to below B, …; may be repeated (default: at its quartiles)",
@@ -61,13 +45,8 @@ def main() -> None:
     from emotorch.paths import Paths
 
     table = read_attributes(options.attributes, options.column)
-    loaded = LoadedRun.load(
-        Paths.from_environment(),
-        options.model,
-        device=options.device,
-        threads=options.threads,
-        scheme=options.scheme,
-    )
+    paths = Paths.from_environment()
+    loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads, scheme=options.scheme)
     images = held_out(loaded, options.dataset)
     folder = analyse_fairness(loaded, images, table, dict(options.edges), force=options.force)
     print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")
