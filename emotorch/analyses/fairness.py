@@ -449,15 +449,14 @@ def _make(
     sources = group_sources(sources_of(loaded.paths, images, model.scheme))
     probabilities = calibration.probabilities(held_out.predictions.outputs.double(), model.temperature).numpy()
     found = compare_groups(attributes, PredictedImages(images.labels, probabilities, sources, model.labels))
-    return _write(folder, held_out.title, [*held_out.lines, *counted, *notes], found)
+    lines = [*held_out.lines, *counted, *notes]
+    return write_results(folder, held_out.title, lines, found)
 
 
-def _write(folder: Path, title: str, lines: Sequence[str], found: Sequence[Fairness]) -> Findings:
-    findings = {
-        "title": title,
-        "lines": list(lines),
-        "attributes": [_findings(fairness) for fairness in found],
-    }
+def write_results(folder: Path, title: str, lines: Sequence[str], found: Sequence[Fairness]) -> Findings:
+    """Writes the report, its tables and its figure into a folder; returns the findings."""
+    attributes = [_findings(fairness) for fairness in found]
+    findings = {"title": title, "lines": list(lines), "attributes": attributes}
     write_text(folder / REPORT_NAME, _describe(findings, found) + "\n")
     _write_tables(folder, found)
     _plot(folder / "fairness.png", title, found)
