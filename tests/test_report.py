@@ -4,17 +4,26 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, start_browser
 from running import MODELS, SWEEP, Trained, call_script, copy_root, copy_trained, error_line, last_line
 
+from emotorch.analyses.registry import analyses
 from emotorch.paths import Paths
 from emotorch.reports.page import Fact, Section, matrix, render, table, text
 from emotorch.reports.sweep_page import sweep_page
+from emotorch.runs.confusion import Matrix
 from emotorch.sweep.job import Result
+from emotorch.tables import Table
 
+ABOUT = {
+    "design": {"count": 2, "strategy": "random"},
+    "settings": {"recipe": {"name": "emotorch"}, "train_on": "FER"},
+    "started": "today",
+}
 REPORT = f"{MODELS}/write_report.py"
-QUESTIONS = ("learning", "answers", "calibration", "robustness", "explanations", "errors", "fairness", "provenance")
+SECTIONS = ["learning", "predictions", *analyses(), "provenance"]
 in_chromium = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="no chromium and chromedriver here (Debian: chromium, chromium-driver)"
 )
@@ -46,10 +55,10 @@ def run_page(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     return Path(last_line(call_script(ours.paths, REPORT, ours.folder.name, "--threads", 1)))
 
 
-def test_the_page_of_a_run_answers_every_question_in_one_file(run_page: Path) -> None:
+def test_the_page_of_a_run_has_every_analysis_in_one_file(run_page: Path) -> None:
     html = run_page.read_text()
     page = Page(html)
-    assert page.sections == list(QUESTIONS)
+    assert page.sections == SECTIONS
     assert page.references
     assert all(map(is_inside, page.references))
     assert "no table of attributes was given" in html
@@ -93,16 +102,15 @@ def test_the_page_of_a_sweep_lists_its_runs(prepared: Paths, tmp_path: Path) -> 
 def test_what_is_said_of_every_run_is_said_once(
     paths: Paths, errors: tuple[str, ...], caption: str, column: bool
 ) -> None:
-    about = {
-        "design": {"count": 2, "strategy": "random"},
-        "settings": {"recipe": {"name": "emotorch"}, "train_on": "FER"},
-        "started": "today",
-    }
     results = [Result(number, "", "failed", error=error) for number, error in enumerate(errors, start=1)]
-    html = sweep_page(paths, "sweep_1", about, results, None)
+    html = sweep_page(paths, "sweep_1", ABOUT, results, None)
     assert caption in html
     assert (">note<" in html) == column
     assert all((f"<td>{error}</td>" in html) == column for error in errors)
+
+
+def test_the_page_of_a_sweep_that_has_just_begun_says_so(paths: Paths) -> None:
+    assert "No run has ended yet" in sweep_page(paths, "sweep_1", ABOUT, [], None)
 
 
 def test_an_unknown_name_is_an_error_in_one_line(paths: Paths) -> None:
@@ -110,14 +118,14 @@ def test_an_unknown_name_is_an_error_in_one_line(paths: Paths) -> None:
 
 
 def test_text_is_escaped() -> None:
-    rows = table(("<b>",), [("<script>alert(1)</script>",)])
+    rows = table(Table(pd.DataFrame({"<b>": ["<script>alert(1)</script>"]})))
     html = render("<i>", "&", [Fact("<u>", "1")], [Section("a", "<s>", [text("<p>"), rows])])
     for tag in ("<b>", "<i>", "<u>", "<s>", "<p><p>", "<script>alert"):
         assert tag not in html
 
 
-def test_a_matrix_without_counts_has_shares_only() -> None:
-    html = matrix(("a", "b"), [[0.25, 0.75], [1, 0]], None, "somebody's")
+def test_a_matrix_without_counts_has_proportions_only() -> None:
+    html = matrix(Matrix(("a", "b"), [[0.25, 0.75], [1, 0]], None), "somebody's")
     assert re.findall(r">(\d+)%", html) == ["25", "75", "100", "0"]
     assert "<small>" not in html
 
@@ -125,7 +133,8 @@ def test_a_matrix_without_counts_has_shares_only() -> None:
 @in_chromium
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_browser_opens_the_page_and_sorts_its_tables(run_page: Path, tmp_path: Path, width: int) -> None:
-    sorted_table = table(("name", "figure"), [("b", 10), ("a", 9), ("c", None)], sortable=True)
+    frame = pd.DataFrame({"name": ["b", "a", "c"], "figure": [10, 9, None]})
+    sorted_table = table(Table(frame, {"figure": "{:.0f}"}), sortable=True)
     page = tmp_path / "page.html"
     page.write_text(render("title", "", [], [Section("runs", "Runs", [sorted_table])]))
     with start_browser(tmp_path / "profile") as browser:

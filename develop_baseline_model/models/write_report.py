@@ -20,16 +20,19 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
+    from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
-    from emotorch.reports.report import report_on_run, report_on_sweep
+    from emotorch.reports.run_page import write_run_page
+    from emotorch.reports.sweep_page import write_sweep_page
     from emotorch.sweep.folder import find_sweep
 
     paths = Paths.from_environment()
     sweep = find_sweep(paths, options.name)
     if sweep is not None:
-        print(report_on_sweep(paths, sweep))
+        print(write_sweep_page(paths, sweep))
     else:
-        print(report_on_run(paths, options.name, device=options.device, threads=options.threads, force=options.force))
+        loaded = LoadedRun.load(paths, options.name, device=options.device, threads=options.threads)
+        print(write_run_page(loaded, threads=options.threads, force=options.force))
 
 
 if __name__ == "__main__":

@@ -5,34 +5,24 @@ What is put into a page is either text, which is escaped, or `Markup` that was m
 
 import base64
 import io
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from emotorch.figures.canvas import BLACK, GREY, PALE
+from emotorch.reports.rendering import HTML
+from emotorch.runs.confusion import Matrix
+from emotorch.tables import Table
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("emotorch.reports", "templates"),
-    autoescape=select_autoescape(default=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
+NAME = "report.html"
 # What pictures draw in ink follows the page's own colours, so that it can be read on a dark page too.
 _PAGE_COLOURS = {BLACK: "currentColor", GREY: "var(--muted)", PALE: "var(--line)"}
-
-
 _MIME = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
@@ -70,7 +60,7 @@ def render(title: str, subtitle: str, facts: Sequence[Fact], sections: Sequence[
         sections: In order.
         warning: Above all else: that faces are synthetic, or a run collapsed.
     """
-    return _TEMPLATES.get_template("page.html.j2").render(
+    return HTML.get_template("page.html.j2").render(
         title=title, subtitle=subtitle, facts=facts, sections=sections, warning=warning
     )
 
@@ -79,14 +69,15 @@ def text(words: str) -> Markup:
     return Markup("<p>{}</p>").format(words)
 
 
-def preformatted(words: str) -> Markup:
-    """Lines whose columns stand below each other."""
-    return Markup("<pre>{}</pre>").format(words)
+def sentences(lines: Sequence[str]) -> Markup:
+    """One below the other."""
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
+    return Markup('<ul class="sentences">{}</ul>').format(items)
 
 
 def missing(what: str, command: str) -> Markup:
     """Says that a part is not there, and how to get it."""
-    return Markup('<p class="missing">{}. To have it: <code>{}</code></p>').format(what, command)
+    return Markup('<p class="missing">{}. To get it: <code>{}</code></p>').format(what, command)
 
 
 def folded(summary: str, part: Markup) -> Markup:
@@ -94,44 +85,26 @@ def folded(summary: str, part: Markup) -> Markup:
     return Markup("<details><summary>{}</summary>{}</details>").format(summary, part)
 
 
-def table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str = "", sortable: bool = False
-) -> Markup:
-    """A table; columns of numbers are set to the right, and a sortable one is sorted by a press on its heading."""
-    numeric = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(columns))]
-    return Markup(
-        _TEMPLATES.get_template("table.html.j2").render(
-            columns=columns,
-            rows=[[_shown(value) for value in row] for row in rows],
-            numeric=numeric,
-            caption=caption,
-            sortable=sortable,
-        )
-    )
+def table(shown: Table, *, caption: str = "", sortable: bool = False) -> Markup:
+    """A table; what is not text is set to the right, and a sortable one is sorted by a press on its heading."""
+    return Markup(HTML.get_template("table.html.j2").render(table=shown, caption=caption, sortable=sortable))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) or (isinstance(value, str) and bool(re.match(r"[−+-]?[\d.,]+\b|–$", value)))
+def pairs(values: Mapping[str, object], caption: str = "") -> Markup:
+    """What has a name and a value, as a table."""
+    frame = pd.DataFrame({"name": list(values), "value": [str(value) for value in values.values()]})
+    return table(Table(frame), caption=caption)
 
 
-def _shown(value: object) -> object:
-    return "–" if value is None or (isinstance(value, float) and math.isnan(value)) else value
-
-
-def matrix(labels: Sequence[str], proportions: npt.ArrayLike, counts: npt.ArrayLike | None, caption: str) -> Markup:
-    """A confusion matrix, shaded by the share of the row.
+def matrix(found: Matrix, caption: str) -> Markup:
+    """A confusion matrix, shaded by the proportion of the row, with counts where they are known.
 
     Args:
-        labels: Of rows (true) and columns (answered).
-        proportions: (K, K), 0 to 1.
-        counts: (K, K) images, where known.
+        found: The matrix.
         caption: Which images it counts.
     """
-    shares = np.asarray(proportions, dtype=float).tolist()
-    numbers = [[None] * len(labels)] * len(labels) if counts is None else np.asarray(counts).tolist()
-    return Markup(
-        _TEMPLATES.get_template("matrix.html.j2").render(labels=labels, shares=shares, counts=numbers, caption=caption)
-    )
+    counts = found.counts or np.full(np.shape(found.proportions), None).tolist()
+    return Markup(HTML.get_template("matrix.html.j2").render(matrix=found, counts=counts, caption=caption))
 
 
 def beside(parts: Sequence[Markup]) -> Markup:

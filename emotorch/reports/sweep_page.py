@@ -2,17 +2,35 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
-from emotorch.analyses.comparison import Comparison, comparison_figure, varied
-from emotorch.analyses.distance import Distance
+from emotorch.analyses.comparison import Comparison, compare, comparison_figure, varied
+from emotorch.analyses.distance import Distance, Weights
+from emotorch.errors import EmoTorchError
+from emotorch.files import write_text
 from emotorch.paths import MODEL_ORIGINAL, Paths
-from emotorch.reports.page import Fact, Section, beside, drawing, matrix, render, table, text
+from emotorch.reports.page import NAME, Fact, Section, beside, drawing, matrix, render, table, text
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import FINISHED, Run, find_run
+from emotorch.sweep.folder import read_about, read_results
 from emotorch.sweep.job import Result
+from emotorch.tables import Table
+
+
+def write_sweep_page(paths: Paths, folder: Path) -> Path:
+    """Writes the page of a sweep, also of one that is not finished; returns it."""
+    results = read_results(folder)
+    try:
+        comparison = compare(paths, Weights(), {result.model for result in results})
+    except EmoTorchError:
+        comparison = None  # none of its runs can be compared: the table says why for each
+    page = folder / NAME
+    write_text(page, sweep_page(paths, folder.name, read_about(folder), results, comparison))
+    return page
 
 
 def sweep_page(
@@ -35,13 +53,14 @@ def sweep_page(
             Section("distances", "Distances", [drawing(comparison_figure(comparison), alternative)]),
             Section("best", "The best beside the original", _best(paths, comparison)),
         ]
-    sections.append(Section("runs", "All runs", [_runs(results, comparison)]))
+    runs = _runs(results, comparison) if results else text("No run has ended yet.")
+    sections.append(Section("runs", "All runs", [runs]))
     subtitle = (
         f"{design['count']} runs by the strategy {design['strategy']}, recipe {settings['recipe']['name']}, trained on "
         f"{settings['train_on']}; begun {about['started']}."
     )
     synthetic = comparison is not None and any(run.synthetic for run in comparison.distances)
-    warning = "Drawn faces: these figures say nothing about real ones." if synthetic else ""
+    warning = "Synthetic faces: these figures say nothing about real ones." if synthetic else ""
     return render(name, subtitle, _facts(design["count"], results, comparison), sections, warning)
 
 
@@ -69,10 +88,9 @@ def _best(paths: Paths, comparison: Comparison) -> list[Markup]:
     parts = [text(_noise(comparison))]
     original = validation_matrices(Run(MODEL_ORIGINAL))
     for title, found in validation_matrices(find_run(paths, best.model)).items():
-        pair = [matrix(found.labels, found.proportions, found.counts, f"{best.model}, {title}")]
+        pair = [matrix(found, f"{best.model}, {title}")]
         if title in original:
-            published = original[title]
-            pair.append(matrix(published.labels, published.proportions, None, f"published original, {title}"))
+            pair.append(matrix(original[title], f"published original, {title}"))
         parts.append(beside(pair))
     return parts
 
@@ -92,20 +110,32 @@ def _runs(results: Sequence[Result], comparison: Comparison | None) -> Markup:
     if not any(run.complete for run in distances.values()):
         factors = [name for name in factors if not name.startswith("ckp")]  # they chose among no images
     settings = [*factors, *recipe]
-    rows = []
-    for result in sorted(results, key=lambda result: (_rank(distances.get(result.model)), result.number)):
-        run = distances.get(result.model)
-        note = result.error if result.status != FINISHED else run.note if run else ""
-        values = [None if run is None else f"{run.setting(name):.4g}" for name in settings]
-        shown = [None] * 3 if run is None else [f"{run.combined:.5f}", *(f"{value:.2f}" for value in run.accuracies)]
-        rows.append((result.number, result.model, result.status, *shown, *values, f"{result.seconds:.0f}", note))
-    columns = ["run", "model", "status", "distance", "training %", "validation %", *settings, "seconds", "note"]
+    ranked = sorted(results, key=lambda result: (_rank(distances.get(result.model)), result.number))
+    frame = pd.DataFrame([_row(result, distances.get(result.model), settings) for result in ranked])
+    formats = {"distance": "{:.5f}", "training %": "{:.2f}", "validation %": "{:.2f}", "seconds": "{:.0f}"}
+    formats |= dict.fromkeys(settings, "{:.4g}")
     caption = "Press a heading to sort by it."
-    notes = {row[-1] for row in rows}
-    if len(notes) == 1:  # of every run: said once, and no column
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-        caption = f"Of every run: {notes.pop()}. {caption}" if all(notes) else caption
-    return table(columns, rows, sortable=True, caption=caption)
+    if frame["note"].nunique() == 1:  # of every run: said once, and no column
+        note = frame.pop("note").iloc[0]
+        caption = f"Of every run: {note}. {caption}" if note else caption
+    return table(Table(frame, formats), sortable=True, caption=caption)
+
+
+def _row(result: Result, run: Distance | None, settings: Sequence[str]) -> dict[str, object]:
+    """A run that was compared, or how it ended otherwise."""
+    training, validation = (math.nan, math.nan) if run is None else run.accuracies
+    note = "" if run is None else run.note
+    return {
+        "run": result.number,
+        "model": result.model,
+        "status": result.status,
+        "distance": math.nan if run is None else run.combined,
+        "training %": training,
+        "validation %": validation,
+        **{name: math.nan if run is None else run.setting(name) for name in settings},
+        "seconds": result.seconds,
+        "note": note if result.status == FINISHED else result.error,
+    }
 
 
 def _rank(run: Distance | None) -> tuple[bool, float]:
