@@ -134,7 +134,7 @@ def test_a_matrix_without_counts_has_proportions_only() -> None:
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_browser_opens_the_page_and_sorts_its_tables(run_page: Path, tmp_path: Path, width: int) -> None:
     frame = pd.DataFrame({"name": ["b", "a", "c"], "figure": [10, 9, None]})
-    sorted_table = table(Table(frame, {"figure": "{:.0f}"}), sortable=True)
+    sorted_table = table(Table(frame, {"figure": "{:.0f}"}), kind="sortable")
     page = tmp_path / "page.html"
     page.write_text(render("title", "", [], [Section("runs", "Runs", [sorted_table])]))
     with start_browser(tmp_path / "profile") as browser:

@@ -1,5 +1,6 @@
 """What a model card measures itself: a run's validation images and unseen test images, with their calibration."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST
-from emotorch.datasets import FER, FER_USAGES
+from emotorch.datasets import FER, FER_USAGES, PARTS
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, evaluate
 from emotorch.evaluation.loaded_run import LoadedRun
@@ -20,6 +21,7 @@ from emotorch.files import hash_file
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
+from emotorch.runs.history import set_title
 from emotorch.tables import Table
 from emotorch.training.checkpoints import Model
 
@@ -108,22 +110,28 @@ def _tables(findings: Findings) -> Tables:
     for part in findings["sets"]:
         if part["reliability"] is None:
             continue
+        name = part["name"]
         before, after, crossed = (part["reliability"][key] for key in ("before", "after", "crossed"))
         rows.append(
             {
-                "images": part["name"],
+                "images": PARTS[name].title if name in PARTS else set_title(name.removesuffix("_val")),
                 "n": after["images"],
-                "ECE as trained": before["ece"],
-                "ECE at its temperature": after["ece"],
-                "ECE cross-fitted": crossed and crossed["ece"],
-                "ECE by chance": after["by_chance"],
-                "Brier score as trained": before["brier"],
-                "Brier score": after["brier"],
+                "ECE % as trained": 100 * before["ece"],
+                "at its temperature": 100 * after["ece"],
+                "cross-fitted": 100 * crossed["ece"] if crossed else math.nan,
+                "by chance": 100 * after["by_chance"],
+                "Brier as trained": before["brier"],
+                "Brier": after["brier"],
                 "NLL as trained": before["nll"],
                 "NLL": after["nll"],
             }
         )
-    return {"Calibration": Table(pd.DataFrame(rows))}
+    if not rows:
+        return {}
+    frame = pd.DataFrame(rows)
+    formats = {name: "{:.4f}" if name.startswith(("Brier", "NLL")) else "{:.2f}" for name in frame.columns[2:]}
+    title = "Expected calibration error (ECE), Brier score and negative log-likelihood (NLL)"
+    return {title: Table(frame, {"n": "{:,}", **formats})}
 
 
 ANALYSIS = Analysis(NAME, "Calibration", "write_model_card.py", _compute, _lines, _tables)

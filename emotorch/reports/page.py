@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -85,15 +86,21 @@ def folded(summary: str, part: Markup) -> Markup:
     return Markup("<details><summary>{}</summary>{}</details>").format(summary, part)
 
 
-def table(shown: Table, *, caption: str = "", sortable: bool = False) -> Markup:
-    """A table; what is not text is set to the right, and a sortable one is sorted by a press on its heading."""
-    return Markup(HTML.get_template("table.html.j2").render(table=shown, caption=caption, sortable=sortable))
+def table(shown: Table, *, caption: str = "", kind: Literal["", "sortable", "pairs"] = "") -> Markup:
+    """A table; what is not text is set to the right.
+
+    Args:
+        shown: The table.
+        caption: Above it.
+        kind: One that is sorted by a press on a heading; or of names and values, of which long ones are wrapped.
+    """
+    return Markup(HTML.get_template("table.html.j2").render(table=shown, caption=caption, kind=kind))
 
 
-def pairs(values: Mapping[str, object], caption: str = "") -> Markup:
+def pairs(values: Mapping[str, object]) -> Markup:
     """What has a name and a value, as a table."""
     frame = pd.DataFrame({"name": list(values), "value": [str(value) for value in values.values()]})
-    return table(Table(frame), caption=caption)
+    return table(Table(frame), kind="pairs")
 
 
 def matrix(found: Matrix, caption: str) -> Markup:

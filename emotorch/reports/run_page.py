@@ -21,6 +21,7 @@ from emotorch.reports.page import (
     NAME,
     Fact,
     Section,
+    beside,
     drawing,
     folded,
     matrix,
@@ -96,9 +97,9 @@ def _facts(run: Run, record: Mapping[str, Any]) -> list[Fact]:
     if "best_epoch" in record:
         facts.append(Fact("Best epoch", f"{record['best_epoch']}", f"of {record['epochs_completed']} run"))
     if "timings_s" in record:
-        training = record["timings_s"]["training"]
-        detail = f"{record['device']}, {record['settings']['threads']} thread(s)"
-        facts.append(Fact("Training", f"{training / 60:.1f} min", detail))
+        seconds = record["timings_s"]["training"]
+        duration = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+        facts.append(Fact("Training", duration, f"{record['device']}, {record['settings']['threads']} thread(s)"))
     return facts
 
 
@@ -115,9 +116,8 @@ def _learning(run: Run) -> Section:
 def _predictions(run: Run) -> Section:
     parts: list[Markup] = []
     for title, found in validation_matrices(run).items():
-        parts.append(matrix(found, title))
-        if found.counts:
-            parts.append(table(class_table(found.counts, found.labels)))
+        classes = [table(class_table(found.counts, found.labels))] if found.counts else []
+        parts.append(beside([matrix(found, title), *classes]))
     if not parts:
         parts.append(
             missing(

@@ -50,8 +50,10 @@ def sweep_page(
     if comparison is not None:
         alternative = f"Distance of each run of {name} to the published original, by rank and over what was varied"
         sections = [
-            Section("distances", "Distances", [drawing(comparison_figure(comparison), alternative)]),
-            Section("best", "The best beside the original", _best(paths, comparison)),
+            Section(
+                "distances", "Distance to the published original", [drawing(comparison_figure(comparison), alternative)]
+            ),
+            Section("best", "Best run and published original", _best(paths, comparison)),
         ]
     runs = _runs(results, comparison) if results else text("No run has ended yet.")
     sections.append(Section("runs", "All runs", [runs]))
@@ -118,7 +120,7 @@ def _runs(results: Sequence[Result], comparison: Comparison | None) -> Markup:
     if frame["note"].nunique() == 1:  # of every run: said once, and no column
         note = frame.pop("note").iloc[0]
         caption = f"Of every run: {note}. {caption}" if note else caption
-    return table(Table(frame, formats), sortable=True, caption=caption)
+    return table(Table(frame, formats), kind="sortable", caption=caption)
 
 
 def _row(result: Result, run: Distance | None, settings: Sequence[str]) -> dict[str, object]:
