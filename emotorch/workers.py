@@ -15,10 +15,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.files import StageBuild
 
 Item = TypeVar("Item")
-
-
 Result = TypeVar("Result")
-
 
 # The C library follows freed pieces up to 32 MiB.
 _KEPT_BYTES = 31 << 20

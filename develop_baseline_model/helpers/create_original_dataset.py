@@ -24,8 +24,8 @@ def main() -> None:
     done = dataset.create(paths, scheme, workers=options.workers, force=options.force)
     print(f"{paths.originals}: {'up to date' if done.up_to_date else 'written'}")
     for name, classes in done.counts.items():
-        shares = ", ".join(f"{label} {count}" for label, count in classes.items())
-        print(f"  {name}: {sum(classes.values())} images ({shares})")
+        by_class = ", ".join(f"{label} {count}" for label, count in classes.items())
+        print(f"  {name}: {sum(classes.values())} images ({by_class})")
 
 
 if __name__ == "__main__":

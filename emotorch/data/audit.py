@@ -1,4 +1,7 @@
-"""A folder of labelled images as it is, faults and all: a stage's dataset, or anyone's class folders."""
+"""An audit of a folder of labelled images: what is in it, faults and all, and which images have which fault.
+
+The folder is a stage's dataset or anyone's class folders; nothing in it is changed.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,9 +21,16 @@ from emotorch.files import STAMP_NAME, read_stamp, visible
 from emotorch.workers import progress
 
 _STAGES = {1: STAGE_1, 2: STAGE_2}
-
-
 _MANIFEST_COLUMNS = ("file", "emotion", "usage", "hash")
+
+# Grey levels of the mean. In FER-2013 most pictures beyond are blank, a warning sign or "image not available".
+BLACK_BELOW, WHITE_ABOVE = 20, 230
+# Grey levels of the standard deviation. One in a thousand pictures of FER-2013 has less than 17.
+CONTRAST_BELOW = 15
+_WIDEST = 1.5  # times as long one way as the other: a face squeezed that much looks like another
+_BLOCK = 2048  # images that are measured at once
+
+_Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,11 +58,18 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A file that is no picture, and why not."""
+class Found:
+    """An image with a fault.
+
+    Attributes:
+        entry: The image.
+        detail: What exactly, for this one.
+        position: Among the folder's readable images; None for a file that could not be read.
+    """
 
     entry: Entry
-    reason: str
+    detail: str
+    position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ class AuditedFolder:
         faces: (N, 48, 48), as a network would see them.
         hashes: (N,) of the pixels in the file's own size.
         sizes: (N, 2) height and width of the files.
-        unreadable: The files that could not be read.
+        unreadable: The files that could not be read, and why not.
     """
 
     folder: Path
@@ -75,7 +92,7 @@ class AuditedFolder:
     faces: Pixels
     hashes: NDArray[np.str_]
     sizes: NDArray[np.int64]
-    unreadable: Sequence[Unreadable]
+    unreadable: Sequence[Found]
 
     @property
     def labels(self) -> list[str]:
@@ -99,7 +116,7 @@ def read(folder: Path) -> AuditedFolder:
     stage = _STAGES.get(number) if isinstance(number, int) else None
     entries = _list_manifest(folder, stage) if stage else _list_class_folders(folder)
     readable: list[Entry] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[Found] = []
     faces = np.empty((len(entries), SIZE, SIZE), np.uint8)
     hashes: list[str] = []
     sizes: list[tuple[int, ...]] = []
@@ -107,14 +124,14 @@ def read(folder: Path) -> AuditedFolder:
         try:
             pixels = read_face(folder / entry.file) if stage else read_picture(folder / entry.file)
         except EmoTorchError as error:
-            unreadable.append(Unreadable(entry, str(error)))
+            unreadable.append(Found(entry, str(error)))
             continue
         faces[len(readable)] = resize(pixels)
         hashes.append(hash_pixels(pixels))
         sizes.append(pixels.shape)
         readable.append(entry)
     if not readable:
-        reason = f": {unreadable[0].reason}" if unreadable else ""
+        reason = f": {unreadable[0].detail}" if unreadable else ""
         raise EmoTorchError(f"{folder}: no readable image{reason}")
     return AuditedFolder(
         folder=folder,
@@ -162,21 +179,7 @@ def _list_class(folder: Path, class_folder: Path, usage: str) -> list[Entry]:
     return entries
 
 
-# Grey levels of the mean. In FER-2013 most pictures beyond are blank, a warning sign or "image not available".
-BLACK_BELOW, WHITE_ABOVE = 20, 230
-
-
-# Grey levels of the standard deviation. One in a thousand pictures of FER-2013 has less than 17.
-CONTRAST_BELOW = 15
-
-
-_WIDEST = 1.5  # times as long one way as the other: a face squeezed that much looks like another
-
-
-_BLOCK = 2048
-
-
-_Values = NDArray[np.float64]
+# --- Measuring ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -214,19 +217,7 @@ def _laplacian(faces: NDArray[np.float32]) -> NDArray[np.float32]:
     return neighbours - 4 * faces[:, 1:-1, 1:-1]
 
 
-@dataclass(frozen=True)
-class Found:
-    """An image with a fault.
-
-    Attributes:
-        entry: The image.
-        detail: What exactly, for this one.
-        position: In the contents; None for a file that could not be read.
-    """
-
-    entry: Entry
-    detail: str
-    position: int | None = None
+# --- Faults -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -246,9 +237,8 @@ class Finding:
 
 def inspect(audited: AuditedFolder, measures: Measures) -> list[Finding]:
     """Every kind of fault that is looked for, also those that no image has."""
-    unreadable = [Found(file.entry, file.reason) for file in audited.unreadable]
     return [
-        Finding("unreadable", "missing, damaged, or no image", unreadable),
+        Finding("unreadable", "missing, damaged, or no image", audited.unreadable),
         Finding("changed", "not the picture that the manifest tells of", _changed(audited)),
         *_twins(audited),
         *_faint(audited, measures),

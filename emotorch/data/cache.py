@@ -23,6 +23,10 @@ from emotorch.workers import progress
 
 Array = TypeVar("Array")
 
+_CHECKED_AT_ONCE = 8192
+_STATE = [("modified_ns", "<i8"), ("size", "<i4")]
+_SLOT = np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", (SIZE, SIZE))])
+
 
 @dataclass(frozen=True)
 class LazyArray(Generic[Array]):
@@ -43,15 +47,6 @@ class LazyArray(Generic[Array]):
         """A copy of the chosen images."""
         images: Array = self.store[self.positions[chosen]]
         return images
-
-
-_STATE = [("modified_ns", "<i8"), ("size", "<i4")]
-
-
-_CHECKED_AT_ONCE = 8192
-
-
-_SLOT = np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", (SIZE, SIZE))])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from emotorch.data.audit import AuditedFolder, Entry
@@ -20,54 +19,31 @@ from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import group_sources
 from emotorch.datasets import CLASS_FOLDERS, DATASETS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import timestamped
+from emotorch.files import timestamped, write_csv
 from emotorch.paths import Paths
-from emotorch.tables import Table, to_text, write_table
+from emotorch.tables import text_table
 from emotorch.workers import progress
 
 EXACT, NEAR, MIRRORED = "exact", "near", "mirrored"
-
-
 KINDS = (EXACT, NEAR, MIRRORED)
-
 
 # In FER-2013 the similarities of candidates fall to a floor between 0.65 and 0.75: below are other people's
 # portraits; of the hundred pairs just above 0.75, looked at one by one, all but one are the same photo.
 THRESHOLD = 0.75
-
-
 _HASH_SIDE = 8
-
-
 # Of 64 bits. At 12 one candidate in ninety is the same photo; beyond, they cost more than they bring.
 _MOST_BITS_APART = 12
-
-
 _DETAIL_SIGMA = 2.0
-
-
 _SCALES = (1.0, 0.95, 1.05)
-
-
 # Below this at the first scale no pair of FER-2013 reached 0.75 at another: three quarters end there.
 _LEAST_UNSCALED = 0.3
-
-
 _MARGIN = 6  # pixels by which two cuts may lie apart
-
-
 # Grey levels of detail below which there is nothing to compare: black, white and blank pictures.
 _LEAST_DETAIL = 1.0
-
-
-_BLOCK = 2048
-
+_BLOCK = 2048  # images whose hashes are made or compared at once
 
 _Floats = NDArray[np.float32]
-
-
 _Positions = NDArray[np.int64]
-
 
 # By the usage that a dataset's split gives an image: which copy is rather kept.
 _VALIDATION, _TEST = 1, 2
@@ -103,7 +79,7 @@ class Duplicates:
     """What was found.
 
     Attributes:
-        audited: In what.
+        audited: Where it was found.
         pairs: Every equal image with the one of its kind that is rather kept; every two different ones alike.
         kept: (N,) whether an image stays. Each that goes is a copy of one that stays, not of another that goes.
     """
@@ -123,7 +99,7 @@ class Duplicates:
         return first.label != second.label
 
     def removed(self) -> list[str]:
-        """The files that go, in the folder's order."""
+        """The files that go, in the audit's order."""
         return [self.audited.entries[position].file for position in np.flatnonzero(~self.kept).tolist()]
 
     def _entries(self, pair: Pair) -> tuple[Entry, Entry]:
@@ -134,7 +110,7 @@ def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool
     """Finds the copies, and chooses which to keep: a test image before validation's, that before training's.
 
     Args:
-        audited: What to search.
+        audited: The folder to search.
         threshold: The least similarity of a near-duplicate; at 1 only equal images are copies.
         mirrored: Search for mirrored copies too.
     """
@@ -301,59 +277,67 @@ def move_aside(duplicates: Duplicates, to: Path) -> int:
     return len(moves)
 
 
-# --- Tables -------------------------------------------------------------------------------------------------
+# --- Table and summary --------------------------------------------------------------------------------------
+
+COLUMNS = (
+    "file_a",
+    "file_b",
+    "kind",
+    "distance",
+    "similarity",
+    "label_a",
+    "label_b",
+    "split_a",
+    "split_b",
+    "across_splits",
+    "conflict",
+    "action_a",
+    "action_b",
+)
 
 
 def write_pairs(folder: Path, duplicates: Duplicates) -> Path:
     """Writes `duplicates_<time>.csv`: pairs across splits first, then those with other labels."""
-    entries, actions = duplicates.audited.entries, np.where(duplicates.kept, "keep", "remove").tolist()
+    entries = duplicates.audited.entries
+
+    def row(pair: Pair) -> tuple[object, ...]:
+        first, second = entries[pair.first], entries[pair.second]
+        return (
+            first.file,
+            second.file,
+            pair.kind,
+            pair.distance,
+            f"{pair.similarity:.4f}",
+            first.label,
+            second.label,
+            first.split,
+            second.split,
+            _yes(duplicates.crosses(pair)),
+            _yes(duplicates.conflicts(pair)),
+            *("keep" if duplicates.kept[position] else "remove" for position in (pair.first, pair.second)),
+        )
 
     def urgency(pair: Pair) -> tuple[object, ...]:
         crosses, conflicts = duplicates.crosses(pair), duplicates.conflicts(pair)
         return not crosses, not conflicts, KINDS.index(pair.kind), pair.first, pair.second
 
-    pairs = sorted(duplicates.pairs, key=urgency)
-    firsts, seconds = [pair.first for pair in pairs], [pair.second for pair in pairs]
-    frame = pd.DataFrame(
-        {
-            "file_a": [entries[position].file for position in firsts],
-            "file_b": [entries[position].file for position in seconds],
-            "kind": [pair.kind for pair in pairs],
-            "distance": [pair.distance for pair in pairs],
-            "similarity": [pair.similarity for pair in pairs],
-            "label_a": [entries[position].label for position in firsts],
-            "label_b": [entries[position].label for position in seconds],
-            "split_a": [entries[position].split for position in firsts],
-            "split_b": [entries[position].split for position in seconds],
-            "across_splits": ["yes" if duplicates.crosses(pair) else "no" for pair in pairs],
-            "conflict": ["yes" if duplicates.conflicts(pair) else "no" for pair in pairs],
-            "action_a": [actions[position] for position in firsts],
-            "action_b": [actions[position] for position in seconds],
-        }
-    )
     path = timestamped(folder, "duplicates", ".csv")
-    write_table(path, Table(frame, {"similarity": "{:.4f}"}))
+    write_csv(path, COLUMNS, map(row, sorted(duplicates.pairs, key=urgency)))
     return path
 
 
 def summary(duplicates: Duplicates, kinds: Sequence[str]) -> str:
     """A line for each kind: groups of images that are joined by such pairs, and what is in them."""
+    rows = [["kind", "pairs", "groups", "images", "groups across splits", "groups with other labels"]]
     entries = duplicates.audited.entries
-
-    def row(kind: str) -> dict[str, object]:
+    for kind in kinds:
         pairs = [pair for pair in duplicates.pairs if pair.kind == kind]
         groups = _join(pairs)
-        return {
-            "kind": kind,
-            "pairs": len(pairs),
-            "groups": len(groups),
-            "images": sum(map(len, groups)),
-            "groups across splits": sum(len({entries[place].split for place in group}) > 1 for group in groups),
-            "groups with other labels": sum(len({entries[place].label for place in group}) > 1 for group in groups),
-        }
-
-    frame = pd.DataFrame(map(row, kinds))
-    return to_text(Table(frame, dict.fromkeys(frame.columns[1:], "{:,}")))
+        across = sum(len({entries[position].split for position in group}) > 1 for group in groups)
+        conflicting = sum(len({entries[position].label for position in group}) > 1 for group in groups)
+        numbers = (len(pairs), len(groups), sum(map(len, groups)), across, conflicting)
+        rows.append([kind, *(f"{number:,}" for number in numbers)])
+    return text_table(rows, left={"kind"})
 
 
 def _join(pairs: Iterable[Pair]) -> list[set[int]]:
@@ -365,3 +349,7 @@ def _join(pairs: Iterable[Pair]) -> list[set[int]]:
             joined = first | second
             group_of.update(dict.fromkeys(joined, joined))
     return list({id(group): group for group in group_of.values()}.values())
+
+
+def _yes(condition: bool) -> str:
+    return "yes" if condition else "no"

@@ -82,8 +82,8 @@ def list_dataset(
     if not images and not unused:
         raise EmoTorchError(f"{folder}: no images in its class folders; put them in, or move the folder away")
     if unused:
-        shares = ", ".join(f"{name} {count}" for name, count in sorted(unused.items()))
-        logger.info("%s: %d images take no part in %s (%s)", folder.name, unused.total(), scheme.name, shares)
+        by_class = ", ".join(f"{name} {count}" for name, count in sorted(unused.items()))
+        logger.info("%s: %d images take no part in %s (%s)", folder.name, unused.total(), scheme.name, by_class)
     return images
 
 

@@ -51,7 +51,7 @@ class DatasetIndex:
     Attributes:
         fingerprint: SHA-256 of the manifest.
         files: Below the dataset folder: `FER/anger/1.png`.
-        datasets: `FER`, `CKP` or `RAF`.
+        datasets: By name: `FER`, …
         labels: Index into the scheme's labels.
         hashes: Of the pixels.
         usages: FER-2013's official usage or another dataset's split; empty where there is none.
@@ -165,7 +165,7 @@ class ImageSet:
         return np.bincount(self.labels, minlength=len(self.index.scheme.labels)).tolist()  # type: ignore[no-any-return]
 
     def read(self) -> Pixels:
-        """The (N, 48, 48) pixels, as the caller's own; see `stored` for what is raised."""
+        """The (N, 48, 48) pixels, as the caller's own; see `lazy` for what is raised."""
         return self.lazy()[:]
 
     def lazy(self) -> LazyArray[Pixels]:
@@ -238,7 +238,7 @@ def select(
     Args:
         index: The dataset.
         factors: How much of each kind to draw.
-        train_on: `FER`, `CKP`, `RAF` or the name of a folder.
+        train_on: The name of a dataset or of a folder.
         fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, or the `search` one.
         seed: Of the drawing; the split has its own, fixed one.
 

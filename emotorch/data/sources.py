@@ -1,4 +1,4 @@
-"""One image of a raw dataset: where it is, what it shows, and how its file becomes a 48×48 grey face."""
+"""What a dataset is made of: images of a raw dataset, and the manifest in which a stage accounts for its own."""
 
 import csv
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ from emotorch.data.faces import centre_square, cut_face, largest_face
 from emotorch.data.images import Pixels, hash_pixels, read_face, read_picture, resize
 from emotorch.errors import EmoTorchError
 
+MANIFEST = "manifest.csv"
+
 
 class Reading(Enum):
-    """How a file becomes a face: it is one of 48×48 already, is a crop of any size, or a scene with a face."""
+    """How a file becomes a 48×48 grey face: it is one already, is a crop of any size, or a scene with a face."""
 
     FACE = "face"
     CROP = "crop"
@@ -21,7 +23,7 @@ class Reading(Enum):
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image of a raw dataset.
+    """An image of a raw dataset: where it is, what it shows, and how it is read.
 
     Attributes:
         path: The file.
@@ -57,9 +59,6 @@ class SourceImage:
                 f"{self.path}: not the picture that the manifest tells of; rerun its stage with --force"
             )
         return pixels, True
-
-
-MANIFEST = "manifest.csv"
 
 
 def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
