@@ -7,21 +7,22 @@ the pixels, aligned: copies are often cut a few pixels apart, and a little large
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from emotorch.data.audit import AuditedFolder, Entry
+from emotorch.data.audit import AuditedFolder
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import group_sources
 from emotorch.datasets import CLASS_FOLDERS, DATASETS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import timestamped, write_csv
+from emotorch.files import timestamped
 from emotorch.paths import Paths
-from emotorch.tables import text_table
+from emotorch.tables import Table, to_text, write_table
 from emotorch.workers import progress
 
 EXACT, NEAR, MIRRORED = "exact", "near", "mirrored"
@@ -44,6 +45,11 @@ _BLOCK = 2048  # images whose hashes are made or compared at once
 
 _Floats = NDArray[np.float32]
 _Positions = NDArray[np.int64]
+
+_COLUMNS = [
+    *("file_a", "file_b", "kind", "distance", "similarity", "label_a", "label_b", "split_a", "split_b"),
+    *("across_splits", "conflict", "action_a", "action_b"),
+]
 
 # By the usage that a dataset's split gives an image: which copy is rather kept.
 _VALIDATION, _TEST = 1, 2
@@ -88,22 +94,9 @@ class Duplicates:
     pairs: Sequence[Pair]
     kept: NDArray[np.bool_]
 
-    def crosses(self, pair: Pair) -> bool:
-        """Whether the two are in different splits."""
-        first, second = self._entries(pair)
-        return first.split != second.split
-
-    def conflicts(self, pair: Pair) -> bool:
-        """Whether the two are labelled differently."""
-        first, second = self._entries(pair)
-        return first.label != second.label
-
     def removed(self) -> list[str]:
         """The files that go, in the audit's order."""
         return [self.audited.entries[position].file for position in np.flatnonzero(~self.kept).tolist()]
-
-    def _entries(self, pair: Pair) -> tuple[Entry, Entry]:
-        return self.audited.entries[pair.first], self.audited.entries[pair.second]
 
 
 def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool = False) -> Duplicates:
@@ -279,65 +272,59 @@ def move_aside(duplicates: Duplicates, to: Path) -> int:
 
 # --- Table and summary --------------------------------------------------------------------------------------
 
-COLUMNS = (
-    "file_a",
-    "file_b",
-    "kind",
-    "distance",
-    "similarity",
-    "label_a",
-    "label_b",
-    "split_a",
-    "split_b",
-    "across_splits",
-    "conflict",
-    "action_a",
-    "action_b",
-)
+
+def table_of_pairs(duplicates: Duplicates) -> Table:
+    """A row per pair: pairs across splits first, then those with other labels."""
+    audited = duplicates.audited
+    images = pd.DataFrame(
+        {
+            "file": [entry.file for entry in audited.entries],
+            "label": audited.labels,
+            "split": audited.splits,
+            "action": np.where(duplicates.kept, "keep", "remove"),
+        }
+    )
+    pairs = pd.DataFrame(map(astuple, duplicates.pairs), columns=["a", "b", "kind", "distance", "similarity"])
+    pairs["kind"] = pd.Categorical(pairs["kind"], KINDS, ordered=True)
+    for side in ("a", "b"):
+        pairs = pairs.merge(images.add_suffix(f"_{side}"), left_on=side, right_index=True)
+    pairs["across_splits"] = pairs["split_a"] != pairs["split_b"]
+    pairs["conflict"] = pairs["label_a"] != pairs["label_b"]
+    urgency = ["across_splits", "conflict", "kind", "a", "b"]
+    pairs = pairs.sort_values(urgency, ascending=[False, False, True, True, True])
+    return Table(pairs[_COLUMNS], {"similarity": "{:.4f}", "across_splits": _yes, "conflict": _yes})
 
 
 def write_pairs(folder: Path, duplicates: Duplicates) -> Path:
-    """Writes `duplicates_<time>.csv`: pairs across splits first, then those with other labels."""
-    entries = duplicates.audited.entries
-
-    def row(pair: Pair) -> tuple[object, ...]:
-        first, second = entries[pair.first], entries[pair.second]
-        return (
-            first.file,
-            second.file,
-            pair.kind,
-            pair.distance,
-            f"{pair.similarity:.4f}",
-            first.label,
-            second.label,
-            first.split,
-            second.split,
-            _yes(duplicates.crosses(pair)),
-            _yes(duplicates.conflicts(pair)),
-            *("keep" if duplicates.kept[position] else "remove" for position in (pair.first, pair.second)),
-        )
-
-    def urgency(pair: Pair) -> tuple[object, ...]:
-        crosses, conflicts = duplicates.crosses(pair), duplicates.conflicts(pair)
-        return not crosses, not conflicts, KINDS.index(pair.kind), pair.first, pair.second
-
+    """Writes `duplicates_<time>.csv`."""
     path = timestamped(folder, "duplicates", ".csv")
-    write_csv(path, COLUMNS, map(row, sorted(duplicates.pairs, key=urgency)))
+    write_table(path, table_of_pairs(duplicates))
     return path
 
 
 def summary(duplicates: Duplicates, kinds: Sequence[str]) -> str:
     """A line for each kind: groups of images that are joined by such pairs, and what is in them."""
-    rows = [["kind", "pairs", "groups", "images", "groups across splits", "groups with other labels"]]
-    entries = duplicates.audited.entries
+    audited = duplicates.audited
+    rows = []
     for kind in kinds:
         pairs = [pair for pair in duplicates.pairs if pair.kind == kind]
         groups = _join(pairs)
-        across = sum(len({entries[position].split for position in group}) > 1 for group in groups)
-        conflicting = sum(len({entries[position].label for position in group}) > 1 for group in groups)
-        numbers = (len(pairs), len(groups), sum(map(len, groups)), across, conflicting)
-        rows.append([kind, *(f"{number:,}" for number in numbers)])
-    return text_table(rows, left={"kind"})
+        rows.append(
+            {
+                "kind": kind,
+                "pairs": len(pairs),
+                "groups": len(groups),
+                "images": sum(map(len, groups)),
+                "groups across splits": _count_mixed(groups, audited.splits),
+                "groups with other labels": _count_mixed(groups, audited.labels),
+            }
+        )
+    return to_text(Table(pd.DataFrame(rows), dict.fromkeys([*rows[0]][1:], "{:,}")))
+
+
+def _count_mixed(groups: Iterable[Iterable[int]], values: Sequence[str]) -> int:
+    """How many groups have images of different values."""
+    return sum(len({values[position] for position in group}) > 1 for group in groups)
 
 
 def _join(pairs: Iterable[Pair]) -> list[set[int]]:
