@@ -1,4 +1,4 @@
-"""Writing so that nothing half-written is ever taken for whole.
+"""Files and folders: written so that nothing half-written is ever taken for whole, and read again.
 
 A file is written under a temporary name and renamed. A stage's folder is built under a temporary name,
 with a journal of the chunks that are finished, and renamed when all of it is there.
@@ -74,6 +74,28 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
             writer.writerows(rows)
 
     write_atomically(path, write)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, by column; see `open_table` for what is raised."""
+    with open_table(path) as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[TextIO]:
+    """A run's CSV file, open for reading.
+
+    Raises:
+        EmoTorchError: it is not there, or no UTF-8 text in columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield file
+    except FileNotFoundError:
+        raise EmoTorchError(f"{path} does not exist: the run is not finished, or not one of this pipeline") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EmoTorchError(f"{path}: not a table ({error})") from None
 
 
 def write_json(path: Path, value: object) -> None:
@@ -334,6 +356,7 @@ def _is_whole(final: Path, stamp: Mapping[str, Any]) -> bool:
 
 
 def now() -> str:
+    """Local time with its offset, to the second: `2026-11-20T19:03:12+01:00`."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
@@ -367,19 +390,3 @@ def new_folder(parent: Path, stem: str) -> Iterator[NewFolder]:
     except BaseException:
         shutil.rmtree(folder.prepared, ignore_errors=True)
         raise
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    with open_table(path) as file:
-        return list(csv.DictReader(file))
-
-
-@contextmanager
-def open_table(path: Path) -> Iterator[TextIO]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            yield file
-    except FileNotFoundError:
-        raise EmoTorchError(f"{path} does not exist: the run is not finished, or not one of this pipeline") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise EmoTorchError(f"{path}: not a table ({error})") from None

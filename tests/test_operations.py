@@ -1,4 +1,4 @@
-"""The 28 augmentations: the registry, what the draws depend on, and what each operation does to a picture."""
+"""The 28 operations: the registry, what the draws depend on, and what each operation does to a picture."""
 
 import hashlib
 import os

@@ -14,8 +14,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from emotorch.data.images import Pixels, resize
-from emotorch.data.operations import SIZE, Image, add_noise, change_contrast, change_light, turn
+from emotorch.data.images import SIZE, Pixels, resize
+from emotorch.data.operations import add_noise, change_contrast, change_light, turn
 from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.figures.dataset import SheetRow, plot_sheet
 from emotorch.seeding import generator
@@ -24,7 +24,7 @@ CLEAN = "clean"
 SEVERITIES = (1, 2, 3, 4, 5)
 _SHEET_FACES = 2
 
-_Operation = Callable[[Image, float, str], Image]
+_Operation = Callable[[Pixels, float, str], Pixels]
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,17 @@ def plot_corruptions(path: Path, images: EvaluationSet) -> None:
 
 
 @corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)
-def blur(image: Image, sigma: float, _: str) -> Image:
-    return cast(Image, cv2.GaussianBlur(image, (0, 0), sigma))
+def blur(image: Pixels, sigma: float, _: str) -> Pixels:
+    return cast(Pixels, cv2.GaussianBlur(image, (0, 0), sigma))
 
 
 @corruption("light that is left", 0.6, 0.4, 0.25, 0.15, 0.08)
-def low_light(image: Image, gain: float, _: str) -> Image:
+def low_light(image: Pixels, gain: float, _: str) -> Pixels:
     return change_light(image, gain)
 
 
 @corruption("black square, share of the picture", 0.04, 0.08, 0.15, 0.25, 0.4)
-def occlusion(image: Image, area: float, source: str) -> Image:
+def occlusion(image: Pixels, area: float, source: str) -> Pixels:
     """The square is wholly within the picture, and that of a milder severity within it."""
     side = round(SIZE * area**0.5)
     top, left = np.rint(generator("occlusion", source).random(2) * (SIZE - side)).astype(int)
@@ -123,27 +123,27 @@ def occlusion(image: Image, area: float, source: str) -> Image:
 
 
 @corruption("Gaussian noise, σ as share of the full scale", 0.04, 0.08, 0.12, 0.16, 0.2)
-def noise(image: Image, sigma: float, source: str) -> Image:
+def noise(image: Pixels, sigma: float, source: str) -> Pixels:
     return add_noise(image, generator("noise", source), sigma)
 
 
 @corruption("contrast that is left, about the mean grey", 0.75, 0.5, 0.35, 0.2, 0.1)
-def contrast(image: Image, factor: float, _: str) -> Image:
+def contrast(image: Pixels, factor: float, _: str) -> Pixels:
     return change_contrast(image, factor)
 
 
 @corruption("turned either way, degrees", 6, 12, 18, 25, 35)
-def rotation(image: Image, degrees: float, source: str) -> Image:
+def rotation(image: Pixels, degrees: float, source: str) -> Pixels:
     return turn(image, degrees if generator("rotation", source).random() < 0.5 else -degrees)
 
 
 @corruption("JPEG quality", 40, 25, 15, 10, 6)
-def jpeg(image: Image, quality: float, _: str) -> Image:
+def jpeg(image: Pixels, quality: float, _: str) -> Pixels:
     data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
-    return cast(Image, cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+    return cast(Pixels, cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
 
 
 @corruption("side of the face in pixels, enlarged again", 32, 24, 18, 13, 9)
-def downscaling(image: Image, side: float, _: str) -> Image:
+def downscaling(image: Pixels, side: float, _: str) -> Pixels:
     """As the pipeline itself enlarges a face that is so small in a photo."""
     return resize(resize(image, int(side)))

@@ -1,4 +1,4 @@
-"""The 28 augmentations: a registry of named operations on single 48×48 grey images.
+"""The 28 operations: a registry of named changes to single 48×48 grey images, of which variants are made.
 
 `augment` gives one variant of one image. What it draws depends on the seed, the source image and the
 operation alone, so a data set is the same byte for byte whatever the order and the number of workers. The
@@ -15,20 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SIZE = 48
+from emotorch.data.images import SIZE, Pixels
 
-
-Image = NDArray[np.uint8]
-
-
-Operation = Callable[[Image, np.random.Generator], Image]
-
-
+Operation = Callable[[Pixels, np.random.Generator], Pixels]
 OPERATIONS: dict[str, Operation] = {}
 
 
 def operation(function: Operation) -> Operation:
-    """Register a function under its own name."""
+    """Registers a function under its own name."""
     name = function.__name__
     if name in OPERATIONS:
         raise ValueError(f"there is already an operation named {name}")
@@ -53,7 +47,7 @@ class _Stream(threading.local):
 _STREAM = _Stream()
 
 
-def augment(image: Image, source: str, operation: str, seed: int) -> Image:
+def augment(image: Pixels, source: str, operation: str, seed: int) -> Pixels:
     """The variant of a 48×48 grey image that an operation makes; a new array, the image stays as it is.
 
     `source` identifies the source image (the hex digest of its pixels); two images of one source draw alike.
@@ -68,24 +62,14 @@ def augment(image: Image, source: str, operation: str, seed: int) -> Image:
 # the operation rather than the face, and repeated edge pixels would add streaks.
 
 _CENTRE = (SIZE - 1) / 2
-
-
 _BORDER = cv2.BORDER_REFLECT_101
-
-
 _INVERSE_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-
-
 _CORNERS = np.array([[0, 0], [SIZE - 1, 0], [SIZE - 1, SIZE - 1], [0, SIZE - 1]], np.float32)
-
-
 _INWARD = np.sign(_CENTRE - _CORNERS)  # from each corner
-
-
 _GRID = np.dstack(np.meshgrid(np.arange(SIZE), np.arange(SIZE))).astype(np.float32)
 
 
-def _affine(image: Image, xx: float, xy: float, yx: float, yy: float, right: float = 0.0, down: float = 0.0) -> Image:
+def _affine(image: Pixels, xx: float, xy: float, yx: float, yy: float, right: float = 0.0, down: float = 0.0) -> Pixels:
     """Read pixel p of the result at A·(p − centre) + centre + (right, down) of the image."""
     matrix = np.array(
         [
@@ -93,7 +77,7 @@ def _affine(image: Image, xx: float, xy: float, yx: float, yy: float, right: flo
             [yx, yy, _CENTRE * (1 - yx - yy) + down],
         ]
     )
-    return cast(Image, cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=_INVERSE_LINEAR, borderMode=_BORDER))
+    return cast(Pixels, cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=_INVERSE_LINEAR, borderMode=_BORDER))
 
 
 def _either_way(rng: np.random.Generator, low: float, high: float) -> float:
@@ -102,26 +86,26 @@ def _either_way(rng: np.random.Generator, low: float, high: float) -> float:
     return value + low if value >= 0 else value - low
 
 
-def turn(image: Image, degrees: float) -> Image:
+def turn(image: Pixels, degrees: float) -> Pixels:
     """Turn about the centre."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return _affine(image, cos, -sin, sin, cos)
 
 
 @operation
-def rotation(image: Image, rng: np.random.Generator) -> Image:
+def rotation(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Turn by 5-25° either way: a smaller angle would give the source again."""
     return turn(image, _either_way(rng, 5, 25))
 
 
 @operation
-def flip(image: Image, rng: np.random.Generator) -> Image:
+def flip(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Left and right exchanged."""
     return image[:, ::-1].copy()
 
 
 @operation
-def zoom_in(image: Image, rng: np.random.Generator) -> Image:
+def zoom_in(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A square of 60-75% of the area, anywhere in the picture, enlarged.
 
     Random resized crop (Szegedy et al. 2015), whose scale is a share of the area.
@@ -132,37 +116,33 @@ def zoom_in(image: Image, rng: np.random.Generator) -> Image:
 
 
 @operation
-def zoom_out(image: Image, rng: np.random.Generator) -> Image:
+def zoom_out(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The picture 1.1-1.3 times smaller, in a frame of its mirror image."""
     scale = rng.uniform(1.1, 1.3)
     return _affine(image, scale, 0, 0, scale)
 
 
 @operation
-def shear(image: Image, rng: np.random.Generator) -> Image:
+def shear(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Rows slide sideways by 4-12° either way: a smaller angle would give the source again."""
     return _affine(image, 1, math.tan(math.radians(_either_way(rng, 4, 12))), 0, 1)
 
 
 @operation
-def perspective(image: Image, rng: np.random.Generator) -> Image:
+def perspective(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Each corner moves inwards by up to 0.25 of half the side, in x and in y."""
     corners = _CORNERS + 0.25 * SIZE / 2 * _INWARD * rng.random((4, 2), np.float32)
     matrix = cv2.getPerspectiveTransform(corners, _CORNERS)
-    return cast(Image, cv2.warpPerspective(image, matrix, (SIZE, SIZE), flags=_INVERSE_LINEAR, borderMode=_BORDER))
+    return cast(Pixels, cv2.warpPerspective(image, matrix, (SIZE, SIZE), flags=_INVERSE_LINEAR, borderMode=_BORDER))
 
 
 _ELASTIC_KERNEL = cv2.getGaussianKernel(33, 5, cv2.CV_32F)
-
-
 _ELASTIC_PIXELS_KERNEL = _ELASTIC_KERNEL * np.float32(32 / 128)  # from a signed byte to ±32 pixels
-
-
 _NO_SECOND_MAP = np.empty(0, np.float32)
 
 
 @operation
-def elastic(image: Image, rng: np.random.Generator) -> Image:
+def elastic(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Every pixel displaced by a smooth random field: uniform noise of ±32 pixels, Gaussian kernel 33, σ 5.
 
     Simard et al. 2003. Smoothing leaves 1 pixel (σ), 3 at most: a visible warp that keeps the expression.
@@ -170,18 +150,18 @@ def elastic(image: Image, rng: np.random.Generator) -> Image:
     # One signed byte is enough of a draw: every displacement averages hundreds of them.
     noise = rng.integers(-128, 128, (SIZE, SIZE, 2), np.int8).astype(np.float32)
     field = cv2.sepFilter2D(noise, -1, _ELASTIC_KERNEL, _ELASTIC_PIXELS_KERNEL, borderType=_BORDER)
-    return cast(Image, cv2.remap(image, _GRID + field, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=_BORDER))
+    return cast(Pixels, cv2.remap(image, _GRID + field, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=_BORDER))
 
 
 # Light.
 
 
-def change_light(image: Image, gain: float, offset: float = 0.0) -> Image:
+def change_light(image: Pixels, gain: float, offset: float = 0.0) -> Pixels:
     """gain × pixel + offset, clipped and rounded."""
-    return cast(Image, cv2.addWeighted(image, gain, image, 0, offset))  # the second image weighs nothing
+    return cast(Pixels, cv2.addWeighted(image, gain, image, 0, offset))  # the second image weighs nothing
 
 
-def change_contrast(image: Image, factor: float) -> Image:
+def change_contrast(image: Pixels, factor: float) -> Pixels:
     """Stretch about the mean grey, so that the brightness stays."""
     return change_light(image, factor, (1 - factor) * cv2.mean(image)[0])
 
@@ -189,49 +169,49 @@ def change_contrast(image: Image, factor: float) -> Image:
 _LEVELS = np.arange(256, dtype=np.float32)
 
 
-def _tone(image: Image, curve: NDArray[np.floating[Any]]) -> Image:
+def _tone(image: Pixels, curve: NDArray[np.floating[Any]]) -> Pixels:
     """Replace each of the 256 grey levels by its value on a curve within 0-255, rounded."""
-    return cast(Image, cv2.LUT(image, np.rint(curve).astype(np.uint8)))
+    return cast(Pixels, cv2.LUT(image, np.rint(curve).astype(np.uint8)))
 
 
 @operation
-def dark(image: Image, rng: np.random.Generator) -> Image:
+def dark(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Brightness × 0.2-0.4."""
     return change_light(image, rng.uniform(0.2, 0.4))
 
 
 @operation
-def bright(image: Image, rng: np.random.Generator) -> Image:
+def bright(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Brightness × 1.6-2.2."""
     return change_light(image, rng.uniform(1.6, 2.2))
 
 
 @operation
-def low_contrast(image: Image, rng: np.random.Generator) -> Image:
+def low_contrast(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Contrast × 0.2-0.4 about the mean."""
     return change_contrast(image, rng.uniform(0.2, 0.4))
 
 
 @operation
-def high_contrast(image: Image, rng: np.random.Generator) -> Image:
+def high_contrast(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Contrast × 2.5-3.5 about the mean."""
     return change_contrast(image, rng.uniform(2.5, 3.5))
 
 
 @operation
-def gamma_dark(image: Image, rng: np.random.Generator) -> Image:
+def gamma_dark(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gamma exponent 1.8-2.8: darker, black and white stay."""
     return _tone(image, 255 * (_LEVELS / 255) ** rng.uniform(1.8, 2.8))
 
 
 @operation
-def gamma_bright(image: Image, rng: np.random.Generator) -> Image:
+def gamma_bright(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gamma exponent 0.2-0.5: brighter, black and white stay."""
     return _tone(image, 255 * (_LEVELS / 255) ** rng.uniform(0.2, 0.5))
 
 
 @operation
-def posterize(image: Image, rng: np.random.Generator) -> Image:
+def posterize(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The two highest bits of every pixel: four levels."""
     return image & np.uint8(0b1100_0000)
 
@@ -239,55 +219,53 @@ def posterize(image: Image, rng: np.random.Generator) -> Image:
 # Noise and blur.
 
 
-def add_noise(image: Image, rng: np.random.Generator, sigma: float) -> Image:
+def add_noise(image: Pixels, rng: np.random.Generator, sigma: float) -> Pixels:
     """Add Gaussian noise; sigma is a share of the full scale."""
     noise = rng.standard_normal((SIZE, SIZE), np.float32)
-    return cast(Image, cv2.addWeighted(image, 1, noise, 255 * sigma, 0, dtype=cv2.CV_8U))
+    return cast(Pixels, cv2.addWeighted(image, 1, noise, 255 * sigma, 0, dtype=cv2.CV_8U))
 
 
 @operation
-def heavy_noise(image: Image, rng: np.random.Generator) -> Image:
+def heavy_noise(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian noise of σ 0.12 of the full scale."""
     return add_noise(image, rng, 0.12)
 
 
 @operation
-def light_noise(image: Image, rng: np.random.Generator) -> Image:
+def light_noise(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian noise of σ 0.04 of the full scale."""
     return add_noise(image, rng, 0.04)
 
 
 @operation
-def blur(image: Image, rng: np.random.Generator) -> Image:
+def blur(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian blur, kernel 9×9, σ 3-5."""
     kernel = cv2.getGaussianKernel(9, rng.uniform(3, 5), cv2.CV_32F)
-    return cast(Image, cv2.sepFilter2D(image, -1, kernel, kernel, borderType=_BORDER))
+    return cast(Pixels, cv2.sepFilter2D(image, -1, kernel, kernel, borderType=_BORDER))
 
 
 _ALONG = np.arange(-4, 5, dtype=np.float32)
-
-
 _ROWS = np.array([[-1], [0], [1]], np.float32)
 
 
-def _motion(image: Image, rng: np.random.Generator, weights: NDArray[np.floating[Any]]) -> Image:
+def _motion(image: Pixels, rng: np.random.Generator, weights: NDArray[np.floating[Any]]) -> Pixels:
     """Blur along a line of nine pixels at ±10°: it rises by less than one pixel, so three rows hold it."""
     rise = math.tan(math.radians(rng.uniform(-10, 10)))
     kernel = weights * np.maximum(0, 1 - np.abs(_ROWS - _ALONG * rise))
-    return cast(Image, cv2.filter2D(image, -1, kernel, borderType=_BORDER))
+    return cast(Pixels, cv2.filter2D(image, -1, kernel, borderType=_BORDER))
 
 
 _RAMP = np.arange(1, 10, dtype=np.float32) / 45
 
 
 @operation
-def motion_left(image: Image, rng: np.random.Generator) -> Image:
+def motion_left(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Moving left within ±10° of level: nine pixels, the trail fades out to the right."""
     return _motion(image, rng, _RAMP)
 
 
 @operation
-def motion_right(image: Image, rng: np.random.Generator) -> Image:
+def motion_right(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Moving right within ±10° of level: nine pixels, the trail fades out to the left."""
     return _motion(image, rng, _RAMP[::-1])
 
@@ -308,12 +286,10 @@ def _sizes(area: tuple[float, float], ratio: tuple[float, float]) -> list[tuple[
 
 
 _SQUARES = _sizes((0.08, 0.20), (1.0, 1.25))
-
-
 _BARS = _sizes((0.03, 0.08), (4.0, 8.0))
 
 
-def _erase(image: Image, rng: np.random.Generator, sizes: list[tuple[int, int]]) -> Image:
+def _erase(image: Pixels, rng: np.random.Generator, sizes: list[tuple[int, int]]) -> Pixels:
     """Blacken a rectangle that lies wholly within the picture."""
     height, width = sizes[rng.integers(len(sizes))]
     top, left = rng.integers(SIZE - height + 1), rng.integers(SIZE - width + 1)
@@ -323,13 +299,13 @@ def _erase(image: Image, rng: np.random.Generator, sizes: list[tuple[int, int]])
 
 
 @operation
-def squares(image: Image, rng: np.random.Generator) -> Image:
+def squares(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A black near-square (ratio up to 1.25) of 8-20% of the area (random erasing, Zhong et al. 2017)."""
     return _erase(image, rng, _SQUARES)
 
 
 @operation
-def bars(image: Image, rng: np.random.Generator) -> Image:
+def bars(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A black bar of 3-8% of the area, 4-8 times as long as wide, upright or level (Zhong et al. 2017)."""
     return _erase(image, rng, _BARS)
 
@@ -338,7 +314,7 @@ def bars(image: Image, rng: np.random.Generator) -> Image:
 
 
 @operation
-def solarize(image: Image, rng: np.random.Generator) -> Image:
+def solarize(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Add -0.4 to 0.4 of the full scale, clip, then invert what reaches a threshold of 0.5 ± 0.2.
 
     This is how Kornia reads the published scalars (threshold 0.2, addition 0.4).
@@ -349,23 +325,23 @@ def solarize(image: Image, rng: np.random.Generator) -> Image:
 
 
 @operation
-def equalize(image: Image, rng: np.random.Generator) -> Image:
+def equalize(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Histogram equalisation."""
-    return cast(Image, cv2.equalizeHist(image))
+    return cast(Pixels, cv2.equalizeHist(image))
 
 
 @operation
-def clahe(image: Image, rng: np.random.Generator) -> Image:
+def clahe(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994), clip limit 4-8.
 
     In 2×2 tiles: OpenCV cuts the limit to whole pixels per grey level, so that in the usual 8×8 tiles, of
     36 pixels here, every draw would give the same picture.
     """
-    return cast(Image, cv2.createCLAHE(rng.uniform(4, 8), (2, 2)).apply(image))
+    return cast(Pixels, cv2.createCLAHE(rng.uniform(4, 8), (2, 2)).apply(image))
 
 
 @operation
-def invert(image: Image, rng: np.random.Generator) -> Image:
+def invert(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The negative: 255 − pixel."""
     return ~image
 
@@ -376,7 +352,7 @@ _DOT = np.array([SIZE * y + x for y in range(3) for x in range(3)])
 
 
 @operation
-def snowflakes(image: Image, rng: np.random.Generator) -> Image:
+def snowflakes(image: Pixels, rng: np.random.Generator) -> Pixels:
     """20 white dots of 3×3 pixels, which may overlap."""
     y, x = rng.integers(0, SIZE - 2, (2, 20, 1))
     result = image.copy()
@@ -385,7 +361,7 @@ def snowflakes(image: Image, rng: np.random.Generator) -> Image:
 
 
 @operation
-def dust(image: Image, rng: np.random.Generator) -> Image:
+def dust(image: Pixels, rng: np.random.Generator) -> Pixels:
     """60 pixels, each replaced by a grey of its own, 64-191."""
     result = image.copy()
     where = rng.choice(SIZE * SIZE, 60, replace=False, shuffle=False)
@@ -395,22 +371,14 @@ def dust(image: Image, rng: np.random.Generator) -> Image:
 
 # Root, bend and tip of a strand as (x, y); bend and tip count from the root.
 _STRAND_LEAST = np.array([[2, -1], [-14, 6], [-12, 20]])
-
-
 _STRAND_RANGE = np.array([[43, 1], [28, 12], [24, 24]])
-
-
 _T = np.linspace(0, 1, 12)[:, None]
-
-
 _BEZIER = ((1 - _T) ** 2, 2 * _T * (1 - _T), _T**2)
-
-
 _SUBPIXEL_BITS = 4
 
 
 @operation
-def hair(image: Image, rng: np.random.Generator) -> Image:
+def hair(image: Pixels, rng: np.random.Generator) -> Pixels:
     """4 dark strands, thin and curved, hanging 20-44 rows from the upper edge; no pixel gets brighter."""
     points = _STRAND_LEAST + _STRAND_RANGE * rng.random((4, 3, 2))
     root = points[:, :1]
