@@ -1,4 +1,4 @@
-"""Every folder and file that a stage reads or writes.
+"""Every folder and file that a stage reads or writes, and the stages' scripts.
 
 `EMOTORCH_ROOT` moves all data and model folders; what ships with the code (the published original, the
 trained models) is always read from the repository. Each label scheme has dataset folders of its own.
@@ -14,6 +14,11 @@ from emotorch.labels import DEFAULT
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL_ORIGINAL = REPOSITORY / "develop_baseline_model" / "models" / "model_original"
 SHIPPED_MODELS = REPOSITORY / "baseline_model" / "model"
+# The scripts of the stages, as messages tell to run them.
+STAGE_1 = "develop_baseline_model/helpers/FER_csv_to_img.py"
+STAGE_2 = "develop_baseline_model/helpers/create_original_dataset.py"
+STAGE_3 = "develop_baseline_model/helpers/augment_original_dataset.py"
+STAGE_4 = "develop_baseline_model/models/convolutional_nn_pytorch.py"
 # What the folders of stages 2 and 3 are called, for whatever scheme: the first begins so, the second also ends so.
 ORIGINALS, AUGMENTED = "FER-Original-Dataset", "-Augmented"
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from emotorch.data.synthetic_dataset import write_dataset
 from emotorch.errors import EmoTorchError
-from emotorch.paths import REPOSITORY, Paths
+from emotorch.paths import REPOSITORY, STAGE_1, STAGE_2, STAGE_3, STAGE_4, Paths
 from emotorch.runs.folder import FINISHED, Run, find_run, list_runs
 from emotorch.runs.scores import read_accuracies
 from emotorch.tables import Table, to_text
 
 SYNTHETIC_FOLDER = "synthetic"
-_HELPERS = "develop_baseline_model/helpers"
 _MODELS = "develop_baseline_model/models"
 # Columns of the summary, and the rows of final_accuracies.csv that they show.
 _ACCURACIES = {
@@ -60,10 +59,10 @@ def run_all(paths: Paths, models: int, training: Sequence[str] = ()) -> None:
         write_dataset(chosen)
     started = time.perf_counter()
     if chosen.fer_csv.is_file():
-        run_stage(chosen, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
-    run_stage(chosen, "stage 2", f"{_HELPERS}/create_original_dataset.py")
-    run_stage(chosen, "stage 3", f"{_HELPERS}/augment_original_dataset.py")
-    trained = run_stage(chosen, "stage 4", f"{_MODELS}/convolutional_nn_pytorch.py", *training)
+        run_stage(chosen, "stage 1", STAGE_1)
+    run_stage(chosen, "stage 2", STAGE_2)
+    run_stage(chosen, "stage 3", STAGE_3)
+    trained = run_stage(chosen, "stage 4", STAGE_4, *training)
     model = Path(trained.splitlines()[-1]).name
     if models > 1:
         others = ("--num-models", str(models - 1), *training)
@@ -87,9 +86,9 @@ def prepare_datasets(paths: Paths, schemes: Sequence[str]) -> None:
         StageError: a stage failed.
     """
     if not paths.has_fer_folders:
-        run_stage(paths, "stage 1", f"{_HELPERS}/FER_csv_to_img.py")
+        run_stage(paths, "stage 1", STAGE_1)
     for scheme in schemes:
-        run_stage(paths, "stage 2", f"{_HELPERS}/create_original_dataset.py", "--scheme", scheme)
+        run_stage(paths, "stage 2", STAGE_2, "--scheme", scheme)
 
 
 def run_stage(paths: Paths, title: str, script: str, *arguments: str) -> str:

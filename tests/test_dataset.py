@@ -21,18 +21,17 @@ from conftest import (
 from PIL import Image
 
 from emotorch.data import dataset, fer2013
-from emotorch.data.dataset import COMMAND
 from emotorch.data.images import encode_png, hash_pixels, read_face
 from emotorch.data.sources import read_manifest
 from emotorch.datasets import FER, RAF
 from emotorch.labels import LabelScheme, get_scheme
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_1, STAGE_2, Paths
 
 SCHEME = get_scheme("emotorch4")
 
 
 def manifest(paths: Paths) -> list[dict[str, str]]:
-    return read_manifest(paths.originals, dataset.MANIFEST_COLUMNS, COMMAND)
+    return read_manifest(paths.originals, dataset.MANIFEST_COLUMNS, STAGE_2)
 
 
 def create(paths: Paths) -> dataset.Summary:
@@ -56,7 +55,7 @@ def test_every_image_is_traced_to_its_source(raw: Paths) -> None:
     create(raw)
     sources = {
         str(raw.relative(raw.fer_images / row["file"])): row
-        for row in read_manifest(raw.fer_images, fer2013.MANIFEST_COLUMNS, fer2013.COMMAND)
+        for row in read_manifest(raw.fer_images, fer2013.MANIFEST_COLUMNS, STAGE_1)
     }
     rows = manifest(raw)
     assert Counter(row["dataset"] for row in rows) == {"FER": 32, "CKP": 12, "RAF": 3}
@@ -97,7 +96,7 @@ def test_an_empty_class_is_no_error(paths: Paths, script: Script) -> None:
     write_small_ckplus(paths)
     (paths.ckplus / "fear").mkdir()
     fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
-    done = script(paths, COMMAND)
+    done = script(paths, STAGE_2)
     assert done.returncode == 0
     assert "FER: 3 images (anger 2, fear 0, calm 1, surprise 0)" in done.stdout
     assert "CKP: 12 images (anger 6, fear 0, calm 0, surprise 6)" in done.stdout
@@ -107,7 +106,7 @@ def test_an_empty_class_is_no_error(paths: Paths, script: Script) -> None:
 def test_without_ckplus_it_runs_and_says_so(paths: Paths, script: Script) -> None:
     write_small_fer(paths, rows=28, twins=0)
     fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
-    done = script(paths, COMMAND)
+    done = script(paths, STAGE_2)
     assert done.returncode == 0
     assert done.stderr == f"no CK+ in {paths.ckplus}: everything runs without it\n"
     assert done.stdout.splitlines() == [
@@ -142,7 +141,7 @@ def test_the_files_are_the_same_for_any_number_of_workers(tmp_path: Path, script
         write_small_fer(paths, rows=600)
         write_small_ckplus(paths)
         fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
-        assert script(paths, COMMAND, "--workers", workers).returncode == 0
+        assert script(paths, STAGE_2, "--workers", workers).returncode == 0
         trees.append(tree(paths.originals))
     assert len(trees[0]) > 300
     assert trees[0] == trees[1]
@@ -247,13 +246,11 @@ def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) ->
 
 
 def test_without_stage_1_it_says_what_to_run(paths: Paths, script: Script) -> None:
-    assert the_error(script(paths, COMMAND)) == (
-        f"error: {paths.fer_images} does not exist: run {fer2013.COMMAND} first"
-    )
+    assert the_error(script(paths, STAGE_2)) == (f"error: {paths.fer_images} does not exist: run {STAGE_1} first")
 
 
 def test_an_unknown_scheme_is_wrong_usage(paths: Paths, script: Script) -> None:
-    assert "unknown label scheme 'emotorch5'" in the_error(script(paths, COMMAND, "--scheme", "emotorch5"), status=2)
+    assert "unknown label scheme 'emotorch5'" in the_error(script(paths, STAGE_2, "--scheme", "emotorch5"), status=2)
 
 
 def cut_short(file: Path) -> None:
@@ -288,7 +285,7 @@ def test_a_spoilt_picture_is_named(
     file = raw.raw / place
     good = file.read_bytes()
     spoil(file)
-    assert the_error(script(raw, COMMAND)).startswith(f"error: {file}: {message}")
+    assert the_error(script(raw, STAGE_2)).startswith(f"error: {file}: {message}")
     assert not raw.originals.exists()
     file.write_bytes(good)
     create(raw)
@@ -309,7 +306,7 @@ def test_a_foreign_file_is_named(raw: Paths, script: Script, place: str, message
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(encode_png(draw_images(1, seed=5)[0]))
     named = file.parent if "boredom" in place else file
-    assert the_error(script(raw, COMMAND)).startswith(f"error: {named}: {message}")
+    assert the_error(script(raw, STAGE_2)).startswith(f"error: {named}: {message}")
     assert not raw.originals.exists()
 
 
@@ -323,7 +320,7 @@ def test_another_picture_in_an_images_place_is_named(raw: Paths) -> None:
 def test_a_missing_picture_is_named(raw: Paths) -> None:
     file = raw.fer_images / "fear" / "fear_000009.png"
     file.unlink()
-    with refusal(f"{file} is missing: run {fer2013.COMMAND} again"):
+    with refusal(f"{file} is missing: run {STAGE_1} again"):
         create(raw)
 
 
@@ -331,7 +328,7 @@ def test_a_missing_picture_of_rafdb_is_named(raw: Paths, script: Script) -> None
     write_small_rafdb(raw)
     file = raw.raw / RAF.folder / "Image" / "aligned" / "train_00001_aligned.jpg"
     file.unlink()
-    assert the_error(script(raw, COMMAND)) == f"error: {file}: No such file or directory"
+    assert the_error(script(raw, STAGE_2)) == f"error: {file}: No such file or directory"
 
 
 @pytest.mark.parametrize(

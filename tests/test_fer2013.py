@@ -10,10 +10,10 @@ from conftest import Script, draw_images, the_error, tree, write_fer_csv, write_
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from emotorch.data.fer2013 import COMMAND, _parse_pixels, _parse_pixels_slowly, _parse_rows, parse_row
+from emotorch.data.fer2013 import _parse_pixels, _parse_pixels_slowly, _parse_rows, parse_row
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
 from emotorch.datasets import FER
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_1, Paths
 
 PIXELS = SIZE * SIZE
 EMOTIONS = [0, 6, 2, 5, 0, 3]
@@ -122,7 +122,7 @@ def test_a_row_may_be_quoted_or_spaced(row: str) -> None:
 
 
 def test_every_row_becomes_its_picture(paths: Paths, six_rows: Pixels, script: Script) -> None:
-    done = script(paths, COMMAND)
+    done = script(paths, STAGE_1)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{paths.fer_images}: 6 images written\n"
     with (paths.fer_images / "manifest.csv").open(newline="") as file:
@@ -154,7 +154,7 @@ def test_other_programs_line_ends_and_quotes_are_read(
     paths: Paths, six_rows: Pixels, script: Script, change: Callable[[str], str]
 ) -> None:
     paths.fer_csv.write_bytes(change(paths.fer_csv.read_text()).encode())
-    assert script(paths, COMMAND).stdout == f"{paths.fer_images}: 6 images written\n"
+    assert script(paths, STAGE_1).stdout == f"{paths.fer_images}: 6 images written\n"
     assert np.array_equal(read_face(paths.fer_images / "happy" / "happy_000005.png"), six_rows[5])
 
 
@@ -163,24 +163,24 @@ def test_the_files_are_the_same_for_any_number_of_workers(paths: Paths, tmp_path
     for workers in (1, 2):
         other = Paths(tmp_path / str(workers))
         write_small_fer(other, rows=600)
-        assert script(other, COMMAND, "--workers", workers).returncode == 0
+        assert script(other, STAGE_1, "--workers", workers).returncode == 0
         trees.append(tree(other.fer_images))
     assert len(trees[0]) == 602
     assert trees[0] == trees[1]
 
 
 def test_the_second_run_rewrites_nothing(paths: Paths, six_rows: Pixels, script: Script) -> None:
-    script(paths, COMMAND)
+    script(paths, STAGE_1)
     before = {path: path.stat().st_mtime_ns for path in paths.fer_images.rglob("*")}
-    done = script(paths, COMMAND)
+    done = script(paths, STAGE_1)
     assert done.stdout == f"{paths.fer_images}: 6 images up to date\n"
     assert {path: path.stat().st_mtime_ns for path in paths.fer_images.rglob("*")} == before
 
 
 def test_a_changed_csv_makes_everything_anew(paths: Paths, six_rows: Pixels, script: Script) -> None:
-    script(paths, COMMAND)
+    script(paths, STAGE_1)
     edit_rows(paths.fer_csv, lambda lines: [line for line in lines if not line.startswith("3,")])
-    assert script(paths, COMMAND).stdout == f"{paths.fer_images}: 5 images written\n"
+    assert script(paths, STAGE_1).stdout == f"{paths.fer_images}: 5 images written\n"
     assert not list((paths.fer_images / "happy").iterdir())
 
 
@@ -228,7 +228,7 @@ def test_a_bad_line_is_named(
     paths: Paths, six_rows: Pixels, script: Script, spoil: Callable[[Path], object], message: str
 ) -> None:
     spoil(paths.fer_csv)
-    assert the_error(script(paths, COMMAND)).startswith(f"error: {paths.fer_csv}, line {message}")
+    assert the_error(script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}, line {message}")
     assert not paths.fer_images.exists()
 
 
@@ -244,7 +244,7 @@ def test_a_csv_without_rows_is_named(
     paths: Paths, six_rows: Pixels, script: Script, spoil: Callable[[Path], object], message: str
 ) -> None:
     spoil(paths.fer_csv)
-    assert the_error(script(paths, COMMAND)).startswith(f"error: {paths.fer_csv}{message}")
+    assert the_error(script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}{message}")
     assert not paths.fer_images.exists()
 
 
@@ -253,15 +253,15 @@ def test_the_first_bad_row_is_named_whatever_the_workers(paths: Paths, script: S
     for line in (300, 301, 700):
         edit_row(paths.fer_csv, line, pixels="256")
     for workers in (1, 2):
-        assert ", line 300 (row 298): " in the_error(script(paths, COMMAND, "--workers", workers))
+        assert ", line 300 (row 298): " in the_error(script(paths, STAGE_1, "--workers", workers))
 
 
 def test_a_mended_csv_is_converted_whole(paths: Paths, six_rows: Pixels, script: Script, tmp_path: Path) -> None:
     good = paths.fer_csv.read_bytes()
     edit_row(paths.fer_csv, 7, pixels="256")
-    the_error(script(paths, COMMAND))
+    the_error(script(paths, STAGE_1))
     paths.fer_csv.write_bytes(good)
-    assert script(paths, COMMAND).stdout == f"{paths.fer_images}: 6 images written\n"
+    assert script(paths, STAGE_1).stdout == f"{paths.fer_images}: 6 images written\n"
     assert len(tree(paths.fer_images)) == 8
 
 
@@ -271,7 +271,7 @@ def test_skipped_rows_are_counted_and_listed(paths: Paths, six_rows: Pixels, scr
     edit_rows(paths.fer_csv, lambda lines: [*lines[:4], "", *lines[4:]])
     listed = paths.fer_images / "skipped_rows.csv"
     for state in ("written", "up to date"):
-        done = script(paths, COMMAND, "--skip-bad-rows")
+        done = script(paths, STAGE_1, "--skip-bad-rows")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{paths.fer_images}: 4 images {state}\n3 bad rows skipped, listed in {listed}\n"
     assert list(csv.reader(listed.open(newline=""))) == [
@@ -282,12 +282,12 @@ def test_skipped_rows_are_counted_and_listed(paths: Paths, six_rows: Pixels, scr
     ]
     # A row keeps its number, whatever is skipped before it.
     assert np.array_equal(read_face(paths.fer_images / "happy" / "happy_000006.png"), six_rows[5])
-    assert ", line 3 (row 1): " in the_error(script(paths, COMMAND))
+    assert ", line 3 (row 1): " in the_error(script(paths, STAGE_1))
 
 
 def test_a_csv_of_bad_rows_alone_is_named(paths: Paths, six_rows: Pixels, script: Script) -> None:
     for line in range(2, 8):
         edit_row(paths.fer_csv, line, emotion="9")
-    line = the_error(script(paths, COMMAND, "--skip-bad-rows"))
+    line = the_error(script(paths, STAGE_1, "--skip-bad-rows"))
     assert line == f"error: {paths.fer_csv}: no row is usable, all 6 are bad"
     assert not paths.fer_images.exists()

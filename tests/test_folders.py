@@ -21,17 +21,15 @@ from conftest import (
 from PIL import Image
 
 from emotorch.data import dataset, fer2013
-from emotorch.data.dataset import COMMAND
 from emotorch.data.folders import list_images
 from emotorch.data.images import Pixels, encode_png, hash_pixels, read_face, read_picture, resize
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, read_manifest
 from emotorch.data.synthetic import Identity, draw_face
-from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.datasets import FER
 from emotorch.labels import get_scheme
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_1, STAGE_2, STAGE_3, Paths
 from emotorch.seeding import generator
 
 EMOTORCH4, SEVEN, MOOD4 = (get_scheme(name) for name in ("emotorch4", "seven", "mood4"))
@@ -72,7 +70,7 @@ def create(paths: Paths, scheme: str = "emotorch4") -> dict[str, dict[str, int]]
 
 def manifest(paths: Paths, name: str, scheme: str = "emotorch4") -> list[dict[str, str]]:
     folder = paths.for_scheme(scheme).originals
-    rows = read_manifest(folder, dataset.MANIFEST_COLUMNS, COMMAND)
+    rows = read_manifest(folder, dataset.MANIFEST_COLUMNS, STAGE_2)
     for row in rows:
         assert row["hash"] == hash_pixels(read_face(folder / row["file"]))
     assert set(tree(folder)) == {"manifest.csv", "stage.json", *(row["file"] for row in rows)}
@@ -191,7 +189,7 @@ def test_datasets_stand_side_by_side_and_get_variants(raw: Paths, script: Script
     write_small_rafdb(raw)
     put(raw.raw / "alpha" / "sad", "sad", 1)
     put(raw.raw / "Beta" / "train" / "surprise", "surprise", 2)
-    done = script(raw, COMMAND, "--scheme", "seven")
+    done = script(raw, STAGE_2, "--scheme", "seven")
     assert done.returncode == 0
     folder = raw.for_scheme("seven").originals
     assert done.stdout.splitlines()[0] == f"{folder}: written"
@@ -215,9 +213,9 @@ def test_a_users_own_scheme_goes_through_stages_2_and_3(raw: Paths, script: Scri
         'labels = ["good", "bad"]\n[sources.FER]\nhappy = "good"\nsad = "bad"\nangry = "bad"\n[sources.CKP]\n'
     )
     assert the_error(script(raw, STAGE_3, "--scheme", own)) == (
-        f"error: {raw.root / 'FER-Original-Dataset-valence'} does not exist: run {COMMAND} --scheme valence.toml first"
+        f"error: {raw.root / 'FER-Original-Dataset-valence'} does not exist: run {STAGE_2} --scheme valence.toml first"
     )
-    done = script(raw, COMMAND, "--scheme", own)
+    done = script(raw, STAGE_2, "--scheme", own)
     assert "FER: 12 images (good 4, bad 8)" in done.stdout
     done = script(raw, STAGE_3, "--scheme", own, "--workers", 1)
     assert done.stdout.endswith(f"FER-Original-Dataset-valence-Augmented: {12 * len(OPERATIONS)} images written\n")
@@ -225,12 +223,12 @@ def test_a_users_own_scheme_goes_through_stages_2_and_3(raw: Paths, script: Scri
 
 def test_stage_3_tells_the_command_with_the_scheme(raw: Paths, script: Script) -> None:
     line = the_error(script(raw, STAGE_3, "--scheme", "mood4"))
-    assert line.endswith(f"FER-Original-Dataset-mood4 does not exist: run {COMMAND} --scheme mood4 first")
+    assert line.endswith(f"FER-Original-Dataset-mood4 does not exist: run {STAGE_2} --scheme mood4 first")
     create(raw, "mood4")
     file = raw.for_scheme("mood4").originals / "FER" / "sad" / "1.png"
     file.write_bytes(encode_png(draw_images(1, seed=9)[0]))
     line = the_error(script(raw, STAGE_3, "--scheme", "mood4", "--workers", 1))
-    assert line == f"error: {file}: changed since it was written; run {COMMAND} --scheme mood4 --force"
+    assert line == f"error: {file}: changed since it was written; run {STAGE_2} --scheme mood4 --force"
 
 
 # What is refused.
@@ -312,7 +310,7 @@ def put_fer(folder: Path, train: int = 3, test: int = 1) -> None:
 @pytest.mark.parametrize("place", ["fer-2013", "fer2013"])
 def test_fer2013_may_be_class_folders(paths: Paths, place: str, script: Script) -> None:
     put_fer(paths.raw / place)
-    done = script(paths, COMMAND, "--scheme", "seven")
+    done = script(paths, STAGE_2, "--scheme", "seven")
     assert done.returncode == 0
     assert "FER: 28 images (angry 4, disgust 4, fear 4, happy 4, sad 4, surprise 4, neutral 4)" in done.stdout
     rows = manifest(paths, "FER", "seven")
@@ -352,7 +350,7 @@ def test_the_csv_wins_over_class_folders(raw: Paths, caplog: pytest.LogCaptureFi
 def test_a_csv_without_stage_1_is_not_replaced_by_class_folders(paths: Paths) -> None:
     write_small_fer(paths, rows=7, twins=0)
     put_fer(paths.raw / "fer2013")
-    with refusal(f"{paths.fer_images} does not exist: run {fer2013.COMMAND} first"):
+    with refusal(f"{paths.fer_images} does not exist: run {STAGE_1} first"):
         create(paths)
 
 

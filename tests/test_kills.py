@@ -25,7 +25,7 @@ from running import Done
 from emotorch.data import dataset, fer2013, variants
 from emotorch.data.operations import OPERATIONS
 from emotorch.labels import get_scheme
-from emotorch.paths import REPOSITORY, Paths
+from emotorch.paths import REPOSITORY, STAGE_1, STAGE_2, STAGE_3, Paths
 
 PATIENCE_S = 600
 KILLS = 4
@@ -71,9 +71,9 @@ class Stage:
 
 
 STAGES = [
-    Stage(1, fer2013.COMMAND, rows=6000, chunk=200),
-    Stage(2, dataset.COMMAND, rows=900, chunk=200),
-    Stage(3, variants.COMMAND, rows=140, chunk=400),
+    Stage(1, STAGE_1, rows=6000, chunk=200),
+    Stage(2, STAGE_2, rows=900, chunk=200),
+    Stage(3, STAGE_3, rows=140, chunk=400),
 ]
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: f"stage {stage.number}")
 one_or_two_workers = pytest.mark.parametrize("workers", [1, 2])

@@ -11,9 +11,9 @@ from emotorch.data.images import encode_png, read_face
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import read_manifest
-from emotorch.data.variants import COMMAND, is_variant, operation_of, original_of, variant_file
+from emotorch.data.variants import is_variant, operation_of, original_of, variant_file
 from emotorch.labels import get_scheme
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_2, STAGE_3, Paths
 
 SCHEME = get_scheme("emotorch4")
 
@@ -33,7 +33,7 @@ def create(paths: Paths, seed: int = 42) -> variants.Summary:
 
 
 def files(paths: Paths) -> list[str]:
-    return [row["file"] for row in read_manifest(paths.originals, dataset.MANIFEST_COLUMNS, dataset.COMMAND)]
+    return [row["file"] for row in read_manifest(paths.originals, dataset.MANIFEST_COLUMNS, STAGE_2)]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_files_are_the_same_for_any_number_of_workers(paths: Paths, script: 
     prepare(paths, variants=False)
     trees = []
     for workers in (1, 2):
-        done = script(paths, COMMAND, "--workers", workers, "--force")
+        done = script(paths, STAGE_3, "--workers", workers, "--force")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{paths.augmented}: {44 * 28} images written\n"
         trees.append(tree(paths.augmented))
@@ -93,7 +93,7 @@ def test_the_second_run_rewrites_nothing(few: Paths) -> None:
 def test_another_seed_makes_everything_anew(few: Paths, script: Script) -> None:
     trees = {}
     for seed in (42, 7, 42):
-        done = script(few, COMMAND, "--seed", seed, "--workers", 1)
+        done = script(few, STAGE_3, "--seed", seed, "--workers", 1)
         assert done.stdout == f"{few.augmented}: {5 * 28} images written\n"
         made = tree(few.augmented)
         assert made == trees.setdefault(seed, made)
@@ -108,7 +108,7 @@ def test_variants_of_another_dataset_are_refused(few: Paths) -> None:
     write_fer_csv(few.fer_csv, draw_images(5, seed=4), [0, 2, 5, 6, 2], ["Training"] * 5)
     prepare(few, variants=False)
     index = DatasetIndex.load(few, SCHEME)
-    with refusal(f"{few.augmented} was made from another dataset: run {COMMAND} again"):
+    with refusal(f"{few.augmented} was made from another dataset: run {STAGE_3} again"):
         index.check_augmented()
     create(few)
     index.check_augmented()
@@ -117,8 +117,8 @@ def test_variants_of_another_dataset_are_refused(few: Paths) -> None:
 
 
 def test_without_stage_2_it_says_what_to_run(paths: Paths, script: Script) -> None:
-    line = the_error(script(paths, COMMAND))
-    assert line == f"error: {paths.originals} does not exist: run {dataset.COMMAND} first"
+    line = the_error(script(paths, STAGE_3))
+    assert line == f"error: {paths.originals} does not exist: run {STAGE_2} first"
 
 
 @pytest.mark.parametrize(
@@ -137,5 +137,5 @@ def test_a_spoilt_original_is_named(few: Paths, script: Script, data: bytes | No
         file.unlink()
     else:
         file.write_bytes(data)
-    assert the_error(script(few, COMMAND, "--workers", 2)).startswith(f"error: {file}{message}")
+    assert the_error(script(few, STAGE_3, "--workers", 2)).startswith(f"error: {file}{message}")
     assert not few.augmented.exists()

@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.sources import read_manifest
 from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.labels import LabelScheme, command
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_2, Paths
 
 _KEYS = ("source_hash", "image_path")
 _UNKNOWN = ("", "nan")

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.dataset import COMMAND as STAGE_2
-from emotorch.data.fer2013 import COMMAND as STAGE_1
 from emotorch.data.folders import SPLITS
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face, read_picture, resize
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, read_stamp, visible
+from emotorch.paths import STAGE_1, STAGE_2
 from emotorch.workers import progress
 
 _STAGES = {1: STAGE_1, 2: STAGE_2}

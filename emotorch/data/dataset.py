@@ -21,7 +21,6 @@ from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
 
-COMMAND = "develop_baseline_model/helpers/create_original_dataset.py"
 MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", "hash")
 _IMAGES_PER_CHUNK = 256
 _BESIDE_FER = [dataset for dataset in DATASETS.values() if dataset is not FER]

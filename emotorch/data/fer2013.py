@@ -19,12 +19,11 @@ from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import FER, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.files import StageBuild, read_stamp, stage_folder, visible, write_csv, write_text
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_1, Paths
 from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
 
-COMMAND = "develop_baseline_model/helpers/FER_csv_to_img.py"
 MANIFEST_COLUMNS = ("file", "row", "emotion", "usage", "hash")
 SKIPPED_ROWS = "skipped_rows.csv"
 HEADER = ("emotion", "pixels", "Usage")
@@ -106,8 +105,8 @@ def list_images(folder: Path) -> list[SourceImage]:
     Raises:
         EmoTorchError: stage 1 has not run, or the folder's files are no longer those that it wrote.
     """
-    read_stamp(folder, COMMAND)
-    rows = read_manifest(folder, MANIFEST_COLUMNS, COMMAND)
+    read_stamp(folder, STAGE_1)
+    rows = read_manifest(folder, MANIFEST_COLUMNS, STAGE_1)
     images = [
         SourceImage(folder / row["file"], row["emotion"], Reading.FACE, usage=row["usage"], hash=row["hash"])
         for row in rows
@@ -117,7 +116,7 @@ def list_images(folder: Path) -> list[SourceImage]:
     if present - listed:
         raise EmoTorchError(f"{min(present - listed)}: not from the CSV (stage 1 did not write it); move it away")
     if listed - present:
-        raise EmoTorchError(f"{min(listed - present)} is missing: run {COMMAND} again")
+        raise EmoTorchError(f"{min(listed - present)} is missing: run {STAGE_1} again")
     return images
 
 

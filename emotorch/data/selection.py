@@ -9,19 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.cache import LazyArray, PixelCache
-from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import SIZE, Pixels, hash_pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
-from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import variant_file
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_2, STAGE_3, Paths
 from emotorch.recipes import FER_USAGE_CHOICES
 
 _OPERATION_NAMES = tuple(OPERATIONS)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import hash_pixels, read_face, write_faces
 from emotorch.data.operations import OPERATIONS, augment
@@ -16,10 +15,9 @@ from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_stamp, stage_folder
 from emotorch.labels import command
-from emotorch.paths import AUGMENTED, Paths
+from emotorch.paths import AUGMENTED, STAGE_2, Paths
 from emotorch.workers import work_through
 
-COMMAND = "develop_baseline_model/helpers/augment_original_dataset.py"
 _SOURCES_PER_CHUNK = 32
 
 

@@ -9,12 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from emotorch.data.dataset import COMMAND as STAGE_2
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import Pixels, hash_pixels, read_face
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
-from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.data.variants import operation_of, original_of, variant_file
 from emotorch.datasets import CKP, FER, PARTS
 from emotorch.errors import EmoTorchError
@@ -29,7 +27,7 @@ from emotorch.evaluation.evaluate import (
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
-from emotorch.paths import AUGMENTED, ORIGINALS, Paths, mark_synthetic
+from emotorch.paths import AUGMENTED, ORIGINALS, STAGE_2, STAGE_3, Paths, mark_synthetic
 from emotorch.runs.folder import validation_title
 from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, VALIDATION_SUFFIX, read_image_usage
 

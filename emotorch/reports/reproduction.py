@@ -4,14 +4,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from emotorch.data.dataset import COMMAND as STAGE_2
-from emotorch.data.fer2013 import COMMAND as STAGE_1
-from emotorch.data.variants import COMMAND as STAGE_3
 from emotorch.labels import SCHEMES, command
 from emotorch.overrides import override, setting_types
+from emotorch.paths import STAGE_1, STAGE_2, STAGE_3, STAGE_4
 from emotorch.recipes import RECIPES, Recipe
 
-STAGE_4 = "develop_baseline_model/models/convolutional_nn_pytorch.py"
 # What has an option of its own in stage 4.
 _OWN_OPTIONS = {"epochs": "--epochs", "fer_usage": "--fer-usage"}
 
