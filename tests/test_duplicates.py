@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 from conftest import prepare, refusal, tree, write_small_fer
-from PIL import Image
 from running import call_script, error_line, read_table
 
 from emotorch.data import audit, duplicates
@@ -323,40 +322,3 @@ def test_the_script_reads_stage_2_by_itself_and_refuses_to_touch_it(paths: Paths
 def test_the_summary_joins_pairs_to_groups() -> None:
     groups = duplicates._join(Pair(a, b, NEAR, 0, 1.0) for a, b in [(0, 1), (2, 3), (1, 2), (0, 3), (5, 6)])
     assert sorted(map(sorted, groups)) == [[0, 1, 2, 3], [5, 6]]
-
-
-# --- Reading any folder -------------------------------------------------------------------------------------
-
-
-def test_faulty_files_are_listed_and_the_others_read(tmp_path: Path) -> None:
-    write(tmp_path, {"joy/1.png": cut(photo(1)), "fear/1.png": photo(2)})
-    Image.fromarray(np.zeros((90, 60, 3), np.uint8)).save(tmp_path / "joy" / "2.jpg")
-    (tmp_path / "joy" / "3.png").write_bytes(b"no picture")
-    (tmp_path / "joy" / "notes.txt").write_text("no picture either")
-    (tmp_path / "README.md").write_text("beside the classes")
-    read = audit.read(tmp_path)
-    assert [(entry.file, entry.label, entry.split) for entry in read.entries] == [
-        ("fear/1.png", "fear", ""),
-        ("joy/1.png", "joy", ""),
-        ("joy/2.jpg", "joy", ""),
-    ]
-    assert read.sizes.tolist() == [[64, 64], [48, 48], [90, 60]]
-    assert read.faces.shape == (3, 48, 48)
-    assert [file.entry.file for file in read.unreadable] == ["joy/3.png", "joy/notes.txt"]
-
-
-def test_folders_of_another_shape_are_refused(tmp_path: Path) -> None:
-    with refusal(f"{tmp_path / 'none'} does not exist"):
-        audit.read(tmp_path / "none")
-    with refusal(f"{tmp_path}: no readable image"):
-        audit.read(tmp_path)
-    write(tmp_path / "deep", {"set/joy/1.png": cut(photo(1))})
-    with refusal(f"{tmp_path / 'deep' / 'set' / 'joy'}: a folder where images are expected"):
-        audit.read(tmp_path / "deep")
-    write(tmp_path / "mixed", {"train/joy/1.png": cut(photo(1)), "joy/1.png": cut(photo(1))})
-    with refusal(f"{tmp_path / 'mixed' / 'joy'}: stands beside train/"):
-        audit.read(tmp_path / "mixed")
-    write(tmp_path / "bad", {"joy/1.png": cut(photo(1))})
-    (tmp_path / "bad" / "joy" / "1.png").write_bytes(b"")
-    with refusal(f"{tmp_path / 'bad'}: no readable image: {tmp_path / 'bad' / 'joy' / '1.png'}"):
-        audit.read(tmp_path / "bad")

@@ -11,116 +11,12 @@ from matplotlib.text import Text
 from PIL import Image
 from running import call_script, copy_root, last_line, read_table
 
-from emotorch.data import audit
-from emotorch.data.images import Pixels, encode_png
 from emotorch.figures import dataset as pictures
 from emotorch.figures.dataset import SheetRow
 from emotorch.paths import Paths
 
 SCRIPT = "develop_baseline_model/helpers/explore_dataset.py"
 LONG_TITLE = "A dataset whose name nobody would call short, with_a_$dollar$_sign (synthetic faces): class balance"
-
-
-def write(path: Path, pixels: Pixels) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(pixels))
-
-
-def findings(folder: Path) -> dict[str, list[str]]:
-    """The files of each kind of fault that some file has."""
-    read = audit.read(folder)
-    found = audit.inspect(read, audit.measure(read.faces))
-    return {kind.name: [image.entry.file for image in kind.images] for kind in found if kind.images}
-
-
-# --- Measures -----------------------------------------------------------------------------------------------
-
-
-def test_measures_are_those_of_each_image_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "_BLOCK", 3)
-    faces = draw_images(8, seed=1)
-    measures = audit.measure(faces)
-    for position, face in enumerate(faces.astype(np.float64)):
-        laplacian = cv2.Laplacian(face, cv2.CV_64F)[1:-1, 1:-1]
-        expected = face.mean(), face.std(), laplacian.var()
-        values = (getattr(measures, name)[position] for name in ("brightness", "contrast", "sharpness"))
-        assert tuple(values) == pytest.approx(expected, rel=1e-5)
-
-
-def test_blur_lowers_sharpness_and_darkening_brightness() -> None:
-    face = draw_images(1, seed=2)[0]
-    noisy = np.clip(face.astype(int) + np.random.default_rng(0).integers(-20, 21, face.shape), 0, 255).astype(np.uint8)
-    blurred = cv2.GaussianBlur(noisy, (0, 0), 1.5)
-    measures = audit.measure(np.stack([noisy, blurred, noisy // 2]))
-    assert measures.sharpness[1] < 0.2 * measures.sharpness[0]
-    assert measures.brightness[2] == pytest.approx(measures.brightness[0] / 2, abs=1)
-
-
-# --- Findings -----------------------------------------------------------------------------------------------
-
-
-def test_a_sound_dataset_has_no_findings(tmp_path: Path) -> None:
-    for number, face in enumerate(draw_images(6, seed=3)):
-        write(tmp_path / ("joy" if number % 2 else "fear") / f"{number}.png", face)
-    assert findings(tmp_path) == {}
-
-
-def test_each_fault_is_found_in_the_very_files_that_have_it(tmp_path: Path) -> None:
-    faces = draw_images(5, seed=4)
-    for name, pixels in {
-        "train/joy/sound.png": faces[0],
-        "train/joy/twin.png": faces[1],
-        "test/joy/twin.png": faces[1],
-        "train/joy/other_label.png": faces[2],
-        "train/fear/other_label.png": faces[2],
-        "train/joy/blank.png": np.full((48, 48), 128, np.uint8),
-        "train/joy/black.png": faces[3] // 16,
-        "train/joy/white.png": 255 - faces[3] // 16,
-        "train/joy/faint.png": 100 + faces[3] // 16,
-        "train/joy/small.png": cv2.resize(faces[4], (40, 44)),
-        "train/joy/wide.png": cv2.resize(faces[4], (200, 100)),
-    }.items():
-        write(tmp_path / name, pixels)
-    (tmp_path / "train/joy/broken.png").write_bytes(encode_png(faces[0])[:-30])
-    found = findings(tmp_path)
-    assert found.pop("low contrast") == ["train/joy/black.png", "train/joy/faint.png", "train/joy/white.png"]
-    assert {kind: sorted(files) for kind, files in found.items()} == {
-        "unreadable": ["train/joy/broken.png"],
-        "twins": [
-            "test/joy/twin.png",
-            "train/fear/other_label.png",
-            "train/joy/other_label.png",
-            "train/joy/twin.png",
-        ],
-        "twins, other label": ["train/fear/other_label.png", "train/joy/other_label.png"],
-        "twins, other split": ["test/joy/twin.png", "train/joy/twin.png"],
-        "blank": ["train/joy/blank.png"],
-        "black": ["train/joy/black.png"],
-        "white": ["train/joy/white.png"],
-        "small": ["train/joy/small.png"],
-        "not square": ["train/joy/wide.png"],
-    }
-
-
-def test_twins_stand_together(tmp_path: Path) -> None:
-    faces = draw_images(3, seed=5)
-    for number in range(9):
-        write(tmp_path / "joy" / f"{number}.png", faces[number % 3])
-    assert findings(tmp_path)["twins"] == [f"joy/{number}.png" for number in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
-
-
-def test_a_stage_s_image_that_changed_or_went_is_found(prepared: Paths, tmp_path: Path) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
-    before = findings(paths.fer_images)
-    files = [entry.file for entry in audit.read(paths.fer_images).entries]
-    for file in files[20], files[21], files[22]:
-        (paths.fer_images / file).unlink()
-    write(paths.fer_images / files[21], draw_images(1, seed=9)[0])
-    write(paths.fer_images / files[22], draw_images(1, seed=9)[0][:40])
-    found = findings(paths.fer_images)
-    assert "changed" not in before
-    assert found["changed"] == [files[21]]
-    assert found["unreadable"] == [files[20], files[22]]
 
 
 # --- The report ---------------------------------------------------------------------------------------------

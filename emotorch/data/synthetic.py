@@ -1,4 +1,4 @@
-"""Drawn faces that show emotions, so that every stage runs where no licensed dataset is.
+"""Synthetic faces that show emotions, so that every stage runs where no licensed dataset is.
 
 A face is a set of outlines in face coordinates (x to the right, y down, crown at -1, chin at 1), posed as a
 head, painted at four times the final size and photographed. What an emotion changes is its row of
@@ -393,7 +393,7 @@ def draw_face(
     """A picture of a person who shows an emotion.
 
     Args:
-        emotion: One of FER_EMOTIONS, or `contempt`.
+        emotion: One of FER-2013's classes, or `contempt`.
         apex: How much of the expression is reached, 0-1; all else is the same for an equal generator.
 
     Returns:

@@ -54,7 +54,7 @@ def write_dataset(paths: Paths, *, rows: int = ROWS, ckplus_images: int = CKPLUS
 
 
 def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
-    """Writes `emotion,pixels,Usage`, with FER-2013's shares of classes and usages, and 1% exact twins.
+    """Writes `emotion,pixels,Usage`, with classes and usages as frequent as in FER-2013, and 1% exact twins.
 
     Every row depends on the seed and its number alone.
     """
@@ -77,12 +77,12 @@ def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
 
 
 def _spread(counts: Sequence[int], total: int) -> list[int]:
-    """`total` classes in shares like `counts`, evenly mixed: every stretch has about the same shares."""
-    shares = np.array(counts) / sum(counts)
+    """`total` classes in proportions like those of `counts`, evenly mixed: every stretch has about the same."""
+    proportions = np.array(counts) / sum(counts)
     taken = np.zeros(len(counts))
     order = []
     for position in range(1, total + 1):
-        chosen = int(np.argmax(position * shares - taken))
+        chosen = int(np.argmax(position * proportions - taken))
         taken[chosen] += 1
         order.append(chosen)
     return order
