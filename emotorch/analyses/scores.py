@@ -20,8 +20,7 @@ from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings, result_folder, write_findings
-from emotorch.runs.folder import Run
-from emotorch.runs.history import set_title
+from emotorch.runs.folder import Run, validation_title
 from emotorch.tables import Table
 from emotorch.training.checkpoints import Model
 
@@ -114,7 +113,7 @@ def _tables(findings: Findings) -> Tables:
         before, after, crossed = (part["reliability"][key] for key in ("before", "after", "crossed"))
         rows.append(
             {
-                "images": PARTS[name].title if name in PARTS else set_title(name.removesuffix("_val")),
+                "images": PARTS[name].title if name in PARTS else validation_title(name.removesuffix("_val")),
                 "n": after["images"],
                 "ECE % as trained": 100 * before["ece"],
                 "at its temperature": 100 * after["ece"],

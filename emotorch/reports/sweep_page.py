@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from emotorch.analyses.comparison import Comparison, compare, comparison_figure, varied
+from emotorch.analyses.comparison import Comparison, compare, comparison_figure, describe_noise, varied
 from emotorch.analyses.distance import Distance, Weights
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
@@ -87,7 +87,7 @@ def _facts(planned: int, results: Sequence[Result], comparison: Comparison | Non
 
 def _best(paths: Paths, comparison: Comparison) -> list[Markup]:
     best = comparison.best
-    parts = [text(_noise(comparison))]
+    parts = [text(f"{describe_noise(comparison)}.")]
     original = validation_matrices(Run(MODEL_ORIGINAL))
     for title, found in validation_matrices(find_run(paths, best.model)).items():
         pair = [matrix(found, f"{best.model}, {title}")]
@@ -95,15 +95,6 @@ def _best(paths: Paths, comparison: Comparison) -> list[Markup]:
             pair.append(matrix(original[title], f"published original, {title}"))
         parts.append(beside(pair))
     return parts
-
-
-def _noise(comparison: Comparison) -> str:
-    equal = len(comparison.within_noise) - 1
-    if equal < 0:
-        return "Without confusion counts it is unknown whether the best is so beyond chance."
-    if not equal:
-        return "The best is so beyond chance: its interval overlaps no other's."
-    return f"The best is so only within noise: {equal} of the others cannot be told from it (their intervals overlap)."
 
 
 def _runs(results: Sequence[Result], comparison: Comparison | None) -> Markup:
