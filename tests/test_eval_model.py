@@ -43,7 +43,7 @@ def write_usage(model: Trained, rows: list[dict[str, str]]) -> None:
     write_csv(model.folder / "image_usage.csv", list(rows[0]), [list(row.values()) for row in rows])
 
 
-def wrong_answers(folder: Path) -> list[dict[str, str]]:
+def misclassifications(folder: Path) -> list[dict[str, str]]:
     return [row for path in sorted(folder.glob("misclassifications_*.csv")) for row in read_table(path)]
 
 
@@ -105,9 +105,9 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
 def test_the_combined_picture_shows_both_datasets_and_no_training_image() -> None:
     counts = np.array([[5, 1, 0, 0], [2, 7, 1, 0], [0, 0, 0, 0], [0, 3, 0, 11]])
     panels = [ConfusionPanel(f"{name} validation", row_proportions(counts), counts) for name in ("FER", "CK+")]
-    figure = confusion._figure(panels, ("anger", "fear", "calm", "surprise"), "model_00001")
+    figure = confusion._scores_figure(panels, ("anger", "fear", "calm", "surprise"), "model_00001")
     said = texts(figure)
-    assert {"FER validation", "CK+ validation", "83.3%", "Precision", "Recall", "F1"} <= set(said)
+    assert {"FER validation", "CK+ validation", "83.3%\n5", "Precision", "Recall", "F1"} <= set(said)
     precision, recall, f1, _ = precision_recall_fscore_support(
         np.repeat(np.arange(4), counts.sum(1)),
         np.concatenate([np.repeat(np.arange(4), row) for row in counts]),
@@ -171,7 +171,7 @@ def test_a_dataset_that_was_numbered_anew_gives_the_same_scores(lively: Trained)
     for name, counts in before.items():
         assert (read_counts(folder, name) == counts).all()
     assert not [line for line in said if "more are named" in line]
-    assert all((lively.paths.root / row["image_path"]).is_file() for row in wrong_answers(folder))
+    assert all((lively.paths.root / row["image_path"]).is_file() for row in misclassifications(folder))
 
 
 def test_images_of_another_root_are_known_by_their_hashes(lively: Trained) -> None:
@@ -199,7 +199,7 @@ def test_originals_in_another_scheme_s_folder_are_found(lively: Trained) -> None
     said, folder = evaluate(lively)
     assert (read_counts(folder, "fer_val") == expected).all()
     assert not [line for line in said if "more are named" in line]
-    assert all("FER-Original-Dataset-seven/" in row["image_path"] for row in wrong_answers(folder))
+    assert all("FER-Original-Dataset-seven/" in row["image_path"] for row in misclassifications(folder))
 
 
 def test_variants_of_another_dataset_are_not_taken_for_those_of_this_one(lively: Trained) -> None:

@@ -102,8 +102,8 @@ def predictions(model: Trained, files: Mapping[str, Path]) -> dict[str, str]:
     return {file: LABELS[prediction] for file, prediction in zip(files, outputs.argmax(1).tolist(), strict=True)}
 
 
-def assert_consistent(result: Result, root: Path, answered: Mapping[str, str]) -> None:
-    """All files of an evaluation tell of the same images and answers."""
+def assert_consistent(result: Result, root: Path, predicted: Mapping[str, str]) -> None:
+    """All files of an evaluation tell of the same images and predictions."""
     name = result.name
     pictures = result.folder / f"misclassified_images_{name}"
     assert {path.name for path in result.folder.iterdir()} == {
@@ -116,30 +116,30 @@ def assert_consistent(result: Result, root: Path, answered: Mapping[str, str]) -
         f"reliability_{name}.png",
         pictures.name,
     }
-    truths = {file: Path(file).parent.name for file in answered}
+    truths = {file: Path(file).parent.name for file in predicted}
     expected = np.zeros((4, 4), int)
-    for file, prediction in answered.items():
+    for file, prediction in predicted.items():
         expected[LABELS.index(truths[file]), LABELS.index(prediction)] += 1
     assert (result.counts == expected).all()
-    assert result.counts.sum() == result.images == len(answered)
-    assert len(set(answered.values())) == 4, "the model answers too little to test anything"
+    assert result.counts.sum() == result.images == len(predicted)
+    assert len(set(predicted.values())) == 4, "the model predicts too few classes to test anything"
 
     correct = int(np.trace(expected))
-    low, high = wilson_interval(correct, len(answered))
-    line = f"accuracy {100 * correct / len(answered):.2f}% (95% interval {low:.2f}-{high:.2f})"
+    low, high = wilson_interval(correct, len(predicted))
+    line = f"accuracy {100 * correct / len(predicted):.2f}% (95% interval {low:.2f}-{high:.2f})"
     assert line in result.said
     assert line in (result.folder / f"classification_report_{name}.txt").read_text()
 
     assert list(result.wrong[0]) == COLUMNS
     assert {row["image_path"]: row["predicted_emotion"] for row in result.wrong} == {
-        file: prediction for file, prediction in answered.items() if prediction != truths[file]
+        file: prediction for file, prediction in predicted.items() if prediction != truths[file]
     }
     copies = sorted(pictures.iterdir())
     assert len(copies) == len(result.wrong)
     for number, (row, copy) in enumerate(zip(result.wrong, copies, strict=True), start=1):
         assert row["true_emotion"] == truths[row["image_path"]] == LABELS[int(row["true_label_idx"])]
         assert row["predicted_emotion"] == LABELS[int(row["pred_label_idx"])]
-        assert list(answered)[int(row["image_index"])] == row["image_path"]
+        assert list(predicted)[int(row["image_index"])] == row["image_path"]
         assert 0.25 <= float(row["confidence"]) <= 1
         assert copy.name == f"{number:03d}_true_{row['true_emotion']}_pred_{row['predicted_emotion']}.png"
         assert (read_face(copy) == resize(read_picture(root / row["image_path"]))).all()
@@ -159,9 +159,9 @@ def test_training_images_are_left_out_of_fer_s_score_and_scored_apart(lively: Tr
 def test_ckp_is_scored_whole_because_nothing_of_it_is_trained_on(lively: Trained) -> None:
     result = evaluate(lively, "ckp")
     files = [row["file"] for row in manifest(lively.paths, "CKP")]
-    answered = predictions(lively, {f"FER-Original-Dataset/{file}": lively.paths.originals / file for file in files})
+    predicted = predictions(lively, {f"FER-Original-Dataset/{file}": lively.paths.originals / file for file in files})
     assert (result.counts.sum(axis=1) == [6, 0, 0, 6]).all()
-    assert result.images == len(answered) == 12
+    assert result.images == len(predicted) == 12
     assert "left out" not in result.said
     shares = (result.folder / "confusion_matrix_ckp.csv").read_text().splitlines()
     assert shares[2] == "fear,0.000,0.000,0.000,0.000"
@@ -225,10 +225,10 @@ def test_a_folder_of_class_folders_is_scored_with_unknown_folders_named(lively: 
     files = write_class_folders(tmp_path / "my faces")
     result = evaluate(lively, tmp_path / "my faces", "my faces")
     assert "left out: disgust, happy faces" in result.said
-    answered = {str(files[file]): prediction for file, prediction in predictions(lively, files).items()}
-    assert result.images == len(answered) == 32
+    predicted = {str(files[file]): prediction for file, prediction in predictions(lively, files).items()}
+    assert result.images == len(predicted) == 32
     truths = {str(path): file.split("/")[0] for file, path in files.items()}
-    wrong = {file: prediction for file, prediction in answered.items() if prediction != truths[file]}
+    wrong = {file: prediction for file, prediction in predicted.items() if prediction != truths[file]}
     assert {row["image_path"]: row["predicted_emotion"] for row in result.wrong} == wrong
     assert {row["image_path"]: row["true_emotion"] for row in result.wrong} == {file: truths[file] for file in wrong}
 
@@ -290,8 +290,8 @@ def test_a_published_folder_is_scored_and_what_it_was_trained_on_is_unknown(trai
     result = evaluate(published, "fer")
     assert "which of these images it was trained on is unknown" in result.said
     files = [row["file"] for row in manifest(ours.paths, "FER")]
-    answered = predictions(published, {f"FER-Original-Dataset/{file}": ours.paths.originals / file for file in files})
-    assert_consistent(result, ours.paths.root, answered)
+    predicted = predictions(published, {f"FER-Original-Dataset/{file}": ours.paths.originals / file for file in files})
+    assert_consistent(result, ours.paths.root, predicted)
     evaluate(published, "fer-private")
     assert "model_00224_final" in call_script(ours.paths, COMPARE).stdout, "a recorded scoring hides it"
 
