@@ -116,6 +116,7 @@ class _Call:
             self._take_picture(prediction.abstaining_below(self.options.abstain_below))
 
     def take_video(self, name: str) -> None:
+        """Predicts for a video file, or a camera by its number, frame by frame."""
         self.is_timed = True
         try:
             video = Video(name)
@@ -132,7 +133,8 @@ class _Call:
                 for _ in predicted:
                     pass
         if target and frames:
-            self._draw_timeline(target, frames, Path(name).name)
+            self.options.say(target)
+            self._draw_timeline(target.with_name(f"{target.stem}_timeline.png"), frames, Path(name).name)
         if frames and not self.options.json:
             print(outputs.as_video_text(name, frames, self.reader.labels))
         if not video.error and not any(frame.faces for frame in frames):
@@ -220,9 +222,7 @@ class _Call:
             if window:
                 window.close()
 
-    def _draw_timeline(self, video: Path, frames: Sequence[FramePredictions], title: str) -> None:
+    def _draw_timeline(self, path: Path, frames: Sequence[FramePredictions], title: str) -> None:
         from emotorch.inference.video_output import plot_timeline
 
-        self.options.say(video)
-        timeline = video.with_name(f"{video.stem}_timeline.png")
-        self.options.say(plot_timeline(timeline, frames, self.reader.labels, title))
+        self.options.say(plot_timeline(path, frames, self.reader.labels, title))

@@ -1,7 +1,7 @@
 """A finished run as the model that ships with the code: its small files, none of them with a face in it.
 
-The new folder is built whole under a temporary name beside the one that it replaces, then renamed into its place:
-whatever goes wrong, the model that was there stays.
+The new folder is built whole under a temporary name beside the one that it replaces, then takes its place: whatever
+goes wrong, the model that was there stays.
 """
 
 import re
