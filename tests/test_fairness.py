@@ -9,7 +9,6 @@ import pytest
 from conftest import refusal
 from PIL import Image
 from running import Trained, call_script, error_line, last_line, read_table
-from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from emotorch.analyses.attributes import Attribute, make_attributes, match, read_attributes
@@ -26,7 +25,6 @@ from emotorch.evaluation.evaluate import EvaluationSet, load_set
 from emotorch.labels import get_scheme
 from emotorch.metrics.calibration import measure
 from emotorch.metrics.intervals import wilson_interval
-from emotorch.metrics.permutation import permutation_test
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
@@ -58,12 +56,6 @@ def draw(key: object, sizes: Sequence[int], recalls: Sequence[Sequence[float]], 
 def gap(fairness: Fairness, metric: str):
     (found,) = fairness.gaps[fairness.gaps["metric"] == metric].itertuples()
     return found
-
-
-def permuted_p(images: PredictedImages, members: np.ndarray, strata: np.ndarray, weights: np.ndarray) -> float:
-    """The p-value of the groups' accuracies, permuted within strata."""
-    rng = generator("permutations")
-    return permutation_test(images.classes == images.truths, images.sources, members, strata, weights, rng)
 
 
 EVEN = (1 / 3, 1 / 3, 1 / 3)
@@ -101,27 +93,6 @@ def test_a_gap_in_classes_is_told_from_a_gap_in_predictions() -> None:
         by_predictions += gap(fairness, STANDARDISED).p <= 0.05
     assert by_classes >= 38
     assert by_predictions <= 6
-
-
-def test_without_a_gap_p_is_uniform() -> None:
-    everything, by_class = [], []
-    for trial in range(120):
-        attribute, images = draw(("none", trial), (80, 90, 70), [(0.6, 0.5, 0.7)] * 3, [EVEN] * 3)
-        one, weights = np.zeros_like(images.truths), np.bincount(images.truths) / len(images.truths)
-        everything.append(permuted_p(images, attribute.members, one, np.ones(1)))
-        by_class.append(permuted_p(images, attribute.members, images.truths, weights))
-    for p_values in (everything, by_class):
-        for level in (0.05, 0.25, 0.5, 0.75):
-            assert np.mean(np.array(p_values) <= level) == pytest.approx(level, abs=0.1)
-        assert np.mean(np.array(p_values) <= 0.05) <= 0.1
-
-
-def test_of_two_groups_p_is_near_that_of_fisher_s_test() -> None:
-    attribute, images = draw("fisher", (90, 60), [(0.5,) * 3, (0.65,) * 3], [EVEN] * 2)
-    right = images.truths == images.classes
-    table = [[np.sum((attribute.members == group) & (right == value)) for value in (0, 1)] for group in (0, 1)]
-    p = permuted_p(images, attribute.members, np.zeros_like(images.truths), np.ones(1))
-    assert p == pytest.approx(stats.fisher_exact(table).pvalue, abs=0.025)
 
 
 def test_95_of_100_intervals_hold_a_known_gap() -> None:
