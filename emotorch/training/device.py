@@ -31,7 +31,8 @@ def make_repeatable(threads: int) -> None:
     """Fixes what makes equal runs differ: algorithms that sum in any order, and the threads of an operation."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which imports torch.compile too: more than a second.
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
 
 
