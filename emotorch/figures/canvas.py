@@ -28,6 +28,8 @@ _METADATA: dict[str, dict[str, None] | None] = {
     "svg": {"Creator": None, "Date": None},
 }
 
+Pixels = npt.NDArray[np.uint8]
+
 BLACK, ORANGE, BLUE, VERMILLION = "#000000", "#E69F00", "#0072B2", "#D55E00"
 GREEN, PURPLE, SKY, GREY, PALE = "#009E73", "#CC79A7", "#56B4E9", "#9A9A9A", "#E8E8E8"
 
@@ -81,7 +83,7 @@ class PixelPage:
         self._pixels = np.full((height, width, 3), 255, np.uint8)
         self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
-    def place(self, x: int, y: int, image: npt.NDArray[np.uint8], factor: int, frame: int, colour: str) -> None:
+    def place(self, x: int, y: int, image: Pixels, factor: int, frame: int, colour: str) -> None:
         """Puts an image, (H, W) or (H, W, 3), enlarged by a whole factor, into a frame whose corner is at x, y."""
         enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
         height, width = enlarged.shape[:2]

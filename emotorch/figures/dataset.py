@@ -18,15 +18,13 @@ from emotorch.figures.canvas import (
     SKY,
     TITLE_POINTS,
     PixelPage,
+    Pixels,
     line_height,
     new_figure,
     require,
     save,
     wrap,
 )
-
-_Pixels = npt.NDArray[np.uint8]
-
 
 # --- Class balance ------------------------------------------------------------------------------------------
 
@@ -176,7 +174,7 @@ class SheetRow:
     """
 
     caption: str
-    images: _Pixels
+    images: Pixels
 
 
 def plot_sheet(path: Path, rows: Sequence[SheetRow], title: str, columns: int) -> Path:
@@ -197,7 +195,7 @@ def _sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
     wrapped = wrap(title, width / DPI, TITLE_POINTS)
     y = _MARGIN + int((wrapped.count("\n") + 1) * line_height(TITLE_POINTS)) + _GAP
     captions: list[tuple[int, str]] = []
-    tiles: list[tuple[int, int, _Pixels]] = []
+    tiles: list[tuple[int, int, Pixels]] = []
     for row in rows:
         if row.caption:
             caption = wrap(row.caption, (width - 2 * _MARGIN) / DPI, _ROW_POINTS)

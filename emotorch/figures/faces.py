@@ -21,6 +21,7 @@ from emotorch.figures.canvas import (
     TITLE_POINTS,
     VERMILLION,
     PixelPage,
+    Pixels,
     line_height,
     new_figure,
     require,
@@ -30,7 +31,6 @@ from emotorch.figures.canvas import (
 
 # x, y, width, height in pixels.
 _Box = tuple[float, float, float, float]
-_Pixels = npt.NDArray[np.uint8]
 
 
 # --- Sheet of images with truth and prediction --------------------------------------------------------------
@@ -219,7 +219,7 @@ def _probabilities_figure(
     return figure
 
 
-def _draw_picture(axes: Axes, pixels: _Pixels, boxes: Sequence[_Box | None]) -> None:
+def _draw_picture(axes: Axes, pixels: Pixels, boxes: Sequence[_Box | None]) -> None:
     height, width = pixels.shape[:2]
     # Every n-th pixel of a large photo is more than the figure shows, and drawn in a fraction of the time.
     step = max(1, max(height, width) // 2000)

@@ -44,8 +44,6 @@ _CURVE_STYLES: dict[str, dict[str, str]] = {
     "CK+ validation": {"color": VERMILLION, "linestyle": "-.", "marker": "^"},
     "Combined validation": {"color": PURPLE, "linestyle": ":", "marker": "D"},
 }
-
-
 _OTHER_CURVE_STYLES = (
     {"color": GREEN, "linestyle": "--", "marker": "v"},
     {"color": ORANGE, "linestyle": "-.", "marker": "P"},
