@@ -14,8 +14,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from emotorch.analyses import explanations
-from emotorch.analyses import explanations as explanation_sheets
-from emotorch.analyses.explanations import choose, explain
+from emotorch.analyses.explanations import ANALYSIS, choose, explain
 from emotorch.analyses.importance_maps import METHODS, Scores, attributions, evidence, find_map_layer, importance_maps
 from emotorch.analyses.map_checks import (
     DELETION_STEPS,
@@ -26,6 +25,7 @@ from emotorch.analyses.map_checks import (
 )
 from emotorch.data.images import hash_pixels
 from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions
+from emotorch.figures.overlays import mosaic_figure, overlay
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
@@ -93,7 +93,7 @@ def patches(count: int = 3) -> np.ndarray:
 
 
 def faces(pixels: np.ndarray) -> explanations.Faces:
-    return explanations.Faces("drawn", [f"{number}.png" for number in range(len(pixels))], pixels, None, [])
+    return explanations.Faces("synthetic", [f"{number}.png" for number in range(len(pixels))], pixels, None, [])
 
 
 # --- Maps ---------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_occlusion_is_the_loss_of_the_windows_that_cover_a_pixel() -> None:
     assert found[0, 0, 0] == pytest.approx(score(network, image, form, 1) - score(network, covered, form, 1), abs=1e-5)
 
 
-def test_every_method_finds_the_patch_that_the_network_answers_by() -> None:
+def test_every_method_finds_the_patch_that_the_network_predicts_by() -> None:
     pixels = patches()
     maps = importance_maps(Bright().eval(), InputForm(), pixels, np.zeros(3, int), seed=0)
     assert list(maps) == list(METHODS)
@@ -145,12 +145,12 @@ def test_every_method_finds_the_patch_that_the_network_answers_by() -> None:
         "grad_cam": maps["grad_cam"]
     }
     for name, found in maps.items():
-        shares = evidence(found)
-        assert shares.min() >= 0
-        assert shares.max() == 1
+        importance = evidence(found)
+        assert importance.min() >= 0
+        assert importance.max() == 1
         around = slice(PATCH[0].start - 8, PATCH[0].stop + 8), slice(PATCH[1].start - 8, PATCH[1].stop + 8)
-        assert shares[:, *around].sum() > 0.85 * shares.sum(), name
-        assert shares[:, *PATCH].mean() > 0.8, name
+        assert importance[:, *around].sum() > 0.85 * importance.sum(), name
+        assert importance[:, *PATCH].mean() > 0.8, name
 
 
 def test_maps_are_the_same_again_and_leave_the_network_and_the_random_numbers_alone() -> None:
@@ -163,8 +163,10 @@ def test_maps_are_the_same_again_and_leave_the_network_and_the_random_numbers_al
     assert torch.rand(1) == expected
     again = importance_maps(network, InputForm(), pixels, targets, seed=0)
     other = importance_maps(network, InputForm(), pixels, targets, seed=1)
+    in_threads = importance_maps(network, InputForm(), pixels, targets, seed=0, threads=3)
     for name, found in first.items():
         assert np.array_equal(found, again[name])
+        assert np.array_equal(found, in_threads[name])
         assert np.array_equal(found, other[name]) == (name != "smoothgrad")
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
@@ -199,9 +201,9 @@ def test_every_network_has_all_five_maps(name: str, config: dict[str, int], laye
     assert layer in (None, found[0])
     pixels = draw_images(2, seed=7)
     for method in ("saliency", "grad_cam"):
-        drawn = one_map(network, form, pixels, np.array([0, 1]), method)
-        assert drawn.shape == (2, 48, 48)
-        assert np.isfinite(drawn).all()
+        found = one_map(network, form, pixels, np.array([0, 1]), method)
+        assert found.shape == (2, 48, 48)
+        assert np.isfinite(found).all()
 
 
 def test_a_network_that_only_cuts_patches_has_no_grad_cam() -> None:
@@ -216,7 +218,7 @@ def test_a_network_that_only_cuts_patches_has_no_grad_cam() -> None:
 # --- Checks -------------------------------------------------------------------------------------------------
 
 
-def test_deletion_starts_at_the_answer_s_probability_and_falls_fastest_by_the_true_order() -> None:
+def test_deletion_starts_at_the_prediction_s_probability_and_falls_fastest_by_the_true_order() -> None:
     model, pixels, classes = patch_model(Window()), patches(), np.zeros(3, int)
     first = np.zeros((48, 48))
     first[PATCH] = 1
@@ -243,7 +245,7 @@ def test_checks_tell_maps_that_mean_something() -> None:
     assert curve[0] == pytest.approx(found.confidences.mean())
 
 
-def test_a_picture_without_an_answer_is_counted_not_averaged() -> None:
+def test_a_picture_without_a_prediction_is_counted_not_averaged() -> None:
     pixels = np.concatenate([patches(2), np.full((1, 48, 48), 90, np.uint8)])
     found = explain(patch_model(baseline()), faces(pixels), CPU, seed=0)
     assert found.checks["integrated_gradients"].images == 2
@@ -305,10 +307,10 @@ def test_the_choice_is_balanced_from_its_start_and_the_same_for_any_order_of_the
 
 def test_an_overlay_shows_the_face_where_the_map_is_empty_and_both_elsewhere() -> None:
     grey = np.linspace(0, 255, 48 * 48).reshape(48, 48)
-    bare = explanation_sheets.overlay(grey, np.zeros((48, 48), np.float32))
+    bare = overlay(grey, np.zeros((48, 48), np.float32))
     assert np.ptp(bare, axis=2).max() == 0
     assert (np.diff(bare[..., 0].ravel()) > 0).all()
-    covered = explanation_sheets.overlay(grey, np.ones((48, 48), np.float32))
+    covered = overlay(grey, np.ones((48, 48), np.float32))
     assert np.ptp(covered, axis=2).min() > 0.2
     assert covered[-1, -1].sum() > covered[0, 0].sum()
     assert covered.min() >= 0
@@ -317,10 +319,8 @@ def test_an_overlay_shows_the_face_where_the_map_is_empty_and_both_elsewhere() -
 
 def test_sheets_are_legible() -> None:
     names = [name.replace(" ", "\n") for name in METHODS.values()]
-    captions = [f"true: surprise\n✗ answer: {label} 100%" for label in LABELS]
-    figure = explanation_sheets._mosaic(
-        np.zeros((4, 6, 48, 48, 3)), captions, ["face", *names], "A title", "Importance"
-    )
+    captions = [f"true: surprise\n✗ predicted: {label} 100%" for label in LABELS]
+    figure = mosaic_figure(np.zeros((4, 6, 48, 48, 3)), captions, ["face", *names], "A title", "Importance")
     assert_legible(figure)
     assert {"A title", "Importance", *captions, *names} <= set(texts(figure))
 
@@ -335,7 +335,7 @@ def test_held_out_images_are_explained_once_and_the_same_again(lively: Trained) 
         )
         return done.stdout, Path(last_line(done))
 
-    said, folder = call()
+    printed, folder = call()
     assert folder == lively.folder / "explanations"
     assert {path.name for path in folder.iterdir()} == {
         "explanations.png",
@@ -352,7 +352,9 @@ def test_held_out_images_are_explained_once_and_the_same_again(lively: Trained) 
     usage = {row["image_path"]: row["usage"] for row in read_table(lively.folder / "image_usage.csv")}
     assert {usage[row["image"]] for row in images} == {"fer_validation"}
     findings = json.loads((folder / "findings.json").read_text())
-    assert "\n".join(findings["lines"]) in said
+    assert "\n".join(findings["lines"]) in printed
+    old = {**findings, "lines": [*findings["lines"], "", "a table of earlier versions"]}
+    assert ANALYSIS.text(old) == ANALYSIS.text(findings)
     assert list(findings["checks"]) == list(findings["methods"]) == list(METHODS)
     assert all((folder / name).is_file() for kind in ("pictures", "tables") for name in findings[kind].values())
     assert Counter(row["answer"] for row in images) == {
@@ -362,12 +364,12 @@ def test_held_out_images_are_explained_once_and_the_same_again(lively: Trained) 
         assert all(thirds is None or sum(thirds) == pytest.approx(1) for thirds in looks["thirds"].values())
     for row in read_table(folder / "checks.csv"):
         stated = findings["checks"][row["method"]]["deletion"]
-        assert row["deletion"] == ("nan" if stated is None else f"{stated:.6f}")
+        assert row["deletion"] == ("NaN" if stated is None else f"{stated:.6f}")
     written = tree(folder)
     made = (folder / "stage.json").stat().st_mtime_ns
-    assert call() == (said, folder)
+    assert call() == (printed, folder)
     assert (folder / "stage.json").stat().st_mtime_ns == made
-    assert call("--force") == (said, folder)
+    assert call("--force") == (printed, folder)
     assert tree(folder) == written
     assert (folder / "stage.json").stat().st_mtime_ns != made
 

@@ -1,11 +1,11 @@
-"""Where does a model look when it answers? Maps over faces by five methods, their means, and two checks of the maps.
+"""Which pixels do a model's predictions depend on? Importance maps by five methods, their means, two checks.
 
 Reads  MODEL/model.pth, and the pictures named, or MODEL/image_usage.csv and held-out images
 Writes MODEL/explanations/ (for named pictures MODEL/explanations_of_<hash>/): explanations.png, mean_maps.png,
        checks.png, images.csv, checks.csv, deletion_curves.csv, findings.json
 
-Without IMAGES it explains held-out validation images, drawn by seed, equally of every class. The checks say which
-method's maps to believe: the answer should fall when important pixels go, and the map when the weights are random.
+Without IMAGES it explains held-out validation images, chosen by seed, equally of every class. The checks say which
+method's maps to believe: the probability should fall when important pixels go, and the map when weights are random.
 """
 
 from emotorch import cli
@@ -54,36 +54,29 @@ def main() -> None:
     if options.images and options.dataset:
         parser.error("IMAGES or --dataset, not both")
 
-    from emotorch.analyses.explanations import MOST_ROWS, analyse_explanations, choose, named_faces
+    from emotorch.analyses.explanations import ANALYSIS, MOST_ROWS, analyse_explanations, choose, named_faces
     from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths
-    from emotorch.runs.folder import find_run, weights_file
-    from emotorch.training.checkpoints import load_model
-    from emotorch.training.device import choose_device, make_repeatable
 
-    paths = Paths.from_environment()
-    run, weights = find_run(paths, options.model), weights_file(paths, options.model)
-    model = load_model(weights, options.scheme)
-    make_repeatable(options.threads)
-    device = choose_device(options.device)
+    # One thread to an operation: methods and checks share them out.
+    loaded = LoadedRun.load(
+        Paths.from_environment(), options.model, device=options.device, threads=1, scheme=options.scheme
+    )
     if options.images:
-        faces = named_faces(options.images, model, weights, options.detector)
+        faces = named_faces(options.images, loaded, options.detector)
     else:
-        images = held_out(LoadedRun(paths, run, weights, model, device), options.dataset)
-        faces = choose(images, model.labels, options.count, options.seed)
-    folder, lines = analyse_explanations(
-        run,
-        weights,
-        model,
+        faces = choose(held_out(loaded, options.dataset), loaded.model.labels, options.count, options.seed)
+    folder, findings = analyse_explanations(
+        loaded,
         faces,
-        device,
         named=bool(options.images),
         rows=options.rows or (MOST_ROWS if options.images else 8),
         seed=options.seed,
+        threads=options.threads,
         force=options.force,
     )
-    print("\n".join(lines))
+    print(ANALYSIS.text(findings))
     print(folder)
 
 

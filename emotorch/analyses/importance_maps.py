@@ -1,4 +1,4 @@
-"""Maps of importance: which pixels speak for the class that a network answers, by captum.
+"""Importance maps: which pixels speak for the class that a network predicts, by captum.
 
 A map explains the score (before the softmax) of that class, on the 48×48 grey pixels, whatever size and channels the
 network takes them in. What counts as removed is the picture's mean grey.
@@ -13,7 +13,8 @@ Maps:
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import captum.attr
@@ -36,27 +37,14 @@ METHODS = {
     "grad_cam": "Grad-CAM",
     "occlusion": "occlusion",
 }
-
-
 # Images in one pass: small ones stay in a core's cache, and a large network's gradients in the memory.
 _BATCH = 64
-
-
 _NOISE_SAMPLES = 25
-
-
 _NOISE_SIGMA = 0.1 * 255  # of the full scale; the paper finds 10 to 20% best
-
-
 _INTEGRATION_STEPS = 50
-
-
 _WINDOW, _STRIDE = 8, 4  # pixels
-
-
 # A single strong pixel would leave the rest of a map dark.
 _FULL_PERCENTILE = 99
-
 
 Map = NDArray[np.float32]
 
@@ -114,7 +102,9 @@ def _gives_map(convolution: nn.Conv2d, shape: tuple[int, ...]) -> bool:
     return not cuts_patches and len(shape) == 4 and shape[2] * shape[3] > 1
 
 
-def importance_maps(network: nn.Module, form: InputForm, pixels: Pixels, classes: Indices, seed: int) -> dict[str, Map]:
+def importance_maps(
+    network: nn.Module, form: InputForm, pixels: Pixels, classes: Indices, seed: int, threads: int = 1
+) -> dict[str, Map]:
     """The maps of every method, without Grad-CAM where the network has no map to show.
 
     Args:
@@ -123,6 +113,7 @@ def importance_maps(network: nn.Module, form: InputForm, pixels: Pixels, classes
         pixels: (N, 48, 48).
         classes: (N,) whose scores are explained.
         seed: Of SmoothGrad's noise.
+        threads: Methods at the same time; the maps are the same for any number.
 
     Returns:
         (N, 48, 48) each; see `Explanation.maps`.
@@ -133,15 +124,23 @@ def importance_maps(network: nn.Module, form: InputForm, pixels: Pixels, classes
     means = greys.mean((2, 3), keepdim=True).round().expand_as(greys)
     targets = torch.from_numpy(classes).to(weights.device)
     batches = [torch.split(whole, _BATCH) for whole in (greys, means, targets)]
-    maps: dict[str, Map] = {}
-    for name, method in attributions(Scores(network, form), layer[1] if layer else None).items():
-        with seeded("explanations", seed, name):
+    methods = [name for name in METHODS if layer or name != "grad_cam"]
+
+    def attribute(name: str) -> Map:
+        # captum hangs hooks into the network: methods at the same time have a copy each.
+        copied = copy.deepcopy(network)
+        scores = Scores(copied, form)
+        method = attributions(scores, copied.get_submodule(layer[0]) if layer else None)[name]
+        # The random numbers are all threads' together, and no other method takes any.
+        with seeded("explanations", seed, name) if name == "smoothgrad" else nullcontext():
             parts = [
                 method(grey.detach().requires_grad_(), mean, target).detach()
                 for grey, mean, target in zip(*batches, strict=True)
             ]
-        maps[name] = torch.cat(parts).squeeze(1).float().cpu().numpy()
-    return maps
+        return torch.cat(parts).squeeze(1).float().cpu().numpy()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(methods, pool.map(attribute, methods), strict=True))
 
 
 _Attribution = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -196,7 +195,7 @@ def seeded(*key: object) -> Iterator[None]:
 
 
 def evidence(maps: Map) -> Map:
-    """(N, 48, 48) maps to 0-1, for pictures and means: what speaks for the answer, of each map's own full scale."""
+    """(N, 48, 48) maps to 0-1, for pictures and means: what speaks for the prediction, of each map's own full scale."""
     positive = np.maximum(maps, 0)
     full = np.percentile(positive, _FULL_PERCENTILE, axis=(1, 2), keepdims=True)
     # A map of a few small spots has its full scale in its greatest value.

@@ -1,4 +1,4 @@
-"""The two checks that maps of importance must stand before anybody reads them.
+"""The two checks that importance maps must stand before anybody reads them.
 
 - deletion: Petsiuk, Das and Saenko, "RISE: randomized input sampling for explanation" (BMVC 2018).
 - weight randomisation: Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018).
@@ -6,7 +6,9 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,19 +24,11 @@ from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model
 
 RANDOM = "random"
-
-
 DELETION_STEPS = 24  # of 96 pixels each
-
-
-_RANDOM_ORDERS = 5
-
-
 RANDOMISED_NETWORKS = 2
-
-
-# A ReLU on the outputs leaves every second random network without an answer to some picture.
-_MOST_DRAWS = 20
+_RANDOM_ORDERS = 5
+# A ReLU on the outputs leaves every second random network with equal outputs for some picture.
+_MOST_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -43,10 +37,10 @@ class MethodChecks:
 
     Attributes:
         images: Those that it gives a map that is not flat.
-        deletion: Area under the answer's probability (0-1) over the share of pixels removed, the most important
-            first: low is right.
+        deletion: Area under the prediction's probability (0-1) over the proportion of pixels removed, the most
+            important first: low is right.
         random: The same in random order, for the same images.
-        below_random: Share of the images, 0-1, whose area is below that in random order.
+        below_random: Proportion of the images, 0-1, whose area is below that in random order.
         correlation: Rank correlation with the map of a network with random weights: near 0 is right.
         magnitude_correlation: The same of the maps without their signs, a harder test where maps have signs.
         undetermined: Pairs of maps of which one was flat: they have no correlation.
@@ -62,7 +56,7 @@ class MethodChecks:
 
 
 def check_maps(
-    model: Model, pixels: Pixels, classes: Indices, maps: Mapping[str, Map], seed: int
+    model: Model, pixels: Pixels, classes: Indices, maps: Mapping[str, Map], seed: int, threads: int = 1
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, MethodChecks]]:
     """The mean deletion curve of every method and of random order, and how each method stands both checks.
 
@@ -72,11 +66,14 @@ def check_maps(
         classes: (N,) that are explained.
         maps: By method, (N, 48, 48).
         seed: Of random orders and random weights.
+        threads: Curves, then maps, at the same time; the results are the same for any number.
     """
-    curves = {name: deletion_curves(model, pixels, classes, _removal_order(found)) for name, found in maps.items()}
-    by_chance = [deletion_curves(model, pixels, classes, order) for order in _random_orders(len(classes), seed)]
-    curves[RANDOM] = np.asarray(np.mean(by_chance, axis=0))
-    correlations = randomisation_check(model, pixels, maps, seed)
+    orders = [*map(_removal_order, maps.values()), *_random_orders(len(classes), seed)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(partial(deletion_curves, model, pixels, classes), orders))
+    curves = dict(zip(maps, found[: len(maps)], strict=True))
+    curves[RANDOM] = np.asarray(np.mean(found[len(maps) :], axis=0))
+    correlations = randomisation_check(model, pixels, maps, seed, threads)
     checks = {name: _checks(maps[name], curves[name], curves[RANDOM], correlations[name]) for name in maps}
     return {name: np.asarray(curve.mean(axis=0)) for name, curve in curves.items()}, checks
 
@@ -84,15 +81,15 @@ def check_maps(
 def _checks(
     maps: Map, curves: NDArray[np.float64], random: NDArray[np.float64], correlations: NDArray[np.float64]
 ) -> MethodChecks:
-    drawn = ~_is_flat(maps)
-    areas, by_chance = (_area(values[drawn]) for values in (curves, random))
+    told = ~_is_flat(maps)
+    areas, by_chance = (_area(values[told]) for values in (curves, random))
     known = np.isfinite(correlations[0])
 
     def mean(values: NDArray[np.floating | np.bool_]) -> float:
         return float(values.mean()) if len(values) else float("nan")
 
     return MethodChecks(
-        int(drawn.sum()),
+        int(told.sum()),
         mean(areas),
         mean(by_chance),
         mean(areas < by_chance),
@@ -116,16 +113,16 @@ def _removal_order(maps: Map) -> Indices:
 
 
 def _random_orders(images: int, seed: int) -> list[Indices]:
-    drawing = generator("explanations", seed, "random order")
+    rng = generator("explanations", seed, "random order")
     places = np.tile(np.arange(SIZE * SIZE), (images, 1))
-    return [drawing.permuted(places, axis=1) for _ in range(_RANDOM_ORDERS)]
+    return [rng.permuted(places, axis=1) for _ in range(_RANDOM_ORDERS)]
 
 
 def deletion_curves(model: Model, pixels: Pixels, classes: Indices, order: Indices) -> NDArray[np.float64]:
     """(N, steps + 1) probabilities of the given classes while more and more pixels turn into the picture's mean grey.
 
     Args:
-        model: To ask.
+        model: To run.
         pixels: (N, 48, 48).
         classes: (N,).
         order: (N, 2304) places of the pixels, the first to be removed first.
@@ -135,17 +132,17 @@ def deletion_curves(model: Model, pixels: Pixels, classes: Indices, order: Indic
     curves = np.empty((len(pixels), DELETION_STEPS + 1))
     for step in range(DELETION_STEPS + 1):
         left = np.where(ranks < step * SIZE * SIZE // DELETION_STEPS, greys, pixels)
-        shares = probabilities(outputs_of(model, left), model.temperature).numpy()
-        curves[:, step] = shares[np.arange(len(pixels)), classes]
+        found = probabilities(outputs_of(model, left), model.temperature).numpy()
+        curves[:, step] = found[np.arange(len(pixels)), classes]
     return curves
 
 
 def randomisation_check(
-    model: Model, pixels: Pixels, maps: Mapping[str, Map], seed: int
+    model: Model, pixels: Pixels, maps: Mapping[str, Map], seed: int, threads: int = 1
 ) -> dict[str, NDArray[np.float64]]:
-    """Rank correlations between maps and those of networks whose weights are all drawn anew.
+    """Rank correlations between maps and those of networks whose weights are all random.
 
-    The random network's map is of its own answer: any of its outputs is as random as another, and that one is the
+    The random network's map is of its own prediction: any of its outputs is as random as another, and that one is the
     last to be dead where a ReLU follows.
 
     Returns:
@@ -153,7 +150,7 @@ def randomisation_check(
     """
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in maps}
     for network, predictions in _random_networks(model, pixels, seed):
-        theirs = importance_maps(network, model.form, pixels, predictions, seed)
+        theirs = importance_maps(network, model.form, pixels, predictions, seed, threads)
         for name, ours in maps.items():
             pairs = ((ours, theirs[name]), (np.abs(ours), np.abs(theirs[name])))
             found[name].append(np.stack([rank_correlations(first, second) for first, second in pairs]))
@@ -161,13 +158,13 @@ def randomisation_check(
 
 
 def _random_networks(model: Model, pixels: Pixels, seed: int) -> Iterator[tuple[nn.Module, Indices]]:
-    """Networks of random weights with their answers; those that answer nothing to some picture are drawn again."""
+    """Networks of random weights with their predictions; one that has equal outputs for some picture is tried again."""
     device = next(model.network.parameters()).device
     found = 0
-    for number in range(_MOST_DRAWS):
+    for number in range(_MOST_TRIES):
         random = replace(model, network=prepared(randomised(model.network, seed, number), device))
         outputs = outputs_of(random, pixels)
-        tries_left = _MOST_DRAWS - number > RANDOMISED_NETWORKS - found
+        tries_left = _MOST_TRIES - number > RANDOMISED_NETWORKS - found
         if tries_left and (outputs == outputs[:, :1]).all(dim=1).any():
             continue
         yield random.network, predicted_classes(outputs)
@@ -177,7 +174,7 @@ def _random_networks(model: Model, pixels: Pixels, seed: int) -> Iterator[tuple[
 
 
 def randomised(network: nn.Module, seed: int, number: int) -> nn.Module:
-    """A copy with every weight drawn anew, as PyTorch starts such a layer; what no layer starts is shuffled."""
+    """A copy with random weights, as PyTorch starts such a layer; what no layer starts is shuffled."""
     network = copy.deepcopy(network).cpu()
     with seeded("explanations", seed, "random weights", number), torch.no_grad():
         for module in network.modules():
