@@ -31,7 +31,8 @@ def main() -> None:
     if sweep is not None:
         print(write_sweep_page(paths, sweep))
     else:
-        loaded = LoadedRun.load(paths, options.name, device=options.device, threads=options.threads)
+        # One thread to an operation: the analyses share them out.
+        loaded = LoadedRun.load(paths, options.name, device=options.device, threads=1)
         print(write_run_page(loaded, threads=options.threads, force=options.force))
 
 

@@ -362,11 +362,14 @@ def _tables(findings: Findings) -> Tables:
     scores, errors = scores_table(findings).frame, _errors_table(findings).frame.set_index("corruption")
     frame = scores[scores["severity"] > 0].pivot_table("accuracy", "corruption", "severity", sort=False)
     frame = frame.rename(columns=str)
-    frame["mean error"], frame["CE"] = errors["mean_error"], errors["corruption_error"]
+    frame["mean error"] = errors["mean_error"]
+    if findings["reference"] is not None:
+        frame["CE"] = errors["corruption_error"]
     formats = dict.fromkeys(frame.columns, "{:.1f}")
     frame["strength"] = pd.Series(findings["quantities"])
     frame.insert(0, "corruption", frame.index.str.replace("_", " "))
-    title = f"Accuracy (%) at severities {SEVERITIES[0]} to {SEVERITIES[-1]}, mean error (%), corruption error (CE)"
+    ce = ", corruption error (CE)" if "CE" in frame else ""
+    title = f"Accuracy (%) at severities {SEVERITIES[0]} to {SEVERITIES[-1]}, mean error (%){ce}"
     return {title: Table(frame, formats)}
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from emotorch.analyses.scores import NAME
+from emotorch.analyses import scores
 from emotorch.evaluation.evaluate import evaluate
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.paths import SHIPPED_MODELS, Paths
-from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
@@ -46,7 +45,7 @@ def check_shipped(paths: Paths, device: torch.device) -> Iterator[Check]:
         run, model = Run(weights.parent), load_model(weights)
         predictions = evaluate(LoadedRun(paths, run, weights, model, device), _DATASET).predictions
         measured = predictions.correct, predictions.images
-        findings = read_findings(run, NAME, weights) or {"sets": []}
+        findings = scores.ANALYSIS.read(run, weights) or {"sets": []}
         stated = [_score(found["counts"]) for found in findings["sets"]]
         yield Check(run.name, measured, next((score for score in stated if score[1] == measured[1]), None))
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotorch.analyses import scores
 from emotorch.analyses.registry import Analysis, Findings, Tables, analyses
+from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
 from emotorch.datasets import find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
@@ -45,9 +45,7 @@ def write_model_card(loaded: LoadedRun, *, force: bool = False) -> Path:
     Raises:
         EmoTorchError: the weights or an image are damaged.
     """
-    measured = scores.measure(loaded.paths, loaded.run, loaded.weights, loaded.model, loaded.device, force=force) or {
-        "sets": []
-    }
+    measured = analyse_scores(loaded, force=force) or {"sets": []}
     facts = Facts(loaded, loaded.run.record, {found["name"]: found for found in measured["sets"]})
     path = loaded.run.folder / CARD_NAME
     write_text(path, render(Card.of(facts)))
