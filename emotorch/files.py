@@ -26,8 +26,6 @@ STAMP_NAME = "stage.json"
 _JOURNAL_NAME = ".journal.jsonl"
 # A killed stage's workers notice within half a second that they are orphans, and let go of the lock.
 _LOCK_PATIENCE_S = 2.0
-
-
 # What Linux's headers give renameat2: relative to the working directory; both names exist, and change places.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 

@@ -94,6 +94,8 @@ class LabelScheme:
     def from_dict(cls, value: object) -> "LabelScheme":
         """What `as_dict` gave; a dataset that is not listed takes no part.
 
+        Of a built-in scheme, a dataset that was not known yet when it was recorded has today's classes.
+
         Raises:
             EmoTorchError: it is not that of a scheme; the message names the key.
         """
@@ -112,6 +114,9 @@ class LabelScheme:
             if dataset not in DATASETS:
                 raise EmoTorchError(f"sources.{dataset}: no such dataset{_nearest(dataset, DATASETS)}")
         read = {name: _read_mapping(dataset, sources.get(name, {}), labels) for name, dataset in DATASETS.items()}
+        built_in = SCHEMES.get(str(name))
+        if built_in is not None and built_in.labels == labels:
+            read = {dataset: read[dataset] if dataset in sources else built_in.sources[dataset] for dataset in read}
         return cls(str(name), labels, read)
 
 

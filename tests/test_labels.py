@@ -198,6 +198,14 @@ def test_a_missing_file_and_an_unknown_name_are_wrong_usage(tmp_path: Path) -> N
         get_scheme("eight")
 
 
+def test_a_built_in_scheme_that_was_recorded_before_a_dataset_was_known_is_that_of_today() -> None:
+    scheme = get_scheme("seven")
+    recorded = scheme.as_dict()
+    del recorded["sources"]["RAF"]
+    assert LabelScheme.from_dict(recorded) == scheme
+    assert LabelScheme.from_dict({**recorded, "name": "valence"}).sources["RAF"] == {}
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -73,9 +73,7 @@ class DatasetIndex:
         """Raises EmoTorchError when stage 2 has not run, or ran for another scheme."""
         paths, stage = paths.for_scheme(scheme.name), command(STAGE_2, scheme.name)
         stamp = read_stamp(paths.originals, stage)
-        if {name: stamp.get(name) for name in ("labels", "sources")} != {
-            name: value for name, value in scheme.as_dict().items() if name != "name"
-        }:
+        if LabelScheme.from_dict({**stamp, "name": scheme.name}) != scheme:
             raise EmoTorchError(
                 f"{paths.originals} was made for other classes than scheme {scheme.name} has; run {stage}"
             )
