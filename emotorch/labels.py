@@ -116,7 +116,7 @@ class LabelScheme:
         read = {name: _read_mapping(dataset, sources.get(name, {}), labels) for name, dataset in DATASETS.items()}
         built_in = SCHEMES.get(str(name))
         if built_in is not None and built_in.labels == labels:
-            read = {dataset: read[dataset] if dataset in sources else built_in.sources[dataset] for dataset in read}
+            read |= {dataset: dict(built_in.sources[dataset]) for dataset in DATASETS if dataset not in sources}
         return cls(str(name), labels, read)
 
 
