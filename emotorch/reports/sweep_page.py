@@ -79,9 +79,8 @@ def _facts(planned: int, results: Sequence[Result], comparison: Comparison | Non
         best = comparison.best
         interval = "" if math.isnan(best.low) else f"95% interval {best.low:.5f}–{best.high:.5f}"
         facts.append(Fact("Smallest distance", f"{best.combined:.5f}", f"{best.model}; {interval}"))
-        parts = "FER and CK+" if best.complete else "FER alone"
         recreation = comparison.recreation(complete=best.complete)
-        facts.append(Fact("Published recreation", f"{recreation:.5f}", f"best of 300, with leaks; {parts}"))
+        facts.append(Fact("Published recreation", f"{recreation:.5f}", f"best of 300, with leaks; {best.parts}"))
     return facts
 
 
