@@ -278,6 +278,9 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
         main: Reads the options and does the work; may return an exit status.
         interrupted: What a user who pressed Ctrl-C may want to know.
     """
+    # Before torch is imported. PyTorch's threads meet after every operation, and those that wait spin by default:
+    # beside other work, training took four times the CPU time, and as much longer, than with threads that sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Importing makes objects by the hundred thousand, none of them in cycles that are garbage.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     # Libraries tell of what no user asked for, such as that they have made a cache of fonts.
