@@ -11,4 +11,4 @@ def test_other_images_than_the_card_s_are_told_apart(paths: Paths) -> None:
     done = call_script(paths, "baseline_model/model/check_models.py", "--threads", 1)
     assert done.returncode == 1
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("compact"))
-    assert line.split()[-2:] == ["-", "differs"]
+    assert line.split()[-2:] == ["–", "differs"]

@@ -247,7 +247,7 @@ def test_a_card_of_synthetic_faces_says_so_first(ours: Trained) -> None:
 
 
 def test_the_files_to_publish_are_there_and_hold_no_face(ours: Trained) -> None:
-    listed = re.findall(r"^- `(.+)`$", section(write_card(ours), "What may be published"), re.MULTILINE)
+    listed = re.findall(r"^- `(.+)`$", section(write_card(ours), "Publishable files"), re.MULTILINE)
     assert {"README.md", "model.pth", "run.json", "scores/reliability_fer_val.png"} <= set(listed)
     assert all((ours.folder / name).is_file() for name in listed)
     assert not [name for name in listed if "samples" in name or "misclassified" in name]

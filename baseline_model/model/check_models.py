@@ -15,20 +15,13 @@ def main() -> int:
 
     from emotorch.paths import Paths
     from emotorch.pipeline import prepare_datasets
-    from emotorch.reports.card.check import check_shipped
-    from emotorch.tables import text_table
-    from emotorch.training.device import choose_device, make_repeatable
+    from emotorch.reports.card.check import check_shipped, to_table
+    from emotorch.tables import to_text
 
     paths = Paths.from_environment()
     prepare_datasets(paths, ("emotorch4", "seven"))
-    make_repeatable(options.threads)
-    checks = list(check_shipped(paths, choose_device(options.device)))
-    rows = [("model", "images", "PublicTest %", "card %", "")]
-    for check in checks:
-        right, images = check.measured
-        stated = f"{100 * check.stated[0] / images:.2f}" if check.stated else "-"
-        rows.append((check.name, str(images), f"{100 * right / images:.2f}", stated, "" if check.equal else "differs"))
-    print(text_table(rows, left=("model", "")))
+    checks = list(check_shipped(paths, device=options.device, threads=options.threads))
+    print(to_text(to_table(checks)))
     return 0 if all(check.equal for check in checks) else cli.EXIT_FAILED
 
 

@@ -1,17 +1,17 @@
 """Whether the models that ship score on this machine's PublicTest what their cards say."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+import pandas as pd
 
 from emotorch.analyses import scores
 from emotorch.evaluation.evaluate import evaluate
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.paths import SHIPPED_MODELS, Paths
-from emotorch.runs.folder import Run
-from emotorch.training.checkpoints import load_model
+from emotorch.tables import Table
 
 _DATASET = "fer-public"
 
@@ -22,33 +22,46 @@ class Check:
 
     Attributes:
         name: The model's.
-        measured: (right, images) here and now.
+        images: How many PublicTest has.
+        correct: Here and now.
         stated: The same on its card; None when the card says nothing of so many images.
     """
 
     name: str
-    measured: tuple[int, int]
-    stated: tuple[int, int] | None
+    images: int
+    correct: int
+    stated: int | None
 
     @property
     def equal(self) -> bool:
-        return self.measured == self.stated
+        return self.correct == self.stated
 
 
-def check_shipped(paths: Paths, device: torch.device) -> Iterator[Check]:
+def check_shipped(paths: Paths, *, device: str, threads: int) -> Iterator[Check]:
     """Scores every model that ships, one after the other.
 
     Raises:
         EmoTorchError: the dataset of a model's label scheme is not there, or weights are damaged.
+        UsageError: there is no such device.
     """
     for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
-        run, model = Run(weights.parent), load_model(weights)
-        predictions = evaluate(LoadedRun(paths, run, weights, model, device), _DATASET).predictions
-        measured = predictions.correct, predictions.images
-        findings = scores.ANALYSIS.read(run, weights) or {"sets": []}
-        stated = [_score(found["counts"]) for found in findings["sets"]]
-        yield Check(run.name, measured, next((score for score in stated if score[1] == measured[1]), None))
+        loaded = LoadedRun.load(paths, str(weights), device=device, threads=threads)
+        predictions = evaluate(loaded, _DATASET).predictions
+        findings = scores.ANALYSIS.read(loaded.run, weights) or {"sets": []}
+        stated = {int(np.sum(found["counts"])): int(np.trace(found["counts"])) for found in findings["sets"]}
+        yield Check(loaded.run.name, predictions.images, predictions.correct, stated.get(predictions.images))
 
 
-def _score(counts: list[list[int]]) -> tuple[int, int]:
-    return int(np.trace(counts)), int(np.sum(counts))
+def to_table(checks: Sequence[Check]) -> Table:
+    """For the console: a row for each model, accuracies in percent."""
+    rows = [
+        {
+            "model": check.name,
+            "images": check.images,
+            "PublicTest %": 100 * check.correct / check.images,
+            "card %": math.nan if check.stated is None else 100 * check.stated / check.images,
+            "": "" if check.equal else "differs",
+        }
+        for check in checks
+    ]
+    return Table(pd.DataFrame(rows), dict.fromkeys(("PublicTest %", "card %"), "{:.2f}"))
