@@ -153,11 +153,11 @@ def test_robustness_is_a_table_of_accuracies_by_corruption_and_severity(ours: Tr
     title = analyses()["robustness"].title
     said = section(write_card(ours), title)
     rows = table(said)
-    assert rows[0]["corruption"] == "blur (Gaussian blur, σ in pixels)"
+    assert (rows[0]["corruption"], rows[0]["strength"]) == ("blur", "Gaussian blur, σ in pixels")
     assert len(rows) == 8
     scores = read_table(ours.folder / "robustness" / "robustness.csv")
     measured = [float(row["accuracy"]) for row in scores if row["severity"] != "0"]
-    shown = [float(row[f"severity {severity}"]) for row in rows for severity in range(1, 6)]
+    shown = [float(row[str(severity)]) for row in rows for severity in range(1, 6)]
     assert shown == pytest.approx(measured, abs=0.051)
     assert "mean error over all corruptions" in said
     assert "`corruption_errors.csv`" in said
