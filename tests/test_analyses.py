@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from emotorch.analyses.registry import analyses, by_name
+from emotorch.analyses import analyses
+from emotorch.analyses.registry import by_name
 from emotorch.paths import REPOSITORY, SHIPPED_MODELS
 from emotorch.tables import to_text
 

@@ -17,7 +17,7 @@ from conftest import TRAINED_WITH, draw_images
 from published import published_state, write_run
 from running import MODELS, TRAIN, Trained, call_script, copy_trained, error_line, last_line, read_table
 
-from emotorch.analyses.registry import analyses
+from emotorch.analyses import analyses
 from emotorch.data.images import write_png
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.experiment import train

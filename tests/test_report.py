@@ -9,7 +9,7 @@ import pytest
 from browser import CHROMEDRIVER, CHROMIUM, start_browser
 from running import MODELS, SWEEP, Trained, call_script, copy_root, copy_trained, error_line, last_line
 
-from emotorch.analyses.registry import analyses
+from emotorch.analyses import analyses
 from emotorch.paths import Paths
 from emotorch.reports.page import Fact, Section, matrix, render, table, text
 from emotorch.reports.sweep_page import sweep_page

@@ -1,6 +1,6 @@
 """The analyses of one model: what each is called, computes and tells. Page and model card go through them in order.
 
-A new one is a module with a record `ANALYSIS`, a line in `analyses` below, and its script.
+A new one is a module with a record `ANALYSIS`, its name in `emotorch.analyses.analyses`, and its script.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -85,14 +85,6 @@ class Analysis:
     def read(self, run: Run, weights: Path) -> Findings | None:
         """What it found about these very weights; None where that is missing."""
         return read_findings(run, self.name, weights)
-
-
-def analyses() -> Mapping[str, Analysis]:
-    """All by name, in the order of page and card."""
-    # Not above: their modules take the record from here.
-    from emotorch.analyses import errors, explanations, fairness, robustness, scores
-
-    return by_name([module.ANALYSIS for module in (scores, robustness, explanations, errors, fairness)])
 
 
 def by_name(found: Iterable[Analysis]) -> Mapping[str, Analysis]:

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from emotorch.analyses.registry import Analysis, Subject, analyses
+from emotorch.analyses import analyses
+from emotorch.analyses.registry import Analysis, Subject
 from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.loaded_run import LoadedRun

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotorch.analyses.registry import Analysis, Findings, Tables, analyses
+from emotorch.analyses import analyses
+from emotorch.analyses.registry import Analysis, Findings, Tables
 from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
 from emotorch.datasets import find_dataset
