@@ -290,12 +290,11 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
     with exclusive(final.with_name(f".{final.name}.lock"), stage):
         shutil.rmtree(_previous(final), ignore_errors=True)
         if not force and _is_whole(final, stamp):
+            _discard(partial)  # what a kill right after the exchange of the two left there
             yield None
             return
-        if partial.exists() and (force or _read_stamp(partial).get("made_from") != stamp):
-            # First of all the journal: a kill while deleting must not leave it to tell of files that are gone.
-            (partial / _JOURNAL_NAME).unlink(missing_ok=True)
-            shutil.rmtree(partial)
+        if force or _read_stamp(partial).get("made_from") != stamp:
+            _discard(partial)
         partial.mkdir(parents=True, exist_ok=True)
         remove_leftovers(partial)
         if not (partial / STAMP_NAME).exists():
@@ -311,6 +310,14 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
         write_json(partial / STAMP_NAME, {"made_from": stamp, "files": files})
         (partial / _JOURNAL_NAME).unlink(missing_ok=True)
         replace_folder(partial, final)
+
+
+def _discard(partial: Path) -> None:
+    """Removes an unfinished folder, if there is one."""
+    if partial.exists():
+        # First of all the journal: a kill while deleting must not leave it to tell of files that are gone.
+        (partial / _JOURNAL_NAME).unlink(missing_ok=True)
+        shutil.rmtree(partial)
 
 
 def read_stamp(folder: Path, stage_command: str) -> dict[str, Any]:
