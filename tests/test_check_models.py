@@ -1,9 +1,12 @@
 """The check of the models that ship: against a dataset that is not the one of their cards, it says so."""
 
+import pytest
 from running import call_script
 
 from emotorch.data.synthetic_dataset import write_fer2013_csv
 from emotorch.paths import Paths
+
+pytestmark = pytest.mark.slow
 
 
 def test_other_images_than_the_card_s_are_told_apart(paths: Paths) -> None:

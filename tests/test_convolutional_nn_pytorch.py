@@ -41,6 +41,8 @@ from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 
+pytestmark = pytest.mark.slow
+
 # Of the recipes whose own sizes take long: what is tested is that the parts fit, not what is learned.
 SMALL = {
     "resnet50v2_cbam": ("--set", "network_config.image_size=32", "--set", "batch_size=64"),

@@ -336,6 +336,7 @@ def test_an_upload_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_proc
+@pytest.mark.slow
 def test_many_at_once_all_get_a_reply_and_the_memory_stays_bounded(demo: Demo) -> None:
     """Twelve pictures near the limit of pixels; each alone takes some hundred megabytes while it is read."""
     body = encode(np.zeros((6000, 8000), np.uint8), "PNG", compress_level=1)

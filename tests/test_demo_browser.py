@@ -15,9 +15,12 @@ from test_predictions import blank, face
 from emotorch.data.images import Pixels
 from emotorch.inference.demo import MAX_BYTES
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER), reason="no chromium and chromedriver here (Debian: chromium, chromium-driver)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and CHROMEDRIVER), reason="no chromium and chromedriver here (Debian: chromium, chromium-driver)"
+    ),
+]
 
 # The middle of the face that the camera sees, in parts of its picture's width: left of the middle, as the camera sees
 # it, and so right of it in the mirror.

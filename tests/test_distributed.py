@@ -14,6 +14,8 @@ from running import TRAIN, Trained, assert_same_weights, call_script, copy_root,
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import Run
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 2
 # 13 images a batch: the processes have unequal parts of it.
 OPTIONS = ("--seed", 4, "--set", "learning_rate=0.003", "--set", "batch_size=13", "--fer-aug", 0.1)

@@ -55,6 +55,7 @@ def test_the_readme_fits_a_screen_and_every_script_is_in_it_or_in_the_documents(
     assert not {script.name for script in SCRIPTS if script.name not in everything}
 
 
+@pytest.mark.slow
 def test_recipes_stand_in_their_table_as_the_script_lists_them() -> None:
     script = "develop_baseline_model/models/convolutional_nn_pytorch.py"
     done = subprocess.run(

@@ -13,6 +13,8 @@ from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.training.checkpoints import load_model
 
+pytestmark = pytest.mark.slow
+
 SHOW = f"{MODELS}/show_errors.py"
 LABELS = ("anger", "fear", "calm", "surprise")
 

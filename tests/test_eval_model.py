@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from drawing import assert_legible, texts
 from PIL import Image
@@ -23,6 +24,8 @@ from emotorch.runs.usage import write_image_usage
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm
+
+pytestmark = pytest.mark.slow
 
 PARTS = {"fer_validation": "fer_val", "ckp_validation": "ckp_val", "training": "training"}
 

@@ -32,6 +32,8 @@ from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.training.checkpoints import Model
 from emotorch.training.preprocessing import InputForm, to_input
 
+pytestmark = pytest.mark.slow
+
 EXPLAIN = f"{MODELS}/explain_model.py"
 CPU = torch.device("cpu")
 PATCH = slice(12, 22), slice(26, 36)

@@ -30,6 +30,8 @@ from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
 from emotorch.seeding import generator
 
+pytestmark = pytest.mark.slow
+
 FAIRNESS = "develop_baseline_model/models/analyze_fairness.py"
 SCHEME = get_scheme("emotorch4")
 LABELS = ("anger", "fear", "calm")

@@ -27,6 +27,8 @@ from emotorch.data.operations import OPERATIONS
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, STAGE_1, STAGE_2, STAGE_3, Paths
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 600
 KILLS = 4
 

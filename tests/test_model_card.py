@@ -35,6 +35,8 @@ from emotorch.reports.reproduction import commands
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import write_image_usage
 
+pytestmark = pytest.mark.slow
+
 CARD = f"{MODELS}/write_model_card.py"
 
 

@@ -24,6 +24,8 @@ from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run
 from emotorch.training import checkpoints
 
+pytestmark = pytest.mark.slow
+
 # Sizes below, at and above the pictures' own: shrunk, as they are, enlarged.
 SIZES = {
     "emotorch_cnn": (48, 1),

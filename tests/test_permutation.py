@@ -16,6 +16,7 @@ def p_value(right: np.ndarray, groups: np.ndarray, strata: np.ndarray, *, copies
     return permutation_test(np.repeat(right, copies), sources, *images, weights, generator("permutations"))
 
 
+@pytest.mark.slow
 def test_without_a_gap_p_is_uniform() -> None:
     everything, by_stratum = [], []
     groups = np.repeat((0, 1, 2), (80, 90, 70))

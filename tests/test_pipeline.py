@@ -13,6 +13,8 @@ from emotorch.errors import UsageError
 from emotorch.paths import Paths
 from emotorch.pipeline import StageError, choose_root, run_all, run_stage
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = "develop_baseline_model/run_pipeline.py"
 TRAINING = ("--epochs", "1", "--threads", "1")
 

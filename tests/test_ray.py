@@ -16,6 +16,8 @@ from running import SWEEP, assert_same_weights, call_script, copy_root, error_li
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import Run, list_runs
 
+pytestmark = pytest.mark.slow
+
 RUNS = 3
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
 OPTIONS = ("--num-models", RUNS, "--epochs", 2, "--fer-aug-range", "0.03:0.06", "--set", "batch_size=8")

@@ -17,6 +17,8 @@ from emotorch.runs.confusion import Matrix
 from emotorch.sweep.job import Result
 from emotorch.tables import Table
 
+pytestmark = pytest.mark.slow
+
 ABOUT = {
     "design": {"count": 2, "strategy": "random"},
     "settings": {"recipe": {"name": "emotorch"}, "train_on": "FER"},

@@ -29,6 +29,8 @@ from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.loop import network_outputs
 
+pytestmark = pytest.mark.slow
+
 MEASURE = f"{MODELS}/measure_robustness.py"
 LABELS = ("anger", "fear", "calm", "surprise")
 CPU = torch.device("cpu")

@@ -22,6 +22,8 @@ from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm
 
+pytestmark = pytest.mark.slow
+
 COMPARE_RUNS = "develop_baseline_model/models/compare_runs.py"
 FILES = {"comparison.txt", "runs.csv", "groups.csv", "differences.csv", "differences.png"}
 

@@ -160,6 +160,7 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_recorded_so_when_asked(p
     assert run.record["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_half_written_is_gone_when_the_run_is_taken_up(paths: Paths) -> None:
     run = claim_run(paths.models, {"status": "running"})
     whole = run.folder / "model_last.pth"
@@ -197,6 +198,7 @@ def epochs_of(checkpoint: Path) -> int:
     return len(torch.load(checkpoint, weights_only=True)["history"])
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbed_result(
     prepared: Paths, tmp_path: Path
 ) -> None:
@@ -230,6 +232,7 @@ def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbe
     assert "is finished: there is nothing to resume" in error_line(call_script(paths, TRAIN, "--resume", folder.name))
 
 
+@pytest.mark.slow
 def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed_result(
     seven: Paths, tmp_path: Path
 ) -> None:
@@ -253,6 +256,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tmp_path: Path) -> None:
     process, folder = start_training(copy_root(prepared, tmp_path / "root"), *LONG)
     process.send_signal(signal.SIGINT)
@@ -262,6 +266,7 @@ def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tm
     assert Run(folder).status() == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_after_its_last_epoch_gets_its_files_by_resume(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     record = Run(ours.folder).record

@@ -28,6 +28,8 @@ from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
 
+pytestmark = pytest.mark.slow
+
 SHIP = f"{MODELS}/ship_model.py"
 REAL = paths.SHIPPED_MODELS
 NAME = "compact"

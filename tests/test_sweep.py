@@ -33,6 +33,8 @@ from emotorch.sweep.plan import (
 )
 from emotorch.sweep.scheduler import DIED, Progress, closest, run_sweep, summary
 
+pytestmark = pytest.mark.slow
+
 RECIPE = get_recipe("emotorch")
 QUICK = Settings(override(RECIPE, ["epochs=1"]), get_scheme("emotorch4"), Factors())
 

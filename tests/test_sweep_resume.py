@@ -27,6 +27,8 @@ from emotorch.sweep.local import LocalEngine
 from emotorch.sweep.plan import Design
 from emotorch.sweep.worker_count import Measurement
 
+pytestmark = pytest.mark.slow
+
 RUNS = 2
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
 OPTIONS = ("--num-models", RUNS, "--epochs", 3, "--fer-aug-range", "0.03:0.06", "--set", "batch_size=8")

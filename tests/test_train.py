@@ -289,6 +289,7 @@ def without_times(folder: Path) -> dict[str, object]:
     return {key: value for key, value in record(folder).items() if key not in times}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_in_another_process_and_root(
     trained: Trained, prepared: Paths, script: Script, tmp_path: Path
 ) -> None:
