@@ -325,6 +325,11 @@ def test_the_best_is_so_within_noise_where_intervals_overlap(paths: Paths) -> No
     assert "model_00001 is the best beyond chance" in describe(compare(paths))
 
 
+def test_of_one_run_nothing_is_said_of_chance(paths: Paths) -> None:
+    count_images(add(paths, "model_00001"))
+    assert "model_00001 is the only run" in describe(compare(paths))
+
+
 def test_the_best_never_is_one_that_collapsed_unless_all_did(paths: Paths) -> None:
     add(paths, "model_00001", fer=ONE_CLASS, ckp=ONE_CLASS)
     assert compare(paths).best.model == "model_00001"

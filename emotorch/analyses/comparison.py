@@ -210,6 +210,8 @@ def _table(comparison: Comparison) -> Table:
 def describe_noise(comparison: Comparison) -> str:
     """Whether the best run is so beyond chance."""
     best, equal = comparison.best, comparison.within_noise
+    if len(comparison.distances) == 1:
+        return f"{best.model} is the only run: there is nothing to tell it from"
     if not equal:
         return f"{best.model} has no confusion counts: whether it is the best beyond chance is unknown"
     others = [run for run in equal if run.model != best.model]

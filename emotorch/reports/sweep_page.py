@@ -57,8 +57,9 @@ def sweep_page(
         ]
     runs = _runs(results, comparison) if results else text("No run has ended yet.")
     sections.append(Section("runs", "All runs", [runs]))
+    planned = "1 run" if design["count"] == 1 else f"{design['count']:,} runs"
     subtitle = (
-        f"{design['count']} runs by the strategy {design['strategy']}, recipe {settings['recipe']['name']}, trained on "
+        f"{planned} by the strategy {design['strategy']}, recipe {settings['recipe']['name']}, trained on "
         f"{settings['train_on']}; begun {about['started']}."
     )
     synthetic = comparison is not None and any(run.synthetic for run in comparison.distances)
