@@ -92,7 +92,7 @@ def add_fer_usage_option(parser: _Options, default: str | None = "all") -> None:
         default=default,
         help="split all of FER-2013 85/15 as published, or only its Training rows, so that the official test rows "
         "stay unseen; as is official: Training trains, PublicTest validates; or, to choose among recipes with "
-        "PublicTest unseen, nine tenths of Training and one "
+        "PublicTest unseen, nine tenths of Training and one, or four fifths and one: five folds, each image in one "
         f"(default: {default or _OF_THE_RECIPE})",
     )
 

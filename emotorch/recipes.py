@@ -13,7 +13,8 @@ SCHEDULE_NAMES = ("constant", "plateau", "cosine", "one_cycle")
 PRECISION_NAMES = ("float32", "mixed")
 METRIC_NAMES = ("loss", "accuracy", "macro_f1")
 SAMPLING_NAMES = ("shuffled", "balanced")
-FER_USAGE_CHOICES = ("all", "training", "official", "search")
+FER_FOLDS = tuple(f"fold{number}" for number in range(1, 6))
+FER_USAGE_CHOICES = ("all", "training", "official", "search", *FER_FOLDS)
 # Mean and standard deviation of each channel, of grey values 0-1.
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
@@ -81,7 +82,8 @@ class Recipe:
             training image, its soft target, are learned beside its label; empty for none.
         distillation: With `teachers`: the part of the soft target in what is learned.
         fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows; `official` (Training trains,
-            PublicTest selects); or `search` (90/10 of Training: what choices among recipes are made on).
+            PublicTest selects); `search` (90/10 of Training: what choices among recipes are made on); or one of five
+            folds of Training (`fold1` to `fold5`), which validates while the other four train.
         variants: Part of stage 3's variants that training and validation draw when no option says.
         loss: `cosine_proximity`, `cross_entropy` or `focal`.
         focal_gamma: Of the focal loss: how little the images count that are right already.

@@ -16,11 +16,12 @@ from emotorch.datasets import FER_USAGES
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
+from emotorch.recipes import FER_FOLDS
 
 SCHEME = get_scheme("emotorch4")
 SEEDS = st.integers(0, 2**32 - 1)
 FACTORS = st.builds(Factors, *4 * [st.floats(0, 1) | st.sampled_from([0.0, 0.001, 0.01, 0.5, 1.0])])
-USAGES = st.sampled_from(["all", "training", "search"])
+USAGES = st.sampled_from(["all", "training", "search", *FER_FOLDS])
 any_run = settings(derandomize=True, deadline=None, max_examples=80)
 
 
@@ -169,6 +170,17 @@ def test_a_search_sees_a_tenth_of_the_training_rows_and_no_test_image(index: Dat
     assert {*selection.training.usages, *held_out.usages} == {"Training"}
     share = len(held_out) / (len(selection.training) + len(held_out))
     assert abs(share - 0.1) < 0.02
+
+
+def test_every_training_image_validates_in_one_fold_and_no_test_image_in_any(index: DatasetIndex) -> None:
+    rows = with_many_twins(index, 3, images=3000)
+    folds = [select(rows, Factors(1, 0, 1, 0), fer_usage=fold, seed=1) for fold in FER_FOLDS]
+    everything = np.flatnonzero((rows.datasets == "FER") & (rows.usages == "Training")).tolist()
+    assert sorted(np.concatenate([fold.validation["fer"].rows for fold in folds]).tolist()) == everything
+    for fold in folds:
+        assert set(fold.validation) == {"fer"}
+        assert sorted([*fold.training.rows, *fold.validation["fer"].rows]) == everything
+        assert not {*fold.training.hashes} & {*fold.validation["fer"].hashes}
 
 
 def test_another_seed_draws_other_images(index: DatasetIndex) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
+from emotorch.data.split import VALIDATION_SHARE, Indices, draw, fold_numbers, group_sources, validation_mask
 
 SEEDS = st.integers(0, 2**32 - 1)
 any_data = settings(derandomize=True, deadline=None, max_examples=60)
@@ -105,3 +105,19 @@ def test_draws_for_different_purposes_differ() -> None:
     keys: list[tuple[object, ...]] = [(42, "training"), (42, "fer_validation"), (43, "training"), (42, "training", "x")]
     assert len({tuple(draw(1000, 0.1, *key).tolist()) for key in keys}) == len(keys)
     assert np.array_equal(draw(1000, 0.1, *keys[0]), draw(1000, 0.1, *keys[0]))
+
+
+@any_data
+@given(seed=SEEDS, split_seed=SEEDS, images=st.integers(1, 400), sources=st.integers(1, 400), folds=st.integers(1, 7))
+def test_folds_keep_sources_whole_and_are_about_equal_parts_of_every_class(
+    seed: int, split_seed: int, images: int, sources: int, folds: int
+) -> None:
+    groups, labels = random_sources(seed, images, sources)
+    numbers = fold_numbers(groups, labels, folds, seed=split_seed)
+    assert all(len(set(numbers[groups == group])) == 1 for group in range(groups.max() + 1))
+    assert 0 <= numbers.min() <= numbers.max() < folds
+    largest = int(np.bincount(groups).max())
+    for label in range(4):
+        members = labels == label
+        sizes = np.bincount(numbers[members], minlength=folds)
+        assert np.abs(sizes - members.sum() / folds).max() <= largest

@@ -19,11 +19,12 @@ from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
+from emotorch.recipes import FER_FOLDS
 from emotorch.runs.folder import Run, validation_title
 from emotorch.tables import Table
 
 # How a run must have split FER-2013 for PublicTest to be unseen: it neither trained nor selected.
-_PUBLIC_UNSEEN = ("training", "search")
+_PUBLIC_UNSEEN = ("training", "search", *FER_FOLDS)
 
 
 def analyse_scores(loaded: LoadedRun, *, force: bool) -> Findings | None:

@@ -13,14 +13,14 @@ from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.images import SIZE, Pixels, hash_pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.sources import MANIFEST, read_manifest
-from emotorch.data.split import VALIDATION_SHARE, Indices, draw, group_sources, validation_mask
+from emotorch.data.split import VALIDATION_SHARE, Indices, draw, fold_numbers, group_sources, validation_mask
 from emotorch.data.variants import variant_file
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
 from emotorch.paths import STAGE_2, STAGE_3, Paths
-from emotorch.recipes import FER_USAGE_CHOICES
+from emotorch.recipes import FER_FOLDS, FER_USAGE_CHOICES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
 _SEARCH_SHARE = 0.1
@@ -227,7 +227,7 @@ def select(
     """Splits a dataset by source and thins each side by the factors.
 
     FER-2013 is split 85/15, of all or of its Training rows; CK+ then validates too, as published. For a search
-    among recipes a tenth of the Training rows is held out, and nothing else takes part. With the
+    among recipes a tenth of the Training rows is held out, or one of five folds, and nothing else takes part. With the
     official split, and in every other dataset, the given splits count: PublicTest, or a folder's `val`, selects,
     and test images take no part. Where none is given, 15% are held out (of CK+, whole subjects).
 
@@ -235,7 +235,7 @@ def select(
         index: The dataset.
         factors: How much of each kind to draw.
         train_on: The name of a dataset or of a folder.
-        fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, or the `search` one.
+        fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, the `search` one, or a fold.
         seed: Of the drawing; the split has its own, fixed one.
 
     Raises:
@@ -287,15 +287,22 @@ def _split(index: DatasetIndex, train_on: str, fer_usage: str) -> tuple[Indices,
         return _hold_out(index, training)
     if train_on == FER.name and fer_usage == "search":
         return _hold_out(index, training, _SEARCH_SHARE)
+    if train_on == FER.name and fer_usage in FER_FOLDS:
+        folds = fold_numbers(_sources(index, training), index.labels[training], len(FER_FOLDS))
+        held_out = folds == FER_FOLDS.index(fer_usage)
+        return training[~held_out], training[held_out]
     return (training, selecting) if len(selecting) else _hold_out(index, training)
 
 
 def _hold_out(index: DatasetIndex, rows: Indices, share: float = VALIDATION_SHARE) -> tuple[Indices, Indices]:
-    # A person of CK+ is on one side; elsewhere the persons are unknown, and equal pixels are one source.
-    subjects = index.subjects[rows]
-    sources = np.where(subjects == "", index.hashes[rows], subjects)
-    held_out = validation_mask(group_sources(sources), index.labels[rows], share=share)
+    held_out = validation_mask(_sources(index, rows), index.labels[rows], share=share)
     return rows[~held_out], rows[held_out]
+
+
+def _sources(index: DatasetIndex, rows: Indices) -> Indices:
+    """(N,) equal for images that must be on one side: of one person where persons are known, else of equal pixels."""
+    subjects = index.subjects[rows]
+    return group_sources(np.where(subjects == "", index.hashes[rows], subjects))
 
 
 def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float, key: Sequence[object]) -> ImageSet:

@@ -48,6 +48,28 @@ def validation_mask(
     return held_out
 
 
+def fold_numbers(groups: Indices, labels: Indices, folds: int, *, seed: int = SPLIT_SEED) -> Indices:
+    """(N,) from 0: the fold of each image, in folds of about equal parts of every class, whole groups only.
+
+    As in `validation_mask`, a group counts for the class of its first image.
+
+    Args:
+        groups: (N,) source group of each image.
+        labels: (N,) class of each image.
+        folds: How many.
+        seed: Of the split.
+    """
+    first_member = np.unique(groups, return_index=True)[1]
+    sizes = np.bincount(groups)
+    group_labels = labels[first_member]
+    fold_of_group = np.zeros(len(sizes), np.int64)
+    for label in np.unique(group_labels):
+        order = generator("folds", seed, label).permutation(np.flatnonzero(group_labels == label))
+        before = np.cumsum(sizes[order]) - sizes[order]
+        fold_of_group[order] = before * folds // sizes[order].sum()
+    return fold_of_group[groups]
+
+
 def draw(candidates: int, factor: float, *key: object) -> Indices:
     """A random `factor` of `range(candidates)`, sorted. A smaller factor draws a part of a larger one's.
 
