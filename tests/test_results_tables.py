@@ -75,7 +75,8 @@ def test_what_a_scoring_printed_is_read_line_by_line(tables: ModuleType, tmp_pat
     record = tmp_path / "record.txt"
     record.write_text(
         "$ python evaluate_model.py a fer\na on fer: 10 images, accuracy 50.00% (95% interval 23.66-76.34)\n"
-        "calibration: expected error 3.61% as trained\nmean over 10 views (mirror images): 10 images, accuracy 60.00% "
+        "calibration: expected error 3.61% as trained\n"
+        "with test-time augmentation (10 copies: mirror images): 10 images, accuracy 60.00% "
         "(95% interval 31.27-83.18)\n"
     )
     first, second = tables.printed(record)
@@ -85,4 +86,5 @@ def test_what_a_scoring_printed_is_read_line_by_line(tables: ModuleType, tmp_pat
         "n": "10",
         "accuracy": "50.00 (23.66–76.34)",
     }
-    assert second["what"] == "mean over 10 views (mirror images)"
+    assert second["what"] == "with test-time augmentation (10 copies: mirror images)"
+    assert second["what"].startswith(tables._AUGMENTED)
