@@ -109,11 +109,16 @@ def test_a_model_is_found_by_name_path_or_a_file_in_it(paths: Paths, monkeypatch
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(paths: Paths) -> None:
-    with pytest.raises(EmoTorchError, match=r"no model folder 'model_00009' in .*: train one first"):
+    with pytest.raises(
+        EmoTorchError,
+        match=r"no model folder 'model_00009' in .*: train one first; models that ship: compact, emotorch$",
+    ):
         find_run(paths, "model_00009")
     for number in range(7):
         claim_run(paths.models, {"number": number})
-    with pytest.raises(EmoTorchError, match=r"there are model_00001, .*, model_00005, …$"):
+    with pytest.raises(
+        EmoTorchError, match=r"there are model_00001, .*, model_00005, …; models that ship: compact, emotorch$"
+    ):
         find_run(paths, "model_00009")
 
 

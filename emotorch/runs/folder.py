@@ -224,7 +224,8 @@ def find_run(paths: Paths, model: str) -> Run:
             return Run(candidate.resolve().parent)
     known = [run.name for run in list_runs(paths.models)]
     hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
-    raise EmoTorchError(f"no model folder {model!r} in {paths.models}: {hint}")
+    shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.pth"))
+    raise EmoTorchError(f"no model folder {model!r} in {paths.models}: {hint}; models that ship: {', '.join(shipped)}")
 
 
 def weights_file(paths: Paths, model: str) -> Path:
