@@ -86,7 +86,7 @@ def with_interval(digits: int, *, signed: bool = False) -> Callable[[Sequence[fl
     sign, to = ("+", " to ") if signed else ("", "–")
 
     def write(estimate: Sequence[float]) -> str:
-        value, low, high = (f"{number:{sign}.{digits}f}" for number in estimate)
+        value, low, high = (f"{number:{sign}z.{digits}f}" for number in estimate)
         return f"{value} ({low}{to}{high})"
 
     return write

@@ -113,7 +113,7 @@ def test_a_collapsed_run_is_marked_and_a_label_that_is_never_predicted_named(pat
     notes = {row["model"]: row["note"] for row in rows(compare(paths))}
     assert "collapsed to one class" in notes["model_00001"]
     assert notes["model_00002"] == ""
-    assert "never answers calm, surprise" in notes["model_00003"]
+    assert "never predicts calm, surprise" in notes["model_00003"]
 
 
 def count_images(folder: Path, images: int = 500) -> Path:

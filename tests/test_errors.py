@@ -135,16 +135,16 @@ def test_the_gallery_lists_every_error_of_the_held_out_images(lively: Trained) -
     printed, folder, findings = show(lively, "ckp", "--tiles", 3, "--pairs", 2)
     model = load_model(lively.folder / "model.pth")
     errors = read_table(folder / "confident_errors.csv")
-    assert list(errors[0]) == ["file", "truth", "answer", "confidence"]
+    assert list(errors[0]) == ["file", "truth", "prediction", "confidence"]
     confidences = [float(row["confidence"]) for row in errors]
     assert confidences == sorted(confidences, reverse=True)
-    assert all(row["truth"] != row["answer"] and Path(row["file"]).parent.name == row["truth"] for row in errors)
+    assert all(row["truth"] != row["prediction"] and Path(row["file"]).parent.name == row["truth"] for row in errors)
     assert findings["errors"] == len(errors) == round(findings["images"] * (1 - findings["accuracy"] / 100))
     confused = read_table(folder / "confused_images.csv")
     assert sorted(map(str, confused)) == sorted(map(str, errors))
     pairs = read_table(folder / "confusions.csv")
     assert sum(int(row["images"]) + int(row["other_way"]) for row in pairs) == len(errors)
-    assert [pair["labels"] for pair in findings["confusions"]] == [[row["truth"], row["answer"]] for row in pairs]
+    assert [pair["labels"] for pair in findings["confusions"]] == [[row["truth"], row["prediction"]] for row in pairs]
     assert all(len(tile) == 4 for pair in findings["confusions"] for tile in pair["tiles"])
     assert [tile["file"] for tile in findings["confident_errors"]["tiles"]] == [row["file"] for row in errors[:3]]
     suspected = read_table(folder / "suspected_label_errors.csv")

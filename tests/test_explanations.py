@@ -359,10 +359,10 @@ def test_held_out_images_are_explained_once_and_the_same_again(lively: Trained) 
     assert ANALYSIS.text(old) == ANALYSIS.text(findings)
     assert list(findings["checks"]) == list(findings["methods"]) == list(METHODS)
     assert all((folder / name).is_file() for kind in ("pictures", "tables") for name in findings[kind].values())
-    assert Counter(row["answer"] for row in images) == {
-        label: looks["images"] for label, looks in findings["answers"].items() if looks["images"]
+    assert Counter(row["prediction"] for row in images) == {
+        label: looks["images"] for label, looks in findings["predictions"].items() if looks["images"]
     }
-    for looks in findings["answers"].values():
+    for looks in findings["predictions"].values():
         assert all(thirds is None or sum(thirds) == pytest.approx(1) for thirds in looks["thirds"].values())
     for row in read_table(folder / "checks.csv"):
         stated = findings["checks"][row["method"]]["deletion"]

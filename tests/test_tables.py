@@ -68,6 +68,7 @@ def test_a_table_without_rows_has_its_header(tmp_path: Path) -> None:
 def test_intervals_and_p_values_look_alike_everywhere() -> None:
     assert with_interval(1)((54.71, 50.08, 58.2)) == "54.7 (50.1–58.2)"
     assert with_interval(2, signed=True)((4.7, -0.1, 8.2)) == "+4.70 (-0.10 to +8.20)"
+    assert with_interval(1, signed=True)((-0.01, -0.1, 0.1)) == "+0.0 (-0.1 to +0.1)"
     assert [p_value(p) for p in (0.00009, 0.0001, 1.0)] == ["<0.0001", "0.0001", "1.0000"]
 
 

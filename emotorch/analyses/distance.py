@@ -28,7 +28,7 @@ _LABELS = SCHEMES[DEFAULT].labels
 # What the note of a run says. The words are part of the format of comparison_results_*.csv.
 NO_CKP = "no CK+: ranked on FER alone"
 COLLAPSED = "collapsed to one class"
-_NEVER = "never answers"
+_NEVER = "never predicts"
 
 Settings = Mapping[str, float]
 

@@ -257,7 +257,7 @@ class _Gallery:
             {
                 "file": self._files(places),
                 "truth": self._labels[self._images.labels[places]],
-                "answer": self._labels[classes],
+                "prediction": self._labels[classes],
                 "confidence": self._probabilities[places, classes],
             }
         )
@@ -315,10 +315,10 @@ def _tables(findings: Findings) -> Tables:
         return {}
     shown = {
         "truth": "true label",
-        "answer": "predicted as",
+        "prediction": "predicted as",
         "share_of_truth": "of the true label",
         "other_way": "the other way",
-        "share_of_answer": "of the other label",
+        "share_of_prediction": "of the other label",
     }
     formats = {shown[name]: "{:.1%}" for name in written.formats}
     return {"Pairs of labels that are confused": Table(written.frame.rename(columns=shown), formats)}
@@ -329,8 +329,10 @@ def _pairs_table(findings: Findings) -> Table:
     for pair in findings["confusions"]:
         (images, other_way), (proportion, proportion_back) = pair["counts"], pair["shares"]
         rows.append((*pair["labels"], images, proportion, other_way, proportion_back))
-    columns = ("truth", "answer", "images", "share_of_truth", "other_way", "share_of_answer")
-    return Table(pd.DataFrame(rows, columns=columns), dict.fromkeys(("share_of_truth", "share_of_answer"), "{:.4f}"))
+    columns = ("truth", "prediction", "images", "share_of_truth", "other_way", "share_of_prediction")
+    return Table(
+        pd.DataFrame(rows, columns=columns), dict.fromkeys(("share_of_truth", "share_of_prediction"), "{:.4f}")
+    )
 
 
 ANALYSIS = Analysis("errors", "Errors", "show_errors.py", _compute, _lines, _tables)

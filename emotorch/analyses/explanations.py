@@ -211,7 +211,7 @@ def _make(loaded: LoadedRun, faces: Faces, rows: int, seed: int, threads: int, f
         "sheet_rows": rows,
         "checks": {name: asdict(checks) for name, checks in explanation.checks.items()},
         "deletion_curves": {name: curve.tolist() for name, curve in explanation.curves.items()},
-        "answers": {
+        "predictions": {
             label: {"images": len(group), "thirds": {name: _thirds(maps[group]) for name, maps in importance.items()}}
             for label, group in groups.items()
         },
@@ -264,8 +264,8 @@ _SHOWN = {
     "deletion": ("deletion", "{:.3f}"),
     "random": ("random order", "{:.3f}"),
     "below_random": ("below random", "{:.0%}"),
-    "correlation": ("random weights", "{:.2f}"),
-    "magnitude_correlation": ("without signs", "{:.2f}"),
+    "correlation": ("random weights", "{:z.2f}"),
+    "magnitude_correlation": ("without signs", "{:z.2f}"),
     "undetermined": ("undetermined", "{}"),
 }
 
@@ -313,7 +313,7 @@ def _images_table(explanation: Explanation, labels: Sequence[str]) -> Table:
         {
             "image": faces.files,
             "truth": faces.truths or "",
-            "answer": np.array(labels)[explanation.predictions],
+            "prediction": np.array(labels)[explanation.predictions],
             "confidence": explanation.confidences,
         }
     )
