@@ -336,7 +336,7 @@ def _lines(findings: Findings) -> list[str]:
     """The score of the clean images, the error over all corruptions, and what it is beside the reference's."""
     reference = findings["reference"]
     error, clean = _with_interval(findings["mean_error"]), 100.0 - findings["clean"]["accuracy"]["value"]
-    lines = [*findings["lines"], f"mean error over all corruptions {error}%, clean {clean:.2f}%"]
+    lines = [*findings["lines"], f"mean error over all corruptions, in percent: {error}, clean {clean:.2f}"]
     if reference is None:
         return [*lines, f"relative to a baseline: missing; {findings['reference_missing']}"]
     lines.append(

@@ -60,6 +60,11 @@ def fixed(value: float | None, digits: int) -> str:
     return UNKNOWN if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def words(name: str) -> str:
     """A name in files as a person reads it."""
     return name.replace("_", " ")
@@ -83,7 +88,7 @@ def _environment(**options: Any) -> Environment:
         keep_trailing_newline=True,
         **options,
     )
-    environment.filters |= {"number": number, "fixed": fixed, "words": words}
+    environment.filters |= {"number": number, "fixed": fixed, "counted": counted, "words": words}
     return environment
 
 

@@ -34,6 +34,7 @@ from emotorch.reports.page import (
     table,
     text,
 )
+from emotorch.reports.rendering import counted
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import Run
 from emotorch.runs.history import training_curves
@@ -99,8 +100,9 @@ def _facts(run: Run, record: Mapping[str, Any]) -> list[Fact]:
         facts.append(Fact("Best epoch", f"{record['best_epoch']}", f"of {record['epochs_completed']} run"))
     if "timings_s" in record:
         seconds = record["timings_s"]["training"]
+        threads = counted(record["settings"]["threads"], "thread")
         duration = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-        facts.append(Fact("Training", duration, f"{record['device']}, {record['settings']['threads']} thread(s)"))
+        facts.append(Fact("Training", duration, f"{record['device']}, {threads}"))
     return facts
 
 
