@@ -335,8 +335,8 @@ def _compute(subject: Subject) -> Findings:
 def _lines(findings: Findings) -> list[str]:
     """The score of the clean images, the error over all corruptions, and what it is beside the reference's."""
     reference = findings["reference"]
-    error, clean = _with_interval(findings["mean_error"]), 100.0 - findings["clean"]["accuracy"]["value"]
-    lines = [*findings["lines"], f"mean error over all corruptions, in percent: {error}, clean {clean:.2f}"]
+    error, clean = _with_interval(findings["mean_error"], "%"), 100.0 - findings["clean"]["accuracy"]["value"]
+    lines = [*findings["lines"], f"mean error over all corruptions {error}, clean {clean:.2f}%"]
     if reference is None:
         return [*lines, f"relative to a baseline: missing; {findings['reference_missing']}"]
     lines.append(
@@ -352,10 +352,10 @@ def _lines(findings: Findings) -> list[str]:
     return lines
 
 
-def _with_interval(found: Mapping[str, float | None]) -> str:
+def _with_interval(found: Mapping[str, float | None], unit: str = "") -> str:
     if found["value"] is None:
         return "undefined"
-    return f"{found['value']:.2f} (95% interval {found['low']:.2f}-{found['high']:.2f})"
+    return f"{found['value']:.2f}{unit} (95% interval {found['low']:.2f}-{found['high']:.2f})"
 
 
 def _tables(findings: Findings) -> Tables:
