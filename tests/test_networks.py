@@ -450,6 +450,29 @@ def test_weights_that_do_not_fit_are_refused_by_name(
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_an_error_of_weights_names_the_file_of_timm_s_that_fits(tmp_path: Path) -> None:
+    """Its names and shapes are those of `timm.create_model("resnetv2_50")`, with its head."""
+    fits = "; what fits is model.safetensors of https://huggingface.co/timm/resnetv2_50.a1h_in1k (docs/recipes.md)"
+    config = {**REQUIRED, "image_size": 32, "hidden": 8}
+    network = create_network("resnet50v2_cbam", config)
+    path = tmp_path / "model.safetensors"
+    save_file(timm.create_model("resnetv2_50").state_dict(), path)
+    start_from(network, path, trained_layers=27)
+    assert isinstance(network, BackboneClassifier)
+    assert sum(any(p.requires_grad for p in layer.parameters(False)) for layer in layers_of(network.backbone)) == 27
+    path.write_bytes(path.read_bytes()[:1_000_000])
+    torch.save(timm.create_model("resnetv2_50x1_bit").state_dict(), tmp_path / "bit.pth")
+    for name, message in (
+        ("imagenet", "does not exist"),
+        ("model.safetensors", "not a model file, or a damaged one"),
+        ("bit.pth", "does not fit ResNetV2: stages.0.blocks.0.norm1.running_mean is missing in it"),
+    ):
+        with pytest.raises(EmoTorchError) as refused:
+            start_from(network, tmp_path / name, trained_layers=27)
+        assert message in str(refused.value)
+        assert str(refused.value).endswith(fits)
+
+
 class Harmful:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("harm",)

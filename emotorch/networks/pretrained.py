@@ -28,20 +28,31 @@ def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
         trained_layers: How many of the backbone's last layers are trained; 0 for all.
 
     Raises:
-        EmoTorchError: the file cannot be read or does not fit, or layers of no backbone are to be frozen.
+        EmoTorchError: the file cannot be read or does not fit (then the message ends with which one of timm's does), or
+            layers of no backbone are to be frozen.
     """
-    weights = _read_state(path)
     if not isinstance(network, BackboneClassifier):
         if trained_layers:
             raise EmoTorchError(f"trained_layers={trained_layers} is for a network with a backbone: set it to 0")
-        _load(network, weights, path)
+        _load(network, _read_state(path), path)
         return
-    _load(network.backbone, _adapt(weights, network.backbone, path), path)
+    try:
+        _load(network.backbone, _adapt(_read_state(path), network.backbone, path), path)
+    except EmoTorchError as error:
+        raise EmoTorchError(f"{error}{_what_fits(network.backbone)}") from None
     if trained_layers:
         for layer in layers_of(network.backbone)[:-trained_layers]:
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(False)
     network.train(network.training)
+
+
+def _what_fits(backbone: nn.Module) -> str:
+    """Which of timm's files of ImageNet weights fits, as the end of an error; empty where timm has none."""
+    known: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
+    if not known.get("hf_hub_id"):
+        return ""
+    return f"; what fits is model.safetensors of https://huggingface.co/{known['hf_hub_id']} (docs/recipes.md)"
 
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
