@@ -212,6 +212,38 @@ def test_the_raw_dataset_s_file_names_its_image(prepared: Paths) -> None:
     assert [table.columns["emotion"][row] for row in found] == [SCHEME.labels[label] for label in images.labels]
 
 
+def test_the_published_file_of_attributes_is_taken_as_it_is(prepared: Paths, tmp_path: Path) -> None:
+    """Its paths are those of the published stage 2, whose numbers are ours."""
+    images = load_set(prepared, "fer", SCHEME)
+    content = [("img_path", "race", "race4", "gender", "age")]
+    ages = ("70+", "3-9", "10-19")
+    for number, file in enumerate(images.files):
+        content.append((file, "Southeast Asian", "Asian", ("Male", "Female")[number % 2], ages[number % 3]))
+    table = read_attributes(
+        write_attributes(
+            tmp_path / "faces_gender_race.csv", *content, ("FER-Original-Dataset/FER/fear/4531.png", *content[1][1:])
+        )
+    )
+    rows, (note,) = match(prepared, table, images, SCHEME)
+    assert rows.tolist() == list(range(len(images.files)))
+    assert f"1 are of none of these images; 0 of {len(images.files)} images have no row" in note
+    attributes, notes = make_attributes(table, rows, {})
+    assert [(attribute.name, attribute.groups) for attribute in attributes] == [
+        ("gender", ["Female", "Male"]),
+        ("age", ["3-9", "10-19", "70+"]),
+    ]
+    assert len(notes) == 2
+    # Of class folders the images have other numbers.
+    other = Paths(tmp_path / "root")
+    other.originals.mkdir(parents=True)
+    manifest = (prepared.originals / "manifest.csv").read_text().replace("FER2013img/angry/", "fer-2013/train/angry/")
+    (other.originals / "manifest.csv").write_text(manifest)
+    with refusal(
+        f"{table.path}: its numbers are of FER-2013's CSV and of CK+'s class folders, and FER-Datasets/fer-2013/"
+    ):
+        match(other, table, images, SCHEME)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -220,8 +252,8 @@ def test_the_raw_dataset_s_file_names_its_image(prepared: Paths) -> None:
         ([("image_path", "age"), ("9.png", 1)], "none of its 1 rows is of any of these 4 images"),
         ([("image_path", "age"), ("2.png",)], "line 2: 1 values for 2 columns"),
         ([("image_path", "age"), ("", 2)], "line 2: no image_path"),
-        ([("file", "age"), ("2.png", 2)], "no column source_hash or image_path"),
-        ([], "no column source_hash or image_path"),
+        ([("file", "age"), ("2.png", 2)], "no column source_hash, image_path or img_path"),
+        ([], "no column source_hash, image_path or img_path"),
         ([("image_path",), ("2.png",)], "no column to compare groups by"),
         ([("image_path", "age"), ("2.png", 2)], "age is no attribute: these images are all of one group"),
     ],

@@ -1,11 +1,12 @@
 """Does a model serve all groups of people equally well? By attributes that others have annotated of the images.
 
-Reads  MODEL/model.pth, the images of DATASET, and a CSV: image_path or source_hash, and a column per attribute
+Reads  MODEL/model.pth, the images of DATASET, and a CSV: image_path or source_hash, and a column per attribute;
+       the published faces_gender_race.csv (img_path,race,race4,gender,age) as it is
 Writes MODEL/fairness/: fairness.txt, groups.csv, recalls.csv, gaps.csv, fairness.png, findings.json
 
 Words are groups; numbers (more than 10 different ones) are cut at their quartiles or at --edges. image_path is as in
 image_usage.csv or a manifest, the raw dataset's file, or the end of either. Images that the model was trained on are
-left out. FER-2013 itself has no attributes.
+left out. FER-2013 itself has no attributes; docs/datasets.md has a sample of the form.
 """
 
 from pathlib import Path

@@ -2,13 +2,15 @@
 
 The row's image is named in the column `source_hash` (the hash of its pixels, as in image_usage.csv), or else in
 `image_path`: the path as image_usage.csv and the manifests have it, the raw dataset's file that it came from, or the
-end of either, the file's name at least. Every other column is an attribute.
+end of either, the file's name at least. `img_path` is the same in the form of the published `faces_gender_race.csv`,
+whose numbers are those of the published stage 2. Every other column is an attribute.
 """
 
 import csv
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +19,14 @@ from numpy.typing import NDArray
 
 from emotorch.data.sources import read_manifest
 from emotorch.data.split import Indices
+from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.labels import LabelScheme, command
 from emotorch.paths import STAGE_2, Paths
 
-_KEYS = ("source_hash", "image_path")
+_PUBLISHED_KEY = "img_path"
+_KEYS = ("source_hash", "image_path", _PUBLISHED_KEY)
 _UNKNOWN = ("", "nan")
 
 # A column of numbers with more different values than this is binned, one of words is no attribute.
@@ -37,7 +41,7 @@ class AttributeTable:
 
     Attributes:
         path: Its file.
-        key: `source_hash` or `image_path`.
+        key: One of `_KEYS`.
         keys: Of each row.
         columns: The values by the attribute's name, as they are written.
     """
@@ -81,7 +85,9 @@ def read_attributes(path: Path, only: Sequence[str] = ()) -> AttributeTable:
         raise EmoTorchError(f"{path}: not a CSV in UTF-8 ({error})") from None
     key = next((name for name in _KEYS if name in header), None)
     if key is None:
-        raise EmoTorchError(f"{path}: no column {' or '.join(_KEYS)} that says which image a row is of")
+        raise EmoTorchError(
+            f"{path}: no column {', '.join(_KEYS[:-1])} or {_KEYS[-1]} that says which image a row is of"
+        )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise EmoTorchError(f"{path}, line {number}: {len(row)} values for {len(header)} columns")
@@ -139,6 +145,8 @@ def _by_path(
     whole: dict[str, list[int]] = defaultdict(list)
     ends: dict[str, list[int]] = defaultdict(list)
     sources = _raw_files(paths, images, scheme)
+    if table.key == _PUBLISHED_KEY:
+        _check_numbering(paths, table, sources.values())
     for place, file in enumerate(images.files):
         for name in {file, sources.get(file, file)}:
             whole[name].append(place)
@@ -168,6 +176,24 @@ def _raw_files(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> dict
         return {}
     rows = read_manifest(originals, ("file", "source"), command(STAGE_2, scheme.name))
     return {folder + row["file"]: row["source"] for row in rows}
+
+
+def _check_numbering(paths: Paths, table: AttributeTable, sources: Iterable[str]) -> None:
+    """The published numbers count the files of stage 1, and those of CK+'s class folders, in their order.
+
+    Raises:
+        EmoTorchError: other files have been numbered here.
+    """
+    counted = tuple(
+        f"{paths.relative(folder)}/" for folder in (paths.fer_images, *map(paths.ckplus.joinpath, CKP.classes))
+    )
+    numbered = (FER.folder, *(folder.name for folder in paths.fer_folders), CKP.folder)
+    for source in sources:
+        if source.split("/")[1] in numbered and not source.startswith(counted):
+            raise EmoTorchError(
+                f"{table.path}: its numbers are of FER-2013's CSV and of CK+'s class folders, and {source} is of "
+                "neither: name the images by their files, in a column image_path"
+            )
 
 
 def make_attributes(
@@ -226,9 +252,15 @@ def _numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
 def _categories(
     name: str, values: NDArray[np.str_], known: NDArray[np.bool_], numbers: NDArray[np.float64] | None
 ) -> Attribute:
-    groups = sorted({str(value) for value in values[known]}, key=None if numbers is None else float)
+    groups = sorted({str(value) for value in values[known]}, key=_in_order if numbers is None else float)
     members = np.array([groups.index(value) if value in groups else -1 for value in values.tolist()], dtype=np.int64)
     return Attribute(name, groups, members, "")
+
+
+def _in_order(group: str) -> tuple[float, str]:
+    """Groups like `3-9` and `10-19` by their first number, before words."""
+    number = re.match(r"\d+", group)
+    return (float(number[0]) if number else math.inf, group)
 
 
 def _binned(
