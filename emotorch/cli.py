@@ -57,12 +57,13 @@ def add_subset_options(parser: argparse.ArgumentParser) -> None:
     add_scheme_option(parser)
 
 
-def add_model_argument(parser: argparse.ArgumentParser) -> None:
+def add_model_argument(parser: argparse.ArgumentParser, *, or_newest: bool = False) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        nargs="?",
-        help="a model folder's name, or a path to it (default: the newest one)",
+        nargs="?" if or_newest else None,
+        help="a model folder's name, or a path to it; what is found out about a model that ships is written to "
+        f"evaluations/MODEL/{' (default: the newest one)' if or_newest else ''}",
     )
 
 

@@ -1,7 +1,7 @@
 """Every folder and file that a stage reads or writes, and the stages' scripts.
 
 `EMOTORCH_ROOT` moves all data and model folders; what ships with the code (the published original, the
-trained models) is always read from the repository. Each label scheme has dataset folders of its own.
+trained models) is always read from where the code is. Each label scheme has dataset folders of its own.
 """
 
 import os
@@ -37,7 +37,9 @@ class Paths:
 
     @classmethod
     def from_environment(cls) -> "Paths":
-        return cls(Path(os.environ.get("EMOTORCH_ROOT") or REPOSITORY).expanduser().resolve())
+        """Below `EMOTORCH_ROOT`; without it below the checkout, or the current folder where the code is installed."""
+        default = REPOSITORY if (REPOSITORY / "pyproject.toml").is_file() else Path.cwd()
+        return cls(Path(os.environ.get("EMOTORCH_ROOT") or default).expanduser().resolve())
 
     def for_scheme(self, name: str) -> "Paths":
         return replace(self, scheme=name)
@@ -101,6 +103,11 @@ class Paths:
     @property
     def models(self) -> Path:
         return self.root / "develop_baseline_model" / "models"
+
+    @property
+    def evaluations(self) -> Path:
+        """What is found out about models that ship, a folder for each: their own are read only."""
+        return self.root / "evaluations"
 
     @property
     def reports(self) -> Path:

@@ -213,7 +213,7 @@ def test_a_model_without_errors_has_empty_lists_and_no_sheets(lively: Trained) -
     perfect = Evaluation(images, predictions, "perfect", ["all right"])
     loaded = LoadedRun.load(lively.paths, str(lively.folder), device="cpu", threads=1)
     findings = analyse_errors(loaded, perfect, tiles=4, pairs=2, force=False)
-    folder = ANALYSIS.folder(loaded.run)
+    folder = ANALYSIS.folder(loaded)
     assert "0 of 12 images are misclassified" in ANALYSIS.lines(findings)
     assert not ANALYSIS.tables(findings)
     assert not list(folder.glob("*.png"))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import tree
 from PIL import Image
 from published import write_run
 from running import PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, copy_trained, error_line, last_line
@@ -62,17 +63,14 @@ def test_an_unknown_option_is_wrong_usage(script: str, paths: Paths) -> None:
 
 
 def test_the_published_original_has_matrices_to_draw_and_no_history(paths: Paths) -> None:
-    folder = paths.models / "model_original"
-    folder.mkdir(parents=True)
-    for file in MODEL_ORIGINAL.glob("*.csv"):
-        (folder / file.name).write_bytes(file.read_bytes())
-    drawn = Path(last_line(call_script(paths, PLOT_CONFUSION, folder)))
-    assert drawn == folder / "confusion_matrices_fer_vs_ckp.png"
+    before = tree(MODEL_ORIGINAL)
+    drawn = Path(last_line(call_script(paths, PLOT_CONFUSION, "model_original")))
+    assert drawn == paths.evaluations / "model_original" / "confusion_matrices_fer_vs_ckp.png"
     with Image.open(drawn) as picture:
         picture.load()
         assert picture.width > picture.height
-    assert "no training_history_*.csv to draw" in error_line(call_script(paths, PLOT_HISTORY, folder))
-    assert sorted(path.name for path in folder.iterdir() if path.suffix == ".png") == [drawn.name]
+    assert "no training_history_*.csv to draw" in error_line(call_script(paths, PLOT_HISTORY, "model_original"))
+    assert tree(MODEL_ORIGINAL) == before
 
 
 def test_a_published_folder_gets_both_plots(paths: Paths) -> None:

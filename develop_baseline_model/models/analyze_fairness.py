@@ -18,7 +18,7 @@ def main() -> None:
     script = "python develop_baseline_model/models/analyze_fairness.py model_00001"
     example = f"{script} --attributes people.csv\n  {script} raf --attributes people.csv --edges age=20,40,70"
     parser = cli.make_parser(__doc__, example)
-    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    cli.add_model_argument(parser)
     cli.add_dataset_argument(parser)
     parser.add_argument("--attributes", metavar="CSV", type=Path, help="needed: what is known of the images")
     parser.add_argument(

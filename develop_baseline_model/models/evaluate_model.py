@@ -17,7 +17,7 @@ def main() -> None:
         "  python develop_baseline_model/models/evaluate_model.py compact fer-public --tta\n"
         "  python develop_baseline_model/models/evaluate_model.py model_00001 fer-public --with model_00002",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    cli.add_model_argument(parser)
     parser.add_argument(
         "dataset",
         metavar="DATASET",

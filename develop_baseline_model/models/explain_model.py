@@ -17,7 +17,7 @@ def main() -> None:
         "python develop_baseline_model/models/explain_model.py model_00001\n"
         "  python develop_baseline_model/models/explain_model.py model_00001 photo.jpg faces/",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    cli.add_model_argument(parser)
     parser.add_argument("images", metavar="IMAGES", nargs="*", help="pictures, or folders of pictures, to explain")
     parser.add_argument(
         "--dataset",

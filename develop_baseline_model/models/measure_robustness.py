@@ -17,7 +17,7 @@ def main() -> None:
         "python develop_baseline_model/models/measure_robustness.py model_00001\n"
         "  python develop_baseline_model/models/measure_robustness.py model_00002 fer-public --reference model_00001",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    cli.add_model_argument(parser)
     cli.add_dataset_argument(parser)
     parser.add_argument(
         "--reference",
@@ -43,7 +43,7 @@ def main() -> None:
     images = held_out(loaded, options.dataset)
     findings = analyse_robustness(loaded, images, reference, threads=options.threads, force=options.force)
     print(ANALYSIS.text(findings))
-    print(ANALYSIS.folder(loaded.run))
+    print(ANALYSIS.folder(loaded))
 
 
 if __name__ == "__main__":

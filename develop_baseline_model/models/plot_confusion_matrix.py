@@ -13,7 +13,7 @@ def main() -> None:
         "python develop_baseline_model/models/plot_confusion_matrix.py model_00001\n"
         "  python develop_baseline_model/models/plot_confusion_matrix.py model_original",
     )
-    cli.add_model_argument(parser)
+    cli.add_model_argument(parser, or_newest=True)
     options = parser.parse_args()
 
     from emotorch.paths import Paths

@@ -9,7 +9,7 @@ from emotorch import cli
 
 def main() -> None:
     parser = cli.make_parser(__doc__, "python develop_baseline_model/models/plot_training_history.py model_00001")
-    cli.add_model_argument(parser)
+    cli.add_model_argument(parser, or_newest=True)
     options = parser.parse_args()
 
     from emotorch.paths import Paths

@@ -16,7 +16,7 @@ def main() -> None:
         "python develop_baseline_model/models/show_errors.py model_00001\n"
         "  python develop_baseline_model/models/show_errors.py model_00002 fer-public --tiles 80",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    cli.add_model_argument(parser)
     cli.add_dataset_argument(parser)
     parser.add_argument(
         "--tiles",
@@ -48,7 +48,7 @@ def main() -> None:
     images = held_out(loaded, options.dataset)
     findings = analyse_errors(loaded, images, tiles=options.tiles, pairs=options.pairs, force=options.force)
     print(ANALYSIS.text(findings))
-    print(ANALYSIS.folder(loaded.run))
+    print(ANALYSIS.folder(loaded))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def main() -> None:
         "python develop_baseline_model/models/write_model_card.py model_00001\n"
         "  python develop_baseline_model/models/write_model_card.py baseline_model/model/compact --force",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder's name, or a path to it")
+    cli.add_model_argument(parser)
     parser.add_argument("--force", action="store_true", help="measure again what is measured already")
     cli.add_device_options(parser)
     options = parser.parse_args()

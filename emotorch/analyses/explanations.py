@@ -37,6 +37,7 @@ from emotorch.inference.inputs import Kind, expand
 from emotorch.inference.predictions import predict_file
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.metrics.calibration import predicted_classes, probabilities
+from emotorch.runs.findings import find_folder
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
@@ -193,7 +194,7 @@ def analyse_explanations(
     made_from = {"images": faces.fingerprint, "scheme": loaded.model.scheme.name, "rows": rows, "seed": seed}
     make = partial(_make, loaded, faces, rows, seed, threads)
     findings = compute_once(loaded.run, name, loaded.weights, made_from, make, force=force)
-    return loaded.run.folder / name, findings
+    return find_folder(loaded.run, name, loaded.weights), findings
 
 
 def _make(loaded: LoadedRun, faces: Faces, rows: int, seed: int, threads: int, folder: Path) -> Findings:

@@ -437,7 +437,7 @@ def analyse_fairness(
     }
     make = partial(_make, loaded, held_out, table, edges)
     compute_once(loaded.run, NAME, loaded.weights, made_from, make, force=force)
-    return ANALYSIS.folder(loaded.run)
+    return ANALYSIS.folder(loaded)
 
 
 def _make(

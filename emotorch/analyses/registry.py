@@ -12,7 +12,7 @@ from typing import Any
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.runs.findings import read_findings, result_folder, write_findings
+from emotorch.runs.findings import find_folder, read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
 from emotorch.tables import Table, to_text
 
@@ -78,9 +78,9 @@ class Analysis:
         tables = [f"{title}\n{to_text(table)}" for title, table in self.tables(findings).items()]
         return "\n\n".join(["\n".join(self.lines(findings)), *tables])
 
-    def folder(self, run: Run) -> Path:
+    def folder(self, loaded: LoadedRun) -> Path:
         """Where its findings, tables and pictures are."""
-        return run.folder / self.name
+        return find_folder(loaded.run, self.name, loaded.weights)
 
     def read(self, run: Run, weights: Path) -> Findings | None:
         """What it found about these very weights; None where that is missing."""
@@ -109,7 +109,7 @@ def compute_once(
     *,
     force: bool,
 ) -> Findings:
-    """The findings in `MODEL/name/`, made there where they are missing or of other weights, data or options.
+    """The findings in the analysis's folder, made there where they are missing or of other weights, data or options.
 
     Args:
         run: The model's.

@@ -94,7 +94,7 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     sources = group_sources(sources_of(paths, images, scheme))
     predictions = [predict(candidate.model, images, candidate.loaded.device) for candidate in candidates]
     for candidate, given in zip(candidates, predictions, strict=True):
-        record_scoring(candidate.run, dataset, given)
+        record_scoring(candidate.loaded, dataset, given)
     groups = [[number] for number in range(len(candidates))] if each_run else _by_seed(candidates)
     seeds_apart = len(groups) == 1
     if seeds_apart:

@@ -20,14 +20,13 @@ from emotorch.data.variants import original_of
 from emotorch.datasets import FER_BOTH_TESTS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.files import now
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths, mark_synthetic
-from emotorch.runs.folder import Run
+from emotorch.runs.private_test import record_private_scoring
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
@@ -326,13 +325,11 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
         sources=sources_of(paths, images, model.scheme),
         fitted_on=fitted_on,
     )
-    record_scoring(run, dataset, evaluation.predictions)
+    record_scoring(loaded, dataset, evaluation.predictions)
     return evaluation
 
 
-def record_scoring(run: Run, dataset: str, predictions: Predictions) -> None:
-    """Notes a scoring on `fer-private` in the run; at any other dataset one may look as often as one likes."""
+def record_scoring(loaded: LoadedRun, dataset: str, predictions: Predictions) -> None:
+    """Notes a scoring on `fer-private`; at any other dataset one may look as often as one likes."""
     if dataset == "fer-private":
-        earlier = run.record.get("private_scorings", [])
-        scoring = {"time": now(), "images": predictions.images, "correct": predictions.correct}
-        run.update(private_scorings=[*earlier, scoring])
+        record_private_scoring(loaded.run, loaded.weights, predictions.images, predictions.correct)

@@ -19,8 +19,8 @@ from emotorch.tables import Table, write_table
 
 
 def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) -> Path:
-    """Writes `evaluation_<dataset>_<time>/` into the run's folder, whole or not at all; returns it."""
-    with new_folder(run.folder, f"evaluation_{evaluation.images.name}") as new:
+    """Writes `evaluation_<dataset>_<time>/` among the run's outputs, whole or not at all; returns it."""
+    with new_folder(run.outputs, f"evaluation_{evaluation.images.name}") as new:
         _write_set(new.prepared, evaluation, labels)
         _write_misclassified_images(new.prepared, evaluation, labels)
     return new.final
@@ -32,7 +32,7 @@ def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: 
     The parts that were not trained on stand side by side in `confusion_matrices.png`. Of the training images, the
     misclassified ones are listed, not copied: there are thousands.
     """
-    with new_folder(run.folder, "evaluation_image_usage") as new:
+    with new_folder(run.outputs, "evaluation_image_usage") as new:
         for evaluation in evaluations:
             _write_set(new.prepared, evaluation, labels)
             if evaluation.images.name != TRAINING:

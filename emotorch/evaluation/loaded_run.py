@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from emotorch.paths import Paths
-from emotorch.runs.folder import Run, find_run, shipped_or_named, weights_file
+from emotorch.runs.folder import Run, find_run, run_in, shipped_or_named, weights_file
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import choose_device, make_repeatable
 
@@ -47,7 +47,7 @@ class LoadedRun:
             UsageError: there is no such device, or the model cannot be read as that scheme.
         """
         weights = shipped_or_named(paths, name)
-        run = Run(weights.parent) if name is None else find_run(paths, name)
+        run = run_in(paths, weights.parent) if name is None else find_run(paths, name)
         model = load_model(weights, scheme)
         make_repeatable(threads)
         return cls(paths, run, weights, model, choose_device(device))

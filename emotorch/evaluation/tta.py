@@ -77,7 +77,7 @@ def describe_means(
         yield f"with {tta}: {mean_predictions(models[:1], images, device, with_tta=True).line()}"
     for other in others:
         alone = predict(other.model, images, device)
-        record_scoring(other.run, dataset, alone)
+        record_scoring(other, dataset, alone)
         yield f"{other.run.name} on the same: {alone.line()}"
     if others:
         yield f"mean of {len(models)} models: {mean_predictions(models, images, device).line()}"

@@ -14,8 +14,9 @@ from pathlib import Path
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import exclusive, hash_file, replace_folder, restore_folder
 from emotorch.inference.onnx_export import Export, export
-from emotorch.runs.findings import carry_over
+from emotorch.runs.findings import carry_over, find_folder
 from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, Run, checked_hash
+from emotorch.runs.private_test import private_scorings
 from emotorch.training import checkpoints
 
 _WEIGHTS = "model.pth"
@@ -106,5 +107,7 @@ def _copy(run: Run, new: Path) -> None:
     checkpoints.save(new / _WEIGHTS, {key: state[key] for key in _USED if key in state})
     after = hash_file(new / _WEIGHTS)
     Run(new).update(**{HASHES[_WEIGHTS]: after})
+    if looks := private_scorings(run, run.folder / _WEIGHTS):
+        Run(new).update(private_scorings=looks)
     for analysis, patterns in FACELESS_FINDINGS.items():
-        carry_over(run.folder / analysis, new / analysis, patterns, before, after)
+        carry_over(find_folder(run, analysis, run.folder / _WEIGHTS), new / analysis, patterns, before, after)

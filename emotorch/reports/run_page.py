@@ -60,7 +60,7 @@ def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:
         *(_analysis(analysis, subject) for analysis in analyses().values()),
         _provenance(record),
     ]
-    page = run.folder / NAME
+    page = run.outputs / NAME
     write_text(page, render(run.name, _subtitle(record), _facts(run, record), sections, _warning(record)))
     return page
 
@@ -131,14 +131,13 @@ def _predictions(run: Run) -> Section:
 
 
 def _analysis(analysis: Analysis, subject: Subject) -> Section:
-    run = subject.loaded.run
     try:
         found = analysis.compute(subject)
     except EmoTorchError as error:
-        parts = [missing(f"Not measured: {error}", analysis.command(run.name))]
+        parts = [missing(f"Not measured: {error}", analysis.command(subject.loaded.run.name))]
     else:
         tables = [table(shown, caption=title) for title, shown in analysis.tables(found).items()]
-        files = sorted(analysis.folder(run).glob("*.png"))
+        files = sorted(analysis.folder(subject.loaded).glob("*.png"))
         pictures = [picture(path, f"{analysis.title}: {path.stem.replace('_', ' ')}") for path in files]
         parts = [sentences(analysis.lines(found)), *tables, *pictures]
     return Section(analysis.name, analysis.title, parts)

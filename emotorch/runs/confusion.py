@@ -118,5 +118,5 @@ def plot_run_confusion(run: Run) -> Path:
     panels = [ConfusionPanel(title, matrix.proportions, matrix.counts) for title, matrix in matrices.items()]
     has_ckp = run.record.get("dataset", {}).get("ckp", True)
     note = None if has_ckp or validation_title("ckp") in matrices else "No CK+ images: no CK+ matrix."
-    path = run.folder / "confusion_matrices_fer_vs_ckp.png"
+    path = run.outputs / "confusion_matrices_fer_vs_ckp.png"
     return plot_confusion_matrices(path, panels, labels, run.title, note)

@@ -1,5 +1,10 @@
-"""What an analysis found about a model: a folder within the model's, valid for just what it was made from."""
+"""What an analysis found about a model: a folder of its own, valid for just what it was made from.
 
+It is written where `Run.outputs` says. Findings that ship with a model stand until others about the same weights are
+made beside them.
+"""
+
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +22,7 @@ _FINDINGS = "findings.json"
 def result_folder(
     run: Run, analysis: str, weights: Path, made_from: Mapping[str, Any], *, force: bool
 ) -> Iterator[Path | None]:
-    """Builds `MODEL/<analysis>/`, whole or not there at all: tables, pictures, and the findings for a report.
+    """Builds the folder of an analysis, whole or not there at all: tables, pictures, and the findings for a report.
 
     Args:
         run: The model's.
@@ -33,8 +38,26 @@ def result_folder(
         EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
     """
     stamp = {"weights": hash_file(weights), **made_from}
-    with stage_folder(run.folder / analysis, stamp, stage=f"{analysis} of {run.name}", force=force) as build:
+    standing = find_folder(run, analysis, weights)
+    if not force and standing.parent != run.outputs and read_stamp(standing, analysis) == json.loads(json.dumps(stamp)):
+        yield None  # it ships
+        return
+    with stage_folder(run.outputs / analysis, stamp, stage=f"{analysis} of {run.name}", force=force) as build:
         yield None if build is None else build.folder
+
+
+def find_folder(run: Run, analysis: str, weights: Path) -> Path:
+    """The folder of what an analysis found about these very weights, or where it would go."""
+    own, shipped = run.outputs / analysis, run.folder / analysis
+    return shipped if _is_about(shipped, weights) and not _is_about(own, weights) else own
+
+
+def _is_about(folder: Path, weights: Path) -> bool:
+    try:
+        stamp = read_stamp(folder, folder.name)
+    except EmoTorchError:
+        return False  # not there, or not whole: the same as never made
+    return bool(stamp["weights"] == hash_file(weights))
 
 
 def write_findings(folder: Path, findings: Mapping[str, Any]) -> None:
@@ -44,12 +67,8 @@ def write_findings(folder: Path, findings: Mapping[str, Any]) -> None:
 
 def read_findings(run: Run, analysis: str, weights: Path) -> dict[str, Any] | None:
     """The findings about these very weights; None where they are missing, or of other weights."""
-    folder = run.folder / analysis
-    try:
-        stamp = read_stamp(folder, analysis)
-    except EmoTorchError:
-        return None  # not there, or not whole: the same as never made
-    if stamp["weights"] != hash_file(weights):
+    folder = find_folder(run, analysis, weights)
+    if not _is_about(folder, weights):
         return None
     findings: dict[str, Any] = read_json(folder / _FINDINGS)
     return findings

@@ -53,13 +53,24 @@ _NUMBERED = re.compile(r"model_(\d{5,})$")
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and its record."""
+    """A run's folder and its record.
+
+    Attributes:
+        folder: What its training wrote, and for a model of one's own all that is found out about it since.
+        evaluations: Where the latter goes for a model that ships, whose own folder is read only; else None.
+    """
 
     folder: Path
+    evaluations: Path | None = None
 
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def outputs(self) -> Path:
+        """Where evaluations, analyses, pictures and reports of it are written."""
+        return self.evaluations or self.folder
 
     @property
     def title(self) -> str:
@@ -216,16 +227,22 @@ def find_run(paths: Paths, model: str) -> Run:
         EmoTorchError: there is no such folder.
     """
     if model == MODEL_ORIGINAL.name:
-        return Run(MODEL_ORIGINAL)
+        return run_in(paths, MODEL_ORIGINAL)
     for candidate in (paths.models / model, SHIPPED_MODELS / model, Path(model)):
         if candidate.is_dir():
-            return Run(candidate.resolve())
+            return run_in(paths, candidate.resolve())
         if candidate.is_file():
-            return Run(candidate.resolve().parent)
+            return run_in(paths, candidate.resolve().parent)
     known = [run.name for run in list_runs(paths.models)]
     hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
     shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.pth"))
     raise EmoTorchError(f"no model folder {model!r} in {paths.models}: {hint}; models that ship: {', '.join(shipped)}")
+
+
+def run_in(paths: Paths, folder: Path) -> Run:
+    """The run in a folder: what is found out about a model that ships goes below the root."""
+    ships = folder == MODEL_ORIGINAL or folder.parent == SHIPPED_MODELS
+    return Run(folder, paths.evaluations / folder.name if ships else None)
 
 
 def weights_file(paths: Paths, model: str) -> Path:

@@ -130,5 +130,5 @@ def plot_run_history(run: Run) -> Path:
     curves = training_curves(run)
     if not curves:
         raise EmoTorchError(f"{run.folder}: no training_history_*.csv to draw")
-    path = run.folder / "training_history.png"
+    path = run.outputs / "training_history.png"
     return plot_training_history(path, curves, run.title, run.record.get("best_epoch"))

@@ -4,6 +4,7 @@ The text stands in templates/card.md.j2. What a card holds: Mitchell et al., "Mo
 2019).
 """
 
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from emotorch.reports.card.results import METRICS, Accuracy, ScoredSet, class_ta
 from emotorch.reports.rendering import MARKDOWN, YAML
 from emotorch.reports.reproduction import commands
 from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS
+from emotorch.runs.private_test import private_scorings
 from emotorch.tables import Table
 from emotorch.training.preprocessing import InputForm
 
@@ -37,7 +39,7 @@ _PUBLISHABLE = (
 
 
 def write_model_card(loaded: LoadedRun, *, force: bool = False) -> Path:
-    """Measures what there are images for, and writes `MODEL/README.md`; returns it.
+    """Measures what there are images for, and writes `README.md` among the run's outputs; returns it.
 
     Args:
         loaded: A finished run, also one in the published format.
@@ -48,7 +50,7 @@ def write_model_card(loaded: LoadedRun, *, force: bool = False) -> Path:
     """
     measured = analyse_scores(loaded, force=force) or {"sets": []}
     facts = Facts(loaded, loaded.run.record, {found["name"]: found for found in measured["sets"]})
-    path = loaded.run.folder / CARD_NAME
+    path = loaded.run.outputs / CARD_NAME
     write_text(path, render(Card.of(facts)))
     return path
 
@@ -64,7 +66,8 @@ class AnalysisSection:
         lines: Sentences; None where it found nothing about these weights.
         tables: By title.
         files: Names of its tables and pictures.
-        pictures: Names of the pictures without a face in them.
+        folder: Of these, as the card's links name it.
+        pictures: Likewise, those without a face.
     """
 
     name: str
@@ -73,20 +76,24 @@ class AnalysisSection:
     lines: Sequence[str] | None
     tables: Tables
     files: Sequence[str]
+    folder: str
     pictures: Sequence[str]
 
     @classmethod
     def of(cls, analysis: Analysis, loaded: LoadedRun) -> "AnalysisSection":
-        name, folder = analysis.name, analysis.folder(loaded.run)
+        name, folder = analysis.name, analysis.folder(loaded)
         command = analysis.command(shlex.quote(loaded.run.name))
         found: Findings | None = analysis.read(loaded.run, loaded.weights)
         if found is None:
-            return cls(name, analysis.title, command, None, {}, [], [])
+            return cls(name, analysis.title, command, None, {}, [], name, [])
         lines = [line.strip() for line in analysis.lines(found)]
         files = [path.name for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".png")]
         shown = _matching(folder, FACELESS_FINDINGS.get(name, ()))
-        pictures = [file for file in shown if file.endswith(".png")]
-        return cls(name, analysis.title, command, lines, analysis.tables(found), files, pictures)
+        outputs = loaded.run.outputs
+        pictures = [_link(folder / file, outputs) for file in shown if file.endswith(".png")]
+        return cls(
+            name, analysis.title, command, lines, analysis.tables(found), files, _link(folder, outputs), pictures
+        )
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class Card:
         settings: Every setting of the recipe that says something.
         commands: That make the run again; None where only the recorded code can.
         weights: Files of weights.
-        pictures: Of the results, names of files.
+        pictures: Of the results, as the card's links name them.
         publishable: Names of files in the folder that hold no face.
     """
 
@@ -165,7 +172,7 @@ class Card:
             public_twins=[line for line in public["lines"] if "twin" in line],
             private_scorings=[
                 (looked["time"], Accuracy(100 * looked["correct"] / looked["images"], looked["images"]))
-                for looked in record.get("private_scorings", [])
+                for looked in private_scorings(facts.run, facts.loaded.weights)
             ],
             classes=class_tables(facts),
             analyses=[AnalysisSection.of(analysis, facts.loaded) for analysis in analyses().values()],
@@ -177,7 +184,7 @@ class Card:
                 WeightsFile(name, (folder / name).stat().st_size, hash_file(folder / name))
                 for name in sorted(_matching(folder, _WEIGHTS))
             ],
-            pictures=_matching(folder, _PICTURES),
+            pictures=[_link(folder / name, facts.run.outputs) for name in _matching(folder, _PICTURES)],
             publishable=[CARD_NAME, *_matching(folder, _PUBLISHABLE)],
         )
 
@@ -202,6 +209,11 @@ def _matching(folder: Path, patterns: Iterable[str]) -> list[str]:
     """Files of a folder, relative to it, in the order of the patterns; none of them hidden, none twice."""
     found = (path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file())
     return list(dict.fromkeys(path.relative_to(folder).as_posix() for path in found if path.name[0] != "."))
+
+
+def _link(path: Path, card_folder: Path) -> str:
+    """A path as a card's links name it: the card of a model that ships may lie elsewhere than the model."""
+    return Path(os.path.relpath(path, card_folder)).as_posix()
 
 
 def render(card: Card) -> str:
