@@ -53,6 +53,7 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
 def add_subset_options(parser: argparse.ArgumentParser) -> None:
     """What the two subset helpers share."""
     parser.add_argument("--force", action="store_true", help="copy again what is there and up to date")
+    add_train_on_option(parser, "what is split")
     add_fer_usage_option(parser)
     add_scheme_option(parser)
 
@@ -83,6 +84,15 @@ def add_dataset_argument(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help=f"{KNOWN_DATASETS}, or a folder of class folders; images that the model was trained "
         "on are left out (default: the run's own validation images)",
+    )
+
+
+def add_train_on_option(parser: _Options, what: str) -> None:
+    parser.add_argument(
+        "--train-on",
+        default=FER.name,
+        metavar="NAME",
+        help=f"{what}: {', '.join(DATASETS)} or a folder of FER-Datasets/ that stage 2 has read (default: %(default)s)",
     )
 
 
@@ -131,13 +141,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     recipe.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
     data = parser.add_argument_group("training data")
-    data.add_argument(
-        "--train-on",
-        default=FER.name,
-        metavar="NAME",
-        help=f"what trains: {', '.join(DATASETS)} or a folder of FER-Datasets/ that stage 2 has read "
-        "(default: %(default)s)",
-    )
+    add_train_on_option(data, "what trains")
     add_fer_usage_option(data, default=None)
     data.add_argument(
         "--seed",

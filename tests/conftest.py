@@ -76,16 +76,17 @@ def write_small_ckplus(paths: Paths, seed: int = 1) -> None:
                 cv2.imwrite(str(folder / f"S{subject:03d}_001_{frame:08d}.png"), next(images))
 
 
-def write_small_rafdb(paths: Paths, seed: int = 6) -> None:
-    """RAF-DB with four training images and two of its test, of classes 1 to 6 in turn, larger than 48×48."""
-    names = [f"{usage}_{number:05d}" for usage, count in (("train", 4), ("test", 2)) for number in range(1, count + 1)]
+def write_small_rafdb(paths: Paths, seed: int = 6, train: int = 4, test: int = 2) -> None:
+    """RAF-DB with so many images for training and test, of its seven classes in turn, larger than 48×48."""
+    counts = {"train": train, "test": test}
+    names = [f"{usage}_{number:05d}" for usage, count in counts.items() for number in range(1, count + 1)]
     aligned, labels = paths.raw / RAF.folder / "Image" / "aligned", paths.raw / RAF.folder / "EmoLabel"
     aligned.mkdir(parents=True)
     labels.mkdir()
     for name, face in zip(names, draw_images(len(names), seed), strict=True):
         coloured = cv2.applyColorMap(cv2.resize(face, (100, 100)), cv2.COLORMAP_BONE)
         cv2.imwrite(str(aligned / f"{name}_aligned.jpg"), coloured)
-    lines = [f"{name}.jpg {code}" for code, name in enumerate(names, start=1)]
+    lines = [f"{name}.jpg {number % len(RAF.classes) + 1}" for number, name in enumerate(names)]
     (labels / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
 
 

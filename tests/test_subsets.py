@@ -4,14 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Script, prepare, tree, write_small_ckplus, write_small_fer
+from conftest import (
+    Script,
+    draw_images,
+    prepare,
+    the_error,
+    tree,
+    write_small_ckplus,
+    write_small_fer,
+    write_small_rafdb,
+)
+from running import read_table
 
 from emotorch.data import dataset, variants
-from emotorch.data.images import read_face
+from emotorch.data.images import read_face, write_png
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.labels import get_scheme
-from emotorch.paths import Paths
+from emotorch.paths import AUGMENTED, Paths
 
 HELPERS = "develop_baseline_model/helpers"
 ORIGINALS = f"{HELPERS}/create_train_test_subsets.py"
@@ -75,6 +85,61 @@ def test_no_variant_s_source_is_on_the_other_side(both: Paths, script: Script) -
     held_out_sources = {np.ascontiguousarray(read_face(path)[:, ::-1]).tobytes() for path in flipped}
     assert training
     assert not held_out_sources & training
+
+
+def test_official_tests_that_do_not_train_are_a_set_of_their_own_and_go_when_they_train(
+    both: Paths, script: Script
+) -> None:
+    usages = {row["file"]: row["usage"] for row in read_table(both.originals / "manifest.csv")}
+    for usage, of_test in (("training", {"PublicTest", "PrivateTest"}), ("official", {"PrivateTest"})):
+        run(script, both, ORIGINALS, "--fer-usage", usage)
+        files = list((both.subsets / "FER-Test-Subset").rglob("*.png"))
+        held = {usages[f"FER/{path.parent.name}/{path.name}"] for path in files}
+        assert held == of_test
+        assert len(files) == sum(found in of_test for file, found in usages.items() if file.startswith("FER/"))
+    # PublicTest has twins in Training, by the official split; the helper says how many.
+    done = script(both, ORIGINALS, "--fer-usage", "official")
+    lines = {line.split(": ")[0].rsplit("/", 1)[1]: line for line in done.stdout.splitlines()}
+    assert "with the pixels of a training image" in lines["FER-Test-Subset"] + lines["FER-Validation-Subset"]
+    assert "CKP-Validation-Subset" not in lines
+    assert not (both.subsets / "CKP-Validation-Subset").exists()
+    run(script, both, ORIGINALS)
+    assert not (both.subsets / "FER-Test-Subset").exists()
+    assert (both.subsets / "CKP-Validation-Subset").is_dir()
+
+
+def test_raf_db_and_own_folders_are_split_like_their_training(paths: Paths, script: Script) -> None:
+    write_small_fer(paths, rows=35)
+    write_small_rafdb(paths, train=70, test=14)
+    faces = iter(draw_images(24, seed=8))
+    for split, count in (("train", 3), ("val", 1), ("test", 2)):
+        for emotion in ("angry", "fear", "neutral", "surprise"):
+            folder = paths.raw / "own" / split / emotion
+            folder.mkdir(parents=True)
+            for number in range(count):
+                write_png(folder / f"{number}.png", next(faces))
+    prepare(paths)
+    index = DatasetIndex.load(paths, get_scheme("emotorch4"))
+    for name in ("RAF", "own"):
+        for helper, factors, suffix in (
+            (ORIGINALS, Factors(1, 0, 1, 0), ""),
+            (VARIANTS, Factors(0, 1, 0, 1), AUGMENTED),
+        ):
+            counts = run(script, paths, helper, "--train-on", name)
+            selection = select(index, factors, train_on=name, seed=42)
+            folder = paths.subsets / f"{name}{suffix}"
+            test = index.originals_of(name, "test")
+            assert counts == {
+                str(folder / "train"): len(selection.training),
+                str(folder / "val"): len(selection.validation[name.lower()]),
+                str(folder / "test"): len(test) * (len(OPERATIONS) if suffix else 1),
+            }
+            expected = {"/".join(Path(file).parts[-2:]) for file in selection.training.files}
+            assert set(tree(folder / "train")) == {"stage.json", *expected}
+            if not suffix:
+                assert {"/".join(Path(file).parts[-2:]) for file in test.files} < set(tree(folder / "test"))
+    failed = script(paths, ORIGINALS, "--train-on", "nowhere")
+    assert "there are no nowhere images" in the_error(failed, 2)
 
 
 def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths, script: Script) -> None:

@@ -1,9 +1,12 @@
 """Optional. Copies the original images of the training's own split into folders, for other programs.
 
 Reads  FER-Original-Dataset (from stage 2)
-Writes TRAIN-VAL DATA/FER-Training-Subset, FER-Validation-Subset, CKP-Validation-Subset
+Writes TRAIN-VAL DATA/FER-Training-Subset, FER-Validation-Subset, CKP-Validation-Subset;
+       with another --fer-usage than all also FER-Test-Subset, the official tests that do not train;
+       of another dataset (--train-on RAF, CKP or NAME) RAF/train, RAF/val, and, where it has an
+       official test, RAF/test
 
-For another scheme than the default, the folders' names have the scheme's behind them.
+For another scheme than the default, the folder is called TRAIN-VAL DATA-<scheme>.
 Training does not need it: stage 4 splits by itself, in the same way.
 """
 
@@ -11,7 +14,9 @@ from emotorch import cli
 
 
 def main() -> None:
-    parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/create_train_test_subsets.py")
+    parser = cli.make_parser(
+        __doc__, "python develop_baseline_model/helpers/create_train_test_subsets.py --train-on RAF"
+    )
     cli.add_subset_options(parser)
     options = parser.parse_args()
 
@@ -23,9 +28,16 @@ def main() -> None:
     scheme = get_scheme(options.scheme)
     paths = Paths.from_environment().for_scheme(scheme.name)
     index = DatasetIndex.load(paths, scheme)
-    counts = create(index, augmented=False, fer_usage=options.fer_usage, force=options.force)
-    for folder, images in counts.items():
-        print(f"{paths.subsets / folder}: {images} images")
+    subsets = create(
+        index,
+        train_on=options.train_on,
+        augmented=False,
+        fer_usage=options.fer_usage,
+        force=options.force,
+    )
+    for subset in subsets:
+        twins = f", {subset.twins} with the pixels of a training image" if subset.twins else ""
+        print(f"{subset.folder}: {subset.images} images{twins}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Optional. Copies the variants of the training's own split into folders, for other programs.
 
 Reads  FER-Original-Dataset-Augmented (from stage 3)
-Writes TRAIN-VAL DATA/FER-Training-Subset-Augmented, FER-Validation-Subset-Augmented, CKP-Validation-Subset-Augmented
+Writes TRAIN-VAL DATA/FER-Training-Subset-Augmented, FER-Validation-Subset-Augmented, CKP-Validation-Subset-Augmented;
+       with another --fer-usage than all also FER-Test-Subset-Augmented, the official tests that do not train;
+       of another dataset (--train-on RAF, CKP or NAME) RAF-Augmented/train, RAF-Augmented/val, and, where it has an
+       official test, RAF-Augmented/test
 
-For another scheme than the default, the folders' names have the scheme's behind them.
+For another scheme than the default, the folder is called TRAIN-VAL DATA-<scheme>.
 Training does not need it: stage 4 splits by itself, in the same way.
 """
 
@@ -11,7 +14,9 @@ from emotorch import cli
 
 
 def main() -> None:
-    parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/create_train_test_subsets_augmented.py")
+    parser = cli.make_parser(
+        __doc__, "python develop_baseline_model/helpers/create_train_test_subsets_augmented.py --train-on RAF"
+    )
     cli.add_subset_options(parser)
     options = parser.parse_args()
 
@@ -23,9 +28,16 @@ def main() -> None:
     scheme = get_scheme(options.scheme)
     paths = Paths.from_environment().for_scheme(scheme.name)
     index = DatasetIndex.load(paths, scheme)
-    counts = create(index, augmented=True, fer_usage=options.fer_usage, force=options.force)
-    for folder, images in counts.items():
-        print(f"{paths.subsets / folder}: {images} images")
+    subsets = create(
+        index,
+        train_on=options.train_on,
+        augmented=True,
+        fer_usage=options.fer_usage,
+        force=options.force,
+    )
+    for subset in subsets:
+        twins = f", {subset.twins} with the pixels of a training image" if subset.twins else ""
+        print(f"{subset.folder}: {subset.images} images{twins}")
 
 
 if __name__ == "__main__":

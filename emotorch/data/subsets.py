@@ -1,6 +1,7 @@
 """The training's own split as folders, for other programs: the optional subset helpers."""
 
-from collections.abc import Mapping
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,51 +9,85 @@ import numpy as np
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, select
 from emotorch.data.split import SPLIT_SEED
-from emotorch.files import stage_folder
+from emotorch.datasets import CKP, FER, find_dataset
+from emotorch.files import STAMP_NAME, stage_folder
 from emotorch.paths import AUGMENTED
 from emotorch.workers import progress
 
-_FOLDERS = {
-    "training": "FER-Training-Subset",
-    "fer": "FER-Validation-Subset",
-    "ckp": "CKP-Validation-Subset",
+# The published names; of any other dataset than FER-2013 the folders are NAME/train, NAME/val and NAME/test.
+_FER_FOLDERS = {
+    "train": "FER-Training-Subset",
+    "val": "FER-Validation-Subset",
+    "test": "FER-Test-Subset",
+    CKP.key: "CKP-Validation-Subset",
 }
 
 
-def create(index: DatasetIndex, *, augmented: bool, fer_usage: str, force: bool) -> Mapping[str, int]:
-    """Copies the images of the three sets into the scheme's `TRAIN-VAL DATA/`, by class.
+@dataclass(frozen=True)
+class Subset:
+    """A folder of class folders.
+
+    Attributes:
+        folder: Where it is.
+        images: How many it holds.
+        twins: How many of them show the pixels of a training image: an official split may have such on its sides.
+    """
+
+    folder: Path
+    images: int
+    twins: int
+
+
+def create(index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: str, force: bool) -> list[Subset]:
+    """Copies the images that train, validate and test into the scheme's `TRAIN-VAL DATA/`, by class.
+
+    Those of an official test that neither train nor validate are the test; where there are none, there is no such
+    folder, and one of an earlier split is removed.
 
     Args:
         index: Of the dataset.
+        train_on: The name of a dataset or of a folder, as in training.
         augmented: The variants (every one of them) instead of the originals.
         fer_usage: As in training.
         force: Copy again what is there.
 
-    Returns:
-        How many images each folder holds.
-
     Raises:
         EmoTorchError: a stage has not run, or a class has no training image.
+        UsageError: stage 2 has read no such dataset.
     """
-    factors = Factors(0.0, 1.0, 0.0, 1.0) if augmented else Factors(1.0, 0.0, 1.0, 0.0)
-    selection = select(index, factors, fer_usage=fer_usage, seed=SPLIT_SEED)
+    sets = _sets(index, train_on, augmented, fer_usage)
     suffix = AUGMENTED if augmented else ""
-    sets = selection.sets()
-    counts = {}
-    for name, folder_name in _FOLDERS.items():
-        if name not in sets:
-            continue
-        folder = index.paths.subsets / f"{folder_name}{suffix}"
-        stamp = {
-            "inputs": index.fingerprint,
-            "fer_usage": fer_usage,
-            "operations": list(OPERATIONS) if augmented else [],
-        }
-        with stage_folder(folder, stamp, stage="a subset helper", force=force) as build:
+    if train_on == FER.name:
+        folders = {part: index.paths.subsets / f"{name}{suffix}" for part, name in _FER_FOLDERS.items()}
+    else:
+        folders = {part: index.paths.subsets / f"{train_on}{suffix}" / part for part in ("train", "val", "test")}
+    for part, folder in folders.items():
+        if part not in sets and (folder / STAMP_NAME).is_file():
+            shutil.rmtree(folder)
+    stamp = {"inputs": index.fingerprint, "fer_usage": fer_usage, "operations": list(OPERATIONS) if augmented else []}
+    subsets = []
+    for part, images in sets.items():
+        with stage_folder(folders[part], stamp, stage="a subset helper", force=force) as build:
             if build is not None:
-                _copy(sets[name], build.folder)
-        counts[folder.name] = len(sets[name])
-    return counts
+                _copy(images, build.folder)
+        twins = 0 if part == "train" else int(np.isin(images.hashes, sets["train"].hashes).sum())
+        subsets.append(Subset(folders[part], len(images), twins))
+    return subsets
+
+
+def _sets(index: DatasetIndex, train_on: str, augmented: bool, fer_usage: str) -> dict[str, ImageSet]:
+    """`train`, and where there are such images `val`, `test`, and `ckp`, which validates too."""
+    factors = Factors(0.0, 1.0, 0.0, 1.0) if augmented else Factors(1.0, 0.0, 1.0, 0.0)
+    selection = select(index, factors, train_on=train_on, fer_usage=fer_usage, seed=SPLIT_SEED)
+    dataset = find_dataset(train_on)
+    sets = {"train": selection.training}
+    sets |= {"val" if name == dataset.key else name: images for name, images in selection.validation.items()}
+    official = (index.datasets == train_on) & np.isin(index.usages, [*dataset.selecting, *dataset.tests])
+    tests = np.setdiff1d(np.flatnonzero(official), np.concatenate([images.rows for images in sets.values()]))
+    if len(tests):
+        operations = range(1, len(OPERATIONS) + 1) if augmented else [0]
+        sets["test"] = ImageSet(index, np.repeat(tests, len(operations)), np.tile(operations, len(tests)))
+    return sets
 
 
 def _copy(images: ImageSet, folder: Path) -> None:
