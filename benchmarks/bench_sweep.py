@@ -30,6 +30,7 @@ import torch
 from timing import make_parser
 
 from emotorch.paths import REPOSITORY, Paths
+from emotorch.tables import counted
 from emotorch.training.device import computes_in_bfloat16
 
 SEED = 42
@@ -166,7 +167,7 @@ def main() -> None:
             shutil.rmtree(paths.cache.parent, ignore_errors=True)
             sweep = ("--num-models", options.models, "--epochs", options.epochs, "--seed", SEED, "--new", *changes)
             seconds, memory = timed([SCRIPT, *sweep, "--workers", workers, "--device", "cpu"], paths.root)
-            rates.append(report(f"ours, {' '.join((f'{workers} worker(s)', *changes))}", options.models, seconds))
+            rates.append(report(f"ours, {' '.join((counted(workers, 'worker'), *changes))}", options.models, seconds))
             records = [json.loads(path.read_text()) for path in sorted(paths.models.glob("model_*/run.json"))]
             records = records[-options.models :]
             print(f"    {mean_accuracy([record['scores']['fer']['accuracy'] for record in records])}")

@@ -355,7 +355,7 @@ def _is_whole(final: Path, stamp: Mapping[str, Any]) -> bool:
     surplus: int = present - 1 - recorded.get("files", 0)
     if surplus > 0:
         raise EmoTorchError(
-            f"{final} holds {surplus} file(s) that its stage did not write: move them away, or use --force"
+            f"{final} holds files that its stage did not write ({surplus}): move them away, or use --force"
         )
     return surplus == 0 and recorded["made_from"] == stamp
 

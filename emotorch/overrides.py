@@ -1,7 +1,7 @@
 """Recipes with some settings changed, by dotted names: stage 4's `--set KEY=VALUE`, and what a sweep varies."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any, get_type_hints
 
@@ -25,16 +25,22 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     return recipe
 
 
-def setting_type(recipe: Recipe, key: str) -> Any:
+def setting_type(recipe: Recipe, key: str, proposed: Collection[str] = ()) -> Any:
     """The type of a field that may be changed.
+
+    Args:
+        recipe: Whose.
+        key: The field's dotted name.
+        proposed: The names to look for the nearest among; all by default.
 
     Raises:
         UsageError: there is none of this dotted name; the nearest right one is named.
     """
     types = setting_types(recipe)
     if key not in types:
-        nearest = [name for name in types if name.endswith(f".{key}")] or difflib.get_close_matches(key, types, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(types)}"
+        names = proposed or list(types)
+        nearest = [name for name in names if name.endswith(f".{key}")] or difflib.get_close_matches(key, names, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else f": one of {', '.join(names)}"
         raise UsageError(f"a recipe has no setting {key!r}{hint}")
     return types[key]
 
@@ -72,4 +78,5 @@ def _parse(key: str, text: str, type_: Any) -> Any:
     try:
         return type_(text)
     except ValueError:
-        raise UsageError(f"{key} takes {type_.__name__}, not {text!r}") from None
+        number = "a whole number" if type_ is int else "a number"
+        raise UsageError(f"{key} takes {number}, not {text!r}") from None

@@ -100,6 +100,11 @@ def estimates(frame: "pd.DataFrame", value: str, low: str = "low", high: str = "
     return pd.Series([None if math.isnan(row[0]) else row for row in rows], frame.index, dtype=object)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def p_value(p: float) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 

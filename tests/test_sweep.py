@@ -394,7 +394,7 @@ def test_wrong_options_are_refused_before_anything_is_written(root: Paths) -> No
         (("--vary", "learning_rate=0.1:0.2", "--vary", "learning_rate=0.1:0.3"), "is given twice"),
         (("--fer-range", "0.9"), "is not LOW:HIGH"),
         (("--fer-range", "0.9:1.1"), "the range of fer is 0.9-1.1"),
-        (("--strategy", "grid", "--vary", "batch_size=8:9", *FIXED_OPTIONS), "2 point(s) at most"),
+        (("--strategy", "grid", "--vary", "batch_size=8:9", *FIXED_OPTIONS), "at most 2 of the 300 points"),
     ):
         assert message in error_line(call_script(root, SWEEP, *options), status=2)
     assert not root.models.exists()

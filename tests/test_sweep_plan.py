@@ -124,7 +124,7 @@ def test_levels_of_whole_numbers_differ(low: int, width: int, log: bool, data: s
 
 def test_a_grid_with_too_few_points_is_refused() -> None:
     batch = Dimension("batch_size", 8, 10, whole=True)
-    with pytest.raises(UsageError, match=r"3 point\(s\) at most, not 4"):
+    with pytest.raises(UsageError, match="at most 3 of the 4 points"):
         draw_plan(design("grid", 4, ranges=FIXED, varied=(batch,)))
 
 
@@ -142,6 +142,7 @@ def test_what_is_varied_is_read_with_its_kind() -> None:
     ("text", "message"),
     [
         ("learning_rat=1:2", "did you mean learning_rate?"),
+        ("lr=1:2", "no setting 'lr': one of trained_layers, distillation, focal_gamma"),
         ("filters=4:16", "did you mean network_config.filters?"),
         ("learning_rate", "is not KEY=LOW:HIGH"),
         ("learning_rate=1e-3", "is not KEY=LOW:HIGH"),

@@ -33,7 +33,7 @@ from emotorch.files import timestamped
 from emotorch.metrics.intervals import Array
 from emotorch.paths import Paths
 from emotorch.runs.folder import FINISHED, Run, list_runs
-from emotorch.tables import Table, to_text, write_table
+from emotorch.tables import Table, counted, to_text, write_table
 from emotorch.workers import map_in_order
 
 # Runs that a process reads at a time.
@@ -218,7 +218,7 @@ def describe_noise(comparison: Comparison) -> str:
     if not others:
         return f"{best.model} is the best beyond chance: its interval overlaps no other's"
     last = 1 + comparison.distances.index(others[-1])
-    runs = "1 run" if len(others) == 1 else f"{len(others):,} runs"
+    runs = counted(len(others), "run")
     return (
         f"{best.model} is the best only within noise: {runs} cannot be told from it, down to rank {last:,} "
         "(their intervals overlap its own)"
@@ -295,7 +295,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
         if runs:
             blocks.append(_Block(runs, comparison.recreation(complete=complete)))
     count = len(comparison.distances)
-    title = f"{count:,} run{'s' if count > 1 else ''} compared with the published original"
+    title = f"{counted(count, 'run')} compared with the published original"
     if any(run.synthetic for run in comparison.distances):
         title += " (synthetic faces)"
     panels = [1 + len(block.settings) for block in blocks]

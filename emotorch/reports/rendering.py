@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from emotorch.tables import Table, to_markdown
+from emotorch.tables import Table, counted, to_markdown
 
 UNKNOWN = "–"
 # What would begin markup; an underscore within a word does not.
@@ -58,11 +58,6 @@ def number(value: float) -> str:
 def fixed(value: float | None, digits: int) -> str:
     """With so many decimals; a dash for what is unknown (None, NaN)."""
     return UNKNOWN if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 thread`, `2 threads`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def words(name: str) -> str:

@@ -34,11 +34,10 @@ from emotorch.reports.page import (
     table,
     text,
 )
-from emotorch.reports.rendering import counted
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import Run
 from emotorch.runs.history import training_curves
-from emotorch.tables import Table
+from emotorch.tables import Table, counted
 
 
 def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:

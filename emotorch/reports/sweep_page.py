@@ -18,7 +18,7 @@ from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import FINISHED, Run, find_run
 from emotorch.sweep.folder import read_about, read_results
 from emotorch.sweep.job import Result
-from emotorch.tables import Table
+from emotorch.tables import Table, counted
 
 
 def write_sweep_page(paths: Paths, folder: Path) -> Path:
@@ -57,10 +57,9 @@ def sweep_page(
         ]
     runs = _runs(results, comparison) if results else text("No run has ended yet.")
     sections.append(Section("runs", "All runs", [runs]))
-    planned = "1 run" if design["count"] == 1 else f"{design['count']:,} runs"
     subtitle = (
-        f"{planned} by the strategy {design['strategy']}, recipe {settings['recipe']['name']}, trained on "
-        f"{settings['train_on']}; begun {about['started']}."
+        f"{counted(design['count'], 'run')} by the strategy {design['strategy']}, recipe {settings['recipe']['name']}, "
+        f"trained on {settings['train_on']}; begun {about['started']}."
     )
     synthetic = comparison is not None and any(run.synthetic for run in comparison.distances)
     warning = "Synthetic faces: these figures say nothing about real ones." if synthetic else ""

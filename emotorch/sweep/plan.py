@@ -17,7 +17,7 @@ import numpy as np
 from emotorch.data.selection import Factors
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
-from emotorch.overrides import setting_type, with_setting
+from emotorch.overrides import setting_type, setting_types, with_setting
 from emotorch.paths import MODEL_ORIGINAL
 from emotorch.recipes import Recipe
 from emotorch.runs.confusion import read_matrix
@@ -29,6 +29,8 @@ Range = tuple[float, float]
 Number = int | float
 
 FACTOR_NAMES = tuple(factor.name for factor in fields(Factors))
+# Of the recipe's numbers the one that factors stand for in a sweep.
+_VARIANTS = "variants"
 RANDOM, GRID, GUIDED = "random", "grid", "guided"
 
 
@@ -99,10 +101,11 @@ def parse_dimension(recipe: Recipe, text: str) -> Dimension:
     low_text, *others = bounds.split(":")
     if not equals or len(others) not in (1, 2) or others[1:] not in ([], ["log"]):
         raise UsageError(f"--vary {text!r} is not KEY=LOW:HIGH or KEY=LOW:HIGH:log")
-    kind = setting_type(recipe, name)
+    numbers = [key for key, type_ in setting_types(recipe).items() if type_ in (int, float) and key != _VARIANTS]
+    kind = setting_type(recipe, name, proposed=numbers)
     if kind not in (int, float):
         raise UsageError(f"--vary {name}: it is not a number; fix it with --set")
-    if name == "variants":
+    if name == _VARIANTS:
         raise UsageError(
             "--vary variants: in a sweep the ranges of fer_aug and ckp_aug say how many variants are drawn"
         )
@@ -271,7 +274,7 @@ def _levels(most: Sequence[float], count: int) -> list[int]:
     while (points := math.prod(levels)) < count:
         growing = [number for number, level in enumerate(levels) if level < most[number]]
         if not growing:
-            raise UsageError(f"the grid has {points} point(s) at most, not {count}: vary more, or plan fewer models")
+            raise UsageError(f"the grid has at most {points} of the {count} points: vary more, or plan fewer models")
         levels[min(growing, key=lambda number: levels[number])] += 1
     return levels
 

@@ -33,6 +33,7 @@ from emotorch.runs.folder import FAILED, RECORD_NAME, RUNNING, Run, claim_run
 from emotorch.sweep.folder import LOG_NAME, Sweep
 from emotorch.sweep.job import Job, Result, run_job
 from emotorch.sweep.scheduler import OpenEngine
+from emotorch.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def _open(
     try:
         variants = max(sweep.design.ranges.fer_aug[1], sweep.design.ranges.ckp_aug[1]) > 0
         engine = RayEngine(paths, sweep, _Dataset.of(index, base.train_on, variants=variants), base, workers)
-        logger.info("%d at once on %d node(s)", engine.slots, sum(node["Alive"] for node in ray.nodes()))
+        nodes = counted(sum(node["Alive"] for node in ray.nodes()), "node")
+        logger.info("%s on %s at once", counted(engine.slots, "run"), nodes)
         with contextlib.closing(engine):
             yield engine
     finally:

@@ -10,6 +10,7 @@ import torch
 
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import new_network
+from emotorch.tables import counted
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.loop import LabelledPixels, Trainer
 
@@ -60,7 +61,7 @@ def choose_workers(engine: Measurable, settings: Settings, most: int) -> int:
             break
         size = min(2 * size, most)
     engine.resize(chosen)
-    logger.info("%d worker(s)%s", chosen, f": measured {', '.join(measured)}" if measured else "")
+    logger.info("%s%s", counted(chosen, "worker"), f": measured {', '.join(measured)}" if measured else "")
     return chosen
 
 
