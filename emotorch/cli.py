@@ -15,7 +15,7 @@ from typing import TypeVar
 from emotorch.datasets import DATASETS, FER, PARTS
 from emotorch.errors import EmoTorchError, ToldError
 from emotorch.labels import DEFAULT, SCHEMES
-from emotorch.recipes import FER_USAGE_CHOICES
+from emotorch.recipes import FER_USAGE_CHOICES, SPLITS
 
 Number = TypeVar("Number", int, float)
 
@@ -143,6 +143,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("training data")
     add_train_on_option(data, "what trains")
     add_fer_usage_option(data, default=None)
+    data.add_argument(
+        "--split",
+        choices=SPLITS,
+        help="by_source keeps all copies and variants of an image on one side; published reproduces the published "
+        "protocol, with them on both sides: its runs are named model_NNNNN_leaky, are compared only on request, and "
+        "never ship (default: the recipe's own, by_source)",
+    )
     data.add_argument(
         "--seed",
         type=seed,

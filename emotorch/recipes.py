@@ -14,6 +14,7 @@ PRECISION_NAMES = ("float32", "mixed")
 METRIC_NAMES = ("loss", "accuracy", "macro_f1")
 SAMPLING_NAMES = ("shuffled", "balanced")
 FER_FOLDS = tuple(f"fold{number}" for number in range(1, 6))
+BY_SOURCE, PUBLISHED_SPLIT = SPLITS = ("by_source", "published")
 FER_USAGE_CHOICES = ("all", "training", "official", "search", *FER_FOLDS)
 # Mean and standard deviation of each channel, of grey values 0-1.
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -84,6 +85,9 @@ class Recipe:
         fer_usage: How FER-2013 is split: 85/15 of `all` or of its `training` rows; `official` (Training trains,
             PublicTest selects); `search` (90/10 of Training: what choices among recipes are made on); or one of five
             folds of Training (`fold1` to `fold5`), which validates while the other four train.
+        split: `by_source` keeps an image, its copies and its variants on one side; `published` holds out images after
+            the variants are drawn, as the published baseline did: variants and copies are on both sides, and every
+            run of it is marked `leaky`.
         variants: Part of stage 3's variants that training and validation draw when no option says.
         loss: `cosine_proximity`, `cross_entropy` or `focal`.
         focal_gamma: Of the focal loss: how little the images count that are right already.
@@ -125,6 +129,7 @@ class Recipe:
     teachers: str = ""
     distillation: float = 0.7
     fer_usage: str = "official"
+    split: str = BY_SOURCE
     variants: float = 0.0
     loss: str = "cross_entropy"
     focal_gamma: float = 2.0
@@ -159,6 +164,7 @@ class Recipe:
         for name, choices in (
             ("normalization", tuple(NORMALIZATIONS)),
             ("fer_usage", FER_USAGE_CHOICES),
+            ("split", SPLITS),
             ("loss", LOSS_NAMES),
             ("sampling", SAMPLING_NAMES),
             ("optimizer", OPTIMIZER_NAMES),

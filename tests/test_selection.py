@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Script, draw_images, prepare, refusal, the_error, write_fer_csv
+from conftest import Script, draw_images, prepare, refusal, the_error, write_fer_csv, write_small_fer
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from running import TRAIN, call_script
@@ -259,3 +259,32 @@ def test_a_dataset_of_other_classes_is_refused(no_surprise: Paths) -> None:
     no_surprise.originals.rename(no_surprise.for_scheme("other").originals)
     with pytest.raises(EmoTorchError, match="was made for other classes than scheme other has; run"):
         DatasetIndex.load(no_surprise, other)
+
+
+def test_the_published_split_holds_out_images_after_the_variants_are_drawn(index: DatasetIndex) -> None:
+    factors = Factors(1.0, 0.5, 1.0, 0.01)
+    ours = select(index, factors, fer_usage="all", seed=3)
+    published = select(index, factors, fer_usage="all", split="published", seed=3)
+    pool = members(published.training) | members(published.validation["fer"])
+    assert not members(published.training) & members(published.validation["fer"])
+    assert len(published.validation["fer"]) == pytest.approx(0.15 * len(pool), abs=4)
+    assert len(leaked_by(published)) > 20
+    assert "fer" not in published.reference
+    assert members(published.validation["ckp"]) == members(ours.validation["ckp"])
+    assert members(published.reference["ckp"]) == members(ours.reference["ckp"])
+
+
+def leaked_by(selection: Selection) -> set[str]:
+    return set(selection.training.hashes) & set(selection.validation["fer"].hashes)
+
+
+def test_the_published_split_is_of_fer_2013_and_needs_its_variants(index: DatasetIndex, paths: Paths) -> None:
+    write_small_fer(paths)
+    prepare(paths, variants=False)
+    bare = DatasetIndex.load(paths, SCHEME)
+    with pytest.raises(UsageError, match=r"there are none: .*augment_original_dataset\.py"):
+        select(bare, Factors(1.0, 0.0), split="published", seed=1)
+    with pytest.raises(UsageError, match="not of CKP, all"):
+        select(index, Factors(1.0, 0.0), train_on="CKP", split="published", seed=1)
+    with pytest.raises(UsageError, match="not of FER, official"):
+        select(index, Factors(1.0, 0.0), fer_usage="official", split="published", seed=1)

@@ -442,3 +442,26 @@ def test_growing_images_for_a_network_of_one_size_are_refused_before_a_folder_is
     done = call_script(prepared, TRAIN, "--set", "first_size=16")
     assert "first_size: network emotorch_cnn takes images of one size only" in error_line(done, status=2)
     assert list_runs(prepared.models) == before
+
+
+def test_a_run_of_the_published_split_is_marked_left_out_of_comparisons_and_never_ships(
+    prepared: Paths, tmp_path: Path
+) -> None:
+    paths = copy_root(prepared, tmp_path / "root")
+    folder = train(paths, "--fer-usage", "training", "--fer-aug", 0.1, "--split", "published")
+    assert folder.name == "model_00001_leaky"
+    assert record(folder)["leaky"] is True
+    assert torch.load(folder / "model.pth", weights_only=True)["recipe"]["split"] == "published"
+    twins = int(accuracies(folder)["FER Validation Images With Twin In Training"])
+    assert twins > 0.3 * int(accuracies(folder)["Total Validation Images"])
+    assert "model_00001_leaky" in (folder / "classification_report.txt").read_text()
+
+    honest = train(paths, "--fer-usage", "training")
+    assert honest.name == "model_00002"
+    alone = call_script(paths, COMPARE)
+    assert [row["model"] for row in read_table(Path(last_line(alone)))] == ["model_00002"]
+    assert "left out: model_00001_leaky (leaky: trained with the published split)" in alone.stdout
+    asked = call_script(paths, COMPARE, "--leaky")
+    assert {row["model"] for row in read_table(Path(last_line(asked)))} == {"model_00001_leaky", "model_00002"}
+    shipped = call_script(paths, "develop_baseline_model/models/ship_model.py", folder.name, "leak")
+    assert "model_00001_leaky is leaky" in error_line(shipped)

@@ -28,6 +28,9 @@ def main() -> None:
         metavar="W",
         help="of the confusion matrices' distances (default: %(default)s)",
     )
+    parser.add_argument(
+        "--leaky", action="store_true", help="compare runs of the published split too, which are left out otherwise"
+    )
     options = parser.parse_args()
 
     from emotorch.analyses.comparison import compare_runs, describe, plot_comparison
@@ -37,6 +40,7 @@ def main() -> None:
         Paths.from_environment(),
         accuracy_weight=options.accuracy_weight,
         matrix_weight=options.matrix_weight,
+        leaky=options.leaky,
         workers=cli.available_cores(),
     )
     stem = comparison.file.stem.replace("comparison_results", "comparison")

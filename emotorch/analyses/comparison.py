@@ -32,7 +32,7 @@ from emotorch.figures.canvas import BLUE, GREY, ORANGE, SKY, VERMILLION, new_fig
 from emotorch.files import timestamped
 from emotorch.metrics.intervals import Array
 from emotorch.paths import Paths
-from emotorch.runs.folder import FINISHED, Run, list_runs
+from emotorch.runs.folder import FINISHED, LEAKY, Run, list_runs
 from emotorch.tables import Table, counted, to_text, write_table
 from emotorch.workers import map_in_order
 
@@ -72,19 +72,32 @@ class Comparison:
         return recreation_distance(self.weights, complete=complete)
 
 
-def compare_runs(paths: Paths, *, accuracy_weight: float, matrix_weight: float, workers: int = 1) -> Comparison:
+def compare_runs(
+    paths: Paths, *, accuracy_weight: float, matrix_weight: float, leaky: bool = False, workers: int = 1
+) -> Comparison:
     """Compares every finished run with the published original, by so many processes, and writes the table.
+
+    Leaky runs are left out but on request.
 
     Raises:
         EmoTorchError: there is no run to compare.
     """
-    comparison = compare(paths, Weights(accuracy_weight, matrix_weight), workers=workers)
+    comparison = compare(paths, Weights(accuracy_weight, matrix_weight), leaky=leaky, workers=workers)
     write_table(comparison.file, results_table(comparison.distances))
     return comparison
 
 
-def compare(paths: Paths, weights: Weights, only: Collection[str] | None = None, *, workers: int = 1) -> Comparison:
+def compare(
+    paths: Paths,
+    weights: Weights,
+    only: Collection[str] | None = None,
+    *,
+    leaky: bool = False,
+    workers: int = 1,
+) -> Comparison:
     """Compares every finished run, or only those of these names, with the published original.
+
+    Leaky runs are left out but on request.
 
     Raises:
         EmoTorchError: there is no run to compare.
@@ -93,7 +106,7 @@ def compare(paths: Paths, weights: Weights, only: Collection[str] | None = None,
     parts = [names[start : start + _READ_AT_ONCE] for start in range(0, len(names), _READ_AT_ONCE)]
     distances: list[Distance] = []
     left_out: list[tuple[str, str]] = []
-    for _, (measured, others) in map_in_order(partial(_measure_with_intervals, paths, weights), parts, workers):
+    for _, (measured, others) in map_in_order(partial(_measure_with_intervals, paths, weights, leaky), parts, workers):
         distances += measured
         left_out += others
     if not distances:
@@ -104,15 +117,17 @@ def compare(paths: Paths, weights: Weights, only: Collection[str] | None = None,
 
 
 def _measure_with_intervals(
-    paths: Paths, weights: Weights, names: Sequence[str]
+    paths: Paths, weights: Weights, leaky: bool, names: Sequence[str]
 ) -> tuple[list[Distance], list[tuple[str, str]]]:
     """Some runs, with intervals and without the counts that these come from: of many runs they take most memory."""
     original = published_original()
-    distances, left_out = measure_runs([Run(paths.models / name) for name in names], weights)
+    distances, left_out = measure_runs([Run(paths.models / name) for name in names], weights, leaky=leaky)
     return [replace(with_interval(run, original, weights), counts=()) for run in distances], left_out
 
 
-def measure_runs(runs: Iterable[Run], weights: Weights) -> tuple[list[Distance], list[tuple[str, str]]]:
+def measure_runs(
+    runs: Iterable[Run], weights: Weights, *, leaky: bool = False
+) -> tuple[list[Distance], list[tuple[str, str]]]:
     """The distance of every run, without an interval, and the runs left out with why."""
     original = published_original()
     distances: list[Distance] = []
@@ -121,7 +136,9 @@ def measure_runs(runs: Iterable[Run], weights: Weights) -> tuple[list[Distance],
         try:
             record = run.record
             status = run.status(record)
-            if status == FINISHED:
+            if status == FINISHED and record.get(LEAKY) and not leaky:
+                left_out.append((run.name, "leaky: trained with the published split"))
+            elif status == FINISHED:
                 distances.append(measure(run, record, original, weights))
             else:
                 left_out.append((run.name, status))

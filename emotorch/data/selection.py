@@ -20,7 +20,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
 from emotorch.paths import STAGE_2, STAGE_3, Paths
-from emotorch.recipes import FER_FOLDS, FER_USAGE_CHOICES
+from emotorch.recipes import BY_SOURCE, FER_FOLDS, FER_USAGE_CHOICES, PUBLISHED_SPLIT
 
 _OPERATION_NAMES = tuple(OPERATIONS)
 _SEARCH_SHARE = 0.1
@@ -132,6 +132,9 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def part(self, chosen: NDArray[np.bool_]) -> "ImageSet":
+        return ImageSet(self.index, self.rows[chosen], self.operations[chosen])
+
     @property
     def labels(self) -> Indices:
         return self.index.labels[self.rows]
@@ -222,7 +225,13 @@ class Selection:
 
 
 def select(
-    index: DatasetIndex, factors: Factors, *, train_on: str = FER.name, fer_usage: str = "all", seed: int
+    index: DatasetIndex,
+    factors: Factors,
+    *,
+    train_on: str = FER.name,
+    fer_usage: str = "all",
+    split: str = BY_SOURCE,
+    seed: int,
 ) -> Selection:
     """Splits a dataset by source and thins each side by the factors.
 
@@ -231,22 +240,30 @@ def select(
     official split, and in every other dataset, the given splits count: PublicTest, or a folder's `val`, selects,
     and test images take no part. Where none is given, 15% are held out (of CK+, whole subjects).
 
+    The published split holds out 15% of what the factors have drawn, image by image: variants of an image and its
+    copies are on both sides, as in the published baseline. No held-out FER original is then unseen, so that there is
+    no reference set of FER.
+
     Args:
         index: The dataset.
         factors: How much of each kind to draw.
         train_on: The name of a dataset or of a folder.
         fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, the `search` one, or a fold.
+        split: By source, or as published.
         seed: Of the drawing; the split has its own, fixed one.
 
     Raises:
         EmoTorchError: a class has no training image, or stage 3 has not run and a factor needs it.
-        UsageError: an unknown `fer_usage` or `train_on`.
+        UsageError: an unknown `fer_usage` or `train_on`; or the published split of other data than FER-2013, of
+            official usages or folds, or without the variants of stage 3.
     """
     if fer_usage not in FER_USAGE_CHOICES:
         raise UsageError(f"FER usage {fer_usage!r} is none of {', '.join(FER_USAGE_CHOICES)}")
     if not index.has(train_on):
         known = ", ".join(np.unique(index.datasets).tolist())
         raise UsageError(f"there are no {train_on} images in {index.paths.originals}: it has {known}")
+    if split == PUBLISHED_SPLIT:
+        _check_published(index, train_on, fer_usage)
     training_rows, held_out_rows = _split(index, train_on, fer_usage)
     ckp_rows = index.originals_of(CKP.name).rows
     name = find_dataset(train_on).key
@@ -254,14 +271,22 @@ def select(
     def thin(purpose: str, rows: Indices, originals: float, variants: float) -> ImageSet:
         return _thin(index, rows, originals, variants, (seed, purpose))
 
-    validation = {name: thin(f"{name}_validation", held_out_rows, factors.fer, factors.fer_aug)}
-    reference = {name: index.originals(held_out_rows)}
+    if split == PUBLISHED_SPLIT:
+        training_rows = np.union1d(training_rows, held_out_rows)
+        drawn = thin("training", training_rows, factors.fer, factors.fer_aug)
+        held_out = validation_mask(np.arange(len(drawn)), drawn.labels)
+        training, validation = drawn.part(~held_out), {name: drawn.part(held_out)}
+        reference = {}
+    else:
+        training = thin("training", training_rows, factors.fer, factors.fer_aug)
+        validation = {name: thin(f"{name}_validation", held_out_rows, factors.fer, factors.fer_aug)}
+        reference = {name: index.originals(held_out_rows)}
     if train_on != CKP.name:
         reference[CKP.key] = index.originals(ckp_rows)
         if train_on == FER.name and fer_usage in ("all", "training") and len(ckp_rows):
             validation[CKP.key] = thin("ckp_validation", ckp_rows, factors.ckp, factors.ckp_aug)
     selection = Selection(
-        thin("training", training_rows, factors.fer, factors.fer_aug),
+        training,
         {name: images for name, images in validation.items() if len(images)},
         {name: images for name, images in reference.items() if len(images)},
     )
@@ -273,6 +298,17 @@ def select(
     if any((images.operations > 0).any() for images in selection.sets().values()):
         index.check_augmented()
     return selection
+
+
+def _check_published(index: DatasetIndex, train_on: str, fer_usage: str) -> None:
+    if train_on != FER.name or fer_usage not in ("all", "training"):
+        raise UsageError(
+            f"the published split is of FER-2013, all rows or the Training rows: not of {train_on}, {fer_usage}"
+        )
+    try:
+        index.check_augmented()
+    except EmoTorchError as error:
+        raise UsageError(f"the published split mixes images with their variants, and there are none: {error}") from None
 
 
 def _split(index: DatasetIndex, train_on: str, fer_usage: str) -> tuple[Indices, Indices]:

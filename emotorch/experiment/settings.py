@@ -67,4 +67,6 @@ def _recipe_from_options(options: argparse.Namespace) -> Recipe:
         recipe = replace(recipe, epochs=options.epochs)
     if options.fer_usage is not None:
         recipe = replace(recipe, fer_usage=options.fer_usage)
+    if options.split is not None:
+        recipe = replace(recipe, split=options.split)
     return recipe

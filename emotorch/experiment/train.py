@@ -28,7 +28,8 @@ from emotorch.metrics.scores import NO_SCORE
 from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs.folder import FINISHED, HASHES, RECORD_NAME, RUNNING, Run, claim_run, write_parameters
+from emotorch.recipes import PUBLISHED_SPLIT
+from emotorch.runs.folder import FINISHED, HASHES, LEAKY, RECORD_NAME, RUNNING, Run, claim_run, write_parameters
 from emotorch.runs.history import EpochLog, require_tensorboard
 from emotorch.runs.outcome import Outcome, SetOutcome
 from emotorch.runs.results import write_results
@@ -73,7 +74,12 @@ def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
     """
     started = time.perf_counter()
     selection = select(
-        index, settings.factors, train_on=settings.train_on, fer_usage=settings.recipe.fer_usage, seed=settings.seed
+        index,
+        settings.factors,
+        train_on=settings.train_on,
+        fer_usage=settings.recipe.fer_usage,
+        split=settings.recipe.split,
+        seed=settings.seed,
     )
     pixels = {name: images.lazy() for name, images in selection.sets().items()}
     teachers = read_teachers(index.paths, settings.recipe.teachers, settings.scheme, selection)
@@ -179,6 +185,7 @@ def _new_record(
         "labels": list(settings.scheme.labels),
         "settings": settings.as_dict(),
         "split_seed": SPLIT_SEED,
+        **({LEAKY: True} if settings.recipe.split == PUBLISHED_SPLIT else {}),
         "seed": settings.seed,
         "factors": asdict(settings.factors),
         # All of them, also those that the recipe does not train.

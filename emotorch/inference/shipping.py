@@ -15,7 +15,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import exclusive, hash_file, replace_folder, restore_folder
 from emotorch.inference.onnx_export import Export, export
 from emotorch.runs.findings import carry_over, find_folder
-from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, Run, checked_hash
+from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, LEAKY, Run, checked_hash
 from emotorch.runs.private_test import private_scorings
 from emotorch.training import checkpoints
 
@@ -79,6 +79,8 @@ def _require_shippable(run: Run) -> None:
         raise EmoTorchError(f"{run.name} is not finished: only a whole run ships")
     if record["settings"]["recipe"]["fer_usage"] == "all":
         raise EmoTorchError(f"{run.name} was trained on FER-2013's test rows too: train with --fer-usage training")
+    if record.get(LEAKY):
+        raise EmoTorchError(f"{run.name} is leaky: its validation images have variants among those it was trained on")
     if record["dataset"]["synthetic"]:
         raise EmoTorchError(f"{run.name} was trained on synthetic faces: it says nothing about real ones")
 

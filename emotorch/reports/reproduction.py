@@ -10,7 +10,7 @@ from emotorch.paths import STAGE_1, STAGE_2, STAGE_3, STAGE_4
 from emotorch.recipes import RECIPES, Recipe
 
 # What has an option of its own in stage 4.
-_OWN_OPTIONS = {"epochs": "--epochs", "fer_usage": "--fer-usage"}
+_OWN_OPTIONS = {"epochs": "--epochs", "fer_usage": "--fer-usage", "split": "--split"}
 
 
 def commands(record: Mapping[str, Any]) -> list[str] | None:

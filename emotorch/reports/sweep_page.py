@@ -25,7 +25,7 @@ def write_sweep_page(paths: Paths, folder: Path) -> Path:
     """Writes the page of a sweep, also of one that is not finished; returns it."""
     results = read_results(folder)
     try:
-        comparison = compare(paths, Weights(), {result.model for result in results})
+        comparison = compare(paths, Weights(), {result.model for result in results}, leaky=True)
     except EmoTorchError:
         comparison = None  # none of its runs can be compared: the table says why for each
     page = folder / NAME

@@ -48,7 +48,10 @@ FACELESS_FINDINGS = {
 COMBINED = "combined"
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 _LOCK_NAME = ".running"
-_NUMBERED = re.compile(r"model_(\d{5,})$")
+# Of a run with variants or copies of its training images among those that it is validated on: a key of its record,
+# and the end of its folder's name.
+LEAKY = "leaky"
+_NUMBERED = re.compile(rf"model_(\d{{5,}})(_{LEAKY})?$")
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def validation_title(name: str) -> str:
 
 
 def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) -> Run:
-    """Makes the next `model_NNNNN`, with its record in it, for this process alone.
+    """Makes the next `model_NNNNN` (of a leaky run `model_NNNNN_leaky`), with its record in it, for this process alone.
 
     The folder is made under another name and renamed: of two processes that want the same number one gets
     an error from the system, and takes the next.
@@ -170,13 +173,14 @@ def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) ->
             than all else that a claim does.
     """
     models.mkdir(parents=True, exist_ok=True)
-    number = 1 + (_highest(models) if after is None else int(after.name.removeprefix("model_")))
+    number = 1 + (_highest(models) if after is None else _number(after.folder))
+    suffix = f"_{LEAKY}" if record.get(LEAKY) else ""
     prepared = Path(tempfile.mkdtemp(prefix=".claim-", dir=models))
     try:
         prepared.chmod(0o755)
         write_json(prepared / RECORD_NAME, record)
         while True:
-            folder = models / f"model_{number:05d}"
+            folder = models / f"model_{number:05d}{suffix}"
             try:
                 prepared.rename(folder)
             except OSError:
@@ -191,7 +195,13 @@ def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) ->
 
 
 def _highest(models: Path) -> int:
-    return max((int(match[1]) for path in models.iterdir() if (match := _NUMBERED.match(path.name))), default=0)
+    return max(map(_number, models.iterdir()), default=0)
+
+
+def _number(folder: Path) -> int:
+    """Of `model_NNNNN`; 0 for every other name."""
+    match = _NUMBERED.match(folder.name)
+    return int(match[1]) if match else 0
 
 
 def list_runs(models: Path) -> list[Run]:
@@ -209,10 +219,10 @@ def newest_run(paths: Paths) -> Run:
     Raises:
         EmoTorchError: there is none.
     """
-    numbered = [run for run in list_runs(paths.models) if _NUMBERED.match(run.name)]
+    numbered = [run for run in list_runs(paths.models) if _number(run.folder)]
     if not numbered:
         raise EmoTorchError(f"no model in {paths.models}: train one first, or name a model folder")
-    return max(numbered, key=lambda run: int(run.name.removeprefix("model_")))
+    return max(numbered, key=lambda run: _number(run.folder))
 
 
 def named_or_newest(paths: Paths, model: str | None) -> Run:

@@ -162,6 +162,7 @@ class _Scheduler:
                 job.settings.factors,
                 train_on=job.settings.train_on,
                 fer_usage=job.settings.recipe.fer_usage,
+                split=job.settings.recipe.split,
                 seed=job.settings.seed,
             )
         except EmoTorchError:
