@@ -390,6 +390,25 @@ def test_named_pictures_get_a_folder_of_their_own(lively: Trained, tmp_path: Pat
     assert not (lively.folder / "explanations").exists()
 
 
+def test_a_picture_without_a_face_is_reported_and_the_others_are_explained(lively: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), np.zeros((200, 200), np.uint8))
+    (folder / "2.png").write_bytes(b"no picture")
+    for name, pixels in zip(("0.png", "3.png"), draw_images(2, seed=5), strict=True):
+        cv2.imwrite(str(folder / name), pixels)
+    done = call_script(lively.paths, EXPLAIN, lively.folder.name, folder)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert [line.partition(".png: ")[0] for line in errors] == [f"error: {folder / name}" for name in "12"]
+    assert "faces: 2 faces, 2 files without one" in done.stdout
+    explained = Path(done.stdout.splitlines()[-1])
+    assert [Path(row["image"]).name for row in read_table(explained / "images.csv")] == ["0.png", "3.png"]
+    line = error_line(call_script(lively.paths, EXPLAIN, lively.folder.name, folder / "1.png", folder / "2.png"))
+    assert "1.png: no face found" in line
+    assert line.endswith("(and 1 more without a face)")
+
+
 def test_what_cannot_be_explained_is_named_and_leaves_nothing_behind(lively: Trained, tmp_path: Path) -> None:
     blank = tmp_path / "blank.png"
     cv2.imwrite(str(blank), np.zeros((200, 200), np.uint8))

@@ -8,10 +8,12 @@ Without IMAGES it explains held-out validation images, chosen by seed, equally o
 method's maps to believe: the probability should fall when important pixels go, and the map when weights are random.
 """
 
+import sys
+
 from emotorch import cli
 
 
-def main() -> None:
+def main() -> int:
     parser = cli.make_parser(
         __doc__,
         "python develop_baseline_model/models/explain_model.py model_00001\n"
@@ -63,8 +65,9 @@ def main() -> None:
     loaded = LoadedRun.load(
         Paths.from_environment(), options.model, device=options.device, threads=1, scheme=options.scheme
     )
+    errors: list[str] = []
     if options.images:
-        faces = named_faces(options.images, loaded, options.detector)
+        faces, errors = named_faces(options.images, loaded, options.detector)
     else:
         faces = choose(held_out(loaded, options.dataset), loaded.model.labels, options.count, options.seed)
     folder, findings = analyse_explanations(
@@ -78,6 +81,9 @@ def main() -> None:
     )
     print(ANALYSIS.text(findings))
     print(folder)
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return cli.EXIT_FAILED if errors else 0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ Probabilities = NDArray[np.floating]
 
 
 # Of all pairs the one that people confuse most, and the published models too: it comes first.
-_FIRST = frozenset(("fear", "surprise"))
+_FIRST = {"fear", "surprise"}
 
 
 @dataclass(frozen=True)
@@ -321,7 +321,13 @@ def _tables(findings: Findings) -> Tables:
         "share_of_prediction": "of the other label",
     }
     formats = {shown[name]: "{:.1%}" for name in written.formats}
-    return {"Pairs of labels that are confused": Table(written.frame.rename(columns=shown), formats)}
+    first = findings["confusions"][0]["labels"]
+    order = "fear and surprise first, which people confuse most; then " if set(first) == _FIRST else ""
+    return {
+        f"Pairs of labels that are confused; {order}the most frequent first": Table(
+            written.frame.rename(columns=shown), formats
+        )
+    }
 
 
 def _pairs_table(findings: Findings) -> Table:

@@ -123,27 +123,34 @@ def choose(held_out: Evaluation, labels: Sequence[str], count: int, seed: int) -
     )
 
 
-def named_faces(names: Sequence[str], loaded: LoadedRun, detector: str) -> Faces:
-    """The faces in pictures, or in all pictures of folders, found and cut out just as for a prediction.
+def named_faces(names: Sequence[str], loaded: LoadedRun, detector: str) -> tuple[Faces, list[str]]:
+    """The faces in pictures, or in all pictures of folders, found and cut out just as for a prediction; and what is
+    wrong with the inputs that have none, a line for each.
 
     Raises:
-        EmoTorchError: a picture cannot be read, or no face is found in it.
+        EmoTorchError: no input has a face.
     """
     reader = TorchReader(loaded.model, loaded.weights)
     files: list[str] = []
     faces: list[Pixels] = []
+    errors: list[str] = []
     for found in expand(names):
         if found.error or found.kind is Kind.VIDEO:
-            raise EmoTorchError(f"{found.path}: {found.error or 'a video; name pictures'}")
+            errors.append(f"{found.path}: {found.error or 'a video; name pictures'}")
+            continue
         prediction = predict_file(reader, found.path, detector)
         if prediction.error or prediction.picture is None:
-            raise EmoTorchError(f"{found.path}: {prediction.error}")
+            errors.append(f"{found.path}: {prediction.error}")
+            continue
         several = len(prediction.faces) > 1
         for number, face in enumerate(prediction.faces, start=1):
             files.append(f"{found.path}, face {number}" if several else str(found.path))
             faces.append(cut_face(prediction.picture, face.box))
+    if not faces:
+        raise EmoTorchError(errors[0] + (f" (and {len(errors) - 1} more without a face)" if errors[1:] else ""))
     what = Path(names[0]).name if len(names) == 1 else f"{len(names)} inputs"
-    return Faces(f"{loaded.run.name} on {what}", files, np.stack(faces), None, [f"{what}: {len(faces)} faces"])
+    lines = [f"{what}: {len(faces)} faces" + (f", {len(errors)} files without one" if errors else "")]
+    return Faces(f"{loaded.run.name} on {what}", files, np.stack(faces), None, lines), errors
 
 
 def explain(model: Model, faces: Faces, device: torch.device, seed: int, threads: int = 1) -> Explanation:
