@@ -24,12 +24,14 @@ def main() -> int:
         nargs="*",
         help="pictures, folders of pictures, patterns, videos; a last one that ends in .pth or .onnx is the model",
     )
+    parser.add_argument("--image", metavar="FILE", action="append", default=[], help="an INPUT too; may be repeated")
     cli.add_shipped_model_option(parser)
     cli.add_prediction_options(parser)
     options = parser.parse_args()
     inputs, model_name = options.inputs, options.model
     if inputs and inputs[-1].endswith(MODEL_SUFFIXES):
         model_name = inputs.pop()
+    inputs = [*options.image, *inputs]
     if not inputs and options.webcam is None:
         parser.error(f"{model_name} is a model: name a picture as well" if model_name else "name an INPUT, or --webcam")
     if inputs and options.webcam is not None:
