@@ -259,7 +259,7 @@ def test_what_cannot_be_compared_is_named_in_one_line_and_leaves_nothing_behind(
         (["--models", run, "--datasets", "raf"], "no RAF images", 1),
         (["--models", run, run], "is named twice", 2),
         (["--models", run, "--datasets", "fer", "fer"], "two datasets are called fer", 2),
-        (["--models", "model_00099"], "no model folder 'model_00099'", 1),
+        (["--models", "model_00099"], "no model folder 'model_00099'", 2),
     ):
         assert words in error_line(cross(lively.paths, *options), status)
     assert {path.name for path in lively.paths.models.iterdir()} == before

@@ -381,7 +381,7 @@ def test_ports_that_are_taken_or_are_none_are_named(demo: Demo, model: Path, pat
     taken = error_line(call_script(paths, DEMO, "--model", model, "--port", demo.port))
     assert taken.startswith(f"error: --port {demo.port}: ")
     assert "65535" in error_line(call_script(paths, DEMO, "--model", model, "--port", 65536), 2)
-    assert "model_00042" in error_line(call_script(paths, DEMO, "--model", "model_00042", "--port", 0))
+    assert "model_00042" in error_line(call_script(paths, DEMO, "--model", "model_00042", "--port", 0), 2)
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])

@@ -103,7 +103,7 @@ def test_a_teacher_that_does_not_say_what_it_has_seen_is_refused(trained: Traine
 
 def test_a_teacher_of_other_labels_or_none_at_all_is_refused(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
-    assert "no model folder 'nobody'" in error_of(ours, "--set", "teachers=nobody")
+    assert "no model folder 'nobody'" in error_of(ours, "--set", "teachers=nobody", status=2)
     shutil.copytree(ours.folder, ours.paths.models / "other")
     state = torch.load(ours.folder / "model.pth", weights_only=True)
     scheme = {**state["scheme"], "labels": state["labels"][::-1]}

@@ -281,11 +281,11 @@ def test_images_that_were_trained_on_do_not_stand_in(lively: Trained) -> None:
 
 
 def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(lively: Trained) -> None:
-    def fails(*options: object) -> str:
-        return error_line(call_script(lively.paths, EVALUATE_USAGE, *options))
+    def fails(*options: object, status: int = 1) -> str:
+        return error_line(call_script(lively.paths, EVALUATE_USAGE, *options), status)
 
     ours = ("--model", lively.folder.name)
-    assert "no model folder 'model_00042'" in fails("--model", "model_00042")
+    assert "no model folder 'model_00042'" in fails("--model", "model_00042", status=2)
     row = "FER-Original-Dataset/FER/anger/1.png,training,joy,0,0"
     header = "image_path,usage,emotion,label_index,dataset_index"
     (lively.folder / "image_usage.csv").write_text(f"{header}\n{row}\n")

@@ -321,7 +321,7 @@ def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(li
             assert word in line
 
     ours = lively.folder.name
-    fails("model_00042", "fer", "no model folder 'model_00042'", ours)
+    fails("model_00042", "fer", "no model folder 'model_00042'", ours, status=2)
     fails("model_original", "fer", "model_original/model.pth does not exist")
     fails(ours, "fer2013", "'fer2013' is neither a folder nor one of fer, ckp, raf, fer-public, fer-private", status=2)
     fails(ours, "raf", "has no RAF images")

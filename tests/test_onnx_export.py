@@ -150,7 +150,7 @@ def test_a_folder_without_a_record_gets_none(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_named_in_one_line(paths: Paths) -> None:
-    assert "no model folder 'model_00042'" in error_line(call_script(paths, EXPORT_ONNX, "model_00042"))
+    assert "no model folder 'model_00042'" in error_line(call_script(paths, EXPORT_ONNX, "model_00042"), 2)
     broken = paths.root / "broken.pth"
     broken.write_bytes(b"no model")
     assert "broken.pth" in error_line(call_script(paths, EXPORT_ONNX, broken))

@@ -84,6 +84,14 @@ def test_the_published_call_picture_then_model_works(desk: Desk) -> None:
     assert [line.split()[:2] for line in rest] == [[label, f"{value:.1%}"] for label, value in probabilities.items()]
 
 
+def test_a_picture_named_by_an_option_is_an_input_like_others(desk: Desk) -> None:
+    one, two = (desk.picture(f"{number}.png", draw_images(1, seed=number)[0]) for number in (3, 4))
+    (by_option,), (by_place,) = (desk.ask(*named, desk.model) for named in (("--image", one), (one,)))
+    assert by_option == by_place
+    both = desk.ask("--image", one, two, "--model", desk.model)
+    assert [prediction["input"] for prediction in both] == [str(one), str(two)]
+
+
 @pytest.mark.parametrize("name", ["large.png", "small.jpg", "colour.png", "wide.bmp"])
 def test_without_a_detector_a_picture_of_any_size_is_the_face(desk: Desk, name: str) -> None:
     pixels = draw_images(1, seed=3)[0]
@@ -205,8 +213,8 @@ def test_what_cannot_be_written_is_named(desk: Desk) -> None:
 
 def test_a_model_that_is_not_there_or_no_model_is_named(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
-    assert "model_00042" in error_line(desk.predict(path, "--model", "model_00042"))
-    assert "missing.pth" in error_line(desk.predict(path, "missing.pth"))
+    assert "model_00042" in error_line(desk.predict(path, "--model", "model_00042"), 2)
+    assert "missing.pth" in error_line(desk.predict(path, "missing.pth"), 2)
     (desk.paths.root / "no.pth").write_bytes(b"no model")
     assert "no.pth" in error_line(desk.predict(path, desk.paths.root / "no.pth"))
     assert "name a picture" in error_line(desk.predict(desk.model), 2)

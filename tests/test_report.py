@@ -116,7 +116,7 @@ def test_the_page_of_a_sweep_that_has_just_begun_says_so(paths: Paths) -> None:
 
 
 def test_an_unknown_name_is_an_error_in_one_line(paths: Paths) -> None:
-    assert "model_00009" in error_line(call_script(paths, REPORT, "model_00009"))
+    assert "model_00009" in error_line(call_script(paths, REPORT, "model_00009"), 2)
 
 
 def test_text_is_escaped() -> None:

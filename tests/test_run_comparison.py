@@ -229,7 +229,7 @@ def test_what_cannot_be_compared_is_refused(several: Trained) -> None:
 
     assert "name two or more" in refuse(2, "model_00001")
     assert "is named twice" in refuse(2, "model_00001", "model_00002", several.folder)
-    assert "no model folder 'model_00009'" in refuse(1, "model_00001", "model_00009")
+    assert "no model folder 'model_00009'" in refuse(2, "model_00001", "model_00009")
     assert "neither a folder" in refuse(2, "model_00001", "model_00002", "--dataset", "nowhere")
     for name in ("model_00001", "model_00002"):
         usage = several.paths.models / name / "image_usage.csv"

@@ -102,7 +102,7 @@ def test_plots_of_the_newest_run_are_drawn_again_as_training_drew_them(trained: 
 def test_plots_without_a_model_say_so(paths: Paths) -> None:
     for script in (PLOT_CONFUSION, PLOT_HISTORY):
         assert "train one first" in error_line(call_script(paths, script))
-        assert "no model folder 'model_00001'" in error_line(call_script(paths, script, "model_00001"))
+        assert "no model folder 'model_00001'" in error_line(call_script(paths, script, "model_00001"), 2)
 
 
 def test_a_garbled_table_is_named_and_nothing_is_drawn(paths: Paths) -> None:

@@ -71,8 +71,8 @@ def load_candidates(
     """Loads the models, and makes this process's arithmetic repeatable; for the arguments see `LoadedRun.load`.
 
     Raises:
-        EmoTorchError: there is no such model, or its file is damaged.
-        UsageError: one is named twice, there is no such device, or a model cannot be read as the scheme.
+        EmoTorchError: a model's file is damaged.
+        UsageError: there is no such model or device, one is named twice, or a model cannot be read as the scheme.
     """
     files = [weights_file(paths, name).resolve() for name in names]
     twice = {file for file in files if files.count(file) > 1}

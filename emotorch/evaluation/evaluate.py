@@ -176,8 +176,8 @@ def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSe
         images: Those of the dataset that count.
 
     Raises:
-        EmoTorchError: there is no such model, it is damaged, or trained on some of the images, as far as is known.
-        UsageError: it cannot be read as the same scheme.
+        EmoTorchError: it is damaged, or trained on some of the images, as far as is known.
+        UsageError: there is no such model, or it cannot be read as the same scheme.
     """
     other = loaded.beside(name)
     seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))

@@ -43,8 +43,8 @@ class LoadedRun:
             scheme: To read the model's predictions as another label scheme.
 
         Raises:
-            EmoTorchError: there is no such model, or it is damaged.
-            UsageError: there is no such device, or the model cannot be read as that scheme.
+            EmoTorchError: the model is damaged.
+            UsageError: there is no such model or device, or the model cannot be read as that scheme.
         """
         weights = shipped_or_named(paths, name)
         run = run_in(paths, weights.parent) if name is None else find_run(paths, name)
@@ -56,8 +56,8 @@ class LoadedRun:
         """Another run on the same device, read as the same scheme, to compare with this one.
 
         Raises:
-            EmoTorchError: there is no such model, or it is damaged.
-            UsageError: it cannot be read as the same scheme.
+            EmoTorchError: it is damaged.
+            UsageError: there is no such model, or it cannot be read as the same scheme.
         """
         weights = weights_file(self.paths, name)
         model = load_model(weights).read_as(self.model.scheme)

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from emotorch.datasets import CKP, FER, dataset_title
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_json, remove_leftovers, write_json, write_text
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths, mark_synthetic
 
@@ -234,7 +234,7 @@ def find_run(paths: Paths, model: str) -> Run:
     """A run by its folder's name, here or of a model that ships, or by a path to it (or to a file in it).
 
     Raises:
-        EmoTorchError: there is no such folder.
+        UsageError: there is no such folder.
     """
     if model == MODEL_ORIGINAL.name:
         return run_in(paths, MODEL_ORIGINAL)
@@ -246,7 +246,7 @@ def find_run(paths: Paths, model: str) -> Run:
     known = [run.name for run in list_runs(paths.models)]
     hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
     shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.pth"))
-    raise EmoTorchError(f"no model folder {model!r} in {paths.models}: {hint}; models that ship: {', '.join(shipped)}")
+    raise UsageError(f"no model folder {model!r} in {paths.models}: {hint}; models that ship: {', '.join(shipped)}")
 
 
 def run_in(paths: Paths, folder: Path) -> Run:
@@ -264,7 +264,8 @@ def shipped_or_named(paths: Paths, model: str | None) -> Path:
     """The weights of a named model, or without a name of the one that ships with the code.
 
     Raises:
-        EmoTorchError: there is no such model, or none ships yet.
+        UsageError: there is no such model.
+        EmoTorchError: none is named, and none ships.
     """
     if model is not None:
         return weights_file(paths, model)

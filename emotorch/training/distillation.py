@@ -69,8 +69,8 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
         selection: The student's images.
 
     Raises:
-        EmoTorchError: there is no such model, its weights are damaged, or it does not say what it was trained on.
-        UsageError: a teacher has other labels, or has seen an image that the student is not trained on.
+        EmoTorchError: a teacher's weights are damaged, or it does not say what it was trained on.
+        UsageError: there is no such model, it has other labels, or has seen an image that the student is not trained on.
     """
     models, hashes = [], []
     for name in filter(None, map(str.strip, named.split(","))):
