@@ -18,8 +18,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from filelock import FileLock, Timeout
-
 from emotorch.errors import EmoTorchError
 
 STAMP_NAME = "stage.json"
@@ -165,6 +163,8 @@ def exclusive(lock: Path, holder: str) -> Iterator[int]:
     Raises:
         EmoTorchError: another process holds it; `holder` says what that is.
     """
+    from filelock import FileLock, Timeout  # here: prediction writes files, and holds no lock
+
     lock.parent.mkdir(parents=True, exist_ok=True)
     inherited: list[int] = []
     # In a forked process filelock closes its own descriptor, but not this one.

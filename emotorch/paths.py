@@ -1,7 +1,8 @@
 """Every folder and file that a stage reads or writes, and the stages' scripts.
 
-`EMOTORCH_ROOT` moves all data and model folders; what ships with the code (the published original, the
-trained models) is always read from where the code is. Each label scheme has dataset folders of its own.
+`EMOTORCH_ROOT` moves all data and model folders; without it they lie in the repository or, where the package is
+installed without one, in the working directory. What ships with the code (the published original, the trained models)
+is always read from where the code is. Each label scheme has dataset folders of its own.
 """
 
 import os
@@ -13,7 +14,10 @@ from emotorch.labels import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL_ORIGINAL = REPOSITORY / "develop_baseline_model" / "models" / "model_original"
-SHIPPED_MODELS = REPOSITORY / "baseline_model" / "model"
+# Where pyproject.toml puts the models that ship, of a wheel: there is no repository around the package then.
+_IN_WHEEL = Path(__file__).resolve().parent / "shipped"
+IS_INSTALLED = _IN_WHEEL.is_dir()
+SHIPPED_MODELS = _IN_WHEEL if IS_INSTALLED else REPOSITORY / "baseline_model" / "model"
 # The scripts of the stages, as messages tell to run them.
 STAGE_1 = "develop_baseline_model/helpers/FER_csv_to_img.py"
 STAGE_2 = "develop_baseline_model/helpers/create_original_dataset.py"
@@ -38,7 +42,7 @@ class Paths:
     @classmethod
     def from_environment(cls) -> "Paths":
         """Below `EMOTORCH_ROOT`; without it below the checkout, or the current folder where the code is installed."""
-        default = REPOSITORY if (REPOSITORY / "pyproject.toml").is_file() else Path.cwd()
+        default = Path.cwd() if IS_INSTALLED else REPOSITORY
         return cls(Path(os.environ.get("EMOTORCH_ROOT") or default).expanduser().resolve())
 
     def for_scheme(self, name: str) -> "Paths":

@@ -392,7 +392,7 @@ def test_without_its_packages_it_says_how_to_get_them(package: str, model: Path,
     command = [sys.executable, "-c", hide, str(REPOSITORY / DEMO), "--model", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10 * SECONDS, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: the page needs {package}: pip install -e '.[demo]'\n"
+    assert done.stderr == f"error: the page needs {package}: pip install 'emotorch[demo]'\n"
 
 
 def test_a_colour_picture_from_a_camera_is_read(demo: Demo) -> None:

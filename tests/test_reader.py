@@ -308,6 +308,7 @@ def test_training_evaluation_and_both_predictions_see_the_same_in_the_same_pixel
 _TELLING = """
 import atexit, runpy, sys
 heavy = {"torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "timm", "onnx", "seaborn", "jinja2"}
+heavy |= {"filelock", "safetensors", "markupsafe", "captum", "optuna", "ray", "fastapi"}
 atexit.register(lambda: print("imported", sorted(heavy & set(sys.modules))))
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

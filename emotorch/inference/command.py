@@ -46,7 +46,7 @@ def predict(reader: FaceReader, weights: Path, names: Sequence[str], options: Ou
     """
     check_detector(options.detector)
     inputs = expand(names)
-    check_save(options.save, inputs)
+    check_save(options, inputs)
     has_folder = any(Path(name).is_dir() for name in names)
     pictures = sum(item.kind is Kind.PICTURE for item in inputs)
     call = _Call(reader, weights, options, as_table=has_folder or pictures > _AT_LENGTH, is_single=len(inputs) == 1)
@@ -73,7 +73,7 @@ def watch(reader: FaceReader, weights: Path, camera: str, options: OutputOptions
         EmoTorchError: there is no screen, and nowhere else that the predictions were to go to; or no detector.
     """
     check_detector(options.detector)
-    check_save(options.save, [Input(Path(camera), Kind.VIDEO)])
+    check_save(options, [Input(Path(camera), Kind.VIDEO)])
     if not has_display() and not (options.json or options.csv or options.save):
         raise EmoTorchError(
             "--webcam opens a window, and there is no screen here: add --json, --csv FILE or --save FILE, "

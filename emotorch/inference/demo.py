@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emotorch.data.images import decode_picture
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError, UsageError, needs_extra
 from emotorch.inference.predictions import PicturePredictions, predict_picture
 from emotorch.inference.reader import FaceReader
 
-try:
+with needs_extra("demo", "the page"):
     import uvicorn
     from fastapi import FastAPI, Request
     from fastapi.concurrency import run_in_threadpool
@@ -30,8 +30,6 @@ try:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import ClientDisconnect
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-except ModuleNotFoundError as missing:
-    raise UsageError(f"the page needs {missing.name}: pip install -e '.[demo]'") from None
 
 HOST = "127.0.0.1"
 HOST_NAMES = (HOST, "localhost")

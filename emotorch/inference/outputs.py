@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from emotorch.data.images import Pixels, read_colours
-from emotorch.errors import UsageError
+from emotorch.errors import UsageError, needs_extra
 from emotorch.files import write_csv
 from emotorch.inference.inputs import OUTPUT_STEM, Input, Kind
 from emotorch.inference.predictions import PicturePredictions, Prediction
@@ -168,12 +168,16 @@ def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed
 # Pictures. What draws them is imported where it is needed: matplotlib takes longer than a prediction.
 
 
-def check_save(save: Path | None, inputs: Sequence[Input]) -> None:
-    """Before anything is predicted: whether the file can hold what the inputs give.
+def check_save(options: OutputOptions, inputs: Sequence[Input]) -> None:
+    """Before anything is predicted: whether what is asked for can be drawn, into the file that is named.
 
     Raises:
         UsageError: it cannot.
     """
+    if options.draws:
+        with needs_extra("draw", "to draw (--save, --visualize)"):
+            import matplotlib  # noqa: F401
+    save = options.save
     if save is None:
         return
     videos = sum(item.kind is Kind.VIDEO for item in inputs)

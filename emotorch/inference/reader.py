@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.images import Pixels
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, needs_extra
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.runs.folder import checked_hash
 
@@ -57,7 +57,8 @@ def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -
         reader = _open_onnx(weights, wanted, threads)
         if reader:
             return reader
-    from emotorch.inference.torch_reader import open_torch_reader
+    with needs_extra("train", f"{weights} without an ONNX file beside it"):
+        from emotorch.inference.torch_reader import open_torch_reader
 
     return open_torch_reader(weights, wanted, threads)
 

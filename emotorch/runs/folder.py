@@ -8,16 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_json, remove_leftovers, write_json, write_text
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths, mark_synthetic
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 RECORD_NAME = "run.json"
+# A model's weights in its folder, the best epoch's; the first that is there is taken.
+_WEIGHTS_NAMES = ("model.pth", "model.onnx", "model.safetensors")
 # What a record calls the SHA-256 of its files of weights.
 HASHES = {"model.pth": "weights_sha256", "model.onnx": "onnx_sha256"}
 # What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
@@ -121,13 +124,22 @@ class Run:
     def _is_held(self) -> bool:
         if not (self.folder / _LOCK_NAME).exists():
             return False
+        lock = self._lock()
+        if lock is None:
+            return True
+        lock.release()
+        return False
+
+    def _lock(self) -> "BaseFileLock | None":
+        """Takes the run's lock, to be released; None where another process holds it."""
+        from filelock import FileLock, Timeout  # here: prediction reads records, and holds no lock
+
         lock = FileLock(self.folder / _LOCK_NAME)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            return True
-        lock.release()
-        return False
+            return None
+        return lock
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -136,11 +148,9 @@ class Run:
         Raises:
             EmoTorchError: another process is training it.
         """
-        lock = FileLock(self.folder / _LOCK_NAME)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise EmoTorchError(f"{self.folder} is being trained by another process") from None
+        lock = self._lock()
+        if lock is None:
+            raise EmoTorchError(f"{self.folder} is being trained by another process")
         try:
             remove_leftovers(self.folder)
             self.update(status=RUNNING)
@@ -245,7 +255,7 @@ def find_run(paths: Paths, model: str) -> Run:
             return run_in(paths, candidate.resolve().parent)
     known = [run.name for run in list_runs(paths.models)]
     hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
-    shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.pth"))
+    shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.onnx"))
     raise UsageError(f"no model folder {model!r} in {paths.models}: {hint}; models that ship: {', '.join(shipped)}")
 
 
@@ -256,12 +266,18 @@ def run_in(paths: Paths, folder: Path) -> Run:
 
 
 def weights_file(paths: Paths, model: str) -> Path:
-    """The weights that a model's name or path stands for: the file itself, or the best epoch's in its folder."""
-    return Path(model) if Path(model).is_file() else find_run(paths, model).folder / "model.pth"
+    """The weights that a model's name or path stands for: the file itself, or the best epoch's in its folder.
+
+    Raises:
+        EmoTorchError: there is no such model.
+    """
+    if Path(model).is_file():
+        return Path(model)
+    return _best_weights(find_run(paths, model).folder)
 
 
 def shipped_or_named(paths: Paths, model: str | None) -> Path:
-    """The weights of a named model, or without a name of the one that ships with the code.
+    """The weights of a named model, or without a name of the baseline that ships with the code.
 
     Raises:
         UsageError: there is no such model.
@@ -269,10 +285,15 @@ def shipped_or_named(paths: Paths, model: str | None) -> Path:
     """
     if model is not None:
         return weights_file(paths, model)
-    shipped = SHIPPED_MODELS / "emotorch" / "model.pth"
+    shipped = _best_weights(SHIPPED_MODELS / "emotorch")
     if not shipped.is_file():
         raise EmoTorchError("no trained model ships with this version: train one and name it with --model")
     return shipped
+
+
+def _best_weights(folder: Path) -> Path:
+    files = [folder / name for name in _WEIGHTS_NAMES]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def checked_hash(weights: Path) -> str:
