@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+# The root of synthetic faces, below the user's own.
+SYNTHETIC_FOLDER = "synthetic"
 
 
 class EmoTorchError(Exception):
@@ -41,3 +45,13 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
         if (missing.name or "").startswith("emotorch"):
             raise
         raise UsageError(f"{purpose} needs {missing.name}: pip install 'emotorch[{extra}]'") from None
+
+
+def found_elsewhere(missing: Path) -> str:
+    """The end of an error: the root that has what this one lacks, of the user's own and that of synthetic faces."""
+    for root in missing.parents:
+        below = missing.relative_to(root)
+        other = root.parent if root.name == SYNTHETIC_FOLDER else root / SYNTHETIC_FOLDER
+        if (other / below).exists():
+            return f"; {other} has it: set EMOTORCH_ROOT={other}"
+    return ""

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, found_elsewhere
 
 STAMP_NAME = "stage.json"
 _JOURNAL_NAME = ".journal.jsonl"
@@ -327,7 +327,7 @@ def read_stamp(folder: Path, stage_command: str) -> dict[str, Any]:
         EmoTorchError: the folder is not there or was not written by its stage.
     """
     if not folder.is_dir():
-        raise EmoTorchError(f"{folder} does not exist: run {stage_command} first")
+        raise EmoTorchError(f"{folder} does not exist: run {stage_command} first{found_elsewhere(folder)}")
     stamp = _read_stamp(folder)
     if "files" not in stamp:
         raise EmoTorchError(f"{folder} has no {STAMP_NAME}: it was not written by {stage_command}; run it (again)")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -9,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emotorch.data.synthetic_dataset import write_dataset
-from emotorch.errors import EmoTorchError
+from emotorch.errors import SYNTHETIC_FOLDER, EmoTorchError
 from emotorch.paths import REPOSITORY, STAGE_1, STAGE_2, STAGE_3, STAGE_4, Paths
 from emotorch.runs.folder import FINISHED, Run, find_run, list_runs
 from emotorch.runs.scores import read_accuracies
 from emotorch.tables import Table, to_text
 
-SYNTHETIC_FOLDER = "synthetic"
 _MODELS = "develop_baseline_model/models"
 # Columns of the summary, and the rows of final_accuracies.csv that they show.
 _ACCURACIES = {
@@ -77,6 +77,8 @@ def run_all(paths: Paths, models: int, training: Sequence[str] = ()) -> None:
     print(f"{to_text(_accuracies(chosen))}\n\nPictures of {model}:")
     for picture in _pictures(find_run(chosen, model)):
         print(f"  {picture}")
+    print("\nTo try, from the project root:")
+    print("\n".join(f"  {line}" for line in _to_try(chosen, model, moved=synthetic)))
 
 
 def prepare_datasets(paths: Paths, schemes: Sequence[str]) -> None:
@@ -127,6 +129,13 @@ def _accuracies(paths: Paths) -> Table:
             shown = {column: values.get(metric, math.nan) for column, metric in _ACCURACIES.items()}
             rows.append({"model": run.name, **shown, "epochs": values.get("Epochs Completed", math.nan)})
     return Table(pd.DataFrame(rows), {**dict.fromkeys(_ACCURACIES, "{:.2f}"), "epochs": "{:.0f}"})
+
+
+def _to_try(paths: Paths, model: str, *, moved: bool) -> list[str]:
+    """Commands with the model's name, after the line that names their root where it is not the user's own."""
+    root = [f"export EMOTORCH_ROOT={shlex.quote(str(paths.root))}"] if moved else []
+    scripts = ("evaluate_model.py", "explain_model.py", "write_report.py")
+    return [*root, *(f"python {_MODELS}/{script} {model}" for script in scripts)]
 
 
 def _pictures(run: Run) -> list[Path]:

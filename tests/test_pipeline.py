@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Script, write_small_ckplus, write_small_fer
-from running import MODELS, call_script
+from running import MODELS, call_script, error_line
 
 from emotorch import cli, pipeline
 from emotorch.errors import UsageError
@@ -16,6 +16,7 @@ from emotorch.pipeline import StageError, choose_root, run_all, run_stage
 pytestmark = pytest.mark.slow
 
 PIPELINE = "develop_baseline_model/run_pipeline.py"
+HELPERS = "develop_baseline_model/helpers"
 TRAINING = ("--epochs", "1", "--threads", "1")
 
 
@@ -55,7 +56,8 @@ def test_all_stages_run_in_order_and_a_table_tells_what_came_out(
         ("stage 8", "plot_confusion_matrix.py", "model_00001"),
         ("stage 8", "plot_training_history.py", "model_00001"),
     ]
-    time, header, first, second, title, *pictures = (line for line in capsys.readouterr().out.splitlines() if line)
+    said, _, to_try = capsys.readouterr().out.partition("\nTo try, from the project root:\n")
+    time, header, first, second, title, *pictures = (line for line in said.splitlines() if line)
     assert time.startswith("All stages ran in ")
     assert "synthetic" not in time
     assert header.split("  ")[0] == "model"
@@ -67,6 +69,10 @@ def test_all_stages_run_in_order_and_a_table_tells_what_came_out(
     assert all(picture.is_file() for picture in found)
     assert len(list(paths.models.glob("comparison_results_*.csv"))) == 1
     assert len(list(paths.models.glob("model_00001/evaluation_*"))) == 2
+    commands = [line.split() for line in to_try.splitlines()]
+    assert [words[0] for words in commands] == ["python"] * 3
+    for _, script, *words in commands:
+        assert call_script(paths, script, *words).returncode == 0
 
 
 def test_without_fer_2013_it_goes_on_with_synthetic_faces_in_a_root_of_their_own(
@@ -85,6 +91,40 @@ def test_without_fer_2013_it_goes_on_with_synthetic_faces_in_a_root_of_their_own
     assert f"No {paths.fer_csv}: drawing synthetic faces in {paths.root / 'synthetic'}" in capsys.readouterr().out
     write_small_fer(paths)
     assert choose_root(paths) == (paths, False)
+
+
+def test_on_synthetic_faces_it_ends_with_their_root_and_commands_with_the_model_s_name(paths: Paths) -> None:
+    there = Paths(paths.root / "two words" / "synthetic")
+    root, *commands = pipeline._to_try(there, "model_00007", moved=True)
+    assert root == f"export EMOTORCH_ROOT='{there.root}'"
+    assert len(commands) == 3
+    assert all(command.endswith(" model_00007") for command in commands)
+
+
+def test_what_finds_nothing_names_the_root_that_has_it(paths: Paths) -> None:
+    """After `make pipeline` on synthetic faces in a shell that does not name their root; and the other way round."""
+    there = Paths(paths.root / "synthetic")
+    for folder in (there.originals, there.models / "model_00001"):
+        folder.mkdir(parents=True)
+    there.fer_csv.parent.mkdir(parents=True)
+    there.fer_csv.touch()
+    hint = f"{there.root} has it: set EMOTORCH_ROOT={there.root}"
+    for name, *words in (
+        (f"{HELPERS}/FER_csv_to_img.py",),
+        (f"{HELPERS}/augment_original_dataset.py",),
+        (f"{HELPERS}/explore_dataset.py",),
+        (f"{MODELS}/convolutional_nn_pytorch.py",),
+        (f"{MODELS}/compare_models_to_original.py",),
+        (f"{MODELS}/plot_training_history.py",),
+    ):
+        assert error_line(call_script(paths, name, *words)).endswith(f"; {hint}"), name
+    evaluate = f"{MODELS}/evaluate_model.py"
+    assert error_line(call_script(paths, evaluate, "model_00001"), 2).endswith(f"; {hint}")
+    assert "has it" not in error_line(call_script(paths, evaluate, "model_00002"), 2)
+    there.models.joinpath("model_00001").rmdir()
+    (paths.models / "model_00001").mkdir(parents=True)
+    line = error_line(call_script(there, evaluate, "model_00001"), 2)
+    assert line.endswith(f"; {paths.root} has it: set EMOTORCH_ROOT={paths.root}")
 
 
 def test_a_stage_that_fails_ends_it_with_its_own_line_and_exit_status(paths: Paths, script: Script) -> None:

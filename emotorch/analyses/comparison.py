@@ -27,12 +27,12 @@ from emotorch.analyses.distance import (
     recreation_distance,
     with_interval,
 )
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.figures.canvas import BLUE, GREY, ORANGE, SKY, VERMILLION, new_figure, save, tidy
 from emotorch.files import timestamped
 from emotorch.metrics.intervals import Array
 from emotorch.paths import Paths
-from emotorch.runs.folder import FINISHED, LEAKY, Run, list_runs
+from emotorch.runs.folder import FINISHED, LEAKY, Run, first_run, list_runs
 from emotorch.tables import Table, counted, to_text, write_table
 from emotorch.workers import map_in_order
 
@@ -111,7 +111,8 @@ def compare(
         left_out += others
     if not distances:
         reasons = "".join(f"; {name}: {why}" for name, why in left_out[:3])
-        raise EmoTorchError(f"no finished model in {paths.models} to compare{reasons}")
+        where = found_elsewhere(first_run(paths)) if not names else ""
+        raise EmoTorchError(f"no finished model in {paths.models} to compare{reasons}{where}")
     distances.sort(key=lambda distance: (not distance.complete, distance.combined, distance.model))
     return Comparison(distances, left_out, timestamped(paths.models, "comparison_results", ".csv"), weights)
 

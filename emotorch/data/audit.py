@@ -14,7 +14,7 @@ from emotorch.data.folders import SPLITS
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face, read_picture, resize
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import group_sources
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.files import STAMP_NAME, read_stamp, visible
 from emotorch.paths import STAGE_1, STAGE_2
 from emotorch.workers import progress
@@ -109,7 +109,8 @@ def read(folder: Path) -> AuditedFolder:
         EmoTorchError: no such folder, not of that shape, or without a single readable image.
     """
     if not folder.is_dir():
-        raise EmoTorchError(f"{folder} does not exist: run {STAGE_2} first, or name a folder of class folders")
+        remedy = f"run {STAGE_2} first, or name a folder of class folders{found_elsewhere(folder)}"
+        raise EmoTorchError(f"{folder} does not exist: {remedy}")
     stamped = (folder / STAMP_NAME).is_file()
     number = read_stamp(folder, "its stage").get("stage") if stamped else None
     stage = _STAGES.get(number) if isinstance(number, int) else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emotorch.data.images import SIZE, Pixels, hash_pixels, write_faces
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import FER, FER_USAGES
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.files import StageBuild, read_stamp, stage_folder, visible, write_csv, write_text
 from emotorch.paths import STAGE_1, Paths
 from emotorch.workers import work_through
@@ -89,7 +89,8 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool) -> 
     """
     csv = paths.fer_csv
     if not csv.is_file():
-        raise EmoTorchError(f"{csv} does not exist: put FER-2013's fer2013.csv there (FER-Datasets/README.md)")
+        remedy = f"put FER-2013's fer2013.csv there (FER-Datasets/README.md){found_elsewhere(csv)}"
+        raise EmoTorchError(f"{csv} does not exist: {remedy}")
     offsets, digest = _read_through(csv)
     stamp = {"stage": 1, "csv": digest, "skip_bad_rows": skip_bad_rows}
     with stage_folder(paths.fer_images, stamp, stage="stage 1", force=force) as build:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotorch.datasets import CKP, FER, dataset_title
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import hash_file, read_json, remove_leftovers, write_json, write_text
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths, mark_synthetic
 
@@ -223,6 +223,11 @@ def list_runs(models: Path) -> list[Run]:
     return [Run(models / name) for name in sorted(names) if name != MODEL_ORIGINAL.name]
 
 
+def first_run(paths: Paths) -> Path:
+    """The folder of the first run, where there is one."""
+    return paths.models / "model_00001"
+
+
 def newest_run(paths: Paths) -> Run:
     """The numbered run that was claimed last.
 
@@ -231,7 +236,8 @@ def newest_run(paths: Paths) -> Run:
     """
     numbered = [run for run in list_runs(paths.models) if _number(run.folder)]
     if not numbered:
-        raise EmoTorchError(f"no model in {paths.models}: train one first, or name a model folder")
+        remedy = f"train one first, or name a model folder{found_elsewhere(first_run(paths))}"
+        raise EmoTorchError(f"no model in {paths.models}: {remedy}")
     return max(numbered, key=lambda run: _number(run.folder))
 
 
@@ -256,7 +262,8 @@ def find_run(paths: Paths, model: str) -> Run:
     known = [run.name for run in list_runs(paths.models)]
     hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
     shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.onnx"))
-    raise UsageError(f"no model folder {model!r} in {paths.models}: {hint}; models that ship: {', '.join(shipped)}")
+    hint += f"; models that ship: {', '.join(shipped)}{found_elsewhere(paths.models / model)}"
+    raise UsageError(f"no model folder {model!r} in {paths.models}: {hint}")
 
 
 def run_in(paths: Paths, folder: Path) -> Run:
