@@ -1,0 +1,273 @@
+"""What the runs of a sweep say together: what the best of n is, what the settings and the seed are worth; and beside
+another sweep, what a search by results is worth, or a leak.
+
+All of it is computed from one table, a row for each run, which `write_report.py SWEEP` writes as `runs.csv`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from scipy import stats
+
+from emotorch.analyses.comparison import Comparison
+from emotorch.figures.canvas import BLUE, SKY, VERMILLION, new_figure, tidy
+from emotorch.metrics.best_of_n import FEWEST, best_of_n, chance_of_reaching
+from emotorch.metrics.intervals import Array
+from emotorch.metrics.variance import split_variance
+from emotorch.seeding import generator
+from emotorch.sweep.job import Result
+from emotorch.tables import Table, counted, p_value
+
+# Sizes of a sweep that its best is computed for, beside its own.
+_SIZES = (1, 2, 5, 10, 20, 40, 50, 100, 150, 200, 300, 500, 1000)
+_PAIRED = {
+    "training accuracy, %": "training_accuracy",
+    "combined validation accuracy, %": "combined_validation_accuracy",
+    "distance": "distance",
+    "distance on FER": "fer_cm_mse",
+    "distance on CK+": "ckp_cm_mse",
+}
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class SweepRuns:
+    """The runs of a sweep that can be compared with the original.
+
+    Attributes:
+        name: The sweep's.
+        varied: The columns of what the runs differ by, beside the seed.
+        frame: A row for each: number, seed, what is varied, and what is measured.
+        target: The distance of the published recreation.
+    """
+
+    name: str
+    varied: Sequence[str]
+    frame: pd.DataFrame
+    target: float
+
+    @classmethod
+    def of(cls, name: str, plan: pd.DataFrame, results: Sequence[Result], comparison: Comparison) -> "SweepRuns":
+        """From a sweep's plan, its results, and the comparison of its runs with the original."""
+        distances = {run.model: run for run in comparison.distances}
+        compared = [(result, distances[result.model]) for result in results if result.model in distances]
+        measured = pd.DataFrame(
+            {
+                "number": [result.number for result, _ in compared],
+                "model": [run.model for _, run in compared],
+                "distance": [run.combined for _, run in compared],
+                "low": [run.low for _, run in compared],
+                "high": [run.high for _, run in compared],
+                "fer_cm_mse": [run.fer for _, run in compared],
+                "ckp_cm_mse": [run.ckp for _, run in compared],
+                "training_accuracy": [run.accuracies[0] for _, run in compared],
+                "combined_validation_accuracy": [run.accuracies[1] for _, run in compared],
+                "collapsed": [run.collapsed for _, run in compared],
+                "seconds": [result.seconds for result, _ in compared],
+            }
+        )
+        settings = [column for column in plan.columns if column not in ("number", "seed")]
+        varied = [column for column in settings if plan[column].nunique() > 1]
+        target = comparison.recreation(complete=comparison.best.complete)
+        return cls(name, varied, plan.merge(measured, on="number"), target)
+
+    @cached_property
+    def sound(self) -> pd.DataFrame:
+        """Without the runs that collapsed to one class, which are no candidates."""
+        return self.frame[~self.frame["collapsed"].astype(bool)].reset_index(drop=True)
+
+    @property
+    def distances(self) -> Array:
+        return self.sound["distance"].to_numpy(np.float64)
+
+
+# --- One sweep ----------------------------------------------------------------------------------------------
+
+
+def best_of_n_table(runs: SweepRuns) -> Table:
+    """The distance of the best of n runs like these, up to 1,000, with the interval that it is to be expected in."""
+    distances = runs.distances
+    sizes = sorted({*_SIZES, len(distances)})
+    if len(distances) < FEWEST:
+        sizes = [size for size in sizes if size <= len(distances)]
+    rng = generator("best of n")
+    rows = [best_of_n(distances, size, rng) for size in sizes]
+    frame = pd.DataFrame(
+        {
+            "runs": sizes,
+            "expected_distance": [row.expected for row in rows],
+            "low": [row.low for row in rows],
+            "high": [row.high for row in rows],
+            "basis": ["lognormal fit" if row.extrapolated else "these runs" for row in rows],
+        }
+    )
+    return Table(frame, dict.fromkeys(("expected_distance", "low", "high"), f"{{:.{_DIGITS}f}}"))
+
+
+def describe(runs: SweepRuns) -> list[str]:
+    """What one sweep's distances say, in sentences."""
+    distances = runs.distances
+    lines = [_describe_spread(runs)]
+    if len(distances) >= FEWEST:
+        lines.append(_describe_larger(runs))
+        lines += _describe_settings(runs)
+    lines += _describe_seeds(runs)
+    return lines
+
+
+def _describe_spread(runs: SweepRuns) -> str:
+    distances = np.sort(runs.distances)
+    collapsed = len(runs.frame) - len(distances)
+    text = f"{counted(len(runs.frame), 'run')}, {collapsed} collapsed"
+    if not len(distances):
+        return f"{text}."
+    low, middle, high = np.quantile(distances, (0.25, 0.5, 0.75)).tolist()
+    text += f"; distance: median {middle:.5f}, quartiles {low:.5f} and {high:.5f}, best {distances[0]:.5f}"
+    low, high = (float(runs.sound[end].iloc[int(runs.distances.argmin())]) for end in ("low", "high"))
+    if math.isnan(high):
+        return f"{text}."
+    place = "below" if runs.target < low else "above" if runs.target > high else "within"
+    return (
+        f"{text} (95% interval {low:.5f}–{high:.5f}). The published recreation's {runs.target:.5f} "
+        f"is {place} that interval."
+    )
+
+
+def _describe_larger(runs: SweepRuns) -> str:
+    rng = generator("best of n")
+    largest = [best_of_n(runs.distances, size, rng) for size in (300, 1000)]
+    texts = [f"{best.expected:.5f} ({best.low:.5f}–{best.high:.5f}) of {best.n:,}" for best in largest]
+    logs = np.log(runs.distances)
+    below = float(stats.norm.cdf((math.log(runs.target) - logs.mean()) / logs.std(ddof=1)))
+    fit = float(stats.shapiro(logs).pvalue)
+    needed = f"one run in {1 / below:,.0f}" if below > 1e-9 else "no run"
+    return (
+        f"The best is to be expected at {' and '.join(texts)} such runs; by the lognormal fit {needed} is as close as "
+        f"the published recreation (whether the logarithms are normal: Shapiro and Wilk's p = {p_value(fit)})."
+    )
+
+
+def _describe_settings(runs: SweepRuns) -> Iterator[str]:
+    """How much of the spread what is varied explains: of settings that the strategy did not choose by results."""
+    varied = [column for column in runs.varied if runs.sound[column].nunique() > 1]
+    freedom = len(runs.sound) - len(varied) - 1
+    if not varied or freedom < 1:
+        return
+    logs = np.log(runs.distances)
+    values = runs.sound[varied].to_numpy(np.float64)
+    design = np.column_stack([np.ones(len(logs)), (values - values.mean(axis=0)) / values.std(axis=0)])
+    slopes, *_ = np.linalg.lstsq(design, logs, rcond=None)
+    left = float(np.square(logs - design @ slopes).sum())
+    total = float(np.square(logs - logs.mean()).sum())
+    ratio = ((total - left) / len(varied)) / (left / freedom)
+    p = float(stats.f.sf(ratio, len(varied), freedom))
+    yield (
+        f"What is varied ({', '.join(varied)}) explains {100 * (1 - left / total):.0f}% of the variance of the "
+        f"distance's logarithm, by a linear fit (F test, p = {p_value(p)})."
+    )
+
+
+def repeated(runs: SweepRuns) -> list[pd.DataFrame]:
+    """The runs of each setting that was trained under several seeds, of those with the most."""
+    settings = [column for column in runs.frame.columns[1:] if column != "seed"]
+    settings = settings[: settings.index("model")]
+    groups = [group for _, group in runs.sound.groupby(settings, sort=False)]
+    size = max((len(group) for group in groups), default=0)
+    return [group for group in groups if len(group) == size] if size > 1 else []
+
+
+def _describe_seeds(runs: SweepRuns) -> Iterator[str]:
+    groups = repeated(runs)
+    if len(groups) < 2:
+        return
+    parts = split_variance([np.log(group["distance"].to_numpy(np.float64)) for group in groups])
+    yield (
+        f"Of {parts.groups} settings, each under {parts.size} seeds, {100 * parts.between:.0f}% of the variance of "
+        f"the distance's logarithm is between settings (95% interval {100 * parts.low:.0f}–{100 * parts.high:.0f}%; "
+        f"F test, p = {p_value(parts.p)}); the rest is the seed: a setting's distances spread by a factor of "
+        f"{math.exp(parts.within):.2f} (one standard deviation)."
+    )
+
+
+def best_of_n_figure(runs: SweepRuns) -> Figure:
+    """The best of n over n, with its interval, and the published recreation."""
+    frame = best_of_n_table(runs).frame
+    title = f"{runs.name}: best of n runs"
+    figure = new_figure(7.0, 4.2, title)
+    axes = figure.subplots()
+    observed = frame[frame["basis"] == "these runs"]
+    axes.fill_between(
+        frame["runs"], frame["low"], frame["high"], color=SKY, alpha=0.4, linewidth=0, label="95% interval"
+    )
+    axes.plot(observed["runs"], observed["expected_distance"], "o-", color=BLUE, label="expected, from these runs")
+    if len(observed) < len(frame):
+        further = frame.iloc[len(observed) - 1 :]
+        axes.plot(
+            further["runs"],
+            further["expected_distance"],
+            "o--",
+            color=BLUE,
+            markerfacecolor="white",
+            label="expected, by a lognormal fit",
+        )
+    axes.axhline(runs.target, color=VERMILLION, linestyle="--", label=f"published recreation: {runs.target:.5f}")
+    axes.set(xscale="log", yscale="log", xlabel="runs", ylabel="distance of the best (smaller is more alike)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_locator(NullLocator())
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+# --- Beside another sweep -----------------------------------------------------------------------------------
+
+
+def describe_search(guided: SweepRuns, drawn: SweepRuns) -> str:
+    """Whether runs chosen by the results before them come closer than as many that were drawn."""
+    n, others = len(guided.distances), drawn.distances
+    best = float(guided.distances.min())
+    p = float(stats.mannwhitneyu(guided.distances, others, alternative="two-sided").pvalue)
+    text = (
+        f"The best of {counted(n, 'run')} of {guided.name} is at {best:.5f}, their median at "
+        f"{np.median(guided.distances):.5f}; the median of {drawn.name} is {np.median(others):.5f} (Mann and Whitney's "
+        f"p = {p_value(p)})."
+    )
+    if n > len(others):
+        return text
+    expected = best_of_n(others, n, generator("best of n"))
+    chance = chance_of_reaching(others, n, best)
+    return (
+        f"{text} Of as many runs of {drawn.name} the best is to be expected at {expected.expected:.5f} "
+        f"({expected.low:.5f}–{expected.high:.5f}), and is as good as that with a probability of {100 * chance:.0f}%."
+    )
+
+
+def pairs(runs: SweepRuns, others: SweepRuns) -> pd.DataFrame:
+    """The runs of two sweeps of equal settings and seed, side by side; the columns of the second end in `_other`."""
+    settings = list(runs.frame.columns[: runs.frame.columns.get_loc("model")])
+    if settings != list(others.frame.columns[: others.frame.columns.get_loc("model")]):
+        return runs.frame.iloc[:0]
+    return runs.frame.merge(others.frame, on=[name for name in settings if name != "number"], suffixes=("", "_other"))
+
+
+def paired_table(paired: pd.DataFrame) -> Table:
+    """Of each measured value the mean of both sweeps and the mean difference, first less second.
+
+    The interval is Student's for paired differences, at 95%; p of the same test.
+    """
+    rows = []
+    for title, column in _PAIRED.items():
+        first, second = (paired[name].to_numpy(np.float64) for name in (column, f"{column}_other"))
+        test = stats.ttest_rel(first, second)
+        low, high = test.confidence_interval()
+        rows.append((title, first.mean(), second.mean(), (first - second).mean(), low, high, test.pvalue))
+    frame = pd.DataFrame(rows, columns=["what", "mean", "mean of the other", "difference", "low", "high", "p"])
+    return Table(frame)

@@ -1,0 +1,112 @@
+"""What a sweep's runs say together, on tables whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotorch.seeding import generator
+from emotorch.sweep.statistics import (
+    SweepRuns,
+    best_of_n_table,
+    describe,
+    describe_search,
+    paired_table,
+    pairs,
+    repeated,
+)
+
+TARGET = 0.02016
+
+
+def sweep(
+    distances: np.ndarray, factor: np.ndarray, seeds: np.ndarray | None = None, name: str = "sweep_1"
+) -> SweepRuns:
+    count = len(distances)
+    numbers = np.arange(1, count + 1)
+    frame = pd.DataFrame(
+        {
+            "number": numbers,
+            "fer": factor,
+            "seed": 42 + numbers if seeds is None else seeds,
+            "model": [f"model_{number:05d}" for number in numbers],
+            "distance": distances,
+            "low": distances - 0.004,
+            "high": distances + 0.004,
+            "fer_cm_mse": distances / 4,
+            "ckp_cm_mse": distances * 3 / 4,
+            "training_accuracy": 55 + factor,
+            "combined_validation_accuracy": 50 + factor,
+            "collapsed": False,
+            "seconds": 100.0,
+        }
+    )
+    return SweepRuns(name, ["fer"], frame, TARGET)
+
+
+def spread(*key: object, runs: int = 60, middle: float = 0.06) -> np.ndarray:
+    return middle * np.exp(0.4 * generator("test", *key).standard_normal(runs))
+
+
+def test_the_best_of_all_is_the_best_and_beyond_them_it_says_so() -> None:
+    runs = sweep(spread("best"), np.linspace(0.9, 1, 60))
+    frame = best_of_n_table(runs).frame.set_index("runs")
+    assert frame.loc[60, "expected_distance"] == pytest.approx(runs.distances.min())
+    assert frame.loc[1, "expected_distance"] == pytest.approx(runs.distances.mean())
+    assert (frame["basis"] == "these runs").to_list() == [size <= 60 for size in frame.index]
+    assert frame["expected_distance"].is_monotonic_decreasing
+    assert best_of_n_table(sweep(spread("few", runs=5), np.ones(5))).frame["runs"].to_list() == [1, 2, 5]
+
+
+def test_collapsed_runs_are_counted_and_are_no_candidates() -> None:
+    runs = sweep(spread("collapsed"), np.linspace(0.9, 1, 60))
+    runs.frame.loc[[3, 4], ["collapsed", "distance"]] = [True, 1e-6]
+    assert describe(runs)[0].startswith("60 runs, 2 collapsed; distance: median 0.0")
+    assert best_of_n_table(runs).frame["expected_distance"].min() > 1e-3
+
+
+@pytest.mark.parametrize(("shift", "place"), [(0.01, "below"), (0.0, "within"), (-0.01, "above")])
+def test_the_published_recreation_is_placed_by_the_best_run_s_interval(shift: float, place: str) -> None:
+    runs = sweep(np.array([TARGET + shift, 0.05, 0.06]), np.ones(3))
+    assert f"The published recreation's 0.02016 is {place} that interval." in describe(runs)[0]
+
+
+def test_a_factor_that_matters_is_found_and_one_that_does_not_is_not() -> None:
+    factor = np.linspace(0, 1, 60)
+    (found,) = [line for line in describe(sweep(spread("factor") * np.exp(3 * factor), factor)) if "varied" in line]
+    assert "p = <0.0001" in found
+    (nothing,) = [line for line in describe(sweep(spread("no factor"), factor)) if "varied" in line]
+    assert "explains 0%" in nothing or "explains 1%" in nothing or "explains 2%" in nothing
+
+
+def test_settings_under_several_seeds_are_told_from_the_seeds() -> None:
+    settings, seeds = np.repeat(np.arange(5.0), 8), np.tile(np.arange(8), 5)
+    matter = sweep(spread("matter", runs=40) * np.exp(settings), settings, seeds)
+    assert [len(group) for group in repeated(matter)] == [8] * 5
+    (line,) = [line for line in describe(matter) if "seeds" in line]
+    assert line.startswith("Of 5 settings, each under 8 seeds, 9")
+    do_not = sweep(spread("do not", runs=40), settings, seeds)
+    (line,) = [line for line in describe(do_not) if "seeds" in line]
+    assert "(95% interval 0–" in line
+    assert repeated(sweep(spread("once"), np.linspace(0, 1, 60))) == []
+
+
+def test_a_search_is_measured_against_as_many_runs_that_were_drawn() -> None:
+    drawn = sweep(np.linspace(0.03, 0.09, 60), np.ones(60), name="sweep_random")
+    guided = sweep(np.linspace(0.029, 0.05, 30), np.ones(30), name="sweep_guided")
+    line = describe_search(guided, drawn)
+    assert "The best of 30 runs of sweep_guided is at 0.02900" in line
+    assert "with a probability of 0%" in line
+    assert "with a probability of 50%" in describe_search(sweep(np.array([0.03] * 30), np.ones(30)), drawn)
+
+
+def test_runs_of_equal_settings_and_seed_are_paired_and_their_differences_are_tested() -> None:
+    factor = np.linspace(0.9, 1, 30)
+    honest = sweep(spread("honest", runs=60), np.concatenate([factor, factor + 1]))
+    leaky = sweep(honest.distances[:30] * 0.5, factor, name="sweep_leaky")
+    paired = pairs(leaky, honest)
+    assert len(paired) == 30
+    table = paired_table(paired).frame.set_index("what")
+    assert table.loc["distance", "difference"] == pytest.approx(-0.5 * honest.distances[:30].mean())
+    assert table.loc["distance", "high"] < 0
+    assert table.loc["training accuracy, %", "difference"] == 0
+    assert len(pairs(leaky, sweep(honest.distances, honest.frame["fer"] + 1))) == 0
