@@ -70,7 +70,7 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
     Raises:
         EmoTorchError: a teacher's weights are damaged, or it does not say what it was trained on.
-        UsageError: there is no such model, it has other labels, or has seen an image that the student is not trained on.
+        UsageError: there is no such model, it has other labels, or has seen an image that the student has not.
     """
     models, hashes = [], []
     for name in filter(None, map(str.strip, named.split(","))):
