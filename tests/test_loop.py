@@ -478,19 +478,39 @@ def test_soft_targets_are_learned_in_the_place_of_labels(distillation: float, ri
     """The labels are all wrong, and the soft targets right."""
     truths = striped(200)
     recipe = replace(RECIPE, loss="cross_entropy", distillation=distillation, epochs=12)
-    soft_targets = torch.eye(4)[truths.labels]
-    Trainer(
-        network := small_network(), recipe, striped(200, shift=1), {}, classes=4, seed=3, soft_targets=soft_targets
-    ).run(ignore)
+
+    def truth(pixels: Tensor) -> Tensor:
+        same = (pixels[:, None] == truths.pixels[:][None]).all((2, 3, 4))
+        return torch.eye(4)[truths.labels[same.float().argmax(1)]]
+
+    trainer = Trainer(
+        network := small_network(), recipe, striped(200, shift=1), {}, classes=4, seed=3, soft_targets=truth
+    )
+    trainer.run(ignore)
     assert (score(network, truths).accuracy > 60) == right
     assert (score(network, striped(200, shift=1)).accuracy > 60) != right
 
 
-def test_a_part_of_a_target_is_the_soft_target() -> None:
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_a_part_of_a_target_is_what_the_teachers_predict_for_the_very_image_of_the_step(mixup: float) -> None:
     images = striped(16)
-    recipe = replace(RECIPE, label_smoothing=0.2, distillation=0.25)
-    soft_targets = torch.softmax(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), 1)
-    trainer = Trainer(small_network(), recipe, images, {}, classes=4, seed=1, soft_targets=soft_targets)
-    _, targets = trainer._inputs(slice(None), torch.arange(16), None, (1, 1, 0))
-    own = 0.8 * torch.eye(4)[images.labels] + 0.05
-    assert torch.allclose(targets, 0.75 * own + 0.25 * soft_targets)
+    recipe = replace(
+        RECIPE, label_smoothing=0.2, distillation=0.25, mixup=mixup, augmentation=Augmentation(flip=0.5, shift=0.2)
+    )
+    seen: list[Tensor] = []
+
+    def uncertain(pixels: Tensor) -> Tensor:
+        seen.append(pixels)
+        return torch.full((len(pixels), 4), 0.25)
+
+    trained_on, targets = [], []
+    for soft_targets in (None, uncertain):
+        trainer = Trainer(small_network(), recipe, images, {}, classes=4, seed=1, soft_targets=soft_targets)
+        key = (1, 1, 0)
+        pixels, target = trainer._inputs(slice(4, 12), torch.arange(16), trainer._draws(16, key), key)
+        trained_on.append(pixels)
+        targets.append(target)
+    assert torch.equal(trained_on[0], trained_on[1])
+    assert torch.equal(seen[0], trained_on[1])
+    assert not torch.equal(seen[0], images.pixels[4:12].float())
+    assert torch.allclose(targets[1], 0.75 * targets[0] + 0.25 * 0.25)

@@ -269,7 +269,7 @@ def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Train
         classes=len(settings.scheme.labels),
         seed=settings.seed,
         threads=settings.threads,
-        soft_targets=data.teachers.soft_targets(training.pixels, device),
+        soft_targets=data.teachers.soft_targets(device, settings.recipe.precision),
     )
 
 

@@ -1,9 +1,11 @@
 """Distillation: what finished models, the teachers, predict for the training images, as soft targets beside the labels.
 
-Where people disagree over a face, what several models predict says more of it than its one label.
+Where people disagree over a face, what several models predict says more of it than its one label. The teachers see
+each image as their student does, augmented and mixed anew at every step: targets of the image as it was would tell the
+student that what it sees less of is as certain.
 
-Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); of teachers no larger than
-their student: Furlanello et al., "Born-again neural networks" (ICML 2018).
+Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); of equal views, and many
+epochs: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (CVPR 2022).
 """
 
 from collections.abc import Sequence
@@ -19,9 +21,10 @@ from emotorch.metrics.calibration import probabilities
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run, checked_hash, find_run, weights_file
 from emotorch.runs.usage import TrainingImages
-from emotorch.training import distributed
 from emotorch.training.checkpoints import Model, load_model
-from emotorch.training.loop import Images, network_outputs
+from emotorch.training.device import autocast
+from emotorch.training.loop import SoftTargets
+from emotorch.training.preprocessing import to_input
 
 
 @dataclass(frozen=True)
@@ -36,27 +39,27 @@ class Teachers:
     models: Sequence[Model] = ()
     hashes: Sequence[str] = ()
 
-    def soft_targets(self, images: Images, device: torch.device) -> Tensor | None:
-        """The mean of their probabilities for each image and its mirror image; None where there is no teacher.
+    def soft_targets(self, device: torch.device, precision: str) -> SoftTargets | None:
+        """What computes their mean probabilities for images; None where there is no teacher.
 
         Args:
-            images: (N, 1, H, W) bytes on the device.
             device: What it is computed on.
-
-        Returns:
-            (N, K) on the device; each row sums to 1.
+            precision: The student's.
         """
         if not self.models:
             return None
-        pixels = images[distributed.shard(len(images))]
-        predictions = torch.stack(
-            [
-                probabilities(network_outputs(model.network.to(device), view, model.form), model.temperature)
-                for model in self.models
-                for view in (pixels, pixels.flip(3))
-            ]
-        )
-        return distributed.gather(predictions.mean(0), len(images)).to(device)
+        networks = [model.network.to(device).eval().requires_grad_(False) for model in self.models]
+
+        @torch.no_grad()
+        def predict(pixels: Tensor) -> Tensor:
+            predictions = []
+            for network, model in zip(networks, self.models, strict=True):
+                with autocast(precision, device):
+                    outputs = network(to_input(pixels, model.form))
+                predictions.append(probabilities(outputs.float(), model.temperature))
+            return torch.stack(predictions).mean(0)
+
+        return predict
 
 
 def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Selection) -> Teachers:
@@ -70,7 +73,8 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
     Raises:
         EmoTorchError: a teacher's weights are damaged, or it does not say what it was trained on.
-        UsageError: there is no such model, it has other labels, or has seen an image that the student has not.
+        UsageError: there is no such model, it has other labels, or has seen an image that the student is not
+            trained on.
     """
     models, hashes = [], []
     for name in filter(None, map(str.strip, named.split(","))):

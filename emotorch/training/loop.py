@@ -25,7 +25,7 @@ from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
 from emotorch.training.augmentation import DRAWS, augment
-from emotorch.training.device import computes_in_bfloat16
+from emotorch.training.device import autocast
 from emotorch.training.losses import class_weights, loss_of, score_outputs, training_targets, weighted
 from emotorch.training.mixing import mix, mixes
 from emotorch.training.optimizers import Schedule, clip, new_optimizer
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 _EVALUATION_BATCH = 128
 
 Images = Tensor | LazyArray[Tensor]
+# Of images (N, 1, H, W) 0-255, bytes or floats: (N, K) probabilities.
+SoftTargets = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Trainer:
         classes: int,
         seed: int,
         threads: int = 1,
-        soft_targets: Tensor | None = None,
+        soft_targets: SoftTargets | None = None,
     ) -> None:
         """
         Args:
@@ -122,7 +124,8 @@ class Trainer:
             classes: K.
             seed: Of all randomness.
             threads: Of a CPU.
-            soft_targets: (N, K) the teachers' mean probabilities for the training images; None without teachers.
+            soft_targets: What the teachers predict for the images of a step, as these are trained on: augmented and
+                mixed, before a small first size shrinks them. None without teachers.
         """
         self.network = network
         self.recipe = recipe
@@ -135,17 +138,11 @@ class Trainer:
         self._loss = loss_of(recipe)
         device = training.labels.device
         self._targets = training_targets(training.labels, classes, recipe.label_smoothing)
-        if soft_targets is not None:
-            self._targets = self._targets.lerp(soft_targets, recipe.distillation)
+        self._soft_targets = soft_targets
         self._weights = (
             class_weights(torch.bincount(training.labels, minlength=classes)) if recipe.class_weights else None
         )
-        self._autocast = partial(
-            torch.autocast,
-            device.type,
-            dtype=torch.bfloat16,
-            enabled=recipe.precision == "mixed" and computes_in_bfloat16(device),
-        )
+        self._autocast = partial(autocast, recipe.precision, device)
         self._independent = get_architecture(recipe.network).images_independent and not mixes(recipe)
         self._parts = threads if self._independent and device.type == "cpu" else 1
         torch.set_num_threads(1 if self._parts > 1 else threads)
@@ -328,7 +325,10 @@ class Trainer:
             pixels = augment(pixels, self.recipe.augmentation, draws)
         if mixed:
             pixels, targets = mix(pixels, targets, self.recipe, generator("mixup", *key))
-        return pixels[part], targets[part]
+        pixels, targets = pixels[part], targets[part]
+        if self._soft_targets is not None:
+            targets = targets.lerp(self._soft_targets(pixels), self.recipe.distillation)
+        return pixels, targets
 
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to go on, bit for bit."""
