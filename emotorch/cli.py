@@ -28,9 +28,10 @@ _OF_THE_RECIPE = "the recipe's own"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
-def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose help is the script's docstring and real examples."""
+def make_parser(description: str, example: str, prog: str | None = None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's docstring and real examples; `prog`: what is called no script's name."""
     return argparse.ArgumentParser(
+        prog=prog,
         description=description,
         epilog=f"example:\n  {example}" if "\n" not in example else f"examples:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -68,12 +69,13 @@ def add_model_argument(parser: argparse.ArgumentParser, *, or_newest: bool = Fal
     )
 
 
-def add_shipped_model_option(parser: argparse.ArgumentParser) -> None:
+def add_shipped_model_option(parser: argparse.ArgumentParser, default: str = "emotorch") -> None:
     parser.add_argument(
         "--model",
+        default=default,
         metavar="MODEL",
         help="emotorch, the baseline that ships, compact, the more accurate seven-class model that ships, or another "
-        "model folder's name, or a path to it or to its weights (default: emotorch)",
+        "model folder's name, or a path to it or to its weights (default: %(default)s)",
     )
 
 

@@ -4,31 +4,12 @@ Reads  a trained model; pictures that are shown to the page, which stay on this 
 Prints the page's address, which only this machine reaches
 """
 
-import logging
-
 from emotorch import cli
+from emotorch.inference.arguments import run_demo
 
 
 def main() -> None:
-    parser = cli.make_parser(__doc__, "python baseline_model/model/demo.py --model compact")
-    cli.add_shipped_model_option(parser)
-    cli.add_reading_option(parser)
-    parser.add_argument(
-        "--port", type=int, default=8000, metavar="N", help="of the page's address; 0 for any free one (default: 8000)"
-    )
-    options = parser.parse_args()
-
-    from emotorch.inference.demo import HOST, create_app, listen, serve
-    from emotorch.inference.reader import open_reader
-    from emotorch.paths import Paths
-    from emotorch.runs.folder import shipped_or_named
-
-    weights = shipped_or_named(Paths.from_environment(), options.model)
-    listener = listen(options.port)
-    app = create_app(open_reader(weights, options.scheme), str(weights))
-    print(f"http://{HOST}:{listener.getsockname()[1]}/", flush=True)
-    logging.getLogger("emotorch").info("open it in a browser on this machine; Ctrl-C ends it")
-    serve(app, listener)
+    run_demo(cli.make_parser(__doc__, "python baseline_model/model/demo.py --model compact"), None, "emotorch")
 
 
 if __name__ == "__main__":
