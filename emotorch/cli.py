@@ -12,14 +12,14 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
 
-from emotorch.datasets import DATASETS, FER, PARTS
+from emotorch.datasets import DATASETS, FER, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, ToldError
 from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.recipes import FER_USAGE_CHOICES, SPLITS
 
 Number = TypeVar("Number", int, float)
 
-KNOWN_DATASETS = ", ".join(PARTS)
+KNOWN_DATASETS = ", ".join(PARTS).replace(FER_TEST, f"{FER_TEST} (PublicTest and PrivateTest)")
 EXIT_FAILED = EmoTorchError.status
 EXIT_INTERRUPTED = 130
 # A parser, or a group of its options.

@@ -32,7 +32,8 @@ class Dataset:
         training: What its own split calls the images that train.
         selecting: And those that choose the epoch.
         tests: And those that are neither trained on nor choose anything.
-        scored_apart: Usages that can be scored by a name of their own, by what that name ends in: `fer-public`.
+        scored_apart: Usages that can be scored by a name of their own, by what that name ends in: `fer-public`;
+            several are scored together.
         tells_persons: Whether it says who is shown: a person is then on one side of a split.
         card_id: What a model card's metadata call it; empty for its name.
     """
@@ -46,7 +47,7 @@ class Dataset:
     training: tuple[str, ...] = ()
     selecting: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
-    scored_apart: Mapping[str, str] = field(default_factory=dict)
+    scored_apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tells_persons: bool = False
     card_id: str = ""
 
@@ -74,7 +75,11 @@ FER = Dataset(
     training=FER_USAGES[:1],
     selecting=FER_USAGES[1:2],
     tests=(FER_USAGES[2], FER_BOTH_TESTS),
-    scored_apart={"public": FER_USAGES[1], "private": FER_USAGES[2]},
+    scored_apart={
+        "public": FER_USAGES[1:2],
+        "private": FER_USAGES[2:],
+        "test": (*FER_USAGES[1:], FER_BOTH_TESTS),
+    },
     card_id="fer2013",
 )
 CKP = Dataset(
@@ -120,22 +125,25 @@ def dataset_title(name: str) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """All of a dataset, or one of its official usages."""
+    """All of a dataset, or some of its official usages."""
 
     dataset: Dataset
-    usage: str | None = None
+    usages: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        return f"{self.dataset.title} {self.usage or ''}".rstrip()
+        usages = [usage for usage in self.usages if usage != FER_BOTH_TESTS]
+        return f"{self.dataset.title} {' and '.join(usages)}".rstrip()
 
 
+# FER-2013's test for one look at the end, and its rows with those of the other official test.
+FER_PRIVATE, FER_TEST = "fer-private", "fer-test"
 # What can be scored by its name, as options write it: whole datasets first.
 PARTS: dict[str, Part] = {
     **{dataset.key: Part(dataset) for dataset in DATASETS.values()},
     **{
-        f"{dataset.key}-{ending}": Part(dataset, usage)
+        f"{dataset.key}-{ending}": Part(dataset, usages)
         for dataset in DATASETS.values()
-        for ending, usage in dataset.scored_apart.items()
+        for ending, usages in dataset.scored_apart.items()
     },
 }

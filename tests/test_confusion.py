@@ -39,7 +39,7 @@ def test_every_label_stays_also_when_nothing_has_it(truths: list[int], predictio
     assert np.isfinite(proportions).all()
     assert proportions.sum(axis=1).tolist() == [1.0 if label in truths else 0.0 for label in range(4)]
     if truths:
-        text = report(np.array(truths), np.array(predictions), FOUR)
+        text = report(np.array(truths), np.array(predictions), FOUR, 0.5)
         assert all(label in text for label in FOUR)
 
 
@@ -50,7 +50,7 @@ def test_proportions_are_of_each_row() -> None:
 
 def test_report_states_scikit_learn_s_figures() -> None:
     truths, predictions = truths_and_predictions()
-    lines = report(truths, predictions, FOUR).splitlines()
+    lines = report(truths, predictions, FOUR, 0.12345).splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()}
     expected = np.transpose(precision_recall_fscore_support(truths, predictions))
     for label, (precision, recall, f1, support) in zip(FOUR, expected, strict=True):
@@ -59,6 +59,7 @@ def test_report_states_scikit_learn_s_figures() -> None:
     assert rows["accuracy"][0] == f"{accuracy:.3f}"
     assert rows["macro-F1"] == [f"{f1_score(truths, predictions, average='macro'):.4f}"]
     assert rows["micro-F1"] == [f"{accuracy:.4f}"]
+    assert rows["loss"] == ["0.1235"]
 
 
 def test_scores_of_classes_are_those_of_scikit_learn() -> None:

@@ -42,6 +42,10 @@ def evaluate(model: Trained) -> tuple[list[str], Path]:
     return done.stdout.splitlines()[:-1], folder
 
 
+def scores(said: list[str]) -> list[str]:
+    return [line for line in said if "images, accuracy" in line and "without them" not in line]
+
+
 def write_usage(model: Trained, rows: list[dict[str, str]]) -> None:
     write_csv(model.folder / "image_usage.csv", list(rows[0]), [list(row.values()) for row in rows])
 
@@ -80,7 +84,7 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
         *(kind.format(name) for name in PARTS.values() for kind in kinds),
         *(kind.format(name) for name in ("fer_val", "ckp_val") for kind in held_out),
     }
-    scored = [line for line in said if "accuracy" in line]
+    scored = scores(said)
     for line, (part, name) in zip(scored, PARTS.items(), strict=True):
         rows = [row for row in usage(lively) if row["usage"] == part]
         matrix = read_counts(folder, name)
@@ -89,6 +93,8 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
         report = (folder / f"classification_report_{name}.txt").read_text()
         assert line in report
         assert "precision    recall  f1-score" in report
+        assert report.splitlines()[-1].startswith("loss -0.")
+        assert report in "\n".join(said) + "\n"
         wrong = read_table(folder / f"misclassifications_{name}.csv")
         assert len(wrong) == matrix.sum() - np.trace(matrix)
         files = [row["image_path"] for row in rows]
@@ -149,8 +155,8 @@ def test_a_part_without_any_image_is_left_out_and_named(lively: Trained) -> None
     shutil.rmtree(lively.paths.originals / "CKP")
     shutil.rmtree(lively.paths.augmented / "CKP")
     said, folder = evaluate(lively)
-    assert len([line for line in said if "accuracy" in line]) == 2
-    assert "CK+ validation is here: not scored" in said[-1]
+    assert len(scores(said)) == 2
+    assert [line for line in said if "CK+ validation is here: not scored" in line]
     assert not (folder / "confusion_matrix_ckp_val.csv").exists()
 
 
@@ -227,10 +233,11 @@ def test_validation_images_that_share_their_source_with_training_are_counted(liv
     sources = {row["source_hash"] for row in leaked}
     shared = [row for row in held_out if row["source_hash"] in sources]
     said, _ = evaluate(lively)
-    assert said[1].strip().startswith(f"{len(shared)} share their source with a training image; without them: ")
+    assert said[1].strip() == f"† all {len(held_out)} chose the epoch, to which they are not quite unseen"
+    assert said[2].strip().startswith(f"{len(shared)} share their source with a training image; without them: ")
     rest = [row for row in held_out if row["source_hash"] not in sources]
     matrix = expected_counts(lively, rest)
-    assert f"{len(rest)} images, accuracy {100 * np.trace(matrix) / len(rest):.2f}%" in said[1]
+    assert f"{len(rest)} images, accuracy {100 * np.trace(matrix) / len(rest):.2f}%" in said[2]
 
 
 # --- Official images in place of those that cannot be told ---------------------------------------------------
@@ -270,6 +277,26 @@ def test_when_no_validation_image_is_here_the_official_ones_stand_in(lively: Tra
     assert not (folder / "confusion_matrix_fer_val.csv").exists()
     assert read_counts(folder, "fer-public").sum() == len(index.originals_of("FER", "PublicTest"))
     assert read_counts(folder, "ckp_val").sum() > 0, "what is here is scored all the same"
+
+
+def test_what_a_run_was_not_validated_on_is_scored_beside_the_rest(lively: Trained) -> None:
+    rows = usage(lively)
+    write_usage(lively, [row for row in rows if row["usage"] != "ckp_validation"])
+    said, folder = evaluate(lively)
+    before, ckp, training = scores(said)
+    assert "on FER validation (held out)" in before
+    assert "on ckp: 12 images" in ckp
+    assert said[said.index(ckp) + 1].strip() == "the run was not validated on any of it"
+    assert read_counts(folder, "ckp").sum() == 12
+    assert "training images" in training
+    with Image.open(folder / "confusion_matrices.png") as both, Image.open(folder / "confusion_matrix_ckp.png") as one:
+        assert both.width > 1.7 * one.width
+    # As of one that was trained on CK+: FER-2013 stands beside it, whole.
+    write_usage(lively, [row for row in rows if row["usage"] == "ckp_validation"])
+    said, folder = evaluate(lively)
+    manifest = read_table(lively.paths.originals / "manifest.csv")
+    assert read_counts(folder, "fer").sum() == sum(row["dataset"] == "FER" for row in manifest)
+    assert (folder / "confusion_counts_ckp_val.csv").is_file()
 
 
 def test_images_that_were_trained_on_do_not_stand_in(lively: Trained) -> None:

@@ -126,7 +126,7 @@ def assert_consistent(result: Result, root: Path, predicted: Mapping[str, str]) 
 
     correct = int(np.trace(expected))
     low, high = wilson_interval(correct, len(predicted))
-    line = f"accuracy {100 * correct / len(predicted):.2f}% (95% interval {low:.2f}-{high:.2f})"
+    line = f"accuracy {100 * correct / len(predicted):.2f}% (95% interval {low:.2f}–{high:.2f})"
     assert line in result.said
     assert line in (result.folder / f"classification_report_{name}.txt").read_text()
 
@@ -200,6 +200,44 @@ def test_each_scoring_on_the_private_test_is_recorded(officially: Trained) -> No
     assert [scoring["correct"] for scoring in scorings] == [int(np.trace(result.counts)) for result in results]
     assert all(scoring["time"] >= before["finished"] for scoring in scorings)
     assert results[0].folder != results[1].folder
+
+
+def test_both_official_tests_are_one_dataset_and_a_look_at_privatetest(officially: Trained) -> None:
+    result = evaluate(officially, "fer-test")
+    rows = [row for row in manifest(officially.paths, "FER") if row["usage"] != "Training"]
+    assert result.images == len(rows)
+    assert "fer-test is FER PublicTest and PrivateTest, together" in result.said
+    (scoring,) = json.loads((officially.folder / "run.json").read_text())["private_scorings"]
+    assert (scoring["dataset"], scoring["images"]) == ("fer-test", len(rows))
+
+
+def test_images_that_chose_the_epoch_are_counted_marked_and_left_out_of_a_second_score(officially: Trained) -> None:
+    result = evaluate(officially, "fer")
+    usage = read_table(officially.folder / "image_usage.csv")
+    chose = {row["source_hash"] for row in usage if row["usage"] == "fer_validation"}
+    seen = trained_originals(officially)
+    left = [row for row in manifest(officially.paths, "FER") if row["file"] not in seen]
+    chosen = sum(row["hash"] in chose for row in left)
+    assert 0 < chosen < len(left) == result.images
+    first = next(line for line in result.said.splitlines() if "on fer: " in line)
+    assert first.endswith(") †")
+    said = f"† {chosen} of the {len(left)} chose the epoch, to which they are not quite unseen; without them: "
+    assert f"{said}{len(left) - chosen} images, accuracy" in result.said
+    assert "†" not in evaluate(officially, "fer-public").said
+
+
+def test_the_report_is_printed_with_the_loss(lively: Trained) -> None:
+    result = evaluate(lively, "ckp")
+    files = [lively.paths.originals / row["file"] for row in manifest(lively.paths, "CKP")]
+    network = load_model(lively.folder / "model.pth").network
+    pixels = torch.from_numpy(np.stack([read_face(file) for file in files])).unsqueeze(1)
+    outputs = network_outputs(network, pixels, InputForm())
+    truths = torch.tensor([LABELS.index(file.parent.name) for file in files])
+    loss = -torch.nn.functional.cosine_similarity(outputs, torch.eye(4)[truths]).mean()
+    report = (result.folder / "classification_report_ckp.txt").read_text()
+    assert report.splitlines()[-1] == f"loss {loss:.4f}"
+    assert "precision    recall  f1-score" in report
+    assert report in result.said
 
 
 def write_class_folders(folder: Path) -> dict[str, Path]:

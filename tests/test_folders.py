@@ -19,6 +19,7 @@ from conftest import (
     write_small_rafdb,
 )
 from PIL import Image
+from running import call_script
 
 from emotorch.data import dataset, fer2013
 from emotorch.data.folders import list_images
@@ -28,6 +29,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, read_manifest
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.datasets import FER
+from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, STAGE_3, Paths
 from emotorch.seeding import generator
@@ -310,6 +312,8 @@ def put_fer(folder: Path, train: int = 3, test: int = 1) -> None:
 @pytest.mark.parametrize("place", ["fer-2013", "fer2013"])
 def test_fer2013_may_be_class_folders(paths: Paths, place: str, script: Script) -> None:
     put_fer(paths.raw / place)
+    stage_1 = call_script(paths, STAGE_1)
+    assert (stage_1.returncode, stage_1.stdout.split(":")[0]) == (0, "nothing to do")
     done = script(paths, STAGE_2, "--scheme", "seven")
     assert done.returncode == 0
     assert "FER: 28 images (angry 4, disgust 4, fear 4, happy 4, sad 4, surprise 4, neutral 4)" in done.stdout
@@ -320,6 +324,11 @@ def test_fer2013_may_be_class_folders(paths: Paths, place: str, script: Script) 
         assert row["hash"] == hash_pixels(draw(row["emotion"], number))
         assert (row["usage"] == "Training") == (number < 3)
     assert set(create(paths)) == {"FER"}
+    assert len(load_set(paths, "fer-test", SEVEN).labels) == 7
+    with refusal(
+        "FER-2013's class folders do not tell PublicTest from the other test, only its CSV does: score both as"
+    ):
+        load_set(paths, "fer-public", SEVEN)
 
 
 def test_fer2013_s_faces_are_48_by_48(paths: Paths) -> None:

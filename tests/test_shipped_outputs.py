@@ -95,6 +95,6 @@ def test_looks_at_privatetest_by_other_weights_are_not_counted(shipped: Trained)
 def test_outside_a_checkout_the_root_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EMOTORCH_ROOT", raising=False)
     assert Paths.from_environment().root == paths_module.REPOSITORY
-    monkeypatch.setattr(paths_module, "REPOSITORY", tmp_path / "site-packages")
+    monkeypatch.setattr(paths_module, "IS_INSTALLED", True)
     monkeypatch.chdir(tmp_path)
     assert Paths.from_environment().root == tmp_path

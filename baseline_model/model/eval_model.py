@@ -1,9 +1,10 @@
-"""Scores a model on the very images of its image_usage.csv: held-out FER beside CK+, training images apart.
+"""Scores a model on FER beside CK+: the images of its image_usage.csv, held out, and its training images apart.
 
 Reads  MODEL/image_usage.csv, MODEL/model.pth and the images that it names, found by their hashes
 Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, calibration, misclassified images, one combined picture
 
-Where the validation images cannot be told or are not here, FER-2013's PublicTest and PrivateTest stand in.
+Of one that the run was not validated on, all is scored that it was not trained on. Where the validation images cannot
+be told or are not here, FER-2013's PublicTest and PrivateTest stand in.
 """
 
 from emotorch import cli
@@ -15,7 +16,7 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.evaluation.folder import write_usage_evaluation
+    from emotorch.evaluation.folder import report, write_usage_evaluation
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.evaluation.own_images import evaluate_usage
     from emotorch.paths import Paths
@@ -23,9 +24,9 @@ def main() -> None:
     paths = Paths.from_environment()
     loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads)
     evaluations = evaluate_usage(loaded)
-    folder = write_usage_evaluation(loaded.run, evaluations, loaded.model.labels)
+    folder = write_usage_evaluation(loaded, evaluations)
     for evaluation in evaluations:
-        print("\n".join(evaluation.lines))
+        print(report(loaded.model, evaluation))
     print(folder)
 
 

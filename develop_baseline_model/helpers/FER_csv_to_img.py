@@ -2,6 +2,8 @@
 
 Reads  FER-Datasets/fer-2013/fer2013/fer2013.csv
 Writes FER-Datasets/FER2013img/<emotion>/<emotion>_<row>.png and manifest.csv
+
+Where FER-2013 is there as class folders and not as a CSV, there is nothing to do: stage 2 reads these.
 """
 
 from emotorch import cli
@@ -21,6 +23,9 @@ def main() -> None:
     from emotorch.paths import Paths
 
     paths = Paths.from_environment()
+    if paths.has_fer_folders and not paths.fer_csv.is_file():
+        print("nothing to do: FER-2013 is here as class folders, which stage 2 reads")
+        return
     done = fer2013.convert(paths, workers=options.workers, force=options.force, skip_bad_rows=options.skip_bad_rows)
     state = "up to date" if done.up_to_date else "written"
     print(f"{paths.fer_images}: {done.images} images {state}")

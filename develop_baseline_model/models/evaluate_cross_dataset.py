@@ -24,7 +24,7 @@ def main() -> None:
         nargs="+",
         default=[],
         help=f"{cli.KNOWN_DATASETS}, or folders of class folders (default: all that stage 2 has read "
-        "but fer-private); those that the models were trained on are added",
+        "but fer-private and fer-test); those that the models were trained on are added",
     )
     cli.add_device_options(parser)
     options = parser.parse_args()

@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.evaluation.evaluate import evaluate, load_unseen
-    from emotorch.evaluation.folder import write_evaluation
+    from emotorch.evaluation.folder import report, write_evaluation
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.evaluation.tta import describe_means
     from emotorch.paths import Paths
@@ -54,8 +54,8 @@ def main() -> None:
     )
     evaluation = evaluate(loaded, options.dataset)
     others = [load_unseen(loaded, name, options.dataset, evaluation.images) for name in options.others]
-    folder = write_evaluation(loaded.run, evaluation, loaded.model.labels)
-    print("\n".join(evaluation.lines))
+    folder = write_evaluation(loaded, evaluation)
+    print(report(loaded.model, evaluation))
     for line in describe_means(loaded, others, options.dataset, evaluation, with_tta=options.tta):
         print(line)
     print(folder)

@@ -180,7 +180,7 @@ def _score_row(record: Record, name: str, right: int, images: int, macro_f1: flo
 def _without_twins(found: Mapping[str, Any]) -> str:
     for line in found["lines"]:
         match = _PRINTED.match(line)
-        if match and "; without" in match["what"]:
+        if match and re.search(r"training( image)?; without", match["what"]):
             return f"{match['value']} ({_dashed(match['interval'])}), n {int(match['n']):,}"
     return ""
 

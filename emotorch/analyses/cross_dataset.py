@@ -18,7 +18,7 @@ from emotorch.analyses.shared_classes import TestSet, available, fer_classes, lo
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import predict, record_scoring, seen_in_training
+from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict, record_scoring, seen_in_training
 from emotorch.figures.canvas import BLACK, ORANGE, PALE, new_figure, save, wrap
 from emotorch.files import new_folder, write_text
 from emotorch.labels import LabelScheme
@@ -232,8 +232,6 @@ def _drops(scored: _Scored, own: _Scored | None) -> dict[str, float]:
 
 # --- Tables -------------------------------------------------------------------------------------------------
 
-_CHOSE = "†"
-
 
 def write_cross_dataset(models: Path, found: CrossDataset) -> Path:
     """Writes `cross_dataset_<time>/` into a folder, whole or not at all; returns it."""
@@ -301,7 +299,7 @@ def _table(cells: pd.DataFrame) -> Table:
             "trained on": cells["trained_on"].replace("", None),
             "tested on": cells["dataset"],
             "images": [
-                f"{images:,}{_CHOSE if chose else ''}"
+                f"{images:,}{CHOSE_THE_EPOCH if chose else ''}"
                 for images, chose in zip(cells["images"], cells["chose_the_epoch"], strict=True)
             ],
             "accuracy": _estimates(cells, "accuracy"),
@@ -331,7 +329,7 @@ def _footnotes(found: CrossDataset) -> Iterator[str]:
     chose = [(cell["model"], cell["dataset"], cell["chose_the_epoch"]) for cell in found.cells]
     numbers = ", ".join(f"{model} on {dataset} {images:,}" for model, dataset, images in chose if images)
     if numbers:
-        yield f"{_CHOSE} images that chose the model's epoch, to which they are not quite unseen: {numbers}"
+        yield f"{CHOSE_THE_EPOCH} images that chose the model's epoch, to which they are not quite unseen: {numbers}"
 
 
 # --- Figure -------------------------------------------------------------------------------------------------
@@ -346,7 +344,7 @@ def _plot(path: Path, found: CrossDataset) -> None:
     width = max(2 * columns * 1.45 + longest * 0.085 + 1.6, 7.5)
     note = wrap(
         "orange: the dataset that the model was trained on, other images of it; drop: points below that; "
-        f"{_CHOSE} some of the images chose the model's epoch",
+        f"{CHOSE_THE_EPOCH} some of the images chose the model's epoch",
         width,
         9,
     )
@@ -391,5 +389,5 @@ def _details(cell: Mapping[str, Any], metric: str) -> str:
         return "no image left"
     drop = cell[f"{metric}_drop"]
     fall = "own dataset" if cell["own_dataset"] else "drop unknown" if math.isnan(drop) else f"drop {drop:+.1f}"
-    images = f"n = {cell['images']:,}{_CHOSE if cell['chose_the_epoch'] else ''}"
+    images = f"n = {cell['images']:,}{CHOSE_THE_EPOCH if cell['chose_the_epoch'] else ''}"
     return f"{cell[f'{metric}_low']:.1f}–{cell[f'{metric}_high']:.1f}\n{fall}\n{images}"

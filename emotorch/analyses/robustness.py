@@ -355,7 +355,7 @@ def _lines(findings: Findings) -> list[str]:
 def _with_interval(found: Mapping[str, float | None], unit: str = "") -> str:
     if found["value"] is None:
         return "undefined"
-    return f"{found['value']:.2f}{unit} (95% interval {found['low']:.2f}-{found['high']:.2f})"
+    return f"{found['value']:.2f}{unit} (95% interval {found['low']:.2f}–{found['high']:.2f})"
 
 
 def _tables(findings: Findings) -> Tables:

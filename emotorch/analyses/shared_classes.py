@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emotorch.data import folders
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import group_sources
-from emotorch.datasets import PARTS
+from emotorch.datasets import FER_PRIVATE, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import EvaluationSet, load_set, sources_of
 from emotorch.files import count_files, visible
@@ -131,6 +131,6 @@ def available(paths: Paths, schemes: Sequence[LabelScheme]) -> list[str]:
     for scheme in schemes:
         if paths.for_scheme(scheme.name).originals.is_dir():
             index = DatasetIndex.load(paths, scheme)
-            found |= {name for name, part in PARTS.items() if len(index.originals_of(part.dataset.name, part.usage))}
-    # fer-private is for one look at the end, by name only.
-    return [name for name in PARTS if name in found and name != "fer-private"]
+            found |= {name for name, part in PARTS.items() if len(index.originals_of(part.dataset.name, *part.usages))}
+    # PrivateTest is for one look at the end, by name only.
+    return [name for name in PARTS if name in found and name not in (FER_PRIVATE, FER_TEST)]

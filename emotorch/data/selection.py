@@ -97,11 +97,11 @@ class DatasetIndex:
     def has(self, dataset: str) -> bool:
         return bool((self.datasets == dataset).any())
 
-    def originals_of(self, dataset: str, usage: str | None = None) -> "ImageSet":
-        """All original images of a dataset, or of one of its official usages."""
+    def originals_of(self, dataset: str, *usages: str) -> "ImageSet":
+        """All original images of a dataset, or of some of its official usages."""
         chosen = self.datasets == dataset
-        if usage is not None:
-            chosen &= self.usages == usage
+        if usages:
+            chosen &= np.isin(self.usages, usages)
         return self.originals(np.flatnonzero(chosen))
 
     def originals(self, rows: Indices) -> "ImageSet":

@@ -17,7 +17,7 @@ from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
-from emotorch.datasets import FER_BOTH_TESTS, PARTS
+from emotorch.datasets import FER_BOTH_TESTS, FER_PRIVATE, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.labels import LabelScheme
@@ -32,6 +32,9 @@ from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
 
 logger = logging.getLogger(__name__)
+
+# Behind a score, and before the words on it: images among those scored chose the model's epoch.
+CHOSE_THE_EPOCH = "†"
 
 
 # --- Images -------------------------------------------------------------------------------------------------
@@ -75,15 +78,17 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
         UsageError: there is no such dataset or folder.
     """
     if dataset in PARTS:
-        source, usage = PARTS[dataset].dataset.name, PARTS[dataset].usage
+        source, usages = PARTS[dataset].dataset.name, PARTS[dataset].usages
         index = DatasetIndex.load(paths, scheme)
-        images = index.originals_of(source, usage)
+        images = index.originals_of(source, *usages)
         if not len(images) and len(index.originals_of(source, FER_BOTH_TESTS)):
-            raise EmoTorchError(f"FER-2013's class folders do not tell {usage} from the other test: only its CSV does")
-        if not len(images):
             raise EmoTorchError(
-                f"{index.paths.originals} has no {usage or source} images: put them in place and run stage 2"
+                f"FER-2013's class folders do not tell {usages[0]} from the other test, only its CSV does: score both "
+                f"as {FER_TEST}"
             )
+        if not len(images):
+            missing = " or ".join(usages[:2]) or source
+            raise EmoTorchError(f"{index.paths.originals} has no {missing} images: put them in place and run stage 2")
         return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
     folder = Path(dataset)
     if not folder.is_dir():
@@ -220,12 +225,12 @@ class Predictions:
 
 
 def accuracy_line(counts: Counts) -> str:
-    """`1985 images, accuracy 61.21% (95% interval 59.05-63.33)` of (K, K) counts."""
+    """`1985 images, accuracy 61.21% (95% interval 59.05–63.33)` of (K, K) counts."""
     correct, images = int(np.trace(counts)), int(counts.sum())
     if not images:
         return "no images"
     low, high = wilson_interval(correct, images)
-    return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}-{high:.2f})"
+    return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}–{high:.2f})"
 
 
 def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predictions:
@@ -266,7 +271,7 @@ def score(
     shared: NDArray[np.bool_],
     shared_how: str,
     sources: NDArray[np.str_],
-    fitted_on: NDArray[np.bool_] | None,
+    validated: NDArray[np.bool_] | None,
 ) -> Evaluation:
     """Scores a run's model on images that it was not trained on, and says how far that can be believed.
 
@@ -278,15 +283,24 @@ def score(
         shared: (N,) which of them share their source with a training image; scored without these too.
         shared_how: In words.
         sources: (N,) equal for images that are not independent.
-        fitted_on: (N,) on which of them the model's temperature was fitted; None where that is unknown.
+        validated: (N,) which of them chose the epoch and had the temperature fitted on them; None where unknown.
     """
     model = loaded.model
     predictions = predict(model, images, loaded.device)
+
+    def without(left_out: NDArray[np.bool_]) -> str:
+        counts = confusion.confusion_counts(images.labels[~left_out], predictions.classes[~left_out], len(model.labels))
+        return f"without them: {accuracy_line(counts)}"
+
     lines = [f"{title}: {predictions.line()}", *notes]
+    if validated is not None and validated.any():
+        lines[0] += f" {CHOSE_THE_EPOCH}"
+        which = f"all {len(validated)}" if validated.all() else f"{int(validated.sum())} of the {len(validated)}"
+        rest = "" if validated.all() else f"; {without(validated)}"
+        lines.append(f"{CHOSE_THE_EPOCH} {which} chose the epoch, to which they are not quite unseen{rest}")
     if shared.any():
-        without = confusion.confusion_counts(images.labels[~shared], predictions.classes[~shared], len(model.labels))
-        lines.append(f"{int(shared.sum())} {shared_how}; without them: {accuracy_line(without)}")
-    reliability = assess(predictions.outputs, images.labels, sources, model.temperature, fitted_on)
+        lines.append(f"{int(shared.sum())} {shared_how}; {without(shared)}")
+    reliability = assess(predictions.outputs, images.labels, sources, model.temperature, validated)
     return Evaluation(images, predictions, title, [*lines, reliability.line()], reliability)
 
 
@@ -294,7 +308,7 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     """Scores a run's model on a dataset.
 
     Images that the model was trained on take no part in the score; they are counted, and scored apart. Every
-    scoring on `fer-private` is recorded in the run, since that set is for one look at the end.
+    scoring of PrivateTest is recorded, since that set is for one look at the end.
 
     Raises:
         EmoTorchError: no such dataset, no image left to score, or a damaged one.
@@ -306,14 +320,14 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
-    notes = []
+    notes = [f"{FER_TEST} is {PARTS[FER_TEST].title}, together"] if dataset == FER_TEST else []
     if known is None:
         notes.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
     if trained_on.any():
         fitted = predict(model, everything.part(trained_on), loaded.device)
         notes.append(f"left out, because it was trained on them: {fitted.line()}")
-    validated = TrainingImages.of(run, validation=True)
-    fitted_on = None if validated is None else np.logical_or(*seen_by(loaded, dataset, images, validated))
+    validating = TrainingImages.of(run, validation=True)
+    validated = None if validating is None else np.logical_or(*seen_by(loaded, dataset, images, validating))
     reading = f", read as {model.scheme.name}" if model.trained_as else ""
     evaluation = score(
         loaded,
@@ -323,13 +337,13 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
         shared=twins[~trained_on],
         shared_how="have an exact twin in training",
         sources=sources_of(paths, images, model.scheme),
-        fitted_on=fitted_on,
+        validated=validated,
     )
     record_scoring(loaded, dataset, evaluation.predictions)
     return evaluation
 
 
 def record_scoring(loaded: LoadedRun, dataset: str, predictions: Predictions) -> None:
-    """Notes a scoring on `fer-private`; at any other dataset one may look as often as one likes."""
-    if dataset == "fer-private":
-        record_private_scoring(loaded.run, loaded.weights, predictions.images, predictions.correct)
+    """Notes a scoring of PrivateTest; at any other dataset one may look as often as one likes."""
+    if dataset in (FER_PRIVATE, FER_TEST):
+        record_private_scoring(loaded.run, loaded.weights, dataset, predictions.images, predictions.correct)

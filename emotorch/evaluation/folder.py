@@ -5,36 +5,48 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emotorch.data.images import write_png
 from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.confusion import ConfusionPanel, plot_side_by_side
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import new_folder, write_text
 from emotorch.metrics import confusion
 from emotorch.runs.confusion import write_confusion
-from emotorch.runs.folder import Run
 from emotorch.runs.usage import TRAINING
 from emotorch.tables import Table, write_table
+from emotorch.training.checkpoints import Model
+from emotorch.training.losses import score_outputs
 
 
-def write_evaluation(run: Run, evaluation: Evaluation, labels: Sequence[str]) -> Path:
+def report(model: Model, evaluation: Evaluation) -> str:
+    """A score in words, then precision, recall and F1 of every class, and the loss."""
+    images, predictions = evaluation.images, evaluation.predictions
+    loss = score_outputs(predictions.outputs, torch.from_numpy(images.labels), model.loss).loss
+    table = confusion.report(images.labels, predictions.classes, model.labels, loss)
+    return "\n".join([*evaluation.lines, "", table])
+
+
+def write_evaluation(loaded: LoadedRun, evaluation: Evaluation) -> Path:
     """Writes `evaluation_<dataset>_<time>/` among the run's outputs, whole or not at all; returns it."""
-    with new_folder(run.outputs, f"evaluation_{evaluation.images.name}") as new:
-        _write_set(new.prepared, evaluation, labels)
-        _write_misclassified_images(new.prepared, evaluation, labels)
+    with new_folder(loaded.run.outputs, f"evaluation_{evaluation.images.name}") as new:
+        _write_set(new.prepared, evaluation, loaded.model)
+        _write_misclassified_images(new.prepared, evaluation, loaded.model.labels)
     return new.final
 
 
-def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Path:
-    """Writes `evaluation_image_usage_<time>/`: what `write_evaluation` writes, for each part of image_usage.csv.
+def write_usage_evaluation(loaded: LoadedRun, evaluations: Sequence[Evaluation]) -> Path:
+    """Writes `evaluation_image_usage_<time>/`: what `write_evaluation` writes, for each part of `evaluate_usage`.
 
     The parts that were not trained on stand side by side in `confusion_matrices.png`. Of the training images, the
     misclassified ones are listed, not copied: there are thousands.
     """
+    run, labels = loaded.run, loaded.model.labels
     with new_folder(run.outputs, "evaluation_image_usage") as new:
         for evaluation in evaluations:
-            _write_set(new.prepared, evaluation, labels)
+            _write_set(new.prepared, evaluation, loaded.model)
             if evaluation.images.name != TRAINING:
                 _write_misclassified_images(new.prepared, evaluation, labels)
         unseen = [evaluation for evaluation in evaluations if evaluation.images.name != TRAINING]
@@ -43,13 +55,11 @@ def write_usage_evaluation(run: Run, evaluations: Sequence[Evaluation], labels: 
     return new.final
 
 
-def _write_set(folder: Path, evaluation: Evaluation, labels: Sequence[str]) -> None:
+def _write_set(folder: Path, evaluation: Evaluation, model: Model) -> None:
     """Report, matrices, reliability diagram and the table of misclassified images."""
-    images, predictions = evaluation.images, evaluation.predictions
-    name = images.name
-    report = confusion.report(images.labels, predictions.classes, labels)
-    write_text(folder / f"classification_report_{name}.txt", "\n".join([*evaluation.lines, "", report]))
-    write_confusion(folder, name, predictions.counts, labels, evaluation.title)
+    name, labels = evaluation.images.name, model.labels
+    write_text(folder / f"classification_report_{name}.txt", report(model, evaluation))
+    write_confusion(folder, name, evaluation.predictions.counts, labels, evaluation.title)
     if evaluation.reliability is not None:
         write_reliability(folder, name, evaluation.reliability, evaluation.title)
     write_table(folder / f"misclassifications_{name}.csv", _misclassifications(evaluation, labels))

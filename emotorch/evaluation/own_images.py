@@ -14,7 +14,7 @@ from emotorch.data.images import Pixels, hash_pixels, read_face
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import operation_of, original_of, variant_file
-from emotorch.datasets import CKP, FER, PARTS
+from emotorch.datasets import CKP, FER, FER_TEST, PARTS, Dataset
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import (
     Evaluation,
@@ -31,8 +31,7 @@ from emotorch.paths import AUGMENTED, ORIGINALS, STAGE_2, STAGE_3, Paths, mark_s
 from emotorch.runs.folder import validation_title
 from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, VALIDATION_SUFFIX, read_image_usage
 
-# What stands in for validation images that cannot be told: names of PARTS.
-_OFFICIAL = [name for name, part in PARTS.items() if part.dataset is FER and part.usage]
+_NOT_VALIDATED = "the run was not validated on any of it"
 
 _Row = Mapping[str, str]
 
@@ -40,8 +39,9 @@ _Row = Mapping[str, str]
 def evaluate_usage(loaded: LoadedRun) -> list[Evaluation]:
     """An evaluation for each part of image_usage.csv that has images: held out, CK+, training.
 
-    Without image_usage.csv, or when none of FER's validation images that it names is here, FER-2013's official test
-    images stand in, and the lines say so.
+    FER-2013 and CK+ stand side by side wherever both are here: of one that the run was not validated on, all is scored
+    that it was not trained on. Without image_usage.csv, or when none of FER's validation images that it names is here,
+    FER-2013's official test images stand in. The lines say so.
 
     Raises:
         EmoTorchError: none of the images is here, or one is damaged.
@@ -50,26 +50,28 @@ def evaluate_usage(loaded: LoadedRun) -> list[Evaluation]:
     rows = read_image_usage(loaded.run)
     if rows is None:
         reason = f"{name} has no image_usage.csv: which images it was validated on is unknown"
-        evaluations, _ = _stand_in(loaded, [*_OFFICIAL, CKP.key], reason)
+        evaluations = [scored for dataset in (FER, CKP) for scored in _whole(loaded, dataset, reason)[0]]
         if not evaluations:
             raise EmoTorchError(f"{reason}, and there are no official test images in their place: run stages 1-2")
         return evaluations
-    evaluations, missing = [], []
+    evaluations, missing, own = [], [], 0
     finder = _Finder(loaded.paths, loaded.model.scheme)
     for usage in _usages(rows):
         evaluation = _evaluate_part(loaded, usage, rows, finder)
         named = sum(row["usage"] == usage for row in rows)
         if evaluation is not None:
             evaluations.append(evaluation)
-        elif named:
-            missing.append(f"none of the {named} images of {_title(usage)} is here: not scored")
-            if usage == FER_VALIDATION:
-                instead, seen = _stand_in(loaded, _OFFICIAL, missing[-1])
-                evaluations += instead
-                missing += seen
-        elif usage == CKP_VALIDATION:
-            missing.append("the run had no CK+ images: no CK+ score")
-    if not evaluations:
+            own += 1
+            continue
+        reason = f"none of the {named} images of {_title(usage)} is here: not scored" if named else ""
+        if reason:
+            missing.append(reason)
+        if usage == FER_VALIDATION or (usage == CKP_VALIDATION and not named):
+            instead, why_not = _whole(loaded, FER if usage == FER_VALIDATION else CKP, reason)
+            evaluations += instead
+            missing += why_not
+            own += len(instead) if named else 0
+    if not own:
         raise EmoTorchError(f"none of the {len(rows)} images of {name} is in {loaded.paths.root}: run stages 1-3 there")
     evaluations[-1] = replace(evaluations[-1], lines=[*evaluations[-1].lines, *missing])
     return evaluations
@@ -131,7 +133,7 @@ def _evaluate_part(loaded: LoadedRun, usage: str, rows: Sequence[_Row], finder: 
             shared=np.array([source in trained_on for source in images.hashes.tolist()], dtype=bool),
             shared_how="share their source with a training image",
             sources=images.hashes,
-            fitted_on=np.ones(len(images.files), dtype=bool),  # the temperature is fitted on all that validates
+            validated=np.ones(len(images.files), dtype=bool),
         )
     )
 
@@ -166,29 +168,40 @@ def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", scheme: LabelSche
     return EvaluationSet(name, files, np.stack(pixels), np.array(labels), np.array(sources)), by_name
 
 
-def _stand_in(loaded: LoadedRun, parts: Sequence[str], reason: str) -> tuple[list[Evaluation], list[str]]:
-    """Whole datasets in place of a run's own validation images, less what is known to be trained on; and of which
-    nothing is left then."""
-    evaluations: list[Evaluation] = []
-    seen: list[str] = []
-    scheme = loaded.model.scheme
-    if not loaded.paths.for_scheme(scheme.name).originals.is_dir():
-        return evaluations, seen
-    index = DatasetIndex.load(loaded.paths, scheme)
+def _whole(loaded: LoadedRun, dataset: Dataset, stands_in: str) -> tuple[list[Evaluation], list[str]]:
+    """A dataset less what the run was trained on, as far as is known; and why a part of it is not scored.
+
+    Args:
+        loaded: The run.
+        dataset: FER-2013 or CK+.
+        stands_in: Why it stands in for validation images of the run; empty where the run has none of it.
+    """
+    scheme, evaluations, missing = loaded.model.scheme, [], []
+    here = loaded.paths.for_scheme(scheme.name).originals.is_dir()
+    index = DatasetIndex.load(loaded.paths, scheme) if here else None
+    parts = [dataset.key]
+    if dataset is FER and stands_in:
+        # Its Training rows are what runs train on.
+        parts = [name for name, part in PARTS.items() if part.dataset is FER and len(part.usages) == 1]
+        if index and not any(len(index.originals_of(FER.name, *PARTS[name].usages)) for name in parts):
+            parts = [FER_TEST]
     for name in parts:
         part = PARTS[name]
-        if not len(index.originals_of(part.dataset.name, part.usage)):
+        if index is None or not len(index.originals_of(dataset.name, *part.usages)):
+            if not stands_in:
+                missing.append(f"the run had no {part.title} images, and none are here: no {part.title} score")
             continue
         try:
             evaluation = evaluate(loaded, name)
         except NothingUnseenError as error:
-            seen.append(str(error))
+            missing.append(str(error))
             continue
+        said = f"{part.title} stands in for its validation images: {stands_in}" if stands_in else _NOT_VALIDATED
+        title = f"{loaded.run.name} on {part.title} ({'stands in' if stands_in else 'unseen'})"
         first, *others = evaluation.lines
-        lines = [first, f"{part.title} stands in for its validation images: {reason}", *others]
-        title = mark_synthetic(f"{loaded.run.name} on {part.title} (stands in)", loaded.paths.is_synthetic)
-        evaluations.append(_indented(replace(evaluation, title=title, lines=lines)))
-    return evaluations, seen
+        marked = mark_synthetic(title, loaded.paths.is_synthetic)
+        evaluations.append(_indented(replace(evaluation, title=marked, lines=[first, said, *others])))
+    return evaluations, missing
 
 
 # --- Finding the images -------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def describe_means(
 ) -> Iterator[str]:
     """The scores of a run with TTA, of others on the same images, and of them all together, in words.
 
-    The others' scorings on `fer-private` are recorded in their runs, as the run's own is already.
+    The others' scorings of PrivateTest are recorded in their runs, as the run's own is already.
 
     Args:
         loaded: The run.

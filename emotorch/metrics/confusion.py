@@ -92,8 +92,8 @@ def never_predicted(counts: Counts, labels: Sequence[str]) -> list[str]:
     return [label for label, predictions in zip(labels, counts.sum(axis=0).tolist(), strict=True) if predictions == 0]
 
 
-def report(truths: Counts, predictions: Counts, labels: Sequence[str]) -> str:
-    """Precision, recall and F1 per class; accuracy; macro-, weighted and micro-averages."""
+def report(truths: Counts, predictions: Counts, labels: Sequence[str], loss: float) -> str:
+    """Precision, recall and F1 per class; accuracy; macro-, weighted and micro-averages; and the mean loss."""
     classes = np.arange(len(labels))
     text = classification_report(
         truths, predictions, labels=classes, target_names=list(labels), digits=3, zero_division=0.0
@@ -103,4 +103,4 @@ def report(truths: Counts, predictions: Counts, labels: Sequence[str]) -> str:
         f1_score(truths, predictions, labels=classes, average=average, zero_division=0.0)
         for average in ("macro", "micro")
     )
-    return f"{text}\nmacro-F1 {float(macro):.4f}\nmicro-F1 {float(micro):.4f}\n"
+    return f"{text}\nmacro-F1 {float(macro):.4f}\nmicro-F1 {float(micro):.4f}\nloss {loss:.4f}\n"

@@ -13,9 +13,9 @@ from emotorch.runs.folder import Run
 _KEY = "private_scorings"
 
 
-def record_private_scoring(run: Run, weights: Path, images: int, correct: int) -> None:
-    """Adds a scoring to those of a run's file of weights."""
-    scoring = {"time": now(), "images": images, "correct": correct}
+def record_private_scoring(run: Run, weights: Path, dataset: str, images: int, correct: int) -> None:
+    """Adds a scoring to those of a run's file of weights; `dataset` is PrivateTest, or both official tests together."""
+    scoring = {"time": now(), "dataset": dataset, "images": images, "correct": correct}
     if run.evaluations is None:
         run.update(**{_KEY: [*run.record.get(_KEY, []), scoring]})
     else:
@@ -23,7 +23,7 @@ def record_private_scoring(run: Run, weights: Path, images: int, correct: int) -
 
 
 def private_scorings(run: Run, weights: Path) -> list[dict[str, Any]]:
-    """`time`, `images` and `correct` of every scoring of these weights, the earliest first."""
+    """`time`, `images`, `correct` and, but in old records, `dataset` of every scoring of these weights."""
     digest = hash_file(weights)
     return [*run.record.get(_KEY, []), *(found for found in _beside(run) if found["weights_sha256"] == digest)]
 

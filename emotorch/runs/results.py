@@ -42,7 +42,7 @@ def write_results(
     reports = []
     for name, scored in outcome.validation.items():
         title = mark_synthetic(f"{run.name}: {validation_title(name)}", selection.training.index.paths.is_synthetic)
-        report = confusion.report(scored.images.labels, scored.predictions, labels)
+        report = confusion.report(scored.images.labels, scored.predictions, labels, scored.score.loss)
         reports.append(f"{title}, {len(scored.images)} images\n{report}")
         write_confusion(folder, f"{name}_val", scored.counts, labels, title)
         _plot_sheet(run, name, pixels[name], scored, outcome, title)

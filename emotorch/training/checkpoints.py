@@ -17,10 +17,11 @@ from emotorch.networks import create_network
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 from emotorch.recipes import Recipe, Value
 from emotorch.runs.folder import checked_hash
+from emotorch.training.losses import Loss, cosine_proximity, named_loss
 from emotorch.training.preprocessing import InputForm
 
-# A file in the published format names neither: it is this network, with these labels.
-_PUBLISHED_NETWORK = "emotorch_cnn"
+# A file in the published format names none of these.
+_PUBLISHED = {"network": "emotorch_cnn", "loss": "cosine_proximity", "focal_gamma": 0.0}
 _PUBLISHED_SCHEME = "emotorch4"
 # What it states as (height, width); images and kernels are square here.
 _PAIRS = ("image_size", "kernel_size")
@@ -36,6 +37,7 @@ class Model:
         form: What it takes.
         temperature: For `calibration.probabilities`; 1 in files without one.
         trained_as: The scheme that it was trained with, when it is read as another.
+        loss: What it was trained to make small.
     """
 
     network: nn.Module
@@ -43,6 +45,7 @@ class Model:
     form: InputForm
     temperature: float = 1.0
     trained_as: LabelScheme | None = None
+    loss: Loss = cosine_proximity
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -150,7 +153,8 @@ def load_model(path: Path, scheme: str | None = None) -> Model:
 
 def _build(state: Mapping[str, Any]) -> Model:
     config = dict(state["model_config"])
-    network = create_network(state.get("recipe", {}).get("network", _PUBLISHED_NETWORK), config)
+    recipe = {**_PUBLISHED, **state.get("recipe", {})}
+    network = create_network(recipe["network"], config)
     stated = state.get("scheme", _PUBLISHED_SCHEME)
     scheme = get_scheme(stated) if isinstance(stated, str) else LabelScheme.from_dict(stated)
     if list(scheme.labels) != list(state.get("labels", scheme.labels)):
@@ -165,4 +169,5 @@ def _build(state: Mapping[str, Any]) -> Model:
     except (RuntimeError, TypeError, AttributeError) as error:
         raise EmoTorchError(f"the weights do not fit the network ({first_line(error)})") from None
     network.eval()
-    return Model(network, scheme, InputForm.from_checkpoint(state), temperature)
+    loss = named_loss(recipe["loss"], recipe["focal_gamma"])
+    return Model(network, scheme, InputForm.from_checkpoint(state), temperature, loss=loss)

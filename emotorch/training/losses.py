@@ -44,9 +44,13 @@ def focal(outputs: Tensor, targets: Tensor, gamma: float) -> Tensor:
 
 def loss_of(recipe: Recipe) -> Loss:
     """The loss that a recipe names, without its smoothing and weights: those are training's alone."""
-    if recipe.loss == "focal":
-        return partial(focal, gamma=recipe.focal_gamma)
-    return {"cosine_proximity": cosine_proximity, "cross_entropy": cross_entropy}[recipe.loss]
+    return named_loss(recipe.loss, recipe.focal_gamma)
+
+
+def named_loss(name: str, focal_gamma: float) -> Loss:
+    if name == "focal":
+        return partial(focal, gamma=focal_gamma)
+    return {"cosine_proximity": cosine_proximity, "cross_entropy": cross_entropy}[name]
 
 
 def training_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:

@@ -15,7 +15,7 @@ from emotorch.analyses import analyses
 from emotorch.analyses.registry import Analysis, Findings, Tables
 from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
-from emotorch.datasets import find_dataset
+from emotorch.datasets import FER_TEST, find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import STAMP_NAME, hash_file, write_text
 from emotorch.networks.describe import Size, layers, total
@@ -171,7 +171,7 @@ class Card:
             twins=[_twins(facts, name, without) for name, without in record.get("without_twins", {}).items()],
             public_twins=[line for line in public["lines"] if "twin" in line],
             private_scorings=[
-                (looked["time"], Accuracy(100 * looked["correct"] / looked["images"], looked["images"]))
+                (_when(looked), Accuracy(100 * looked["correct"] / looked["images"], looked["images"]))
                 for looked in private_scorings(facts.run, facts.loaded.weights)
             ],
             classes=class_tables(facts),
@@ -187,6 +187,10 @@ class Card:
             pictures=[_link(folder / name, facts.run.outputs) for name in _matching(folder, _PICTURES)],
             publishable=[CARD_NAME, *_matching(folder, _PUBLISHABLE)],
         )
+
+
+def _when(looked: Mapping[str, Any]) -> str:
+    return f"{looked['time']}{', with PublicTest' if looked.get('dataset') == FER_TEST else ''}"
 
 
 def _twins(facts: Facts, name: str, without: Mapping[str, Any]) -> Twins:
