@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from timing import make_parser, paired, python, report, use_one_core
 
+from emotorch.data.detectors import open_detector
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.inference.onnx_export import export
 from emotorch.inference.predictions import predict_file
@@ -45,7 +46,7 @@ def main() -> None:
         use_one_core()
         cv2.setNumThreads(1)
         readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
-        compare_readers("photos of 640×480 on one core", photos, "haar", readers, rounds)
+        compare_readers("photos of 640×480 on one core", photos, "auto", readers, rounds)
         faces = [save_face(folder / f"face{number}.png", number) for number in range(FACES)]
         compare_readers("faces of 48×48, cut out already, on one core", faces, "none", readers, rounds)
 
@@ -93,8 +94,9 @@ def compare_cold_start(photo: Path, weights: Path, rounds: int) -> None:
 
 
 def compare_readers(
-    name: str, files: Sequence[Path], detector: str, readers: tuple[FaceReader, FaceReader], rounds: int
+    name: str, files: Sequence[Path], detector_name: str, readers: tuple[FaceReader, FaceReader], rounds: int
 ) -> None:
+    detector = open_detector(detector_name)
     by_onnx, by_torch = (
         lambda reader=reader: [predict_file(reader, file, detector) for file in files] for reader in readers
     )

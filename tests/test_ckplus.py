@@ -9,7 +9,8 @@ import pytest
 from conftest import draw_images, refusal, write_small_ckplus
 
 from emotorch.data.ckplus import list_images
-from emotorch.data.faces import Box, centre_square, largest_face
+from emotorch.data.faces import Box, centre_square
+from emotorch.data.finding import largest_face
 from emotorch.data.images import Pixels, encode_png, resize
 from emotorch.data.sources import Reading
 from emotorch.paths import Paths

@@ -34,7 +34,7 @@ from emotorch.inference.reader import FaceReader
 from emotorch.paths import REPOSITORY, Paths
 
 needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux's /proc")
-KEYS = {"input", "model", "faces", "error"}
+KEYS = {"input", "model", "detector", "faces", "error"}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def request(demo: Demo, method: str, path: str, body: bytes | None = None, **hea
         connection.close()
 
 
-def ask(demo: Demo, body: bytes, detector: str = "haar") -> tuple[int, dict[str, Any]]:
+def ask(demo: Demo, body: bytes, detector: str = "auto") -> tuple[int, dict[str, Any]]:
     status, _, said = request(demo, "POST", f"/answer?detector={detector}", body)
     prediction = json.loads(said)
     assert set(prediction) == KEYS
@@ -112,7 +112,7 @@ def test_a_model_that_computes_no_numbers_gives_an_error_and_no_emotion(tmp_path
     state["model_state_dict"]["fc.bias"][0] = float("nan")
     torch.save(state, tmp_path / "model.pth")
     with serve_demo(tmp_path / "model.pth", tmp_path / "home") as running:
-        for detector in ("haar", "none"):
+        for detector in ("auto", "haar", "none"):
             status, prediction = ask(running, encode(face(160)), detector)
             assert (status, prediction["faces"]) == (200, [])
             assert prediction["error"] == "the model's outputs for this input are no finite numbers"

@@ -128,7 +128,7 @@ def test_the_page_loads_without_a_complaint_and_asks_nobody_else(browser: Browse
     browser.click("#camera")
     assert browser.console() == []
     asked = browser.requests()
-    assert {f"{demo.url}", f"{demo.url}about", f"{demo.url}answer?detector=haar"} <= set(asked)
+    assert {f"{demo.url}", f"{demo.url}about", f"{demo.url}answer?detector=auto"} <= set(asked)
     assert [url for url in asked if not url.startswith((demo.url, "data:"))] == []
 
 

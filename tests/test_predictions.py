@@ -8,6 +8,7 @@ from PIL import Image
 from published import LABELS, published_state
 from running import error_line, read_table
 
+from emotorch.data.detectors import open_detector
 from emotorch.data.images import Pixels, resize
 
 
@@ -61,7 +62,7 @@ def test_json_is_one_object_per_input_with_just_the_contract_s_keys(desk: Desk) 
     predictions = desk.ask(first, "missing.png", second, "--model", desk.model)
     assert [prediction["input"] for prediction in predictions] == [str(first), "missing.png", str(second)]
     for prediction in predictions:
-        assert set(prediction) == {"input", "model", "faces", "error"}
+        assert set(prediction) == {"input", "model", "detector", "faces", "error"}
         assert prediction["model"] == str(desk.model)
         for said in prediction["faces"]:
             assert set(said) == {"box", "emotion", "confidence", "probabilities"}
@@ -69,7 +70,16 @@ def test_json_is_one_object_per_input_with_just_the_contract_s_keys(desk: Desk) 
             assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-6)
             assert said["confidence"] == said["probabilities"][said["emotion"]]
     assert [len(prediction["faces"]) for prediction in predictions] == [1, 0, 1]
+    assert [prediction["detector"] for prediction in predictions] == ["none", None, "none"]
     assert [prediction["error"] is None for prediction in predictions] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", ["auto", "haar", "none"])
+def test_json_names_the_detector_that_was_used(desk: Desk, name: str) -> None:
+    used = open_detector(name)
+    found, nobody = desk.picture("face.png", face(200)), desk.picture("nobody.png", blank())
+    for prediction in desk.ask(found, nobody, "--model", desk.model, "--detector", name):
+        assert prediction["detector"] == (used.name if used else "none") != "auto"
 
 
 def test_the_published_call_picture_then_model_works(desk: Desk) -> None:

@@ -42,9 +42,10 @@ def main() -> int:
     )
     parser.add_argument(
         "--detector",
-        choices=("haar", "yunet", "none"),
-        default="haar",
-        help="how faces are found in IMAGES; none for faces that are cut out already (default: %(default)s)",
+        choices=cli.DETECTORS,
+        default="auto",
+        help="how faces are found in IMAGES, as for a prediction; none for faces that are cut out already (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--seed", type=cli.seed, default=42, metavar="N", help="of the choice, the noise and the checks"

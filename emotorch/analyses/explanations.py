@@ -25,6 +25,7 @@ from emotorch.analyses.importance_maps import (
 )
 from emotorch.analyses.map_checks import DELETION_STEPS, RANDOM, RANDOMISED_NETWORKS, MethodChecks, check_maps
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
+from emotorch.data.detectors import open_detector
 from emotorch.data.faces import cut_face
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.split import SPLIT_SEED, Indices
@@ -130,7 +131,7 @@ def named_faces(names: Sequence[str], loaded: LoadedRun, detector: str) -> tuple
     Raises:
         EmoTorchError: no input has a face.
     """
-    reader = TorchReader(loaded.model, loaded.weights)
+    reader, finder = TorchReader(loaded.model, loaded.weights), open_detector(detector)
     files: list[str] = []
     faces: list[Pixels] = []
     errors: list[str] = []
@@ -138,14 +139,14 @@ def named_faces(names: Sequence[str], loaded: LoadedRun, detector: str) -> tuple
         if found.error or found.kind is Kind.VIDEO:
             errors.append(f"{found.path}: {found.error or 'a video; name pictures'}")
             continue
-        prediction = predict_file(reader, found.path, detector)
+        prediction = predict_file(reader, found.path, finder)
         if prediction.error or prediction.picture is None:
             errors.append(f"{found.path}: {prediction.error}")
             continue
         several = len(prediction.faces) > 1
         for number, face in enumerate(prediction.faces, start=1):
             files.append(f"{found.path}, face {number}" if several else str(found.path))
-            faces.append(cut_face(prediction.picture, face.box))
+            faces.append(cut_face(prediction.picture, face.box, face.turn))
     if not faces:
         raise EmoTorchError(errors[0] + (f" (and {len(errors) - 1} more without a face)" if errors[1:] else ""))
     what = Path(names[0]).name if len(names) == 1 else f"{len(names)} inputs"

@@ -1,40 +1,21 @@
-"""Finding faces in a picture, and cutting them out: the same way for a dataset's scenes and for a user's photo.
+"""Faces in pictures: where one is, and how it is cut out: the same way for a dataset's scene and for a user's photo."""
 
-Methods: `haar` is Viola and Jones, "Rapid object detection using a boosted cascade of simple features" (2001),
-with the frontal-face cascade that ships with OpenCV. `yunet` is Wu, Peng and Yu, "YuNet: a tiny millisecond-level
-face detector" (Machine Intelligence Research, 2023), whose ONNX file the user gives.
-"""
-
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from emotorch.data.images import Pixels, resize
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.data.images import Pixels, resize, to_grey
 
-YUNET_VARIABLE = "EMOTORCH_YUNET"
+# Boxes of which the smaller lies so far within the larger are of one face.
+_SAME_FACE = 0.5
+# A face that leans more than this, in degrees, is turned upright: networks are trained on faces that lean less.
+_LARGEST_TILT = 25.0
 
-# Of the picture's shorter side: a smaller face is hardly the subject, and costs most of the search.
-_SMALLEST_FACE = 0.08
-_SMALLEST_FACE_PIXELS = 30
-# The cascade gains nothing from more pixels than this on the longer side.
-_LONGEST_SIDE = 1000
-# YuNet was made for faces of 10 to 300 pixels: at this size the smallest and the largest are within.
-_YUNET_LONGEST_SIDE = 320
-_YUNET_SCORE = 0.7
-
-# Around a known face the search goes half its side further, for faces of about its size, with so many pixels
-# that the cascade's window of 24 still fits twice. Where a face just was, less evidence is enough.
-_NEAR_MARGIN = 0.5
-_NEAR_SIZES = (0.75, 1.35)
-_NEAR_PIXELS = 60
-_NEAR_OVERLAP = 0.2
-_NEAR_NEIGHBOURS = 3
+Point = tuple[float, float]
+Eyes = tuple[Point, Point]
 
 
 @dataclass(frozen=True)
@@ -55,156 +36,104 @@ class Box:
 
     def overlap(self, other: "Box") -> float:
         """Intersection over union, 0-1."""
-        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
-        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
-        shared = max(width, 0) * max(height, 0)
+        shared = self._shared(other)
         return shared / (self.area + other.area - shared)
 
+    def is_same_face(self, other: "Box") -> bool:
+        """Whether the two share more than half of the smaller one: nobody's face is within another's."""
+        return self._shared(other) > _SAME_FACE * min(self.area, other.area)
 
-def cut_face(pixels: Pixels, box: Box | None) -> Pixels:
-    """The (48, 48) face as networks are trained on it: just the box, as detected; None takes all of a picture."""
-    return resize(pixels if box is None else box.cut(pixels))
+    def _shared(self, other: "Box") -> int:
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(width, 0) * max(height, 0)
 
 
-def find_faces(pixels: Pixels, detector: str = "haar", *, neighbours: int = 5) -> list[Box]:
-    """The faces in a grey picture (H, W), left to right.
+@dataclass(frozen=True)
+class Face:
+    """A face that was found.
+
+    Attributes:
+        box: A square, in the picture's pixels.
+        score: How sure the detector is, 0-1; not to be compared between detectors.
+        eyes: The left and the right one as an upright face shows them, x and y in pixels; None where the detector
+            does not know them.
+        quarter_turns: By how many quarter turns, counter-clockwise, the picture was turned to find it: 0-3.
+    """
+
+    box: Box
+    score: float
+    eyes: Eyes | None = None
+    quarter_turns: int = 0
+
+    @property
+    def turn(self) -> float:
+        """By how many degrees, counter-clockwise, the face must be turned to be upright; 0 when it leans little."""
+        if self.eyes is None:
+            return 90.0 * self.quarter_turns
+        (left_x, left_y), (right_x, right_y) = self.eyes
+        tilt = math.degrees(math.atan2(right_y - left_y, right_x - left_x))
+        return tilt if abs(tilt) > _LARGEST_TILT else 0.0
+
+    def moved(self, x: int, y: int) -> "Face":
+        """The same in a picture of which this one is a part that begins at x, y."""
+        box = replace(self.box, x=self.box.x + x, y=self.box.y + y)
+        return replace(self, box=box, eyes=each_eye(self.eyes, lambda eye_x, eye_y: (eye_x + x, eye_y + y)))
+
+    def turned_back(self, quarter_turns: int, height: int, width: int) -> "Face":
+        """Of a face in `np.rot90(picture, quarter_turns)`, where it is in the picture (height, width) itself."""
+        face = self
+        for turns in range(quarter_turns, 0, -1):
+            # As wide as the picture is when it is turned once less.
+            face = face._turned_back_once(width if turns % 2 else height)
+        return replace(face, quarter_turns=quarter_turns)
+
+    def _turned_back_once(self, width: int) -> "Face":
+        box = Box(width - self.box.y - self.box.height, self.box.x, self.box.height, self.box.width)
+        return replace(self, box=box, eyes=each_eye(self.eyes, lambda x, y: (width - 1 - y, x)))
+
+
+def each_eye(eyes: Eyes | None, move: Callable[[float, float], Point]) -> Eyes | None:
+    """Both moved, where they are known."""
+    return None if eyes is None else (move(*eyes[0]), move(*eyes[1]))
+
+
+def cut_face(pixels: Pixels, box: Box | None, turn: float = 0.0) -> Pixels:
+    """The (48, 48) grey face as networks are trained on it.
 
     Args:
-        pixels: Grey values.
-        detector: `haar` or `yunet`, whose file `EMOTORCH_YUNET` names.
-        neighbours: How many overlapping detections make a face for `haar`; lower finds more, and more that are
-            none.
-
-    Raises:
-        EmoTorchError: YuNet's file is not named, not there, or another network's.
+        pixels: (H, W) grey values, or (H, W, 3) red, green, blue.
+        box: Just this is cut out, as detected; None takes all of a picture.
+        turn: By so many degrees, counter-clockwise, the face is turned around the box's middle.
     """
-    if detector == "yunet":
-        return _ordered(_yunet_faces(pixels))
-    smaller, scale = _shrunk(pixels, _LONGEST_SIDE)
-    smallest = max(_SMALLEST_FACE_PIXELS, round(min(smaller.shape) * _SMALLEST_FACE))
-    return _ordered(_scaled(box, 1 / scale) for box in _haar_faces(smaller, neighbours, smallest, 0))
+    if box is None:
+        return resize(to_grey(pixels))
+    if turn % 90:
+        return resize(to_grey(_cut_turned(pixels, box, turn)))
+    return resize(np.rot90(to_grey(box.cut(pixels)), round(turn / 90)))
 
 
-def check_detector(detector: str) -> None:
-    """Before any picture is read: whether the detector can be used.
-
-    Raises:
-        UsageError: `EMOTORCH_YUNET` does not name YuNet's file.
-        EmoTorchError: the file is not there, or another network's.
-    """
-    if detector == "yunet":
-        _yunet_faces(np.zeros((96, 96), np.uint8))
-
-
-def find_face_near(pixels: Pixels, known: Box, detector: str = "haar") -> Box | None:
-    """The face in a grey picture (H, W) that overlaps best with where one was in the frame before.
-
-    It takes a small part of the time of `find_faces`; boxes may differ from its by some percent of their side.
-    """
-    height, width = pixels.shape
-    margin_x, margin_y = round(known.width * _NEAR_MARGIN), round(known.height * _NEAR_MARGIN)
-    left, top = max(known.x - margin_x, 0), max(known.y - margin_y, 0)
-    right = min(known.x + known.width + margin_x, width)
-    bottom = min(known.y + known.height + margin_y, height)
-    region = pixels[top:bottom, left:right]
-    if detector == "yunet":
-        boxes = _yunet_faces(region)
-    else:
-        smaller, scale = _shrunk(region, round(max(region.shape) * min(1.0, _NEAR_PIXELS / known.width)))
-        smallest, largest = (round(known.width * scale * factor) for factor in _NEAR_SIZES)
-        boxes = [_scaled(box, 1 / scale) for box in _haar_faces(smaller, _NEAR_NEIGHBOURS, smallest, largest)]
-    found = [Box(box.x + left, box.y + top, box.width, box.height) for box in boxes]
-    best = max(found, key=known.overlap, default=None)
-    return best if best is not None and best.overlap(known) > _NEAR_OVERLAP else None
-
-
-def largest_face(pixels: Pixels) -> Box | None:
-    """The largest face; looked for again with a laxer threshold when there is none at first."""
-    for neighbours in (5, 2):
-        faces = find_faces(pixels, neighbours=neighbours)
-        if faces:
-            return max(faces, key=lambda box: box.area)
-    return None
+def _cut_turned(pixels: Pixels, box: Box, turn: float) -> Pixels:
+    """A square as large as the box, which leans as the face does; beyond the picture its edge goes on."""
+    middle = box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2
+    matrix = cv2.getRotationMatrix2D(middle, turn, 1.0)
+    matrix[:, 2] -= box.x, box.y
+    size = box.width, box.height
+    turned = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, np.uint8)
 
 
 def centre_square(pixels: Pixels) -> Box:
     """The largest centred square, for pictures in which no face is found."""
-    height, width = pixels.shape
+    height, width = pixels.shape[:2]
     side = min(height, width)
     return Box((width - side) // 2, (height - side) // 2, side, side)
 
 
-@lru_cache(maxsize=1)
-def _cascade() -> cv2.CascadeClassifier:
-    path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-    cascade = cv2.CascadeClassifier(str(path))
-    if cascade.empty():
-        raise EmoTorchError(f"{path}: OpenCV's face cascade cannot be read; reinstall opencv-python")
-    return cascade
-
-
-def _haar_faces(pixels: Pixels, neighbours: int, smallest: int, largest: int) -> list[Box]:
-    """Sides from `smallest` to `largest` pixels; 0 for any."""
-    found = _cascade().detectMultiScale(
-        cv2.equalizeHist(pixels),
-        scaleFactor=1.1,
-        minNeighbors=neighbours,
-        minSize=(smallest, smallest),
-        maxSize=(largest, largest),
-    )
-    return [Box(*map(int, box)) for box in np.asarray(found).reshape(-1, 4)]
-
-
-@lru_cache(maxsize=1)
-def _yunet(path: str) -> cv2.FaceDetectorYN:
-    if not path:
-        raise UsageError(
-            f"--detector yunet needs YuNet's ONNX file (face_detection_yunet_*.onnx of OpenCV's model zoo), which "
-            f"does not ship here: set {YUNET_VARIABLE} to its path, or use --detector haar"
-        )
-    if not Path(path).is_file():
-        raise EmoTorchError(f"{path}: no such file; {YUNET_VARIABLE} must name YuNet's ONNX file")
-    try:
-        return cv2.FaceDetectorYN.create(path, "", (32, 32), score_threshold=_YUNET_SCORE)
-    except cv2.error as error:
-        raise EmoTorchError(f"{path}: OpenCV cannot read it as YuNet's ONNX file ({error.err})") from error
-
-
-def _yunet_faces(pixels: Pixels) -> list[Box]:
-    path = os.environ.get(YUNET_VARIABLE, "")
-    detector = _yunet(path)
-    smaller, scale = _shrunk(pixels, _YUNET_LONGEST_SIDE)
-    try:
-        detector.setInputSize((smaller.shape[1], smaller.shape[0]))
-        _, found = detector.detect(cv2.cvtColor(smaller, cv2.COLOR_GRAY2BGR))
-    except cv2.error as error:
-        raise EmoTorchError(f"{path}: not YuNet's network, or another version of it ({error.err})") from error
-    return [] if found is None else [_square(face[:4] / scale, pixels.shape) for face in found]
-
-
-def _square(face: np.ndarray, shape: tuple[int, ...]) -> Box:
-    """The cascade's kind of box, a square of the face's height, moved into the picture.
-
-    YuNet's own boxes are as narrow as the face; a face cut out by one would be stretched.
-    """
-    x, y, width, height = map(float, face)
-    side = min(round(max(width, height)), *shape)
-    left = round(x + width / 2 - side / 2)
-    top = round(y + height / 2 - side / 2)
-    return Box(min(max(left, 0), shape[1] - side), min(max(top, 0), shape[0] - side), side, side)
-
-
-def _shrunk(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
-    """A picture whose longer side is `longest` at most, and the factor by which it is smaller."""
-    scale = min(1.0, longest / max(pixels.shape))
-    if scale == 1.0:
-        return pixels, scale
-    return np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8), scale
-
-
-def _scaled(box: Box, factor: float) -> Box:
-    return Box(*(round(value * factor) for value in (box.x, box.y, box.width, box.height)))
-
-
-def _ordered(boxes: Iterable[Box]) -> list[Box]:
-    return sorted(boxes, key=lambda box: (box.x, box.y))
+def without_overlaps(faces: Iterable[Face]) -> list[Face]:
+    """One face for each place, the one with the highest score, left to right."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if not any(face.box.is_same_face(other.box) for other in kept):
+            kept.append(face)
+    return sorted(kept, key=lambda face: (face.box.x, face.box.y))

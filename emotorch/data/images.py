@@ -176,24 +176,53 @@ def decode_picture(
         EmoTorchError: see `read_picture`.
     """
     with _opened(data, path, check_name, formats, max_pixels) as image:
-        pixels = _to_grey(image)
-        # A camera's MPO holds one photo several times.
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            logger.info("%s: holds several pictures, of which the first is read", path)
+        pixels = _to_grey(_upright(image))
+        _say_animated(image, path)
         return pixels
 
 
-def read_colours(path: Path) -> Pixels:
-    """The colours of a picture of any format and size, upright, to be shown; (H, W, 3) uint8, red, green, blue.
+def _say_animated(image: Image.Image, path: Path) -> None:
+    # A camera's MPO holds one photo several times.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        logger.info("%s: holds several pictures, of which the first is read", path)
+
+
+def decode_photo(
+    data: bytes | BinaryIO, path: Path, *, formats: tuple[str, ...] | None = None, max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """A user's picture, whatever its name says, upright; (H, W) uint8 grey, or (H, W, 3) red, green, blue.
+
+    Args:
+        data: See `decode_picture`, also for the other ones.
+        path: Likewise.
+        formats: Likewise.
+        max_pixels: Likewise.
 
     Raises:
         EmoTorchError: see `read_picture`.
     """
-    with open_file(path) as file, _opened(file, path, False, None, MAX_PIXELS) as image:
+    with _opened(data, path, False, formats, max_pixels) as image:
         upright = _upright(image)
-        if _is_deep(upright):
-            return np.repeat(_to_grey(image)[:, :, None], 3, axis=2)
-        return np.asarray(upright.convert("RGB"), dtype=np.uint8)
+        grey = _is_deep(upright) or upright.mode in ("1", "L")
+        pixels = _to_grey(upright) if grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
+        _say_animated(image, path)
+        return pixels
+
+
+def read_photo(path: Path) -> Pixels:
+    """As `decode_photo`, of a file; raises EmoTorchError also when it is missing."""
+    with open_file(path) as file:
+        return decode_photo(file, path)
+
+
+def to_grey(pixels: Pixels) -> Pixels:
+    """(H, W) as it is; (H, W, 3) red, green, blue with the weights by which a grey file is made of a colour one."""
+    return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)
+
+
+def to_colours(pixels: Pixels) -> Pixels:
+    """(H, W, 3) red, green, blue, to be shown; (H, W) grey values three times."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
 @contextmanager
@@ -229,9 +258,8 @@ def _opened(
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
 
 
-def _to_grey(image: Image.Image) -> Pixels:
-    """Grey values of the first frame, turned upright; transparent parts become white."""
-    upright = _upright(image)
+def _to_grey(upright: Image.Image) -> Pixels:
+    """Grey values of what `_upright` gives."""
     if _is_deep(upright):
         return _scale_to_bytes(np.asarray(upright, dtype=np.float64), upright.mode)
     return np.asarray(upright.convert("L"), dtype=np.uint8)

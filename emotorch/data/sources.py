@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from emotorch.data.faces import centre_square, cut_face, largest_face
+from emotorch.data.faces import centre_square, cut_face
+from emotorch.data.finding import largest_face
 from emotorch.data.images import Pixels, hash_pixels, read_face, read_picture, resize
 from emotorch.errors import EmoTorchError
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from emotorch.data.faces import check_detector
-from emotorch.data.images import Pixels, read_colours
+from emotorch.data.detectors import Detector, open_detector
+from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.inference import outputs
 from emotorch.inference.inputs import Input, Kind, expand
@@ -44,12 +44,14 @@ def predict(reader: FaceReader, weights: Path, names: Sequence[str], options: Ou
         UsageError: `save` cannot hold what the inputs give.
         EmoTorchError: something cannot be written, or the detector is not there.
     """
-    check_detector(options.detector)
+    detector = open_detector(options.detector)
     inputs = expand(names)
     check_save(options, inputs)
     has_folder = any(Path(name).is_dir() for name in names)
     pictures = sum(item.kind is Kind.PICTURE for item in inputs)
-    call = _Call(reader, weights, options, as_table=has_folder or pictures > _AT_LENGTH, is_single=len(inputs) == 1)
+    call = _Call(
+        reader, detector, weights, options, as_table=has_folder or pictures > _AT_LENGTH, is_single=len(inputs) == 1
+    )
     for item in tqdm(inputs, unit=" inputs", disable=None if len(inputs) > _AT_LENGTH else True):
         call.take(item)
     call.finish(Path(names[0]) if len(names) == 1 else Path("contact_sheet"))
@@ -72,14 +74,14 @@ def watch(reader: FaceReader, weights: Path, camera: str, options: OutputOptions
         UsageError: `save` is no video.
         EmoTorchError: there is no screen, and nowhere else that the predictions were to go to; or no detector.
     """
-    check_detector(options.detector)
+    detector = open_detector(options.detector)
     check_save(options, [Input(Path(camera), Kind.VIDEO)])
     if not has_display() and not (options.json or options.csv or options.save):
         raise EmoTorchError(
             "--webcam opens a window, and there is no screen here: add --json, --csv FILE or --save FILE, "
             "which need none"
         )
-    call = _Call(reader, weights, replace(options, visualize=has_display()), as_table=False, is_single=True)
+    call = _Call(reader, detector, weights, replace(options, visualize=has_display()), as_table=False, is_single=True)
     call.take_video(camera)
     call.finish(Path(camera))
     return call.errors
@@ -95,6 +97,7 @@ class _Call:
     """
 
     reader: FaceReader
+    detector: Detector | None
     weights: Path
     options: OutputOptions
     as_table: bool
@@ -112,7 +115,7 @@ class _Call:
         elif item.kind is Kind.VIDEO:
             self.take_video(str(item.path))
         else:
-            prediction = predict_file(self.reader, item.path, self.options.detector)
+            prediction = predict_file(self.reader, item.path, self.detector)
             self._take_picture(prediction.abstaining_below(self.options.abstain_below))
 
     def take_video(self, name: str) -> None:
@@ -185,12 +188,11 @@ class _Call:
         from emotorch.inference.contact_sheet import MOST_TILES, make_tile
 
         if len(self.tiles) < MOST_TILES:
-            colours = None if prediction.picture is None else read_colours(Path(prediction.input))
-            self.tiles.append(make_tile(prediction, colours))
+            self.tiles.append(make_tile(prediction))
 
     def _predict_frames(self, video: Video, done: list[FramePredictions]) -> Iterator[tuple[Frame, FramePredictions]]:
         """Each frame with its predictions, which are reported as they come, and added to `done`."""
-        frames = islice(predict_video(self.reader, video, self.options.detector), self.options.frames)
+        frames = islice(predict_video(self.reader, video, self.detector), self.options.frames)
         for frame, raw in tqdm(frames, total=video.count or None, unit=" frames", leave=False, disable=None):
             prediction = raw.abstaining_below(self.options.abstain_below)
             done.append(prediction)

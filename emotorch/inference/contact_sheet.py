@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from emotorch.data.images import Pixels
+from emotorch.data.images import Pixels, to_colours
 from emotorch.figures.canvas import (
     BLACK,
     CHARACTER_EM,
@@ -53,10 +53,10 @@ class Tile:
     failed: bool
 
 
-def make_tile(prediction: PicturePredictions, colours: Pixels | None) -> Tile:
-    """The tile of one input; `colours` (H, W, 3), red, green, blue, where they could be read."""
+def make_tile(prediction: PicturePredictions) -> Tile:
+    """The tile of one input."""
     name = Path(prediction.input).name
-    pixels = None if colours is None else _thumbnail(prediction, colours)
+    pixels = None if prediction.picture is None else _thumbnail(prediction, to_colours(prediction.picture))
     if prediction.error:
         return Tile(pixels, name, [prediction.error.partition(";")[0]], True)
     several = len(prediction.faces) > 1

