@@ -9,7 +9,7 @@ from emotorch.data.images import Pixels
 # In a turned picture a face is found with this much more of a score, and more than any in the picture as it is.
 _TURNED_MARGIN = 0.1
 _CLEARLY_BETTER = 0.03
-# At the first search's size; where one is smaller, or there is none, smaller ones may be there.
+# Pixels of the searched picture; where one is smaller, or there is none, smaller ones may be there.
 _SMALL_FACE = 40
 
 # Around a known face the search goes half its side further.
@@ -22,20 +22,24 @@ def find_faces(pixels: Pixels, detector: Detector) -> list[Face]:
 
     A picture in which none is found for sure is turned by quarters: a camera held sideways does not always say so.
     """
-    first, *larger = detector.sides
-    faces = detector.find(pixels, first)
-    best = _best(faces)
-    if not faces or best < detector.sure:
-        smaller, _ = shrunk(pixels, first)
-        turned = {turns: _best(_find_turned(smaller, detector, turns)) for turns in (1, 3, 2)}
-        turns = max(turned, key=lambda turns: turned[turns])
-        if turned[turns] >= max(detector.threshold + _TURNED_MARGIN, best + _CLEARLY_BETTER):
-            return _kept(_find_turned(pixels, detector, turns), detector)
+    faces = detector.find(pixels, detector.side)
+    turns = 0 if faces and _best(faces) >= detector.sure else _quarter_turns(pixels, detector, _best(faces))
+    if turns:
+        return _kept(_find_turned(pixels, detector, turns, detector.side), detector)
     longest = max(pixels.shape[:2])
-    smallest = min((face.box.width for face in faces), default=0) * first / longest
-    if larger and longest > first and smallest < _SMALL_FACE:
-        faces = faces + detector.find(pixels, larger[0])
+    smallest = min((face.box.width for face in faces), default=0) * detector.side / longest
+    if longest > detector.side < detector.larger_side and smallest < _SMALL_FACE:
+        faces = faces + detector.find(pixels, detector.larger_side)
     return _kept(faces, detector)
+
+
+def _quarter_turns(pixels: Pixels, detector: Detector, best: float) -> int:
+    """By how many the picture is upright, when its best face as it is has this score."""
+    smaller, _ = shrunk(pixels, detector.turned_side)
+    turned = {turns: _best(_find_turned(smaller, detector, turns, detector.turned_side)) for turns in (1, 3, 2)}
+    turns = max(turned, key=lambda turns: turned[turns])
+    is_better = turned[turns] >= max(detector.threshold + _TURNED_MARGIN, best + _CLEARLY_BETTER)
+    return turns if is_better else 0
 
 
 def find_face_near(pixels: Pixels, known: Box, detector: Detector) -> Face | None:
@@ -57,7 +61,7 @@ def largest_face(pixels: Pixels) -> Box | None:
     """The largest face by the cascade; looked for again with a laxer threshold when there is none at first."""
     cascade = Haar.open()
     for neighbours in (5, 2):
-        faces = cascade.find(pixels, cascade.sides[0], neighbours)
+        faces = cascade.find(pixels, cascade.side, neighbours)
         if faces:
             return max(sorted((face.box for face in faces), key=lambda box: (box.x, box.y)), key=lambda box: box.area)
     return None
@@ -71,7 +75,7 @@ def _kept(faces: list[Face], detector: Detector) -> list[Face]:
     return without_overlaps(face for face in faces if face.score >= detector.threshold)
 
 
-def _find_turned(pixels: Pixels, detector: Detector, turns: int) -> list[Face]:
+def _find_turned(pixels: Pixels, detector: Detector, turns: int, side: int) -> list[Face]:
     turned = np.ascontiguousarray(np.rot90(pixels, turns))
     height, width = pixels.shape[:2]
-    return [face.turned_back(turns, height, width) for face in detector.find(turned, detector.sides[0])]
+    return [face.turned_back(turns, height, width) for face in detector.find(turned, side)]
