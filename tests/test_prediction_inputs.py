@@ -30,6 +30,9 @@ from emotorch.inference.predictions import PicturePredictions, Prediction
 FACE = draw_images(1, seed=3)[0]
 
 
+THIN = {"thin": (3000, 1), "flat": (1, 3000)}
+
+
 # Files, folders, patterns.
 
 
@@ -105,6 +108,8 @@ def turned(path: Path) -> Path:
 ODD_FILES: dict[str, Callable[[Path], Path]] = {
     "cmyk.jpg": lambda path: saved(path, Image.fromarray(FACE).convert("RGB").convert("CMYK"), quality=95),
     "sixteen_bits.png": lambda path: saved(path, Image.fromarray(FACE.astype(np.uint16) * 257)),
+    "twelve_bits.png": lambda path: saved(path, Image.fromarray(FACE.astype(np.uint16) * 16)),
+    "fractions.tif": lambda path: saved(path, Image.fromarray(FACE / np.float32(255))),
     "turned.jpg": turned,
     "animation.gif": lambda path: saved(
         path, Image.fromarray(FACE), save_all=True, append_images=[Image.fromarray(255 - FACE)]
@@ -127,6 +132,39 @@ def test_an_odd_file_is_read_as_the_face_that_it_shows(desk: Desk, name: str) ->
     assert said["probabilities"] == pytest.approx(expected(FACE), abs=tolerance)
     animated = f"{path}: holds several pictures, of which the first is read\n"
     assert done.stderr == (animated if name == "animation.gif" else "")
+
+
+def test_a_photo_that_nobody_turned_gives_what_the_upright_one_gives(desk: Desk) -> None:
+    scene = draw_scene([SyntheticFace(220, 120, 200)])
+    upright, lying = (desk.picture(f"{turns}.png", np.rot90(scene, turns)) for turns in (0, 1))
+    (expected_face,), (found,) = (said["faces"] for said in desk.ask(upright, lying, "--model", desk.model))
+    assert found["probabilities"] == expected_face["probabilities"]
+    x, y, width, height = expected_face["box"]
+    assert found["box"] == [y, 640 - x - width, height, width]
+
+
+def test_what_no_face_can_be_found_in_harms_none_of_the_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures one pixel wide, of numbers that are none, nearly black; the sheet shows all that can be shown."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    good = desk.picture("good.png", FACE)
+    thin, flat = (desk.picture(f"{name}.png", np.zeros(shape, np.uint8)) for name, shape in THIN.items())
+    broken = saved(desk.paths.root / "nan.tiff", Image.fromarray(np.full((20, 20), np.nan, np.float32)))
+    sheet = desk.paths.root / "sheet.png"
+    done = desk.predict(thin, flat, broken, good, "--model", desk.model, "--save", sheet, "--json")
+    predictions = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [said["error"] and said["error"].split(";")[0] for said in predictions] == [
+        "no face found",
+        "no face found",
+        "damaged image (none of its pixels is a finite number)",
+        None,
+    ]
+    with Image.open(sheet) as image:
+        assert max(image.size) < 4000
+    for path in (thin, flat):
+        target = desk.paths.root / "one.png"
+        desk.predict(path, "--detector", "none", "--model", desk.model, "--save", target)
+        with Image.open(target) as image:
+            assert max(image.size) < 4000
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -115,11 +115,14 @@ def cut_face(pixels: Pixels, box: Box | None, turn: float = 0.0) -> Pixels:
 
 def _cut_turned(pixels: Pixels, box: Box, turn: float) -> Pixels:
     """A square as large as the box, which leans as the face does; beyond the picture its edge goes on."""
-    middle = box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2
-    matrix = cv2.getRotationMatrix2D(middle, turn, 1.0)
-    matrix[:, 2] -= box.x, box.y
+    # Its corners lie within half a side of the box. OpenCV turns no picture of over 32,767 pixels a side.
+    left, top = max(box.x - box.width // 2, 0), max(box.y - box.height // 2, 0)
+    around = pixels[top : box.y + 3 * box.height // 2 + 1, left : box.x + 3 * box.width // 2 + 1]
+    x, y = box.x - left, box.y - top
+    matrix = cv2.getRotationMatrix2D((x + (box.width - 1) / 2, y + (box.height - 1) / 2), turn, 1.0)
+    matrix[:, 2] -= x, y
     size = box.width, box.height
-    turned = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    turned = cv2.warpAffine(around, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(turned, np.uint8)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from emotorch.data import hdr
 from emotorch.errors import EmoTorchError
 
 logger = logging.getLogger(__name__)
@@ -201,12 +202,35 @@ def decode_photo(
     Raises:
         EmoTorchError: see `read_picture`.
     """
-    with _opened(data, path, False, formats, max_pixels) as image:
-        upright = _upright(image)
-        grey = _is_deep(upright) or upright.mode in ("1", "L")
-        pixels = _to_grey(upright) if grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
-        _say_animated(image, path)
-        return pixels
+    try:
+        with _opened(data, path, False, formats, max_pixels) as image:
+            upright = _upright(image)
+            grey = _is_deep(upright) or upright.mode in ("1", "L")
+            pixels = _to_grey(upright) if grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
+            _say_animated(image, path)
+            return pixels
+    except _UnknownFormatError:
+        deep = None if formats else _decode_deep(data, path, max_pixels)
+        if deep is None:
+            raise
+        return deep
+
+
+class _UnknownFormatError(EmoTorchError):
+    """Pillow knows no such kind of file."""
+
+
+def _decode_deep(data: bytes | BinaryIO, path: Path, max_pixels: int) -> Pixels | None:
+    """See `hdr.decode`, also for None; of a file of another kind no more is read than its start."""
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    file.seek(0)
+    if not file.read(max(map(len, hdr.STARTS))).startswith(hdr.STARTS):
+        return None
+    file.seek(0)
+    try:
+        return hdr.decode(file.read(), max_pixels)
+    except ValueError as error:
+        raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
 
 
 def read_photo(path: Path) -> Pixels:
@@ -251,7 +275,7 @@ def _opened(
                 raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
             yield image
     except UnidentifiedImageError:
-        raise EmoTorchError(f"{path}: not a readable image; replace or remove it") from None
+        raise _UnknownFormatError(f"{path}: not a readable image; replace or remove it") from None
     except Image.DecompressionBombError as error:
         raise EmoTorchError(f"{path}: too many pixels to read ({error})") from error
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # what Pillow raises on damaged files
@@ -261,7 +285,7 @@ def _opened(
 def _to_grey(upright: Image.Image) -> Pixels:
     """Grey values of what `_upright` gives."""
     if _is_deep(upright):
-        return _scale_to_bytes(np.asarray(upright, dtype=np.float64), upright.mode)
+        return hdr.to_bytes(np.asarray(upright))
     return np.asarray(upright.convert("L"), dtype=np.uint8)
 
 
@@ -278,16 +302,6 @@ def _upright(image: Image.Image) -> Image.Image:
         return upright
     coloured = upright.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-
-
-def _scale_to_bytes(values: NDArray[np.float64], mode: str) -> Pixels:
-    """16-bit pictures keep their proportions; other deep ones (32-bit, float) are stretched to their range."""
-    if mode.startswith("I") and values.max(initial=0) <= 65535 and values.min(initial=0) >= 0:
-        scaled = values / 257.0
-    else:
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-    return np.rint(scaled).astype(np.uint8)
 
 
 def resize(pixels: Pixels, size: int = SIZE) -> Pixels:

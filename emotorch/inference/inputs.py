@@ -12,9 +12,9 @@ from emotorch.files import visible
 
 logger = logging.getLogger(__name__)
 
-# Of what Pillow reads; in a folder, only files with such a name are taken for pictures.
+# Of what can be read; in a folder, only files with such a name are taken for pictures.
 PICTURE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"}
+    {".avif", ".bmp", ".dib", ".gif", ".hdr", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"}
     | {".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
 VIDEO_SUFFIXES = frozenset(
