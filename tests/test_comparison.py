@@ -5,8 +5,9 @@ import pytest
 from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
 from running import COMPARE, call_script, error_line, last_line, read_table
 
-from emotorch.analyses.comparison import Comparison, compare_runs, describe, varied
+from emotorch.analyses.comparison import Comparison, compare_runs, describe
 from emotorch.analyses.distance import distance_to_original
+from emotorch.analyses.ranking import varied
 from emotorch.errors import EmoTorchError
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run
@@ -242,10 +243,11 @@ def test_the_script_prints_the_best_what_was_left_out_the_picture_and_the_table(
     done = call_script(paths, COMPARE)
     assert (done.returncode, done.stderr) == (0, "")
     _, header, first, second, *others = done.stdout.splitlines()
-    assert header.split() == ["#", "model", "distance", "95%", "interval", *factors, "note"]
-    assert first.split() == ["1", "model_00003", "0.01540", *"–––––"]
+    scores = ("accuracy", "%", "macro-F1", "%")
+    assert header.split() == ["#", "model", "distance", "95%", "interval", *scores, *factors, "note"]
+    assert first.split() == ["1", "model_00003", "0.01540", "–", "53.88", *"–––––"]
     assert second.split()[:3] == ["2", "model_00001", "0.02016"]
-    assert second.split()[4:] == ["0.9848", "0.02984", "0.9317", "0.07791"]
+    assert second.split()[4:] == ["53.88", "54.05", "0.9848", "0.02984", "0.9317", "0.07791"]
     assert [line.split()[1] for line in others[:3]] == ["model_00004", "model_00005", "model_00006"]
     assert others[3] == "model_00003 has no confusion counts: whether it is the best beyond chance is unknown"
     assert others[4] == "published recreation, on FER and CK+: 0.02016"
@@ -269,14 +271,18 @@ def test_of_many_runs_left_out_ten_are_named(paths: Paths) -> None:
     assert said[-2:] == ["left out: model_00011 (failed)", "left out: … and 2 more"]
 
 
-def test_intervals_come_last_and_are_nan_without_counts(paths: Paths) -> None:
+def test_intervals_and_factors_come_last_and_are_nan_where_unknown(paths: Paths) -> None:
     count_images(add(paths, "model_00001"))
     add(paths, "model_00002")
     only_fer = count_images(add(paths, "model_00003"))
     (only_fer / "confusion_counts_ckp_val.csv").unlink()
     count_images(add(paths, "model_00004", ckp=None))
     comparison = compare(paths)
-    assert comparison.file.read_text().splitlines()[0].endswith(",note,distance_low,distance_high")
+    assert (
+        comparison.file.read_text()
+        .splitlines()[0]
+        .endswith(",note,distance_low,distance_high,fer,fer_aug,ckp,ckp_aug,macro_f1")
+    )
     table = {row["model"]: row for row in rows(comparison)}
     for model in ("model_00001", "model_00004"):
         low, distance, high = (
@@ -317,7 +323,7 @@ def test_the_best_is_so_within_noise_where_intervals_overlap(paths: Paths) -> No
     count_images(add(paths, "model_00004", fer=moved(ORIGINAL_FER, 0.05), ckp=None))
     add(paths, "model_00005", fer=near)
     comparison = compare(paths)
-    assert [run.model for run in comparison.within_noise] == ["model_00001", "model_00002"]
+    assert [run.model for run in comparison.first.within_noise] == ["model_00001", "model_00002"]
     assert "model_00001 is the best only within noise: 1 run cannot be told from it, down to rank 2" in describe(
         comparison
     )
@@ -332,9 +338,9 @@ def test_of_one_run_nothing_is_said_of_chance(paths: Paths) -> None:
 
 def test_the_best_never_is_one_that_collapsed_unless_all_did(paths: Paths) -> None:
     add(paths, "model_00001", fer=ONE_CLASS, ckp=ONE_CLASS)
-    assert compare(paths).best.model == "model_00001"
+    assert compare(paths).first.best.model == "model_00001"
     add(paths, "model_00002", ckp=None)
-    assert compare(paths).best.model == "model_00002"
+    assert compare(paths).first.best.model == "model_00002"
 
 
 def test_the_published_recreation_is_there_to_compare_with(paths: Paths) -> None:
@@ -379,6 +385,82 @@ def test_without_any_model_one_line_says_so(paths: Paths) -> None:
     garble(add(paths, "model_00001"), "failed")
     assert "model_00001: failed" in error_line(call_script(paths, COMPARE))
     assert not list(paths.models.glob("comparison_results_*"))
+
+
+SEVEN = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+def add_seven(paths: Paths, number: int, right: int, watch: str = "macro_f1", **recipe: object) -> Path:
+    """A run of seven classes on FER-2013's official split: of 100 images of each class so many are right, and the
+    others are taken for the next class."""
+    folder = paths.models / f"model_{number:05d}"
+    folder.mkdir(parents=True)
+    counts = [[0] * 7 for _ in SEVEN]
+    for place, row in enumerate(counts):
+        row[place], row[(place + 1) % 7] = right, 100 - right
+    write_matrix(folder / "confusion_counts_fer_val.csv", counts, SEVEN)
+    write_matrix(folder / "confusion_matrix_fer_val.csv", [[n / 100 for n in row] for row in counts], SEVEN)
+    accuracies = {"Training Accuracy": "70.5", "Combined Validation Accuracy": f"{right}.00"}
+    accuracies["Combined Validation Loss"] = f"{2 - right / 100:.4f}"
+    (folder / "final_accuracies.csv").write_text(
+        "".join(f"{metric},{value}\n" for metric, value in {"Metric": "Value", **accuracies}.items())
+    )
+    stated = {"name": "shared_cnn", "watch": watch, "fer_usage": "official", "loss": "focal", **recipe}
+    settings = {"train_on": "FER", "scheme": {"name": "seven"}, "recipe": stated}
+    return record(folder, settings=settings, factors={"fer": 1.0, "fer_aug": 0.0, "ckp": 1.0, "ckp_aug": 0.0})
+
+
+def test_runs_that_no_original_was_published_for_are_ranked_by_what_their_recipe_watches(paths: Paths) -> None:
+    add_seven(paths, 1, 50, learning_rate=0.1)
+    add_seven(paths, 2, 64, learning_rate=0.001)
+    add_seven(paths, 3, 62, learning_rate=0.01)
+    done = call_script(paths, COMPARE)
+    first, header, *runs, noise, count, _, file = done.stdout.splitlines()
+    title = "scheme seven, trained on FER (official)"
+    assert first == f"no original was published for {title}: ranked by macro-F1 (the larger the better):"
+    assert header.split() == [
+        *("#", "model", "macro-F1", "%", "95%", "interval", "accuracy", "%", "learning_rate", "note")
+    ]
+    assert [line.split()[1] for line in runs] == ["model_00002", "model_00003", "model_00001"]
+    assert runs[0].split()[2] == runs[0].split()[4] == "64.00"
+    assert noise.startswith("model_00002 is the best only within noise: 1 run cannot be told from it, down to rank 2")
+    assert count == "compared: 3, and 0 that collapsed to one class; left out: 0"
+    table = read_table(Path(file))
+    assert [row["model"] for row in table] == ["model_00002", "model_00003", "model_00001"]
+    assert table[0]["note"] == "ranked by macro-F1: its label scheme is seven, the original's emotorch4"
+    assert (table[0]["combined_score"], table[0]["training_accuracy_diff"]) == ("NaN", "NaN")
+    assert (table[0]["training_accuracy"], table[0]["combined_validation_accuracy"]) == ("70.5", "64.0")
+    assert float(table[0]["macro_f1"]) == pytest.approx(64)
+
+
+def test_they_come_after_those_that_are_compared_each_kind_by_itself(paths: Paths) -> None:
+    add(paths, "model_00009")
+    add_seven(paths, 1, 50)
+    add_seven(paths, 2, 40, watch="loss")
+    add_seven(paths, 3, 45, watch="loss")
+    add_seven(paths, 4, 90, fer_usage="fold1")
+    add_seven(paths, 5, 60, watch="loss", loss="cross_entropy")
+    comparison = compare(paths)
+    assert [(ranking.criterion.name, [run.model for run in ranking.runs]) for ranking in comparison.rankings] == [
+        ("distance", ["model_00009"]),
+        ("macro_f1", ["model_00004"]),
+        ("macro_f1", ["model_00001"]),
+        ("loss", ["model_00005"]),
+        ("loss", ["model_00003", "model_00002"]),
+    ]
+    assert [row["model"][-1] for row in rows(comparison)] == list("941532")
+    said = describe(comparison)
+    assert said.startswith("most like the original")
+    assert "scheme seven, trained on FER (official), focal: ranked by loss (the smaller the better)" in said
+    assert "model_00003 has no interval" in said
+
+
+def test_the_four_factors_stand_in_the_table(paths: Paths) -> None:
+    factors = {"fer": 0.984799, "fer_aug": 0.029835, "ckp": 0.931732, "ckp_aug": 0.077907}
+    record(count_images(add(paths, "model_00001")), factors=factors)
+    (row,) = rows(compare(paths))
+    assert {name: float(row[name]) for name in factors} == factors
+    assert float(row["macro_f1"]) == pytest.approx(54.05, abs=0.005)
 
 
 def test_the_published_original_is_no_run_to_compare(paths: Paths) -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from PIL import Image
 
 from emotorch.analyses import comparison as sweep_pictures
 from emotorch.analyses.comparison import Comparison
+from emotorch.analyses.criterion import LOSS, MACRO_F1
 from emotorch.analyses.distance import Distance, Weights
+from emotorch.analyses.watched import Kind, WatchedRun
+from emotorch.metrics.scores import Score
 from emotorch.seeding import generator
 
 LABELS = ("anger", "fear", "calm", "surprise")
@@ -26,6 +30,7 @@ def make_run(number: int, distance: float, *, ckp: bool = True, collapsed: bool 
         ckp=distance / 2 if ckp else math.nan,
         accuracies=(60.0, 55.0),
         differences=(0.0, 1.0),
+        has_ckp=ckp,
         classes=4,
         never_predicted=LABELS[1:] if collapsed else (),
         factors={name: float(rng.uniform(*limits)) for name, limits in FACTORS.items()},
@@ -46,6 +51,37 @@ def draw(*runs: Distance) -> Figure:
     return sweep_pictures.comparison_figure(Comparison(runs, [], Path("table.csv"), Weights()))
 
 
+def watched_runs(count: int) -> list[WatchedRun]:
+    kinds = [
+        Kind("seven", "trained on FER (official)", "", MACRO_F1),
+        Kind("seven", "trained on RAF-DB", "cross_entropy", LOSS),
+    ]
+    return [
+        WatchedRun(
+            model=f"model_{number:05d}",
+            accuracies=(70.0, 60.0 + number),
+            macro_f1=61.0 + number,
+            has_ckp=False,
+            classes=7,
+            never_predicted=(),
+            factors={"fer": 1.0},
+            recipe={"learning_rate": 10.0**-number},
+            synthetic=True,
+            low=59.0 + number if kind.loss == "" else math.nan,
+            high=63.0 + number if kind.loss == "" else math.nan,
+            kind=kind,
+            reason="",
+            score=Score(2.0 - number / 10, 60.0 + number, 61.0 + number, 100),
+        )
+        for kind in kinds
+        for number in range(1, count + 1)
+    ]
+
+
+def draw_watched(*runs: WatchedRun, distances: Sequence[Distance] = ()) -> Figure:
+    return sweep_pictures.comparison_figure(Comparison(distances, [], Path("table.csv"), Weights(), runs))
+
+
 def rates(count: int) -> list[Distance]:
     return [
         make_run(number, 0.01 * number, learning_rate=10.0**-number, epochs=number) for number in range(1, count + 1)
@@ -63,6 +99,8 @@ FIGURES = {
     "recipes": lambda: draw(*rates(5)),
     "at distance 0": lambda: draw(make_run(1, 0.0), make_run(2, 0.1)),
     "all at distance 0": lambda: draw(make_run(1, 0.0)),
+    "of seven classes": lambda: draw_watched(*watched_runs(9)),
+    "of seven classes beside others": lambda: draw_watched(*watched_runs(9), distances=make_runs(3)),
     "far apart": lambda: draw(make_run(1, 1e-5), make_run(2, 900.0)),
 }
 
@@ -111,6 +149,22 @@ def test_runs_without_ckp_have_panels_and_a_recreation_of_their_own() -> None:
     }
     assert heights == {0.02016, 0.00475}
     assert {"run, FER and CK+ (3)", "run, FER alone (3)"} <= set(texts(figure))
+
+
+def test_runs_without_an_original_have_panels_of_what_they_watch() -> None:
+    figure = draw_watched(*watched_runs(3), distances=make_runs(2))
+    rows = [axes for axes in figure.axes if axes.axison and axes.get_ylabel()]
+    assert [axes.get_ylabel().splitlines()[0] for axes in rows if axes.get_xlabel() == "rank"] == [
+        *("distance, FER and CK+", "validation macro-F1 %", "validation loss")
+    ]
+    assert [axes.get_yscale() for axes in rows if axes.get_xlabel() == "rank"] == ["log", "linear", "linear"]
+    said = texts(figure)
+    assert (
+        "2 runs compared with the published original; 6 runs ranked by what their recipes watch (synthetic faces)"
+        in (" ".join(text.split()) for text in said)
+    )
+    assert "run, scheme seven, trained on FER (official) (3)" in said
+    assert "best: model_00001, 62.00%" in said
 
 
 def test_every_run_and_line_is_within_the_panels() -> None:

@@ -92,7 +92,7 @@ def test_the_page_of_a_sweep_lists_its_runs(prepared: Paths, tmp_path: Path) -> 
     sweep = Path(last_line(call_script(paths, SWEEP, "--num-models", 2, *quick)))
     html = Path(last_line(call_script(paths, REPORT, sweep.name))).read_text()
     page = Page(html)
-    assert page.sections == ["distances", "best", "runs"]
+    assert page.sections == ["ranking", "best", "runs"]
     assert all(map(is_inside, page.references))
     assert set(re.findall(r"<td>(model_\d{5})</td>", html)) == {"model_00001", "model_00002"}
 
@@ -105,14 +105,14 @@ def test_what_is_said_of_every_run_is_said_once(
     paths: Paths, errors: tuple[str, ...], caption: str, column: bool
 ) -> None:
     results = [Result(number, "", "failed", error=error) for number, error in enumerate(errors, start=1)]
-    html = sweep_page(paths, "sweep_1", ABOUT, results, None)
+    html = sweep_page(paths, "sweep_1", ABOUT, {}, results, None)
     assert caption in html
     assert (">note<" in html) == column
     assert all((f"<td>{error}</td>" in html) == column for error in errors)
 
 
 def test_the_page_of_a_sweep_that_has_just_begun_says_so(paths: Paths) -> None:
-    assert "No run has ended yet" in sweep_page(paths, "sweep_1", ABOUT, [], None)
+    assert "No run has ended yet" in sweep_page(paths, "sweep_1", ABOUT, {}, [], None)
 
 
 def test_an_unknown_name_is_an_error_in_one_line(paths: Paths) -> None:

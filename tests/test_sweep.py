@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from running import SWEEP, call_script, copy_root, error_line, read_table
+from running import MODELS, SWEEP, call_script, copy_root, error_line, last_line, read_table
 
+from emotorch.analyses.criterion import ACCURACY, DISTANCE, LOSS
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
@@ -22,6 +23,7 @@ from emotorch.overrides import override
 from emotorch.paths import Paths
 from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run, list_runs
+from emotorch.runs.scores import read_accuracies
 from emotorch.sweep import preload
 from emotorch.sweep.folder import Sweep, open_sweep
 from emotorch.sweep.job import Job, Result, run_job
@@ -31,10 +33,12 @@ from emotorch.sweep.plan import (
     Dimension,
     draw_plan,
 )
-from emotorch.sweep.scheduler import DIED, Progress, closest, run_sweep, summary
+from emotorch.sweep.progress import Progress, best_result, summary
+from emotorch.sweep.scheduler import DIED, run_sweep
 
 pytestmark = pytest.mark.slow
 
+REPORT = f"{MODELS}/write_report.py"
 RECIPE = get_recipe("emotorch")
 QUICK = Settings(override(RECIPE, ["epochs=1"]), get_scheme("emotorch4"), Factors())
 
@@ -112,6 +116,14 @@ def test_a_sweep_trains_its_plan_and_records_each_run(root: Paths) -> None:
         assert (record["sweep"], record["sweep_number"]) == (made.name, int(planned["number"]))
         assert result["collapsed"] == str(record["collapsed"]).lower()
         assert 0 < float(result["distance"]) < 2
+        run_folder = Run(root.models / result["model"])
+        accuracies = read_accuracies(run_folder)
+        assert float(result["accuracy"]) == pytest.approx(accuracies["Combined Validation Accuracy"], abs=0.006)
+        assert 0 < float(result["macro_f1"]) <= float(result["accuracy"])
+        assert float(result["loss"]) == accuracies["Combined Validation Loss"]
+        assert {name: result[name] for name in planned if name != "number"} == {
+            name: value for name, value in planned.items() if name != "number"
+        }
 
 
 def test_a_finished_sweep_is_followed_by_a_new_one_and_so_is_any_other_design(root: Paths) -> None:
@@ -316,6 +328,87 @@ def test_settings_that_came_later_than_a_sweep_are_at_their_defaults(root: Paths
         assert sweep.folder != folder
 
 
+# Recipes that no original was published for.
+
+
+@pytest.fixture
+def moods(seven: Paths, tmp_path: Path) -> Paths:
+    return copy_root(seven, tmp_path / "root")
+
+
+# A network that trains at once.
+THIN = ("--recipe", "shared_cnn", *("--set", "network_config.image_size=16"), "--epochs", 1, "--workers", 1)
+
+
+def test_a_sweep_of_another_recipe_is_ranked_by_what_it_watches(moods: Paths) -> None:
+    vary = ("--vary", "learning_rate=1e-4:1e-2:log", "--vary", "network_config.dropout=0:0.5")
+    done = call_script(moods, SWEEP, *THIN, "--num-models", 3, *vary)
+    folder = Path(last_line(done))
+    plan, results = read_table(folder / "plan.csv"), read_table(folder / "results.csv")
+    assert {(row["fer"], row["fer_aug"], row["ckp"], row["ckp_aug"]) for row in plan} == {("1.0", "0.0", "1.0", "0.0")}
+    assert [row["learning_rate"] for row in results] == [row["learning_rate"] for row in plan]
+    assert {row["distance"] for row in results} == {"NaN"}
+    best = max(results, key=lambda row: float(row["macro_f1"]) if row["collapsed"] == "false" else -1)
+    said = f"best by macro-F1: {best['model']}, macro-F1 {float(best['macro_f1']):.2f}%"
+    assert said in done.stdout
+    _, header, first, *_ = done.stdout[done.stdout.index(said) :].splitlines()
+    columns = ("run", "model", "macro-F1", "%", "accuracy", "%", "learning_rate", "network_config.dropout")
+    assert header.removesuffix("note").split() == list(columns)  # a run may have collapsed
+    assert first.split()[1] == best["model"]
+    line = next(line for line in done.stderr.splitlines() if line.startswith("1 of 3: "))
+    assert f"accuracy {float(results[0]['accuracy']):.2f}%" in line
+    assert f"(learning_rate {float(plan[0]['learning_rate']):.4g}, network_config.dropout" in line
+    html = Path(last_line(call_script(moods, REPORT, folder.name))).read_text()
+    assert "Ranked by macro-F1 (the larger the better): no original was published to compare with." in html
+    for column in ("macro-F1 %", "accuracy %", "learning_rate", "network_config.dropout"):
+        assert f"{column}</button>" in html
+    assert "distance</button>" not in html
+    assert "fer_aug" not in html
+    assert f"{float(best['macro_f1']):.2f}" in html
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "status"),
+    [
+        (("--fer-aug-range", "0:0.1"), "augment_original_dataset.py --scheme seven", 1),
+        (("--train-on", "RAF"), "there are no RAF images", 2),
+        (("--fer-range", "0:0"), "the training set has no image of class 'angry'", 1),
+        (("--set", "pretrained=nowhere.pth"), "nowhere.pth", 1),
+        (("--set", "teachers=model_00009"), "model_00009", 2),
+        (("--set", "network_config.image_size=0"), "network shared_cnn", 1),
+        (("--device", "cuda:7"), "device 'cuda:7' cannot be used here", 2),
+        (("--strategy", "guided"), "--strategy guided has nothing to choose", 2),
+        (("--set", "trained_layers=3", "--set", "pretrained=x.pth"), "trained_layers=3", 1),
+    ],
+)
+def test_what_every_run_would_fail_by_is_refused_before_the_first(
+    moods: Paths, options: tuple[str, ...], message: str, status: int
+) -> None:
+    done = call_script(moods, SWEEP, *THIN, "--num-models", 2, *options)
+    assert message in error_line(done, status)
+    assert not list(moods.models.glob("*"))
+
+
+def test_where_the_original_is_no_measure_the_criterion_is() -> None:
+    results = [
+        Result(1, "model_00001", "finished", accuracy=51.0, macro_f1=40.0, loss=1.5),
+        Result(2, "model_00002", "finished", accuracy=53.0, macro_f1=39.0, loss=1.6),
+        Result(3, "model_00003", "finished", accuracy=60.0, macro_f1=9.0, loss=1.0, collapsed=True),
+    ]
+    for criterion, best in ((ACCURACY, "model_00002"), (LOSS, "model_00001")):
+        found = best_result(results, criterion)
+        assert found is not None
+        assert found.model == best
+    assert summary(results, ACCURACY).splitlines()[-1] == "best by accuracy: model_00002, accuracy 53.00%"
+    line = Progress(3, [], ACCURACY).line(results[0], {"learning_rate": 0.00123})
+    assert line.startswith("1 of 3: model_00001 at accuracy 51.00%, macro-F1 40.00% (learning_rate 0.00123); ")
+    assert "best model_00001 at accuracy 51.00%" in line
+
+
+def test_of_runs_that_failed_no_rate_is_told() -> None:
+    assert "per hour" not in Progress(3, []).line(Result(1, "", "failed", error="no space"))
+
+
 # Guided.
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="the extra `guided` is not installed")
@@ -365,7 +458,7 @@ def test_a_collapsed_run_is_never_the_best_and_counted_apart() -> None:
         Result(3, "model_00003", "finished", 1.0),
         Result(4, "", "failed", error="x"),
     ]
-    best = closest(results)
+    best = best_result(results, DISTANCE)
     assert best is not None
     assert best.model == "model_00002"
     assert summary(results).splitlines() == [

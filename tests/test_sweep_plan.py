@@ -1,5 +1,6 @@
 """Plans of sweeps: drawn evenly, in grids, and guided by results."""
 
+import argparse
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emotorch import cli
+from emotorch.analyses.criterion import ACCURACY
 from emotorch.data.selection import Factors
 from emotorch.errors import UsageError
 from emotorch.experiment.settings import Settings
-from emotorch.labels import get_scheme
 from emotorch.recipes import get_recipe
 from emotorch.sweep.job import Result
 from emotorch.sweep.plan import (
@@ -22,7 +24,7 @@ from emotorch.sweep.plan import (
     Dimension,
     FactorRanges,
     PlannedRun,
-    check_guided,
+    choose_ranges,
     draw_plan,
     parse_dimension,
     propose,
@@ -39,6 +41,24 @@ def design(strategy: str = "random", count: int = 2, seed: int = 42, **others: o
 
 def test_published_ranges_are_the_defaults() -> None:
     assert FactorRanges() == FactorRanges((0.9, 1.0), (0.0, 0.1), (0.9, 1.0), (0.0, 0.1))
+
+
+def test_a_recipe_without_variants_has_no_ranges_but_those_that_are_given() -> None:
+    def ranges(recipe: str, **given: tuple[float, float]) -> FactorRanges:
+        options = cli_options("--recipe", recipe)
+        return choose_ranges(Settings.from_options(options), FactorRanges(), dict.fromkeys(FACTOR_NAMES) | given)
+
+    assert ranges("emotorch") == FactorRanges()
+    assert ranges("emotorch", fer=(0.2, 0.3)) == FactorRanges(fer=(0.2, 0.3))
+    assert ranges("shared_cnn") == FIXED
+    assert ranges("compact", fer=(0.2, 0.3)) == replace(FIXED, fer=(0.2, 0.3))
+
+
+def cli_options(*arguments: str) -> argparse.Namespace:
+    parser = cli.make_parser("", "")
+    cli.add_training_options(parser)
+    cli.add_device_options(parser)
+    return parser.parse_args(arguments)
 
 
 def test_a_longer_plan_starts_with_the_shorter_one_and_its_numbers_stay() -> None:
@@ -208,9 +228,14 @@ def test_a_proposal_depends_on_seed_and_results_alone() -> None:
 
 
 @needs_optuna
-def test_a_guided_sweep_of_other_classes_is_refused() -> None:
-    base = Settings(RECIPE, get_scheme("emotorch4"), Factors())
-    with pytest.raises(UsageError, match="choose random or grid"):
-        check_guided(replace(base, scheme=get_scheme("seven")))
-    with pytest.raises(UsageError, match="choose random or grid"):
-        check_guided(replace(base, train_on="CKP"))
+def test_a_guided_sweep_climbs_what_is_watched_where_there_is_no_original() -> None:
+    def accuracy_on_a_hill(planned: PlannedRun) -> Result:
+        valley = distance_in_a_valley(planned)
+        return replace(valley, distance=math.nan, accuracy=90 - 10 * valley.distance)
+
+    plan: list[PlannedRun] = []
+    results: dict[int, Result] = {}
+    while len(plan) < VALLEY.count:
+        plan.append(propose(VALLEY, plan, results, ACCURACY))
+        results[len(plan)] = accuracy_on_a_hill(plan[-1])
+    assert max(result.accuracy for result in results.values()) > 89

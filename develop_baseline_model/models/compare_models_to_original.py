@@ -1,12 +1,14 @@
 """Stage 6 of 8. Ranks all trained models by how closely they behave like the published original.
 
 Reads  develop_baseline_model/models/model_*/ (matrices and accuracies), and model_original/
-Writes develop_baseline_model/models/comparison_results_<time>.csv, most similar first, with 95% intervals, and
-       comparison_<time>.png: every model's distance by rank and over the factors that vary
+Writes develop_baseline_model/models/comparison_results_<time>.csv, most similar first, with 95% intervals, factors
+       and macro-F1, and comparison_<time>.png: every model's distance by rank and over what varies
 
 Models without a CK+ matrix come after the complete ones, ranked on FER alone. The intervals come of resampling
 each model's validation images; the original stays fixed, since how many images are behind its matrices was never
-published. Models that are trained on other data than FER, or have other labels, are left out.
+published. Models that are trained on other data than FER, or have other labels, come last, those of equal classes
+and data together: no original was published for them, and they are ranked by what their recipe watches (its
+validation loss, accuracy or macro-F1). Whether one of them is better beyond chance, compare_runs.py tells sharper.
 """
 
 from emotorch import cli

@@ -1,15 +1,19 @@
 """Stage 5 of 8. Trains many models, each on its own part of the data or by its own variation of the recipe.
 
-Reads  FER-Original-Dataset, FER-Original-Dataset-Augmented (from stages 2 and 3)
+Reads  FER-Original-Dataset (stage 2), and FER-Original-Dataset-Augmented (stage 3) where runs draw variants
 Writes develop_baseline_model/models/model_NNNNN/ for each run, and sweep_<time>/ with plan.csv, written first,
 results.csv, a row as each run ends, and sweep.json
+
+The baseline's runs draw variants, unless --fer-aug-range 0:0 --ckp-aug-range 0:0 says otherwise, so that it needs stage
+3. The other recipes use none, and need stage 2 alone, with their label scheme (--scheme seven, for most). Runs are
+ranked by their distance to the published original; where it has other classes, by what the recipe watches.
 
 The same command goes on with a sweep that is unfinished, and begins another when it is finished; by whichever engine.
 """
 
 from emotorch import cli
 
-# The published sweep: 300 models. Change it here, or by options.
+# The published sweep: 300 models. Change it here, or by options. The ranges are those of a recipe that uses variants.
 NUM_MODELS = 300
 STRATEGY = "random"
 RECIPE = "emotorch"
@@ -28,6 +32,8 @@ def main() -> int:
         "python develop_baseline_model/models/train_multiple_models.py --num-models 20\n"
         "  python develop_baseline_model/models/train_multiple_models.py --num-models 60 --strategy guided "
         "--vary learning_rate=1e-4:1e-2:log --vary network_config.filters=6:16\n"
+        "  python develop_baseline_model/models/train_multiple_models.py --num-models 12 --recipe shared_cnn "
+        "--vary learning_rate=1e-4:1e-2:log\n"
         "  python develop_baseline_model/models/train_multiple_models.py --num-models 1000 --engine ray "
         "--address HOST:6379",
     )
@@ -44,21 +50,21 @@ def main() -> int:
         choices=("random", "grid", "guided"),
         default=STRATEGY,
         help="how runs are chosen: random draws evenly; grid takes the smallest grid with as many points, its numbers "
-        "of levels within one of each other, thinned to the number of models; guided looks for what is like the "
-        "original, by the runs before (its plan grows run by run; needs Optuna) (default: %(default)s)",
+        "of levels within one of each other, thinned to the number of models; guided looks for what ranks "
+        "best, by the runs before (its plan grows run by run; needs Optuna) (default: %(default)s)",
     )
-    for name, (low, high), images in (
-        ("fer", FER_RANGE, "the training dataset's images"),
-        ("fer-aug", FER_AUG_RANGE, "their variants"),
-        ("ckp", CKP_RANGE, "CK+'s images"),
-        ("ckp-aug", CKP_AUG_RANGE, "their variants"),
+    for name, (low, high), images, own in (
+        ("fer", FER_RANGE, "the training dataset's images", "all"),
+        ("fer-aug", FER_AUG_RANGE, "their variants", "none"),
+        ("ckp", CKP_RANGE, "CK+'s images", "all"),
+        ("ckp-aug", CKP_AUG_RANGE, "their variants", "none"),
     ):
         plan.add_argument(
             f"--{name}-range",
             type=cli.number_range,
-            default=(low, high),
             metavar="LOW:HIGH",
-            help=f"part of {images} to draw (default: {low:g}:{high:g})",
+            help=f"part of {images} to draw (default: {low:g}:{high:g} for a recipe that uses variants, as the "
+            f"baseline does; {own} for one that uses none)",
         )
     plan.add_argument(
         "--vary",
@@ -103,27 +109,34 @@ def main() -> int:
     from emotorch.experiment.settings import Settings
     from emotorch.paths import Paths
     from emotorch.runs.folder import FINISHED
+    from emotorch.sweep.folder import read_plan
     from emotorch.sweep.local import local_engine
-    from emotorch.sweep.plan import Design, FactorRanges, parse_dimension
+    from emotorch.sweep.plan import FACTOR_NAMES, Design, FactorRanges, choose_ranges, parse_dimension
+    from emotorch.sweep.progress import best_runs, summary
     from emotorch.sweep.ray_engine import ray_engine
-    from emotorch.sweep.scheduler import run_sweep, summary
+    from emotorch.sweep.scheduler import run_sweep
+    from emotorch.tables import to_text
 
     settings, paths = Settings.from_options(options), Paths.from_environment()
+    published = FactorRanges(FER_RANGE, FER_AUG_RANGE, CKP_RANGE, CKP_AUG_RANGE)
     design = Design(
         options.strategy,
         options.num_models,
         options.seed,
-        FactorRanges(options.fer_range, options.fer_aug_range, options.ckp_range, options.ckp_aug_range),
+        choose_ranges(settings, published, {name: getattr(options, f"{name}_range") for name in FACTOR_NAMES}),
         tuple(parse_dimension(settings.recipe, text) for text in options.vary or VARY),
     )
     if options.engine == "ray":
-        open_engine = ray_engine(paths, options.address, options.workers)
+        open_engine = ray_engine(paths, settings, options.address, options.workers)
     else:
-        open_engine = local_engine(paths, options.workers)
+        open_engine = local_engine(paths, settings, options.workers)
     sweep = run_sweep(paths, settings, design, open_engine, new=options.new)
-    print(summary(sweep.results.values()))
+    results = sweep.results.values()
+    print(summary(results, sweep.criterion))
+    if any(result.status == FINISHED for result in results):
+        print(to_text(best_runs(results, read_plan(sweep.folder), design.differing, sweep.criterion)))
     print(sweep.folder)
-    return cli.EXIT_FAILED if any(result.status != FINISHED for result in sweep.results.values()) else 0
+    return cli.EXIT_FAILED if any(result.status != FINISHED for result in results) else 0
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.datasets import FER
+from emotorch.analyses.criterion import why_no_original
 from emotorch.errors import EmoTorchError
 from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.metrics import intervals
+from emotorch.metrics.confusion import macro_f1
 from emotorch.paths import MODEL_ORIGINAL
 from emotorch.runs.confusion import Matrix, read_matrix
 from emotorch.runs.folder import Run
@@ -45,68 +46,90 @@ class Weights:
         return self.matrix * matrices + (self.accuracy * accuracy if self.accuracy else 0.0)
 
 
-@dataclass(frozen=True)
-class Distance:
-    """How far a run is from the original. Smaller is more alike.
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRun:
+    """A run that is ranked among others.
 
     Attributes:
         model: The run's name.
-        combined: The score that ranks: weighted sum of the others; without CK+ of those that there are.
-        accuracy: Mean squared difference of training and combined validation accuracy, squared points.
-        fer: Mean squared difference of the FER matrices' proportions.
-        ckp: The same for CK+; NaN without.
         accuracies: Training and combined validation accuracy, percent.
-        differences: Those less the original's.
+        macro_f1: Over all validation images, percent; NaN where their confusion counts are not all known.
+        has_ckp: Whether CK+ images are among them.
         classes: How many labels there are.
         never_predicted: The labels that no validation image got.
         factors: Parts of the data that the run used; empty where unknown.
+        recipe_name: The recipe's; empty where unknown.
         recipe: The recipe's settings that are numbers; empty where unknown.
         synthetic: Whether its faces are synthetic.
-        counts: The confusion counts on FER, then on CK+; empty unless all are known.
-        low, high: 95% interval of `combined`; NaN where there are no counts, or none was asked for.
+        low, high: 95% interval of the number that ranks it; NaN where unknown, or none was asked for.
     """
 
     model: str
-    combined: float
-    accuracy: float
-    fer: float
-    ckp: float
     accuracies: tuple[float, float]
-    differences: tuple[float, float]
+    macro_f1: float = math.nan
+    has_ckp: bool
     classes: int
     never_predicted: tuple[str, ...]
     factors: Settings
+    recipe_name: str = ""
     recipe: Settings
     synthetic: bool
-    counts: Sequence[NDArray[np.int32]] = field(compare=False, repr=False)
     low: float = math.nan
     high: float = math.nan
-
-    @property
-    def complete(self) -> bool:
-        return not math.isnan(self.ckp)
-
-    @property
-    def parts(self) -> str:
-        """Which matrices it is a sum over."""
-        return "FER and CK+" if self.complete else "FER alone"
 
     @property
     def collapsed(self) -> bool:
         return len(self.never_predicted) == self.classes - 1
 
     @property
+    def value(self) -> float:
+        """The number that ranks it."""
+        raise NotImplementedError
+
+    @property
     def note(self) -> str:
-        texts = [] if self.complete else [NO_CKP]
+        """What is to be known of it."""
         if self.collapsed:
-            texts.append(COLLAPSED)
-        elif self.never_predicted:
-            texts.append(f"{_NEVER} {', '.join(self.never_predicted)}")
-        return "; ".join(texts)
+            return COLLAPSED
+        return f"{_NEVER} {', '.join(self.never_predicted)}" if self.never_predicted else ""
 
     def setting(self, name: str) -> float:
         """A factor, or a number of the recipe; NaN where unknown."""
         return self.factors.get(name, self.recipe.get(name, math.nan))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance(MeasuredRun):
+    """How far a run is from the original. Smaller is more alike.
+
+    Attributes:
+        combined: The score that ranks: weighted sum of the others; without CK+ of those that there are.
+        accuracy: Mean squared difference of training and combined validation accuracy, squared points.
+        fer: Mean squared difference of the FER matrices' proportions.
+        ckp: The same for CK+; NaN without.
+        differences: The accuracies less the original's.
+        counts: The confusion counts on FER, then on CK+; empty unless all are known.
+    """
+
+    combined: float
+    accuracy: float
+    fer: float
+    ckp: float
+    differences: tuple[float, float]
+    counts: Sequence[NDArray[np.int32]] = field(compare=False, repr=False)
+
+    @property
+    def value(self) -> float:
+        return self.combined
+
+    @property
+    def parts(self) -> str:
+        """Which matrices it is a sum over."""
+        return "FER and CK+" if self.has_ckp else "FER alone"
+
+    @property
+    def note(self) -> str:
+        return "; ".join(filter(None, ("" if self.has_ckp else NO_CKP, super().note)))
 
 
 # --- What is compared ---------------------------------------------------------------------------------------
@@ -171,20 +194,24 @@ def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: W
     Raises:
         EmoTorchError: it cannot be compared, and why.
     """
-    settings = _table(record, "settings")
-    scheme = settings.get("scheme", DEFAULT)
-    scheme_name = scheme.get("name") if isinstance(scheme, Mapping) else scheme
-    if scheme_name != DEFAULT:
-        raise EmoTorchError(f"its label scheme is {scheme_name}, the original's {DEFAULT}")
-    trained_on = settings.get("train_on", FER.name)
-    if trained_on != FER.name:
-        raise EmoTorchError(f"trained on {trained_on}, and only runs trained on {FER.name} are compared")
-    return replace(
-        _distance(run.name, Behaviour.of(run), original, weights),
-        factors=dict(_numbers(_table(record, "factors"))),
-        recipe=_shared(tuple(_numbers(_table(settings, "recipe")))),
-        synthetic=_table(record, "dataset").get("synthetic") is True,
-    )
+    if reason := why_no_original(record_table(record, "settings")):
+        raise EmoTorchError(reason)
+    return replace(_distance(run.name, Behaviour.of(run), original, weights), **stated(record))
+
+
+def stated(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of `MeasuredRun` what a run's record states.
+
+    Raises:
+        EmoTorchError: the record is damaged.
+    """
+    recipe = record_table(record_table(record, "settings"), "recipe")
+    return {
+        "recipe_name": str(recipe.get("name", "")),
+        "factors": dict(_numbers(record_table(record, "factors"))),
+        "recipe": _shared(tuple(_numbers(recipe))),
+        "synthetic": record_table(record, "dataset").get("synthetic") is True,
+    }
 
 
 def with_interval(distance: Distance, original: Behaviour, weights: Weights) -> Distance:
@@ -229,7 +256,8 @@ def published_original() -> Behaviour:
     return Behaviour.of(Run(MODEL_ORIGINAL))
 
 
-def _table(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+def record_table(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A table within a run's record; empty where that has none of the name."""
     value: object = record.get(name, {})
     if not isinstance(value, dict):
         raise EmoTorchError(f"run.json: {name} is {value!r}, not a table")
@@ -268,9 +296,11 @@ def _distance(name: str, run: Behaviour, original: Behaviour, weights: Weights) 
         fer=fer,
         ckp=ckp,
         accuracies=run.accuracies,
+        macro_f1=float(macro_f1(np.sum(counts, axis=0))) if len(counts) == len(matrices) else math.nan,
+        has_ckp=not math.isnan(ckp),
         differences=differences,
         classes=len(run.fer.labels),
-        never_predicted=_never_predicted(matrices),
+        never_predicted=never_predicted(matrices),
         factors={},
         recipe={},
         synthetic=False,
@@ -296,7 +326,7 @@ def _flat(matrix: Matrix) -> list[float]:
     return [proportion for row in matrix.proportions for proportion in row]
 
 
-def _never_predicted(matrices: Sequence[Matrix]) -> tuple[str, ...]:
+def never_predicted(matrices: Sequence[Matrix]) -> tuple[str, ...]:
     """The labels that no validation image got."""
     columns = zip(*(row for matrix in matrices for row in matrix.proportions), strict=True)
     return tuple(label for label, column in zip(matrices[0].labels, columns, strict=True) if max(column) <= 0)

@@ -293,7 +293,11 @@ def select(
     for label, count in zip(index.scheme.labels, selection.training.class_counts(), strict=True):
         if count == 0:
             there = (index.labels[training_rows] == index.scheme.index(label)).any()
-            remedy = "raise --fer or --fer-aug" if there else f"{index.paths.originals}/{train_on}/{label} has none"
+            remedy = (
+                "raise --fer or --fer-aug, in a sweep their ranges"
+                if there
+                else f"{index.paths.originals}/{train_on}/{label} has none"
+            )
             raise EmoTorchError(f"the training set has no image of class {label!r}: {remedy}")
     if any((images.operations > 0).any() for images in selection.sets().values()):
         index.check_augmented()

@@ -1,4 +1,4 @@
-"""The page of a sweep: its runs as a table to sort, their distances drawn, and the best beside the original."""
+"""The page of a sweep: its runs as a table to sort, what ranks them drawn, and the best one's confusion matrices."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,22 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from emotorch.analyses.comparison import Comparison, compare, comparison_figure, describe_noise, varied
-from emotorch.analyses.distance import Distance, Weights
+from emotorch.analyses.comparison import Comparison, compare, comparison_figure
+from emotorch.analyses.criterion import DISTANCE, Criterion, criterion_of
+from emotorch.analyses.distance import Weights
+from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
 from emotorch.paths import MODEL_ORIGINAL, Paths
 from emotorch.reports.page import NAME, Fact, Section, beside, drawing, matrix, render, table, text
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import FINISHED, Run, find_run
-from emotorch.sweep.folder import read_about, read_results
+from emotorch.sweep.folder import read_about, read_plan, read_results
 from emotorch.sweep.job import Result
+from emotorch.sweep.progress import formats, runs_frame
 from emotorch.tables import Table, counted
+
+Plan = Mapping[int, Mapping[str, float]]
 
 
 def write_sweep_page(paths: Paths, folder: Path) -> Path:
@@ -27,14 +32,19 @@ def write_sweep_page(paths: Paths, folder: Path) -> Path:
     try:
         comparison = compare(paths, Weights(), {result.model for result in results}, leaky=True)
     except EmoTorchError:
-        comparison = None  # none of its runs can be compared: the table says why for each
+        comparison = None  # none of its runs can be ranked: the table says why for each
     page = folder / NAME
-    write_text(page, sweep_page(paths, folder.name, read_about(folder), results, comparison))
+    write_text(page, sweep_page(paths, folder.name, read_about(folder), read_plan(folder), results, comparison))
     return page
 
 
 def sweep_page(
-    paths: Paths, name: str, about: Mapping[str, Any], results: Sequence[Result], comparison: Comparison | None
+    paths: Paths,
+    name: str,
+    about: Mapping[str, Any],
+    plan: Plan,
+    results: Sequence[Result],
+    comparison: Comparison | None,
 ) -> str:
     """The page as HTML.
 
@@ -42,28 +52,43 @@ def sweep_page(
         paths: Where its runs are.
         name: The sweep's.
         about: Its `sweep.json`.
+        plan: What is planned for each of its runs, by number.
         results: How its runs ended.
-        comparison: Of its finished runs; None where none can be compared with the original.
+        comparison: Of its finished runs; None where none can be ranked.
     """
     design, settings = about["design"], about["settings"]
+    criterion = criterion_of(settings)
     sections = []
     if comparison is not None:
-        alternative = f"Distance of each run of {name} to the published original, by rank and over what was varied"
         sections = [
             Section(
-                "distances", "Distance to the published original", [drawing(comparison_figure(comparison), alternative)]
+                "ranking", _heading(criterion), [drawing(comparison_figure(comparison), _alternative(name, criterion))]
             ),
-            Section("best", "Best run and published original", _best(paths, comparison)),
+            Section(
+                "best",
+                "Best run and published original" if comparison.distances else "Best run",
+                _best(paths, comparison),
+            ),
         ]
-    runs = _runs(results, comparison) if results else text("No run has ended yet.")
+    runs = _runs(criterion, design, plan, results, comparison) if results else text("No run has ended yet.")
     sections.append(Section("runs", "All runs", [runs]))
     subtitle = (
         f"{counted(design['count'], 'run')} by the strategy {design['strategy']}, recipe {settings['recipe']['name']}, "
         f"trained on {settings['train_on']}; begun {about['started']}."
     )
-    synthetic = comparison is not None and any(run.synthetic for run in comparison.distances)
+    if criterion != DISTANCE:
+        subtitle += f" Ranked by {criterion.word} ({criterion.direction}): no original was published to compare with."
+    synthetic = comparison is not None and any(run.synthetic for run in (*comparison.distances, *comparison.watched))
     warning = "Synthetic faces: these figures say nothing about real ones." if synthetic else ""
     return render(name, subtitle, _facts(design["count"], results, comparison), sections, warning)
+
+
+def _heading(criterion: Criterion) -> str:
+    return "Distance to the published original" if criterion == DISTANCE else f"Validation {criterion.word}"
+
+
+def _alternative(name: str, criterion: Criterion) -> str:
+    return f"{_heading(criterion)} of each run of {name}, by rank and over what was varied"
 
 
 def _facts(planned: int, results: Sequence[Result], comparison: Comparison | None) -> list[Fact]:
@@ -75,19 +100,24 @@ def _facts(planned: int, results: Sequence[Result], comparison: Comparison | Non
     if finished:
         mean = sum(result.seconds for result in finished) / len(finished)
         facts.append(Fact("A run takes", f"{mean:.0f} s", "mean of the finished ones"))
-    if comparison is not None:
-        best = comparison.best
-        interval = "" if math.isnan(best.low) else f"95% interval {best.low:.5f}–{best.high:.5f}"
-        facts.append(Fact("Smallest distance", f"{best.combined:.5f}", f"{best.model}; {interval}"))
-        recreation = comparison.recreation(complete=best.complete)
-        facts.append(Fact("Published recreation", f"{recreation:.5f}", f"best of 300, with leaks; {best.parts}"))
+    if comparison is None:
+        return facts
+    best, criterion = comparison.first.best, comparison.first.criterion
+    low, high = (criterion.cell.format(end) for end in (best.low, best.high))
+    interval = "" if math.isnan(best.low) else f"; 95% interval {low}–{high}"
+    name = "Smallest distance" if criterion == DISTANCE else f"Best {criterion.word}"
+    facts.append(Fact(name, criterion.form.format(best.value), f"{best.model}{interval}"))
+    if comparison.distances:
+        recreation = comparison.recreation(complete=best.has_ckp)
+        detail = f"best of 300, with leaks; {comparison.first.title}"
+        facts.append(Fact("Published recreation", f"{recreation:.5f}", detail))
     return facts
 
 
 def _best(paths: Paths, comparison: Comparison) -> list[Markup]:
-    best = comparison.best
-    parts = [text(f"{describe_noise(comparison)}.")]
-    original = validation_matrices(Run(MODEL_ORIGINAL))
+    best = comparison.first.best
+    parts = [text(f"{comparison.first.describe_noise()}.")]
+    original = validation_matrices(Run(MODEL_ORIGINAL)) if comparison.distances else {}
     for title, found in validation_matrices(find_run(paths, best.model)).items():
         pair = [matrix(found, f"{best.model}, {title}")]
         if title in original:
@@ -96,39 +126,31 @@ def _best(paths: Paths, comparison: Comparison) -> list[Markup]:
     return parts
 
 
-def _runs(results: Sequence[Result], comparison: Comparison | None) -> Markup:
-    distances = {run.model: run for run in comparison.distances} if comparison else {}
-    factors, recipe = varied(list(distances.values()))
-    if not any(run.complete for run in distances.values()):
-        factors = [name for name in factors if not name.startswith("ckp")]  # they chose among no images
-    settings = [*factors, *recipe]
-    ranked = sorted(results, key=lambda result: (_rank(distances.get(result.model)), result.number))
-    frame = pd.DataFrame([_row(result, distances.get(result.model), settings) for result in ranked])
-    formats = {"distance": "{:.5f}", "training %": "{:.2f}", "validation %": "{:.2f}", "seconds": "{:.0f}"}
-    formats |= dict.fromkeys(settings, "{:.4g}")
-    caption = "Press a heading to sort by it."
+def _runs(
+    criterion: Criterion,
+    design: Mapping[str, Any],
+    plan: Plan,
+    results: Sequence[Result],
+    comparison: Comparison | None,
+) -> Markup:
+    measured = {run.model: run for run in (*comparison.distances, *comparison.watched)} if comparison else {}
+    settings = _varied(design, plan)
+    if not any(run.has_ckp for run in measured.values()):
+        settings = [name for name in settings if not name.startswith(CKP.key)]  # they chose among no images
+    frame = runs_frame(results, plan, settings, criterion)
+    training = [measured[model].accuracies[0] if model in measured else math.nan for model in frame["model"]]
+    frame.insert(list(frame.columns).index("accuracy %"), "training %", training)
+    pairs = zip(frame["model"], frame["note"], strict=True)
+    frame["note"] = [measured[model].note if model in measured else note for model, note in pairs]
+    caption = "Press a heading to sort by it. Accuracy and macro-F1 are of the validation images."
     if frame["note"].nunique() == 1:  # of every run: said once, and no column
         note = frame.pop("note").iloc[0]
         caption = f"Of every run: {note}. {caption}" if note else caption
-    return table(Table(frame, formats), kind="sortable", caption=caption)
+    return table(Table(frame, {**formats(settings), "training %": "{:.2f}"}), kind="sortable", caption=caption)
 
 
-def _row(result: Result, run: Distance | None, settings: Sequence[str]) -> dict[str, object]:
-    """A run that was compared, or how it ended otherwise."""
-    training, validation = (math.nan, math.nan) if run is None else run.accuracies
-    note = "" if run is None else run.note
-    return {
-        "run": result.number,
-        "model": result.model,
-        "status": result.status,
-        "distance": math.nan if run is None else run.combined,
-        "training %": training,
-        "validation %": validation,
-        **{name: math.nan if run is None else run.setting(name) for name in settings},
-        "seconds": result.seconds,
-        "note": note if result.status == FINISHED else result.error,
-    }
-
-
-def _rank(run: Distance | None) -> tuple[bool, float]:
-    return (True, 0.0) if run is None else (run.collapsed, run.combined)
+def _varied(design: Mapping[str, Any], plan: Plan) -> list[str]:
+    """What the sweep varies: factors that differ between planned runs, and all that it was told to vary."""
+    frame = pd.DataFrame(list(plan.values()))
+    told = [dimension["name"] for dimension in design.get("varied", ())]
+    return [name for name in frame.columns if name in told or frame[name].nunique() > 1]

@@ -3,9 +3,12 @@
 import math
 from pathlib import Path
 
+import numpy as np
+
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
-from emotorch.metrics.scores import NO_SCORE, Score
+from emotorch.metrics.scores import NO_SCORE, Score, score_counts
+from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import Run
 from emotorch.runs.outcome import Outcome
 
@@ -73,3 +76,21 @@ def read_accuracies(run: Run) -> dict[str, float]:
         except (KeyError, TypeError, ValueError):
             raise EmoTorchError(f"{path}, line {number}: not a metric and a number") from None
     return accuracies
+
+
+def read_validation(run: Run) -> Score:
+    """Over all validation images together: what the recipe watches.
+
+    Accuracy and macro-F1 are those of the sets' confusion counts; without them, as in a folder that other code wrote,
+    the accuracy is the rounded one of `final_accuracies.csv`, and the macro-F1 unknown.
+
+    Raises:
+        EmoTorchError: a file is missing or damaged.
+    """
+    accuracies = read_accuracies(run)
+    loss = accuracies.get("Combined Validation Loss", math.nan)
+    matrices = validation_matrices(run).values()
+    counts = [matrix.counts for matrix in matrices if matrix.counts is not None]
+    if not counts or len(counts) < len(matrices):
+        return Score(loss, accuracies.get("Combined Validation Accuracy", math.nan), math.nan, 0)
+    return score_counts(loss, np.sum(counts, axis=0))

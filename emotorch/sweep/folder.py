@@ -5,20 +5,35 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from emotorch.analyses.criterion import Criterion, criterion_of
 from emotorch.data.selection import DatasetIndex
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
-from emotorch.files import exclusive, new_folder, now, read_json, write_csv, write_json, write_text
+from emotorch.files import (
+    exclusive,
+    new_folder,
+    now,
+    open_table,
+    read_json,
+    read_table,
+    write_csv,
+    write_json,
+    write_text,
+)
 from emotorch.paths import Paths
-from emotorch.sweep.job import Result
+from emotorch.runs.folder import FINISHED, Run
+from emotorch.sweep.job import Result, with_scores
 from emotorch.sweep.plan import Design, PlannedRun, draw_plan
 
 LOG_NAME = "log.txt"
+# What every sweep's results have; a run's scores and what was planned for it follow, in those of sweeps since 0.2.
 RESULT_COLUMNS = ("number", "model", "status", "seconds", "distance", "collapsed", "error")
+SCORE_COLUMNS = ("accuracy", "macro_f1", "loss")
 _ABOUT, _PLAN, _RESULTS, _LOCK = "sweep.json", "plan.csv", "results.csv", ".lock"
 
 
@@ -29,6 +44,7 @@ class Sweep:
     Attributes:
         folder: Where it is recorded.
         design: What its plan comes from.
+        criterion: What ranks its runs.
         plan: Its runs; those of a guided sweep so far.
         results: Of the runs that ended, by number.
         lock: The descriptor that holds it. Workers hold it too: until those of a killed sweep have ended, nobody
@@ -37,6 +53,7 @@ class Sweep:
 
     folder: Path
     design: Design
+    criterion: Criterion
     plan: list[PlannedRun]
     results: dict[int, Result]
     lock: int
@@ -51,8 +68,16 @@ class Sweep:
         self.plan.append(planned)
 
     def record(self, result: Result) -> None:
-        _append(self.folder / _RESULTS, _as_row(result))
+        """Writes how a run ended, in the columns that the file has: a sweep that earlier code began keeps its own."""
+        planned = self.plan[result.number - 1]
+        row = _as_row(result) | dict(zip(self.design.columns, self.design.row(planned), strict=True))
+        _append(self.folder / _RESULTS, [row[column] for column in self._result_columns])
         self.results[result.number] = result
+
+    @cached_property
+    def _result_columns(self) -> list[str]:
+        with open_table(self.folder / _RESULTS) as file:
+            return next(csv.reader(file))
 
 
 @contextmanager
@@ -82,14 +107,14 @@ def open_sweep(
         _mend(folder / _PLAN)
         _mend(folder / _RESULTS)
         results = {result.number: result for result in read_results(folder)}
-        yield Sweep(folder, design, design.read(folder / _PLAN), results, lock)
+        yield Sweep(folder, design, criterion_of(base.as_dict()), design.read(folder / _PLAN), results, lock)
 
 
 def _begin(models: Path, about: Mapping[str, Any], design: Design, plan: Iterable[PlannedRun]) -> Path:
     with new_folder(models, "sweep") as folder:
         write_json(folder.prepared / _ABOUT, {"started": now(), **about})
         write_csv(folder.prepared / _PLAN, design.columns, map(design.row, plan))
-        write_csv(folder.prepared / _RESULTS, RESULT_COLUMNS, ())
+        write_csv(folder.prepared / _RESULTS, (*RESULT_COLUMNS, *SCORE_COLUMNS, *design.columns[1:]), ())
     return folder.final
 
 
@@ -135,11 +160,15 @@ def _mend(path: Path) -> None:
         write_text(path, whole)
 
 
-def _as_row(result: Result) -> tuple[object, ...]:
-    distance = "NaN" if math.isnan(result.distance) else repr(result.distance)
-    collapsed = str(result.collapsed).lower()
-    error = " ".join(result.error.split())  # a row is a line
-    return (result.number, result.model, result.status, f"{result.seconds:.1f}", distance, collapsed, error)
+def _as_row(result: Result) -> dict[str, object]:
+    numbers = ("distance", *SCORE_COLUMNS)
+    return {
+        **asdict(result),
+        "seconds": f"{result.seconds:.1f}",
+        "collapsed": str(result.collapsed).lower(),
+        "error": " ".join(result.error.split()),  # a row is a line
+        **{name: "NaN" if math.isnan(value := getattr(result, name)) else repr(value) for name in numbers},
+    }
 
 
 def find_sweep(paths: Paths, name: str) -> Path | None:
@@ -156,8 +185,25 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
+def read_plan(folder: Path) -> dict[int, dict[str, float]]:
+    """What is planned for each run, by its number: every factor, and every number of the recipe that is varied.
+
+    Raises:
+        EmoTorchError: a row is damaged.
+    """
+    path, plan = folder / _PLAN, {}
+    for line, row in enumerate(read_table(path), start=2):
+        try:
+            plan[int(row["number"])] = {name: float(row[name]) for name in row if name not in ("number", "seed")}
+        except (KeyError, TypeError, ValueError):
+            raise EmoTorchError(f"{path}, line {line}: not a planned run") from None
+    return plan
+
+
 def read_results(folder: Path) -> list[Result]:
     """How the sweep's runs ended, in the order in which they did.
+
+    Scores that the file of earlier code lacks are read from the folders of the runs, where these still are.
 
     Raises:
         EmoTorchError: a row is damaged.
@@ -168,9 +214,15 @@ def read_results(folder: Path) -> list[Result]:
             try:
                 number, seconds, distance = int(row["number"]), float(row["seconds"]), float(row["distance"])
                 collapsed = {"true": True, "false": False}[row["collapsed"]]
-                results.append(Result(number, row["model"], row["status"], seconds, distance, collapsed, row["error"]))
+                scores = {name: float(row[name]) for name in SCORE_COLUMNS if name in row}
+                result = Result(
+                    number, row["model"], row["status"], seconds, distance, collapsed, row["error"], **scores
+                )
             except (KeyError, TypeError, ValueError):
                 raise EmoTorchError(
                     f"{path}, line {line}: not a result; delete the line, its run is read again"
                 ) from None
+            run = Run(folder.parent / result.model)
+            without = not scores and result.status == FINISHED and run.folder.is_dir()
+            results.append(with_scores(result, run) if without else result)
     return results

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emotorch.analyses.distance import distance_to_original
 from emotorch.data.selection import DatasetIndex
@@ -11,8 +11,12 @@ from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import resume, train_new
 from emotorch.paths import Paths
 from emotorch.runs.folder import FAILED, FINISHED, Run, list_runs
+from emotorch.runs.scores import read_validation
 
 logger = logging.getLogger(__name__)
+
+# Of percents in a sweep's table.
+_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Result:
         distance: To the published original; NaN where there is none.
         collapsed: Whether it predicts one class for every image.
         error: Why it failed.
+        accuracy, macro_f1, loss: Over all its validation images, the first two in percent; NaN where unknown.
     """
 
     number: int
@@ -58,6 +63,9 @@ class Result:
     distance: float = math.nan
     collapsed: bool = False
     error: str = ""
+    accuracy: float = math.nan
+    macro_f1: float = math.nan
+    loss: float = math.nan
 
 
 def run_job(paths: Paths, job: Job, index: DatasetIndex) -> Result:
@@ -86,7 +94,15 @@ def result_of(number: int, run: Run) -> Result:
     except EmoTorchError as error:  # other classes than the original has, or no FER images to validate
         logger.info("%s has no distance to the original: %s", run.name, error)
         distance = math.nan
-    return Result(number, run.name, FINISHED, sum(record["timings_s"].values()), distance, record["collapsed"])
+    result = Result(number, run.name, FINISHED, sum(record["timings_s"].values()), distance, record["collapsed"])
+    return with_scores(result, run)
+
+
+def with_scores(result: Result, run: Run) -> Result:
+    """The result of a finished run, with what its folder says of its validation images."""
+    score = read_validation(run)
+    accuracy, macro_f1 = round(score.accuracy, _DECIMALS), round(score.macro_f1, _DECIMALS)
+    return replace(result, accuracy=accuracy, macro_f1=macro_f1, loss=score.loss)
 
 
 def runs_of(paths: Paths, sweep: str) -> dict[int, Run]:

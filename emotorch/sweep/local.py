@@ -24,6 +24,7 @@ from emotorch.sweep.job import Job, Result, run_job
 from emotorch.sweep.preload import context, without_ctrl_c
 from emotorch.sweep.scheduler import OpenEngine
 from emotorch.sweep.worker_count import Measurement, choose_workers, measure
+from emotorch.training.device import choose_device
 from emotorch.workers import start_worker
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,13 @@ logger = logging.getLogger(__name__)
 _PATIENCE_S = 10.0
 
 
-def local_engine(paths: Paths, workers: int | None) -> OpenEngine:
-    """An engine of so many processes; without a number, of as many as a short measurement finds worth while."""
+def local_engine(paths: Paths, base: Settings, workers: int | None) -> OpenEngine:
+    """An engine of so many processes; without a number, of as many as a short measurement finds worth while.
+
+    Raises:
+        UsageError: this machine lacks the device that all runs share.
+    """
+    choose_device(base.device)
     return partial(_open, paths, workers)
 
 

@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from emotorch.analyses.criterion import DISTANCE, Criterion
 from emotorch.data.selection import Factors
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.overrides import setting_type, setting_types, with_setting
-from emotorch.paths import MODEL_ORIGINAL
 from emotorch.recipes import Recipe
-from emotorch.runs.confusion import read_matrix
-from emotorch.runs.folder import Run
 from emotorch.seeding import generator
 from emotorch.sweep.job import Result
 
@@ -48,6 +46,20 @@ class FactorRanges:
             low, high = getattr(self, factor.name)
             if not 0.0 <= low <= high <= 1.0:
                 raise UsageError(f"the range of {factor.name} is {low}-{high}, not within 0-1 and rising")
+
+
+def choose_ranges(base: Settings, published: FactorRanges, given: Mapping[str, Range | None]) -> FactorRanges:
+    """The ranges of a sweep's factors.
+
+    Args:
+        base: The settings that all runs share.
+        published: The ranges of a recipe that uses stage 3's variants. One that uses none draws what a single training
+            draws.
+        given: Those that options name, by the factor's name; None stands for no option.
+    """
+    own = asdict(base.factors).items()
+    usual = asdict(published) if base.recipe.variants else {name: (factor, factor) for name, factor in own}
+    return FactorRanges(**usual | {name: chosen for name, chosen in given.items() if chosen is not None})
 
 
 @dataclass(frozen=True)
@@ -171,6 +183,15 @@ class Design:
         return (*(Dimension(name, *getattr(self.ranges, name)) for name in FACTOR_NAMES), *self.varied)
 
     @property
+    def differing(self) -> list[str]:
+        """The names of those that differ between runs, where there are several."""
+        return [dimension.name for dimension in self.dimensions if dimension.high > dimension.low]
+
+    def at(self, place: float) -> dict[str, Number]:
+        """The value of each at a place of its range, from 0 to 1."""
+        return {dimension.name: dimension.at(place) for dimension in self.dimensions}
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Of the plan's file."""
         return ("number", *(dimension.name for dimension in self.dimensions), "seed")
@@ -282,26 +303,16 @@ def _levels(most: Sequence[float], count: int) -> list[int]:
 # Guided: each run is chosen by Optuna's sampler from the results of those before.
 
 
-def check_guided(base: Settings) -> None:
-    """Raises UsageError when Optuna is missing, or no run of these settings can be compared with the original."""
-    _optuna()
-    original = read_matrix(Run(MODEL_ORIGINAL), "fer_val")
-    labels = () if original is None else original.labels
-    if base.train_on != "FER" or base.scheme.labels != labels:
-        raise UsageError(
-            f"--strategy guided compares FER matrices of {', '.join(labels)} with the original's; "
-            f"these runs train on {base.train_on} for {', '.join(base.scheme.labels)}: choose random or grid"
-        )
-
-
-def propose(design: Design, plan: Sequence[PlannedRun], results: Mapping[int, Result]) -> PlannedRun:
-    """The next run of a guided plan.
+def propose(
+    design: Design, plan: Sequence[PlannedRun], results: Mapping[int, Result], criterion: Criterion = DISTANCE
+) -> PlannedRun:
+    """The next run of a guided plan, whose runs are to be good by a criterion.
 
     It depends on the design, the plan and the results alone, so that a sweep that goes on after a kill
     proposes what it would have proposed without. With one worker all results before are known, and the seed
     sets the whole plan; with more of them the order in which runs end has a say.
     """
-    optuna = _optuna()
+    optuna = require_optuna()
     number = len(plan) + 1
     distributions = {d.name: _distribution(d) for d in design.dimensions if d.high > d.low}
     sampler = optuna.samplers.TPESampler(seed=int(generator("guided", design.seed, number).integers(2**32)))
@@ -310,7 +321,7 @@ def propose(design: Design, plan: Sequence[PlannedRun], results: Mapping[int, Re
         values = dict(zip(design.columns, design.row(planned), strict=True))
         study.add_trial(
             optuna.trial.create_trial(
-                **_outcome(results.get(planned.number)),
+                **_outcome(results.get(planned.number), criterion),
                 params={name: values[name] for name in distributions},
                 distributions=distributions,
             )
@@ -319,23 +330,23 @@ def propose(design: Design, plan: Sequence[PlannedRun], results: Mapping[int, Re
     return design.planned(number, {d.name: d.low for d in design.dimensions} | drawn)
 
 
-def _outcome(result: Result | None) -> dict[str, Any]:
-    """State and value of a run's trial: it runs, ended with a distance, or failed."""
-    state = _optuna().trial.TrialState
+def _outcome(result: Result | None, criterion: Criterion) -> dict[str, Any]:
+    """State and value of a run's trial: it runs, ended with what ranks it, or failed."""
+    state = require_optuna().trial.TrialState
     if result is None:
         return {"state": state.RUNNING}
-    if math.isnan(result.distance):
-        return {"state": state.FAIL}
-    return {"state": state.COMPLETE, "value": result.distance}
+    cost = criterion.cost(getattr(result, criterion.name))
+    return {"state": state.FAIL} if math.isnan(cost) else {"state": state.COMPLETE, "value": cost}
 
 
 def _distribution(dimension: Dimension) -> Any:
-    distributions = _optuna().distributions
+    distributions = require_optuna().distributions
     kind = distributions.IntDistribution if dimension.whole else distributions.FloatDistribution
     return kind(dimension.low, dimension.high, log=dimension.log)
 
 
-def _optuna() -> Any:
+def require_optuna() -> Any:
+    """Optuna; raises UsageError where it is not installed."""
     try:
         import optuna
     except ImportError:

@@ -42,13 +42,15 @@ _COMPRESSION = 1
 _REACH_S = 10.0
 
 
-def ray_engine(paths: Paths, address: str | None, workers: int | None) -> OpenEngine:
+def ray_engine(paths: Paths, base: Settings, address: str | None, workers: int | None) -> OpenEngine:
     """An engine on the cluster at an address, or the one that this machine is in, with at most so many runs at once.
 
     Raises:
-        UsageError: Ray is not installed.
+        UsageError: Ray is not installed, or the runs have teachers.
     """
     _ray()
+    if base.recipe.teachers:
+        raise UsageError("teachers: the nodes of a cluster have no models to learn from; use --engine local")
     return partial(_open, paths, address, workers)
 
 
@@ -63,8 +65,6 @@ def _open(
     runs: int,
 ) -> Iterator["RayEngine"]:
     ray = _ray()
-    if base.recipe.teachers:
-        raise UsageError("teachers: the nodes of a cluster have no models to learn from; use --engine local")
     try:
         _reach(address)
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)

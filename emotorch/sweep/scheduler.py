@@ -1,10 +1,8 @@
 """Takes a sweep from its design to the last result, by any engine."""
 
 import logging
-import math
-import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -18,9 +16,11 @@ from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.paths import Paths
 from emotorch.runs.folder import FAILED, FINISHED, Run
+from emotorch.sweep.check import check_sweep
 from emotorch.sweep.folder import Sweep, open_sweep
 from emotorch.sweep.job import Job, Result, result_of, runs_of
-from emotorch.sweep.plan import GUIDED, Design, PlannedRun, check_guided, propose
+from emotorch.sweep.plan import Design, PlannedRun, propose
+from emotorch.sweep.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -70,17 +70,19 @@ def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEng
         The sweep, with a result for every run of its plan.
 
     Raises:
-        EmoTorchError: the dataset is not there, or the same sweep runs already.
+        EmoTorchError: the dataset is not there, every run would fail (see `check_sweep`), or the same sweep runs
+            already.
     """
     index = DatasetIndex.load(paths, base.scheme)
-    if design.strategy == GUIDED:
-        check_guided(base)
+    check_sweep(base, design, index)
     with open_sweep(paths, base, design, index, new=new) as sweep:
         scheduler = _Scheduler(paths, base, sweep, index)
         scheduler.take_up()
         to_do = design.count - len(sweep.results)
         if to_do:
             logger.info("%s: %d of %d runs to do", sweep.name, to_do, design.count)
+            if not design.differing:
+                logger.info("nothing is varied: the runs differ by their seed alone (see --vary)")
             with open_engine(sweep, index, base, to_do) as engine:
                 scheduler.run(engine)
     return sweep
@@ -123,7 +125,7 @@ class _Scheduler:
         return Job(planned.number, planned.settings(self.base), self.sweep.name, model)
 
     def run(self, engine: Engine) -> None:
-        progress = Progress(self.sweep.design.count, self.sweep.results.values())
+        progress = Progress(self.sweep.design.count, self.sweep.results.values(), self.sweep.criterion)
         busy = 0
         while True:
             while busy < engine.slots and (job := self._next()) is not None:
@@ -140,14 +142,14 @@ class _Scheduler:
             result = result or self._after_death(job)
             if result is not None:
                 self.sweep.record(result)
-                logger.info("%s", progress.line(result))
+                logger.info("%s", progress.line(result, self.sweep.plan[result.number - 1].changes))
 
     def _next(self) -> Job | None:
         if self.waiting:
             return self.waiting.popleft()
         if len(self.sweep.plan) == self.sweep.design.count:
             return None
-        planned = propose(self.sweep.design, self.sweep.plan, self.sweep.results)
+        planned = propose(self.sweep.design, self.sweep.plan, self.sweep.results, self.sweep.criterion)
         self.sweep.add(planned)
         return self._job(planned)
 
@@ -192,71 +194,3 @@ class _Scheduler:
         if run is not None:
             run.update(status=FAILED, error=DIED)
         return Result(job.number, run.name if run else "", FAILED, error=DIED)
-
-
-class Progress:
-    """How far a sweep is, and how fast since this process works on it."""
-
-    def __init__(self, count: int, results: Iterable[Result]) -> None:
-        results = list(results)
-        self._count = count
-        self._best = closest(results)
-        self._collapsed = count_collapsed(results)
-        self._before = self._done = len(results)
-        self._started = time.monotonic()
-
-    def line(self, result: Result) -> str:
-        """One that ended: which, how many of how many, the rate, the time left, the best so far, the collapsed."""
-        # Kept as it goes: a look over all results at each would take hours in a sweep of 100,000.
-        self._done += 1
-        self._best = closest([result] if self._best is None else [self._best, result])
-        self._collapsed += result.collapsed
-        done = self._done
-        seconds = (time.monotonic() - self._started) / (done - self._before)
-        parts = [
-            f"{done} of {self._count}: {_describe(result)}",
-            f"{3600 / max(seconds, 1e-9):,.0f} models per hour",
-            f"{_duration(seconds * (self._count - done))} left",
-        ]
-        if self._best is not None:
-            parts.append(f"best {self._best.model} at {self._best.distance:.5f}")
-        if self._collapsed:
-            parts.append(f"{self._collapsed} collapsed")
-        return "; ".join(parts)
-
-
-def summary(results: Iterable[Result]) -> str:
-    """How a sweep ended, in a few lines."""
-    results = list(results)
-    finished = [result for result in results if result.status == FINISHED]
-    lines = [f"{len(finished)} of {len(results)} models trained"]
-    if len(finished) < len(results):
-        lines.append(f"{len(results) - len(finished)} failed: results.csv says why")
-    if collapsed := count_collapsed(results):
-        lines.append(f"{collapsed} of the trained collapsed to one class")
-    if (best := closest(results)) is not None:
-        lines.append(f"most like the original: {best.model}, distance {best.distance:.5f}")
-    return "\n".join(lines)
-
-
-def closest(results: Iterable[Result]) -> Result | None:
-    """The run with the smallest distance to the original; one that collapsed is like nothing."""
-    known = [result for result in results if not math.isnan(result.distance) and not result.collapsed]
-    return min(known, key=lambda result: (result.distance, result.number), default=None)
-
-
-def count_collapsed(results: Iterable[Result]) -> int:
-    return sum(result.collapsed for result in results)
-
-
-def _describe(result: Result) -> str:
-    if result.status != FINISHED:
-        return f"run {result.number} failed: {result.error}"
-    if result.collapsed:
-        return f"{result.model} collapsed to one class"
-    return result.model if math.isnan(result.distance) else f"{result.model} at {result.distance:.5f}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes else f"{seconds:.0f} s"

@@ -74,7 +74,7 @@ class SweepRuns:
         )
         settings = [column for column in plan.columns if column not in ("number", "seed")]
         varied = [column for column in settings if plan[column].nunique() > 1]
-        target = comparison.recreation(complete=comparison.best.complete)
+        target = comparison.recreation(complete=comparison.first.best.has_ckp)
         return cls(name, varied, plan.merge(measured, on="number"), target)
 
     @cached_property

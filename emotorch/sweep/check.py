@@ -1,0 +1,40 @@
+"""What every run of a sweep would fail by, found before the first."""
+
+from emotorch.data.selection import DatasetIndex, select
+from emotorch.errors import UsageError
+from emotorch.experiment.settings import Settings
+from emotorch.experiment.train import new_network
+from emotorch.sweep.plan import GUIDED, Design, require_optuna
+from emotorch.training.distillation import read_teachers
+
+
+def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
+    """Draws the most images that a run may draw, and makes the networks at both ends of what is varied.
+
+    Args:
+        base: The settings that all runs share.
+        design: Of the sweep.
+        index: Of the dataset.
+
+    Raises:
+        EmoTorchError: a class has no image, stage 3 has not run and variants are drawn, a network does not take its
+            configuration, or weights or teachers to start from are missing or damaged.
+        UsageError: an option names what is not there, or a guided sweep has nothing to choose.
+    """
+    lowest, highest = (design.planned(1, design.at(place)).settings(base) for place in (0, 1))
+    if design.strategy == GUIDED:
+        require_optuna()
+        if lowest == highest:
+            raise UsageError("--strategy guided has nothing to choose: vary a number with --vary, or a factor's range")
+    # Whatever a smaller factor draws is a part of what the largest draws.
+    selection = select(
+        index,
+        highest.factors,
+        train_on=base.train_on,
+        fer_usage=base.recipe.fer_usage,
+        split=base.recipe.split,
+        seed=highest.seed,
+    )
+    read_teachers(index.paths, base.recipe.teachers, base.scheme, selection)
+    for settings in (lowest, highest):
+        new_network(settings)
