@@ -5,6 +5,7 @@ Imports nothing heavy, so that `--help` is there at once.
 
 import argparse
 import gc
+import io
 import logging
 import os
 import sys
@@ -204,7 +205,10 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print a JSON object per picture, and per frame of a video")
     output.add_argument(
-        "--csv", metavar="FILE", help="write a table, a row per face; of a video with its time in seconds"
+        "--csv",
+        metavar="FILE",
+        help="write a table, a row per face; of a video one for every frame and person, with the time in seconds, also "
+        "for frames without a face",
     )
     output.add_argument(
         "--save",
@@ -300,6 +304,9 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Importing makes objects by the hundred thousand, none of them in cycles that are garbage.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    # Names of files that are no UTF-8, and bars where the terminal has none, come out as escapes, which JSON has too.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Libraries tell of what no user asked for, such as that they have made a cache of fonts.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("emotorch").setLevel(logging.INFO)

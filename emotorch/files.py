@@ -115,6 +115,11 @@ def read_json(path: Path) -> Any:
         raise EmoTorchError(f"{path}: not valid JSON ({error}); delete it and rerun what writes it") from error
 
 
+def printable(name: str) -> str:
+    """A file's name as text: bytes in it that are no UTF-8, which Python keeps as lone surrogates, become `\\udcXX`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

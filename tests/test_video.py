@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import refusal
+from conftest import draw_images, refusal
 from desk import Desk, expected
 from drawing import assert_legible, texts
-from running import error_line, read_table
+from running import PREDICT, error_line, read_table
 from scenes import HEIGHT, WIDTH, SyntheticFace, draw_scene, write_clip
 
 from emotorch.data.detectors import Detector, open_detector
@@ -21,6 +21,7 @@ from emotorch.inference import video_output
 from emotorch.inference.predictions import Prediction
 from emotorch.inference.video import FaceTracker, Frame, FramePredictions, Video
 from emotorch.inference.video_output import VIDEO_CODECS, draw_predictions, write_video
+from emotorch.paths import REPOSITORY
 
 
 def walk(frames: int) -> list[list[SyntheticFace]]:
@@ -84,6 +85,26 @@ def test_a_face_that_hides_for_a_moment_keeps_its_number_and_a_new_one_gets_the_
     # After so long it may be anyone.
     assert numbers([here], 4) == {2}
     assert numbers([here, there], 12) == {2, 3}
+
+
+def test_who_comes_back_near_by_keeps_the_number_and_nobody_takes_another_s() -> None:
+    tracker = FaceTracker(opened("haar"))
+    first, second = SyntheticFace(60, 60, 140, seed=7), SyntheticFace(420, 60, 140, seed=11)
+    for _ in range(4):
+        assert set(tracker.update(draw_scene([first, second]))) == {1, 2}
+    for _ in range(9):
+        tracker.update(draw_scene([]))
+    # Both have moved by more than their boxes overlap.
+    moved = [SyntheticFace(face.x + 40, face.y + 150, 140, seed=face.seed) for face in (first, second)]
+    for _ in range(4):
+        faces = tracker.update(draw_scene(moved))
+    assert {number: moved[number - 1].holds(face.box) for number, face in faces.items()} == {1: True, 2: True}
+    # Far away and another size: somebody else.
+    for _ in range(9):
+        tracker.update(draw_scene([]))
+    for _ in range(4):
+        faces = tracker.update(draw_scene([SyntheticFace(250, 20, 70, seed=5)]))
+    assert set(faces) == {3}
 
 
 def test_most_frames_are_not_searched_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +239,60 @@ def test_save_writes_a_copy_of_all_frames_and_a_timeline(desk: Desk, clip: Path)
     assert sum(row["face"] == "1" for row in rows) == 30
 
 
+def test_the_table_has_a_row_for_every_frame_also_without_a_face(desk: Desk) -> None:
+    here = [SyntheticFace(60, 60, 150)]
+    clip = write_clip(desk.paths.root / "clip.avi", [*[here] * 4, *[[]] * 5, *[here] * 6])
+    table = desk.paths.root / "table.csv"
+    assert desk.predict(clip, desk.model, "--csv", table, "--detector", "haar").returncode == 0
+    rows = read_table(table)
+    assert [row["time"] for row in rows] == [f"{number / 25:.3f}" for number in range(15)]
+    nobody = [row for row in rows if not row["face"]]
+    assert 3 <= len(nobody) <= 7
+    assert {row["face"] for row in rows} == {"1", ""}
+    for row in nobody:
+        assert {column: value for column, value in row.items() if value} == {"input": str(clip), "time": row["time"]}
+
+
+ODD_NAMES = ["12:30.avi", "file:clip.avi", "a b'c.avi", "%03d.avi", "-clip.avi", "clip\udce9.avi", "d\udce9/clip.avi"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_video_of_any_name_is_read_and_its_copy_written(
+    desk: Desk, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = desk.paths.root / name
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_clip(desk.paths.root / "plain.avi", walk(2)).rename(path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    relative = name if not name.startswith("-") else f"./{name}"
+    done = desk.predict(relative, "--model", desk.model, "--csv", "table.csv", "--visualize")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(frames_of(path.with_name(f"{path.stem}_emotions.mp4"))) == 2
+    assert path.with_name(f"{path.stem}_emotions_timeline.png").stat().st_size > 1000
+    (shown,) = {row["input"] for row in read_table(desk.paths.root / "table.csv")}
+    assert shown == str(Path(relative)).replace("\udce9", "\\udce9")
+
+
+def test_a_name_that_is_no_utf_8_comes_back_in_json(desk: Desk) -> None:
+    """In a process of its own: only there it is printed."""
+    path = desk.paths.root / "face\udce9.png"
+    try:
+        desk.picture("face.png", draw_images(1, seed=3)[0]).rename(path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    command = [sys.executable, str(REPOSITORY / PREDICT), "--model", str(desk.model)]
+    done = subprocess.run([*command, path.name, "--json"], cwd=path.parent, capture_output=True, check=True)
+    assert json.loads(done.stdout.decode("utf-8"))["input"] == path.name
+    twice = [path.name, path.name, "--save", "sheet.png"]
+    sheet = subprocess.run([*command, *twice], cwd=path.parent, capture_output=True, check=True)
+    assert sheet.stdout.decode("utf-8").startswith("face\\udce9.png: ")
+    missing = subprocess.run([*command, "gone\udce9.png"], cwd=path.parent, capture_output=True)
+    assert missing.stderr.decode("utf-8") == "error: gone\\udce9.png: no such file or folder\n"
+
+
 def test_visualize_gives_each_of_several_videos_its_copy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     for name in ("a.avi", "b.avi"):
@@ -286,15 +361,16 @@ def predicted(times: list[float], numbers: list[list[int]], emotion: str = "ange
 
 def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
     times = [number / 25 for number in range(50)]
-    frames = predicted(times, [[1, 2, 3, 4] if 10 < number < 20 + 5 else [1] for number in range(50)])
+    everybody = [*range(1, video_output._MOST_PEOPLE + 2)]
+    frames = predicted(times, [everybody if 10 < number < 20 + 5 else [1] for number in range(50)])
     figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
     assert_legible(figure)
     said = " ".join(texts(figure))
-    assert "Face 1: in sight in 50 of 50 frames, on average anger" in said
-    assert "Face 2: in sight in 14 of 50 frames" in said
-    assert "Face 4" not in said
-    assert "The 3 faces seen most, of 4." in said
-    assert said.count("Time (s)") == 3
+    assert "Person 1: in sight in 50 of 50 frames, on average anger" in said
+    assert "Person 2: in sight in 14 of 50 frames" in said
+    assert "Person 13" not in said
+    assert "The 12 people seen most, of 13." in said
+    assert said.count("Time (s)") == 12
 
 
 def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight() -> None:

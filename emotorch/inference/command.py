@@ -14,6 +14,7 @@ from tqdm import tqdm
 from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
+from emotorch.files import printable
 from emotorch.inference import outputs
 from emotorch.inference.inputs import Input, Kind, expand
 from emotorch.inference.outputs import OutputOptions, check_save, deliver_picture, has_display
@@ -137,7 +138,7 @@ class _Call:
                     pass
         if target and frames:
             self.options.say(target)
-            self._draw_timeline(target.with_name(f"{target.stem}_timeline.png"), frames, Path(name).name)
+            self._draw_timeline(target.with_name(f"{target.stem}_timeline.png"), frames, printable(Path(name).name))
         if frames and not self.options.json:
             print(outputs.as_video_text(name, frames, self.reader.labels))
         if not video.error and not any(frame.faces for frame in frames):
@@ -154,7 +155,7 @@ class _Call:
         if self.tiles:
             from emotorch.inference.contact_sheet import plot_contact_sheet
 
-            title = f"Predictions of {self.weights.parent.name}"
+            title = f"Predictions of {printable(self.weights.parent.name)}"
             write = partial(plot_contact_sheet, tiles=self.tiles, pictures=len(self.predictions), title=title)
             deliver_picture(self.options, write, beside)
 

@@ -23,6 +23,7 @@ from emotorch.figures.canvas import (
     save,
     wrap,
 )
+from emotorch.files import printable
 from emotorch.inference.predictions import PicturePredictions
 
 MOST_TILES = 120
@@ -55,7 +56,7 @@ class Tile:
 
 def make_tile(prediction: PicturePredictions) -> Tile:
     """The tile of one input."""
-    name = Path(prediction.input).name
+    name = printable(Path(prediction.input).name)
     pixels = None if prediction.picture is None else _thumbnail(prediction, to_colours(prediction.picture))
     if prediction.error:
         return Tile(pixels, name, [prediction.error.partition(";")[0]], True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from emotorch.data.images import Pixels, read_photo, to_colours
 from emotorch.errors import UsageError, needs_extra
-from emotorch.files import write_csv
+from emotorch.files import printable, write_csv
 from emotorch.inference.inputs import OUTPUT_STEM, Input, Kind
 from emotorch.inference.predictions import PicturePredictions, Prediction
 from emotorch.inference.video import FramePredictions
@@ -143,13 +143,17 @@ def as_json(predictions: PicturePredictions | FramePredictions, model: Path) -> 
 
 
 def table_rows(predictions: PicturePredictions | FramePredictions, labels: Sequence[str]) -> list[Row]:
-    """What `write_table` takes: a row per face, and one with the error of an input without a prediction."""
+    """What `write_table` takes: a row per face; one also of a frame without a face, and with an input's error."""
+    name, time, error = printable(predictions.input), "", ""
+    numbers: Sequence[int] = range(1, len(predictions.faces) + 1)
     if isinstance(predictions, FramePredictions):
-        time, faces = f"{predictions.time:.3f}", zip(predictions.numbers, predictions.faces, strict=True)
-        return [_row(predictions.input, time, number, face, labels) for number, face in faces]
-    if predictions.error:
-        return [(predictions.input, *[""] * (8 + len(labels)), predictions.error)]
-    return [_row(predictions.input, "", number, face, labels) for number, face in enumerate(predictions.faces, start=1)]
+        time, numbers = f"{predictions.time:.3f}", predictions.numbers
+    else:
+        error = predictions.error or ""
+    faces = zip(numbers, predictions.faces, strict=True)
+    return [_row(name, time, number, face, labels) for number, face in faces] or [
+        (name, time, *[""] * (7 + len(labels)), error)
+    ]
 
 
 def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[str]) -> Row:
@@ -216,7 +220,7 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
     emotions = [face.emotion for face in prediction.faces]
     assert prediction.picture is not None
     colours = to_colours(prediction.picture)
-    return plot_probabilities(path, colours, boxes, probabilities, Path(prediction.input).name, emotions)
+    return plot_probabilities(path, colours, boxes, probabilities, printable(Path(prediction.input).name), emotions)
 
 
 def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:

@@ -19,13 +19,13 @@ from emotorch.errors import EmoTorchError
 from emotorch.figures.canvas import BLUE, GREY, ORANGE, PALE, SKY, new_figure, save, tidy
 from emotorch.files import write_atomically
 from emotorch.inference.predictions import Prediction
-from emotorch.inference.video import Frame, FramePredictions
+from emotorch.inference.video import Frame, FramePredictions, opencv_name
 
 # What OpenCV's own encoders write into each kind of file.
 VIDEO_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 
-# Of a timeline: faces that are shown, and the height of a row in inches.
-_MOST_FACES = 3
+# Of a timeline: people who are shown, and the height of a row in inches.
+_MOST_PEOPLE = 12
 _ROW = 0.42
 
 
@@ -129,17 +129,18 @@ def write_video(path: Path, frames: Iterable[Pixels], rate: float) -> int:
         nonlocal count
         height, width = first.shape[:2]
         code = cv2.VideoWriter.fourcc(*VIDEO_CODECS[path.suffix.lower()])
-        writer = cv2.VideoWriter(str(partial), cv2.CAP_FFMPEG, code, rate, (width, height))
-        try:
-            if not writer.isOpened():
-                raise EmoTorchError(f"cannot write {path}: OpenCV has no encoder for it here; try .avi")
-            for pixels in chain([first], iterator):
-                writer.write(pixels)
-                count += 1
-        finally:
-            writer.release()
-        # The writer says nothing of a full disk.
-        written = cv2.VideoCapture(str(partial), cv2.CAP_FFMPEG)
+        with opencv_name(partial) as name:
+            writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, rate, (width, height))
+            try:
+                if not writer.isOpened():
+                    raise EmoTorchError(f"cannot write {path}: OpenCV has no encoder for it here; try .avi")
+                for pixels in chain([first], iterator):
+                    writer.write(pixels)
+                    count += 1
+            finally:
+                writer.release()
+            # The writer says nothing of a full disk.
+            written = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         if written.get(cv2.CAP_PROP_FRAME_COUNT) < count:
             raise EmoTorchError(f"cannot write {path}: the disk may be full")
 
@@ -151,9 +152,9 @@ def write_video(path: Path, frames: Iterable[Pixels], rate: float) -> int:
 
 
 def plot_timeline(path: Path, frames: Sequence[FramePredictions], labels: Sequence[str], title: str) -> Path:
-    """Draws a block for each of the three faces seen most, with a row for each label.
+    """Draws a block for each person, of many those seen most, with a row for each label.
 
-    A row's height is the label's probability, blue where it is the prediction; where the face is not in sight the row
+    A row's height is the label's probability, blue where it is the prediction; where the person is not in sight the row
     is empty.
 
     Args:
@@ -167,15 +168,15 @@ def plot_timeline(path: Path, frames: Sequence[FramePredictions], labels: Sequen
 
 def _timeline_figure(frames: Sequence[FramePredictions], labels: Sequence[str], title: str) -> Figure:
     seen = Counter(number for frame in frames for number in frame.numbers)
-    shown = sorted(number for number, _ in seen.most_common(_MOST_FACES))
+    shown = sorted(number for number, _ in seen.most_common(_MOST_PEOPLE))
     figure = new_figure(10, (_ROW * len(labels) + 0.85) * len(shown) + 0.9, title)
     times = np.array([frame.time for frame in frames])
     end = max(2 * times[-1] - times[-2] if len(times) > 1 else 1.0, 1e-3)  # the last frame lasts, too
     blocks = figure.subfigures(max(len(shown), 1), 1, squeeze=False)[:, 0]
     for number, block in zip(shown, blocks, strict=False):
-        probabilities, predicted = _of_face(frames, number, labels)
+        probabilities, predicted = _of_person(frames, number, labels)
         block.suptitle(
-            f"Face {number}: in sight in {seen[number]:,} of {len(frames):,} frames, "
+            f"Person {number}: in sight in {seen[number]:,} of {len(frames):,} frames, "
             f"on average {labels[int(np.nanmean(probabilities, axis=0).argmax())]}",
             fontsize=10,
             parse_math=False,
@@ -190,7 +191,7 @@ def _timeline_figure(frames: Sequence[FramePredictions], labels: Sequence[str], 
     return figure
 
 
-def _of_face(frames: Sequence[FramePredictions], number: int, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _of_person(frames: Sequence[FramePredictions], number: int, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """(T, K) probabilities, NaN where it is not in sight; (T,) the predicted label's index, −1 without one."""
     probabilities = np.full((len(frames), len(labels)), np.nan)
     predicted = np.full(len(frames), -1)
@@ -216,8 +217,8 @@ def _draw_row(axes: Axes, edges: np.ndarray, probabilities: np.ndarray, is_predi
     axes.spines["bottom"].set_color(PALE)
 
 
-def _note(faces: int) -> str:
+def _note(people: int) -> str:
     note = "Height of a row: probability, 0-100%. Blue: the prediction."
-    if faces > _MOST_FACES:
-        note += f" The {_MOST_FACES} faces seen most, of {faces}."
-    return "No face was found." if faces == 0 else note
+    if people > _MOST_PEOPLE:
+        note += f" The {_MOST_PEOPLE} people seen most, of {people}."
+    return "No face was found." if people == 0 else note
