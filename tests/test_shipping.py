@@ -4,12 +4,14 @@ test's own, never among the models that do ship."""
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from conftest import TRAINED_WITH, draw_images, refusal, tree
@@ -23,14 +25,16 @@ from emotorch.inference import shipping
 from emotorch.inference.onnx_export import Export
 from emotorch.inference.onnx_reader import OnnxReader
 from emotorch.inference.reader import open_reader
-from emotorch.inference.shipping import ship
+from emotorch.inference.shipping import publish, ship
+from emotorch.inference.torch_reader import TorchReader
 from emotorch.paths import Paths
 from emotorch.runs.findings import read_findings
-from emotorch.runs.folder import Run
+from emotorch.runs.folder import Run, weights_file
+from emotorch.training import checkpoints
 
 pytestmark = pytest.mark.slow
 
-SHIP = f"{MODELS}/ship_model.py"
+SHIP, PUBLISH = f"{MODELS}/ship_model.py", f"{MODELS}/publish_model.py"
 REAL = paths.SHIPPED_MODELS
 NAME = "compact"
 OLD = {"model.pth": b"the weights before", "README.md": b"the card before", "scores/findings.json": b"{}"}
@@ -347,3 +351,65 @@ def test_weights_that_compute_no_numbers_do_not_ship(unseen: Trained, models: Pa
     said = error_line(call_script(ours.paths, SHIP, ours.folder.name, NAME))
     assert "is not exported" in said
     assert left_of(models) == OLD
+
+
+def test_a_published_folder_is_what_a_hub_takes_and_reads_back(unseen: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / "my-model"
+    done = call_script(unseen.paths, PUBLISH, unseen.folder.name, folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(folder)
+    found = {path.name for path in folder.iterdir()}
+    assert found >= {"model.safetensors", "config.json", "model.onnx", "README.md", "run.json", "image_usage.csv"}
+    assert not {name for name in found if name[0] == "." or name.endswith(".pth")}
+    record = Run(folder).record
+    assert record["safetensors_sha256"] == hash_file(folder / "model.safetensors")
+    assert "weights_sha256" not in record
+    config = json.loads((folder / "config.json").read_text())
+    assert config["labels"] == ["anger", "fear", "calm", "surprise"]
+    # By its ONNX file, and by PyTorch where that is gone: as the run itself.
+    faces = draw_images(3, seed=8)
+    expected = open_reader(unseen.folder / "model.pth").probabilities(faces)
+    by_onnx = open_reader(weights_file(unseen.paths, str(folder)))
+    assert isinstance(by_onnx, OnnxReader)
+    np.testing.assert_allclose(by_onnx.probabilities(faces), expected, atol=1e-5)
+    evaluated = call_script(unseen.paths, f"{MODELS}/evaluate_model.py", folder, "fer-public")
+    assert "accuracy" in evaluated.stdout, evaluated.stderr
+    (folder / "model.onnx").unlink()
+    by_torch = open_reader(weights_file(unseen.paths, str(folder)))
+    assert isinstance(by_torch, TorchReader)
+    assert (by_torch.probabilities(faces) == expected).all()
+
+
+def test_the_published_card_has_metadata_that_the_hub_s_own_library_reads(unseen: Trained, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    folder = tmp_path / "my-model"
+    assert call_script(unseen.paths, PUBLISH, unseen.folder, folder).returncode == 0
+    card = hub.ModelCard.load(folder / "README.md")
+    assert (card.data.license, card.data.pipeline_tag) == ("mit", "image-classification")
+    assert "model.safetensors" in card.text
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card.text):
+        assert (folder / picture).is_file()
+
+
+def test_what_is_not_to_be_published_is_named(unseen: Trained, tmp_path: Path) -> None:
+    weights = unseen.folder / "model.pth"
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="taken is there already"):
+        publish(Run(unseen.folder), weights, tmp_path / "taken", write_texts)
+    ours = copy_trained(unseen, tmp_path / "root").folder
+    Run(ours).update(status="interrupted")
+    with refusal(f"{ours.name} is not finished"):
+        publish(Run(ours), ours / "model.pth", tmp_path / "new", write_texts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["root", "taken"]
+
+
+def test_safetensors_without_their_description_are_named(unseen: Trained, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    checkpoints.save(weights, checkpoints.read(unseen.folder / "model.pth"))
+    (tmp_path / "config.json").write_text("[]")
+    with refusal(f"{tmp_path / 'config.json'}: not the description of a model"):
+        checkpoints.load_model(weights)
+    (tmp_path / "config.json").unlink()
+    with refusal(f"{tmp_path / 'config.json'}: No such file"):
+        checkpoints.load_model(weights)

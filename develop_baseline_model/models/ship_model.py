@@ -14,25 +14,19 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.evaluation.loaded_run import LoadedRun
+    from functools import partial
+
     from emotorch.inference.shipping import check_name, ship
     from emotorch.paths import SHIPPED_MODELS, Paths
-    from emotorch.reports.card.model_card import CARD_NAME, write_model_card
-    from emotorch.runs.folder import Run, find_run, write_parameters
-    from emotorch.training.checkpoints import load_model
+    from emotorch.reports.card.model_card import CARD_NAME, write_texts
+    from emotorch.runs.folder import find_run
     from emotorch.training.device import choose_device, make_repeatable
 
     check_name(options.name)
     paths = Paths.from_environment()
-    device = choose_device(options.device)
     make_repeatable(options.threads)
-
-    def write_texts(shipped: Run) -> None:
-        write_parameters(shipped.folder / "model_parameters.txt", shipped.record)
-        weights = shipped.folder / "model.pth"
-        write_model_card(LoadedRun(paths, shipped, weights, load_model(weights), device))
-
-    exported = ship(find_run(paths, options.model), options.name, SHIPPED_MODELS, write_texts)
+    describe = partial(write_texts, paths, device=choose_device(options.device))
+    exported = ship(find_run(paths, options.model), options.name, SHIPPED_MODELS, describe)
     print(f"largest difference of a probability between ONNX and PyTorch: {exported.difference:.1e}")
     print(exported.path.with_name(CARD_NAME))
 

@@ -1,7 +1,7 @@
-"""A finished run as the model that ships with the code: its small files, none of them with a face in it.
+"""A finished run as a folder for others: the model that ships with the code, or one that a model hub takes as it is.
 
-The new folder is built whole under a temporary name beside the one that it replaces, then takes its place: whatever
-goes wrong, the model that was there stays.
+It holds the run's small files, none of them with a face in it. It is built whole under a temporary name beside the one
+that it replaces, then takes its place: whatever goes wrong, what was there stays.
 """
 
 import re
@@ -12,14 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import exclusive, hash_file, replace_folder, restore_folder
+from emotorch.files import exclusive, hash_file, replace_folder, restore_folder, write_json
 from emotorch.inference.onnx_export import Export, export
 from emotorch.runs.findings import carry_over, find_folder
-from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, HASHES, LEAKY, Run, checked_hash
+from emotorch.runs.folder import (
+    FACELESS,
+    FACELESS_FINDINGS,
+    FINISHED,
+    HASHES,
+    LEAKY,
+    RECORD_NAME,
+    Run,
+    checked_hash,
+)
 from emotorch.runs.private_test import private_scorings
 from emotorch.training import checkpoints
 
-_WEIGHTS = "model.pth"
+_SHIPPED, _PUBLISHED = "model.pth", f"model{checkpoints.TENSORS_SUFFIX}"
 # What a model is used with; the optimizer's and the schedule's state, several times the size, are left out.
 _USED = (
     *("model_state_dict", "model_config", "normalization", "recipe", "labels", "scheme"),
@@ -34,6 +43,30 @@ def check_name(name: str) -> None:
         raise UsageError(
             f"NAME {name!r} is no plain name: letters, digits, '_', '-' and '.', with no dot in front and no folder"
         )
+
+
+def publish(run: Run, weights: Path, folder: Path, write_texts: Callable[[Run], object]) -> Export:
+    """Writes a model's folder for a model hub: `model.safetensors` with its config.json, `model.onnx`, the card.
+
+    Args:
+        run: Finished.
+        weights: Its file of them.
+        folder: A new one, or an empty one.
+        write_texts: See `ship`.
+
+    Returns:
+        Of the ONNX file in its final place.
+
+    Raises:
+        UsageError: the folder is there already, and not empty.
+        EmoTorchError: the run is not finished, or leaky; its weights are damaged; the folder cannot be written; or the
+            ONNX file's predictions are not PyTorch's.
+    """
+    _require_sound(run)
+    final = folder.resolve()
+    if final.exists() and not (final.is_dir() and not any(final.iterdir())):
+        raise UsageError(f"{folder} is there already: name a new folder, or remove it")
+    return _build(run, weights, final, _PUBLISHED, write_texts)
 
 
 def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]) -> Export:
@@ -58,31 +91,41 @@ def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]
     _require_shippable(run)
     with exclusive(final.with_name(f".{name}.lock"), f"shipping {name}"):
         restore_folder(final)
-        if final.is_symlink() or (final.exists() and not (final / _WEIGHTS).is_file()):
+        if final.is_symlink() or (final.exists() and not (final / _SHIPPED).is_file()):
             raise UsageError(f"NAME {name!r} is taken: {final} is no model's folder")
-        with _build_folder(final) as new:
-            _copy(run, new)
-            exported = export(new / _WEIGHTS)
-            write_texts(Run(new))
-            # Locks of what was measured.
-            for hidden in new.glob(".*"):
-                hidden.unlink()
-            replace_folder(new, final)
-    return replace(exported, path=final / exported.path.name)
+        return _build(run, run.folder / _SHIPPED, final, _SHIPPED, write_texts)
 
 
-def _require_shippable(run: Run) -> None:
+def _require_sound(run: Run) -> None:
     record = run.record
     if "settings" not in record:
         raise EmoTorchError(f"{run.folder} has no record of how it was trained: only a run of this pipeline ships")
     if run.status(record) != FINISHED:
         raise EmoTorchError(f"{run.name} is not finished: only a whole run ships")
-    if record["settings"]["recipe"]["fer_usage"] == "all":
-        raise EmoTorchError(f"{run.name} was trained on FER-2013's test rows too: train with --fer-usage training")
     if record.get(LEAKY):
         raise EmoTorchError(f"{run.name} is leaky: its validation images have variants among those it was trained on")
+
+
+def _require_shippable(run: Run) -> None:
+    _require_sound(run)
+    record = run.record
+    if record["settings"]["recipe"]["fer_usage"] == "all":
+        raise EmoTorchError(f"{run.name} was trained on FER-2013's test rows too: train with --fer-usage training")
     if record["dataset"]["synthetic"]:
         raise EmoTorchError(f"{run.name} was trained on synthetic faces: it says nothing about real ones")
+
+
+def _build(run: Run, weights: Path, final: Path, name: str, write_texts: Callable[[Run], object]) -> Export:
+    """The steps that shipping and publishing share; `name`: of the new file of weights."""
+    with _build_folder(final) as new:
+        _copy(run, weights, new / name)
+        exported = export(new / name)
+        write_texts(Run(new))
+        # Locks of what was measured.
+        for hidden in new.glob(".*"):
+            hidden.unlink()
+        replace_folder(new, final)
+    return replace(exported, path=final / exported.path.name)
 
 
 @contextmanager
@@ -98,18 +141,20 @@ def _build_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _copy(run: Run, new: Path) -> None:
-    """Everything of a run that may ship: the weights to use it with, its tables and records, its findings."""
-    before = checked_hash(run.folder / _WEIGHTS)
-    state = checkpoints.read(run.folder / _WEIGHTS)
+def _copy(run: Run, weights: Path, copy: Path) -> None:
+    """Everything of a run that is for others: the weights to use it with, its tables and records, its findings."""
+    new = Run(copy.parent)
+    before = checked_hash(weights)
+    state = checkpoints.read(weights)
     for pattern in FACELESS:
         for file in sorted(run.folder.glob(pattern)):
             if file.is_file():
-                shutil.copy(file, new / file.name)
-    checkpoints.save(new / _WEIGHTS, {key: state[key] for key in _USED if key in state})
-    after = hash_file(new / _WEIGHTS)
-    Run(new).update(**{HASHES[_WEIGHTS]: after})
-    if looks := private_scorings(run, run.folder / _WEIGHTS):
-        Run(new).update(private_scorings=looks)
+                shutil.copy(file, new.folder / file.name)
+    checkpoints.save(copy, {key: state[key] for key in _USED if key in state})
+    after = hash_file(copy)
+    record = {key: value for key, value in new.record.items() if key not in HASHES.values()}
+    if looks := private_scorings(run, weights):
+        record["private_scorings"] = looks
+    write_json(new.folder / RECORD_NAME, {**record, HASHES[copy.name]: after})
     for analysis, patterns in FACELESS_FINDINGS.items():
-        carry_over(find_folder(run, analysis, run.folder / _WEIGHTS), new / analysis, patterns, before, after)
+        carry_over(find_folder(run, analysis, weights), new.folder / analysis, patterns, before, after)

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "run.json"
 # A model's weights in its folder, the best epoch's; the first that is there is taken.
-_WEIGHTS_NAMES = ("model.pth", "model.onnx", "model.safetensors")
+_WEIGHTS_NAMES = ("model.pth", "model.safetensors", "model.onnx")
 # What a record calls the SHA-256 of its files of weights.
-HASHES = {"model.pth": "weights_sha256", "model.onnx": "onnx_sha256"}
+HASHES = {
+    "model.pth": "weights_sha256",
+    "model.safetensors": "safetensors_sha256",
+    "model.onnx": "onnx_sha256",
+}
 # What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
 # card names them. All else may show faces, also what somebody put there, and is never published.
 FACELESS = (
@@ -280,7 +284,7 @@ def weights_file(paths: Paths, model: str) -> Path:
     """
     if Path(model).is_file():
         return Path(model)
-    return _best_weights(find_run(paths, model).folder)
+    return best_weights(find_run(paths, model).folder)
 
 
 def shipped_or_named(paths: Paths, model: str | None) -> Path:
@@ -292,13 +296,14 @@ def shipped_or_named(paths: Paths, model: str | None) -> Path:
     """
     if model is not None:
         return weights_file(paths, model)
-    shipped = _best_weights(SHIPPED_MODELS / "emotorch")
+    shipped = best_weights(SHIPPED_MODELS / "emotorch")
     if not shipped.is_file():
         raise EmoTorchError("no trained model ships with this version: train one and name it with --model")
     return shipped
 
 
-def _best_weights(folder: Path) -> Path:
+def best_weights(folder: Path) -> Path:
+    """A model folder's weights of the best epoch, in the form that it has them in; `model.pth` where it has none."""
     files = [folder / name for name in _WEIGHTS_NAMES]
     return next((file for file in files if file.is_file()), files[0])
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from emotorch import __version__
 from emotorch.errors import EmoTorchError
-from emotorch.files import write_atomically
+from emotorch.files import read_json, write_atomically, write_json
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
@@ -23,6 +24,8 @@ from emotorch.training.preprocessing import InputForm
 # A file in the published format names none of these.
 _PUBLISHED = {"network": "emotorch_cnn", "loss": "cosine_proximity", "focal_gamma": 0.0}
 _PUBLISHED_SCHEME = "emotorch4"
+# The tensors of a state as a file of theirs, and what else it holds, beside it.
+TENSORS_SUFFIX, _CONFIG_NAME = ".safetensors", "config.json"
 # What it states as (height, width); images and kernels are square here.
 _PAIRS = ("image_size", "kernel_size")
 
@@ -95,7 +98,14 @@ def describe(recipe: Recipe, scheme: LabelScheme) -> dict[str, Any]:
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    write_atomically(path, lambda temporary: torch.save(dict(state), temporary))
+    """Writes a checkpoint: a `.pth`, or a `.safetensors` of the network's tensors and a config.json of all else."""
+    if path.suffix != TENSORS_SUFFIX:
+        write_atomically(path, lambda temporary: torch.save(dict(state), temporary))
+        return
+    tensors = {name: tensor.clone().contiguous() for name, tensor in state["model_state_dict"].items()}
+    content = safetensors.torch.save(tensors, metadata={"format": "pt"})
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    write_json(path.with_name(_CONFIG_NAME), {key: value for key, value in state.items() if key != "model_state_dict"})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -106,12 +116,24 @@ def read(path: Path) -> dict[str, Any]:
             are not square.
     """
     state = read_tensors(path)
+    if path.suffix == TENSORS_SUFFIX:
+        state = {**_read_config(path.with_name(_CONFIG_NAME)), "model_state_dict": state}
     if not isinstance(state, dict) or not {"model_state_dict", "model_config"} <= state.keys():
         raise EmoTorchError(f"{path}: no model_state_dict and model_config in it; it is not a model of this pipeline")
     try:
         return {**state, "model_config": _with_sides(state["model_config"])}
     except EmoTorchError as error:
         raise EmoTorchError(f"{path}: {error}") from None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = read_json(path)
+    except OSError as error:
+        raise EmoTorchError(f"{path}: {error.strerror or error}; it says which network the weights are of") from None
+    if not isinstance(config, dict):
+        raise EmoTorchError(f"{path}: not the description of a model")
+    return config
 
 
 def _with_sides(config: Any) -> Any:

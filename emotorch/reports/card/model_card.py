@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from emotorch.analyses import analyses
 from emotorch.analyses.registry import Analysis, Findings, Tables
 from emotorch.analyses.scores import analyse_scores
@@ -19,13 +21,15 @@ from emotorch.datasets import FER_TEST, find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import STAMP_NAME, hash_file, write_text
 from emotorch.networks.describe import Size, layers, total
+from emotorch.paths import Paths
 from emotorch.reports.card.facts import Facts
 from emotorch.reports.card.results import METRICS, Accuracy, ScoredSet, class_tables, scored_sets
 from emotorch.reports.rendering import MARKDOWN, YAML
 from emotorch.reports.reproduction import commands
-from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS
+from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, Run, best_weights, write_parameters
 from emotorch.runs.private_test import private_scorings
 from emotorch.tables import Table
+from emotorch.training.checkpoints import load_model
 from emotorch.training.preprocessing import InputForm
 
 CARD_NAME = "README.md"
@@ -33,9 +37,16 @@ _WEIGHTS = ("*.pth", "*.onnx", "*.safetensors")
 _PICTURES = ("confusion_matrices_fer_vs_ckp.png", "training_history.png")
 # Without a face in them, in the order in which the card names them.
 _PUBLISHABLE = (
-    *("model.pth", *_WEIGHTS[1:], *FACELESS),
+    *("model.pth", *_WEIGHTS[1:], "config.json", *FACELESS),
     *(f"{folder}/{name}" for folder, names in FACELESS_FINDINGS.items() for name in (*names, STAMP_NAME)),
 )
+
+
+def write_texts(paths: Paths, run: Run, device: torch.device) -> None:
+    """Renders from a run's files what is for a person: `model_parameters.txt` and the card."""
+    write_parameters(run.folder / "model_parameters.txt", run.record)
+    weights = best_weights(run.folder)
+    write_model_card(LoadedRun(paths, run, weights, load_model(weights), device))
 
 
 def write_model_card(loaded: LoadedRun, *, force: bool = False) -> Path:
