@@ -46,7 +46,7 @@ def test_it_predicts_as_the_script_does_with_compact_as_its_default(desk: Desk) 
     assert [json.loads(done.stdout)] == desk.ask(path, "--model", "compact")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["get-yunet", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     done = emotorch(tmp_path, *arguments)
     assert (done.returncode, said(done)) == (0, "")
@@ -59,6 +59,14 @@ def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
 def test_the_page_without_its_packages_names_the_extra(tmp_path: Path) -> None:
     done = emotorch(tmp_path, "demo", "--port", 0, hidden="fastapi")
     assert (done.returncode, said(done)) == (2, "error: the page needs fastapi: pip install 'emotorch[demo]'\n")
+
+
+def test_get_yunet_without_a_network_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    done = emotorch(tmp_path, "get-yunet", XDG_CACHE_HOME=str(tmp_path / "cache"), **nowhere)
+    assert done.stdout == ""
+    error_line(done)
+    assert not list(tmp_path.rglob("*.onnx"))
 
 
 def test_what_an_extra_brings_is_named_where_it_is_needed(desk: Desk) -> None:

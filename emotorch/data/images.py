@@ -204,9 +204,7 @@ def decode_photo(
     """
     try:
         with _opened(data, path, False, formats, max_pixels) as image:
-            upright = _upright(image)
-            grey = _is_deep(upright) or upright.mode in ("1", "L")
-            pixels = _to_grey(upright) if grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
+            pixels = _to_photo(image)
             _say_animated(image, path)
             return pixels
     except _UnknownFormatError:
@@ -231,6 +229,20 @@ def _decode_deep(data: bytes | BinaryIO, path: Path, max_pixels: int) -> Pixels 
         return hdr.decode(file.read(), max_pixels)
     except ValueError as error:
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
+
+
+def photo_of(image: Image.Image) -> Pixels:
+    """As `decode_photo`, of a picture that is open already; raises EmoTorchError also when it has no pixels."""
+    with _pillow_errors(Path("a PIL image")):
+        if not (image.width and image.height):
+            raise EmoTorchError(f"a PIL image of {image.width}×{image.height} pixels")
+        return _to_photo(image)
+
+
+def _to_photo(image: Image.Image) -> Pixels:
+    upright = _upright(image)
+    is_grey = _is_deep(upright) or upright.mode in ("1", "L")
+    return _to_grey(upright) if is_grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
 
 
 def read_photo(path: Path) -> Pixels:
@@ -267,13 +279,20 @@ def _opened(
     """See `decode_picture`, also for what is raised while the picture is in use."""
     if check_name and path.suffix.lower() not in SUFFIXES:
         raise EmoTorchError(f"{path}: not an image ({', '.join(SUFFIXES)} are read); move it away")
+    opened = io.BytesIO(data) if isinstance(data, bytes) else data
+    with _pillow_errors(path), Image.open(opened, formats=formats) as image:
+        if check_name and image.format != SUFFIXES[path.suffix.lower()]:
+            raise EmoTorchError(f"{path}: holds a {image.format} image, not what its name says; rename it")
+        if image.width * image.height > max_pixels:
+            raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
+        yield image
+
+
+@contextmanager
+def _pillow_errors(path: Path) -> Iterator[None]:
+    """What Pillow raises, as errors that name the picture."""
     try:
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=formats) as image:
-            if check_name and image.format != SUFFIXES[path.suffix.lower()]:
-                raise EmoTorchError(f"{path}: holds a {image.format} image, not what its name says; rename it")
-            if image.width * image.height > max_pixels:
-                raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
-            yield image
+        yield
     except UnidentifiedImageError:
         raise _UnknownFormatError(f"{path}: not a readable image; replace or remove it") from None
     except Image.DecompressionBombError as error:

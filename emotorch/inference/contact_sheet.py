@@ -62,7 +62,7 @@ def make_tile(prediction: PicturePredictions) -> Tile:
         return Tile(pixels, name, [prediction.error.partition(";")[0]], True)
     several = len(prediction.faces) > 1
     lines = [
-        f"{f'{number} ' if several else ''}{face.emotion} {face.confidence:.0%}"
+        f"{f'{number} ' if several else ''}{face.shown} {face.confidence:.0%}"
         for number, face in enumerate(prediction.faces, start=1)
     ]
     if len(lines) > _LINES:

@@ -83,7 +83,7 @@ def as_text(prediction: PicturePredictions) -> str:
     lines = []
     for number, face in enumerate(prediction.faces, start=1):
         which = f" face {number}" if len(prediction.faces) > 1 else ""
-        lines += [f"{prediction.input}{which}: {face.emotion} ({face.confidence:.1%})", *_bars(face.probabilities)]
+        lines += [f"{prediction.input}{which}: {face.shown} ({face.confidence:.1%})", *_bars(face.probabilities)]
     return "\n".join(lines)
 
 
@@ -98,8 +98,8 @@ def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -
     for prediction in predictions:
         for number, face in enumerate(prediction.faces, start=1):
             percent = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
-            rows.append((prediction.input, str(number), face.emotion, f"{face.confidence:.1%}", *percent))
-    emotions = Counter(face.emotion for prediction in predictions for face in prediction.faces)
+            rows.append((prediction.input, str(number), face.shown, f"{face.confidence:.1%}", *percent))
+    emotions = Counter(face.shown for prediction in predictions for face in prediction.faces)
     counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
     faces, failed = emotions.total(), sum(prediction.error is not None for prediction in predictions)
     summary = f"{_count(len(predictions), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
@@ -112,7 +112,7 @@ def as_video_text(name: str, frames: Sequence[FramePredictions], labels: Sequenc
     """How long it is, how many frames show a face, how often each label was predicted, and mean probabilities."""
     faces = [face for frame in frames for face in frame.faces]
     with_face = sum(bool(frame.faces) for frame in frames)
-    emotions = Counter(face.emotion for face in faces).most_common()
+    emotions = Counter(face.shown for face in faces).most_common()
     people = len({number for frame in frames for number in frame.numbers})
     lines = [
         f"{name}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
@@ -157,9 +157,9 @@ def table_rows(predictions: PicturePredictions | FramePredictions, labels: Seque
 
 
 def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[str]) -> Row:
-    box: Sequence[object] = face.as_dict()["box"] or [""] * 4
+    box: Sequence[object] = face.to_dict()["box"] or [""] * 4
     probabilities = (f"{face.probabilities[label]:.6f}" for label in labels)
-    return (name, time, number, *box, face.emotion, f"{face.confidence:.6f}", *probabilities, "")
+    return (name, time, number, *box, face.shown, f"{face.confidence:.6f}", *probabilities, "")
 
 
 def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed: bool) -> None:
@@ -215,9 +215,9 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
     """
     from emotorch.figures.faces import plot_probabilities
 
-    boxes = [None if face.box is None else tuple(face.as_dict()["box"]) for face in prediction.faces]
+    boxes = [None if face.box is None else tuple(face.to_dict()["box"]) for face in prediction.faces]
     probabilities = [face.probabilities for face in prediction.faces]
-    emotions = [face.emotion for face in prediction.faces]
+    emotions = [face.shown for face in prediction.faces]
     assert prediction.picture is not None
     colours = to_colours(prediction.picture)
     return plot_probabilities(path, colours, boxes, probabilities, printable(Path(prediction.input).name), emotions)

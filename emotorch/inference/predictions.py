@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emotorch.data.detectors import Detector
 from emotorch.data.faces import Box, Face, cut_face
@@ -24,24 +25,29 @@ class Prediction:
 
     Attributes:
         box: Where it is in the picture; None when the whole picture was taken as the face.
-        emotion: The most probable label, or UNSURE.
+        emotion: The most probable label; None where the model is to abstain.
         confidence: The probability of the most probable label, 0-1.
         probabilities: Of every label, 0-1, in the model's order; they sum to 1.
         turn: By how many degrees, counter-clockwise, the face was turned to be upright; see `Face.turn`.
     """
 
     box: Box | None
-    emotion: str
+    emotion: str | None
     confidence: float
     probabilities: Mapping[str, float]
     turn: float = 0.0
 
-    def abstaining_below(self, confidence: float) -> "Prediction":
-        """The same, but UNSURE when it is less confident."""
-        return replace(self, emotion=UNSURE) if self.confidence < confidence else self
+    @property
+    def shown(self) -> str:
+        """The emotion, as text, tables and pictures say it."""
+        return self.emotion or UNSURE
 
-    def as_dict(self) -> dict[str, Any]:
-        """As programs read it: `box` is x, y, width, height, or None."""
+    def abstaining_below(self, confidence: float) -> "Prediction":
+        """The same, but without an emotion when it is less confident; the probabilities stay."""
+        return replace(self, emotion=None) if self.confidence < confidence else self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `box` is a list of x, y, width and height, or None."""
         box = None if self.box is None else [self.box.x, self.box.y, self.box.width, self.box.height]
         return {
             "box": box,
@@ -85,7 +91,7 @@ class PicturePredictions:
             "input": self.input,
             "model": model,
             "detector": self.detector,
-            "faces": [face.as_dict() for face in self.faces],
+            "faces": [{**face.to_dict(), "emotion": face.shown} for face in self.faces],
             "error": self.error,
         }
 
@@ -100,28 +106,23 @@ def predict_file(reader: FaceReader, path: Path, detector: Detector | None) -> P
 
 
 def predict_named(reader: FaceReader, name: str, picture: Pixels, detector: Detector | None) -> PicturePredictions:
-    """As `predict_picture`, with the error, if there is one, among what it gives."""
+    """As `predict_faces` of all that `locate` finds; nothing found is an error, and errors are among what it gives."""
     used = detector.name if detector and not _is_a_face(picture) else "none"
     try:
-        return PicturePredictions(name, picture, predict_picture(reader, picture, detector), None, used)
+        faces = locate(picture, detector)
+        if not faces:
+            raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
+        return PicturePredictions(name, picture, predict_faces(reader, picture, faces), None, used)
     except EmoTorchError as error:
         return PicturePredictions.failed(name, str(error), picture, used)
 
 
-def predict_picture(reader: FaceReader, picture: Pixels, detector: Detector | None) -> list[Prediction]:
-    """A prediction for every face in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right.
+def locate(picture: Pixels, detector: Detector | None) -> Sequence[Face | None]:
+    """The faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right; None is all of the picture.
 
     A picture of just the training images' size is taken as a face at once; without a detector every one is.
-
-    Raises:
-        EmoTorchError: no face was found, or the model gives no finite numbers.
     """
-    if detector is None or _is_a_face(picture):
-        return predict_faces(reader, picture, [None])
-    faces = find_faces(picture, detector)
-    if not faces:
-        raise EmoTorchError("no face found; use --detector none when the picture is a face already cut out")
-    return predict_faces(reader, picture, faces)
+    return [None] if detector is None or _is_a_face(picture) else find_faces(picture, detector)
 
 
 def _is_a_face(picture: Pixels) -> bool:
@@ -136,19 +137,43 @@ def predict_faces(reader: FaceReader, picture: Pixels, faces: Sequence[Face | No
     """
     if not faces:
         return []
-    places = [(face.box, face.turn) if face else (None, 0.0) for face in faces]
-    probabilities = reader.probabilities(np.stack([cut_face(picture, box, turn) for box, turn in places]))
-    # The largest of NaNs is the first: without this, damaged weights would always predict the first label.
+    return to_predictions(faces, reader.probabilities(cut_faces(picture, faces)), reader.labels)
+
+
+def cut_faces(picture: Pixels, faces: Sequence[Face | None]) -> Pixels:
+    """(N, 48, 48), as a model reads them, of at least one face."""
+    return np.stack([cut_face(picture, face.box, face.turn) if face else cut_face(picture, None) for face in faces])
+
+
+def to_predictions(
+    faces: Sequence[Face | None], probabilities: NDArray[np.float32], labels: Sequence[str]
+) -> list[Prediction]:
+    """Predictions of (N, K) probabilities.
+
+    Raises:
+        EmoTorchError: they are no finite numbers.
+    """
+    require_finite(probabilities)
+    return [
+        Prediction(
+            box=face.box if face else None,
+            emotion=labels[int(np.argmax(row))],
+            confidence=max(row),
+            probabilities=dict(zip(labels, row, strict=True)),
+            turn=face.turn if face else 0.0,
+        )
+        for face, row in zip(faces, probabilities.tolist(), strict=True)
+    ]
+
+
+def require_finite(probabilities: NDArray[np.float32]) -> None:
+    """The largest of NaNs is the first: without this, damaged weights would always predict the first label.
+
+    Raises:
+        EmoTorchError: there is a NaN among them.
+    """
     if not np.isfinite(probabilities).all():
         raise EmoTorchError(
             "the model's outputs for this input are no finite numbers; its weights are damaged, or its training "
             "diverged: use another model"
         )
-    return [
-        _predict(box, turn, row, reader.labels) for (box, turn), row in zip(places, probabilities.tolist(), strict=True)
-    ]
-
-
-def _predict(box: Box | None, turn: float, probabilities: Sequence[float], labels: Sequence[str]) -> Prediction:
-    best = int(np.argmax(probabilities))
-    return Prediction(box, labels[best], probabilities[best], dict(zip(labels, probabilities, strict=True)), turn)

@@ -71,6 +71,11 @@ class FramePredictions:
     def abstaining_below(self, confidence: float) -> "FramePredictions":
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: each face with its person's number."""
+        faces = zip(self.numbers, self.faces, strict=True)
+        return {"time": self.time, "faces": [{"person": number, **face.to_dict()} for number, face in faces]}
+
     def as_dict(self, model: str) -> dict[str, Any]:
         """The object that `--json` prints for a frame: a picture's, its time in seconds, and the faces' numbers."""
         picture = PicturePredictions(self.input, None, self.faces, None, self.detector).as_dict(model)

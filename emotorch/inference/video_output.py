@@ -50,7 +50,7 @@ def draw_predictions(frame: Frame, prediction: FramePredictions) -> Pixels:
 
 def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], face: Prediction, number: int, points: int) -> None:
     box = face.box or Box(0, 0, *size)
-    name = f"{face.emotion} {face.confidence:.0%}"
+    name = f"{face.shown} {face.confidence:.0%}"
     if face.box:
         name = f"{number} {name}"
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
