@@ -146,7 +146,10 @@ def test_other_systems_refuse_what_does_not_fit_them(name: str, change: dict[str
 
 
 def test_published_numbers_of_parameters() -> None:
-    assert parameters(create_network("emotion_cnn", {"image_size": 48, "channels": 3, "num_classes": 4})) == 595_076
+    emotion_cnn = {"image_size": 48, "channels": 3, "num_classes": 4}
+    assert parameters(create_network("emotion_cnn", emotion_cnn)) == 595_076
+    smaller = create_network("emotion_cnn", {**emotion_cnn, "width": 8, "hidden": 16})
+    assert parameters(smaller) == (27 + 1) * 8 + (72 + 1) * 16 + (16 * 24**2 + 1) * 16 + (16 + 1) * 4
     config = {"image_size": 48, "channels": 1, "num_classes": 7, "dropout": 0.5}
     assert parameters(create_network("emotion_classifier", config)) == 1_572_551
 

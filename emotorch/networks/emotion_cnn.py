@@ -12,23 +12,23 @@ from emotorch.networks.blocks import check_sizes
 from emotorch.networks.registry import register
 
 _SLOPE = 0.1
-_HIDDEN = 32
 
 
 @register("emotion_cnn", images_independent=True)
 class EmotionCNN(nn.Module):
     """Conv, conv, pool, dense, dense; LeakyReLU between; padded, so that only the pooling halves the side."""
 
-    def __init__(self, image_size: int, channels: int, num_classes: int) -> None:
+    def __init__(self, image_size: int, channels: int, num_classes: int, width: int = 16, hidden: int = 32) -> None:
+        """`width` channels after the first convolution, twice as many after the second."""
         super().__init__()
-        check_sizes(channels=channels, num_classes=num_classes)
+        check_sizes(channels=channels, num_classes=num_classes, width=width, hidden=hidden)
         side = image_size // 2
         if side < 1:
             raise ValueError(f"an image of {image_size} pixels is too small: it is halved once")
-        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
-        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
-        self.fc1 = nn.Linear(32 * side * side, _HIDDEN)
-        self.fc2 = nn.Linear(_HIDDEN, num_classes)
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.fc1 = nn.Linear(2 * width * side * side, hidden)
+        self.fc2 = nn.Linear(hidden, num_classes)
         self._initialise()
 
     def _initialise(self) -> None:
