@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,16 +18,29 @@ from emotorch.files import StageBuild
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Reading them from a GPU makes it wait.
+_FIGURES_EVERY_S = 0.5
 # The C library follows freed pieces up to 32 MiB.
 _KEPT_BYTES = 31 << 20
 
 
-def progress(items: Iterable[Item], *, total: int, description: str, unit: str, scale: bool = True) -> Iterable[Item]:
-    """A progress bar on stderr, and none when stderr is no terminal."""
-    bar: Iterable[Item] = tqdm(
-        items, total=total, desc=description, unit=unit, unit_scale=scale, disable=None, leave=False
-    )
-    return bar
+def progress(
+    items: Iterable[Item],
+    *,
+    total: int,
+    description: str,
+    unit: str,
+    scale: bool = True,
+    figures: Callable[[], str] | None = None,
+) -> Iterator[Item]:
+    """A progress bar on stderr, and none when stderr is no terminal; with figures behind it, now and then."""
+    bar = tqdm(items, total=total, desc=description, unit=unit, unit_scale=scale, disable=None, leave=False)
+    shown = time.perf_counter()
+    for item in bar:
+        yield item
+        if figures is not None and not bar.disable and time.perf_counter() - shown > _FIGURES_EVERY_S:
+            bar.set_postfix_str(figures(), refresh=False)
+            shown = time.perf_counter()
 
 
 def keep_freed_memory() -> None:

@@ -173,10 +173,12 @@ def test_a_folder_trains_by_its_own_splits_and_its_test_images_take_no_part(seve
     counts = {name: sum(row["usage"] == name for row in usage) for name in ("training", "mine_validation")}
     assert counts == {"training": 42, "mine_validation": 21}
     assert len(usage) == 63
-    assert (folder / "confusion_matrix_mine_val.png").exists()
-    assert not (folder / "confusion_matrix_fer_val.csv").exists()
+    assert {"confusion_matrix_mine_val.png", "confusion_matrices.png"} <= {path.name for path in folder.iterdir()}
+    assert not [path.name for path in folder.iterdir() if "fer" in path.name or "ckp" in path.name]
+    assert last_line(call_script(paths, PLOT_CONFUSION, folder.name)) == str(folder / "confusion_matrices.png")
+    assert [row["Usage Type"] for row in read_table(folder / "usage_summary.csv")] == ["Training", "MINE_Validation"]
     values = {row["Metric"]: row["Value"] for row in read_table(folder / "final_accuracies.csv")}
-    assert values["FER Validation Accuracy"] == "NaN"
+    assert not [metric for metric in values if metric.startswith(("FER", "CKP"))]
     assert values["MINE Validation Accuracy"] == values["Combined Validation Accuracy"] != "NaN"
 
 

@@ -292,10 +292,10 @@ def test_a_run_that_was_killed_after_its_last_epoch_gets_its_files_by_resume(tra
 def test_what_cannot_be_resumed_is_refused_in_one_line(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
 
-    def resume(model: str) -> str:
-        return error_line(call_script(ours.paths, TRAIN, "--resume", model))
+    def resume(model: str, status: int = 1) -> str:
+        return error_line(call_script(ours.paths, TRAIN, "--resume", model), status)
 
-    assert "no model folder 'model_00077'" in resume("model_00077")
+    assert "no model folder 'model_00077'" in resume("model_00077", status=2)
     write_run(ours.paths.models / "model_00224_final")
     assert "has no record of its settings" in resume("model_00224_final")
     Run(ours.folder).update(status="interrupted", dataset={"fingerprint": "0"})

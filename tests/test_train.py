@@ -273,14 +273,16 @@ def test_the_parameters_for_a_person_say_what_the_record_says(trained: Trained) 
         check(value, key, 0)
 
 
-def test_the_report_covers_each_validation_set_with_all_labels(trained: Trained) -> None:
+def test_the_report_covers_each_set_with_all_labels_and_the_loss(trained: Trained) -> None:
     report = (trained.folder / "classification_report.txt").read_text()
-    for title in ("FER validation", "CK+ validation"):
-        section = report[report.index(title) :]
+    scores = record(trained.folder)["scores"]
+    titles = {"fer": "FER validation", "ckp": "CK+ validation", "training": "training"}
+    titles |= {f"{name}_reference": f"{title} held-out originals" for name, title in (("fer", "FER"), ("ckp", "CK+"))}
+    sections = report.split(f"{trained.folder.name}: ")[1:]
+    for (name, title), section in zip(titles.items(), sections, strict=True):
+        assert section.splitlines()[0] == f"{title}, {scores[name]['images']} images"
         assert all(word in section for word in (*LABELS, "macro-F1", "micro-F1"))
-    sizes = record(trained.folder)["counts"]
-    assert f"{sizes['fer']} images" in report
-    assert f"{sizes['ckp']} images" in report
+        assert section.splitlines()[-1 if name == "ckp_reference" else -2] == f"loss {scores[name]['loss']:.4f}"
 
 
 def without_times(folder: Path) -> dict[str, object]:

@@ -1,7 +1,13 @@
 """Work in several processes."""
 
+import io
 import subprocess
 import sys
+import time
+
+import pytest
+
+from emotorch import workers
 
 IN_A_PROCESS_WHOSE_OPENCV_HAS_THREADS = """
 import cv2, numpy as np
@@ -20,3 +26,23 @@ def test_workers_do_not_wait_for_threads_that_only_their_parent_has() -> None:
     command = [sys.executable, "-c", IN_A_PROCESS_WHOSE_OPENCV_HAS_THREADS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[(3, 3), (1, 1), (2, 2)]\n", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_carries_the_figures_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_FIGURES_EVERY_S", -1.0)
+    done: list[int] = []
+    for screen in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", screen)
+        for item in workers.progress(
+            range(4), total=4, description="epoch 1", unit="batch", figures=lambda: f"loss {sum(done)}.0000"
+        ):
+            time.sleep(0.12)  # longer than the bar waits between two looks of it
+            done.append(item)
+        said = screen.getvalue()
+        assert ("epoch 1" in said) == ("loss 3.0000" in said) == screen.isatty()
+    assert done == [0, 1, 2, 3] * 2

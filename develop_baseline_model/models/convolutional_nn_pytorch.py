@@ -1,7 +1,8 @@
 """Stage 4 of 8. Trains one model of any recipe on FER-2013 (or another dataset), and validates it.
 
 Reads  FER-Original-Dataset, FER-Original-Dataset-Augmented (from stages 2 and 3)
-Writes develop_baseline_model/models/model_NNNNN/, and prints that folder as its last line
+Writes develop_baseline_model/models/model_NNNNN/, with its classification reports and losses printed; that folder is
+the last line
 
 Started by torchrun it is one training by several processes, on a GPU each or on the cores of a CPU: the same model,
 to rounding, as by one process.
@@ -62,6 +63,7 @@ def main() -> None:
     from emotorch.experiment.train import resume, train_new
     from emotorch.paths import Paths
     from emotorch.runs.folder import find_run
+    from emotorch.runs.results import read_report
     from emotorch.training import distributed
 
     paths = Paths.from_environment()
@@ -71,6 +73,7 @@ def main() -> None:
         else:
             run = train_new(paths, Settings.from_options(options))
         if distributed.is_main_process():
+            print(read_report(run))
             print(run.folder)
 
 

@@ -1,7 +1,7 @@
-"""Stage 8 of 8. Draws a model's confusion matrices, FER beside CK+.
+"""Stage 8 of 8. Draws a model's confusion matrices side by side: FER and CK+, or what else it was validated on.
 
-Reads  MODEL/confusion_matrix_fer_val.csv, confusion_matrix_ckp_val.csv
-Writes MODEL/confusion_matrices_fer_vs_ckp.png
+Reads  MODEL/confusion_matrix_<set>_val.csv, confusion_counts_<set>_val.csv
+Writes MODEL/confusion_matrices_fer_vs_ckp.png; of a run on other data MODEL/confusion_matrices.png
 """
 
 from emotorch import cli

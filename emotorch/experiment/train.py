@@ -19,7 +19,7 @@ from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, ImageSet, Selection, select
 from emotorch.data.split import SPLIT_SEED
-from emotorch.datasets import dataset_title
+from emotorch.datasets import FER, dataset_title
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.files import hash_file, now, write_json
@@ -225,7 +225,11 @@ def _code_version() -> str | None:
 def _describe_data(index: DatasetIndex, selection: Selection) -> str:
     sets = [f"{len(images)} of {dataset_title(name)}" for name, images in selection.validation.items()]
     text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
-    return text if index.has("CKP") else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
+    return (
+        text
+        if index.has("CKP") or FER.key not in selection.validation
+        else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
+    )
 
 
 def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:

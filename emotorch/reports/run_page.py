@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from emotorch.analyses import analyses
 from emotorch.analyses.registry import Analysis, Subject
-from emotorch.datasets import dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.history import history_figure
@@ -35,7 +34,7 @@ from emotorch.reports.page import (
     text,
 )
 from emotorch.runs.confusion import validation_matrices
-from emotorch.runs.folder import Run
+from emotorch.runs.folder import Run, set_title
 from emotorch.runs.history import training_curves
 from emotorch.tables import Table, counted
 
@@ -93,8 +92,7 @@ def _facts(run: Run, record: Mapping[str, Any]) -> list[Fact]:
             facts.append(Fact(f"Accuracy, {title}", f"{100 * correct / images:.2f}%", detail))
     for name, score in record.get("scores", {}).items():
         if name.endswith("_reference"):
-            title = f"{dataset_title(name.removesuffix('_reference'))} held-out originals"
-            facts.append(Fact(f"Accuracy, {title}", f"{score['accuracy']:.2f}%", f"n = {score['images']:,}"))
+            facts.append(Fact(f"Accuracy, {set_title(name)}", f"{score['accuracy']:.2f}%", f"n = {score['images']:,}"))
     if "best_epoch" in record:
         facts.append(Fact("Best epoch", f"{record['best_epoch']}", f"of {record['epochs_completed']} run"))
     if "timings_s" in record:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrices, plot_confusion_matrix
 from emotorch.files import open_table, write_csv
 from emotorch.metrics.confusion import Counts, row_proportions
-from emotorch.runs.folder import Run, validation_title
+from emotorch.runs.folder import FER_VS_CKP, MATRICES, Run, validation_title
 
 Number = TypeVar("Number", int, float)
 
@@ -106,17 +107,18 @@ def validation_matrices(run: Run) -> dict[str, Matrix]:
 
 
 def plot_run_confusion(run: Run) -> Path:
-    """Draws `confusion_matrices_fer_vs_ckp.png`.
+    """Draws `confusion_matrices_fer_vs_ckp.png`, or `confusion_matrices.png` of a run on other data.
 
     Raises:
         EmoTorchError: the run has no confusion matrix.
     """
     matrices = validation_matrices(run)
     if not matrices:
-        raise EmoTorchError(f"{run.folder}: no confusion_matrix_fer_val.csv or confusion_matrix_ckp_val.csv to draw")
+        raise EmoTorchError(f"{run.folder}: no confusion_matrix_fer_val.csv, or of another set, to draw")
     labels = next(iter(matrices.values())).labels
     panels = [ConfusionPanel(title, matrix.proportions, matrix.counts) for title, matrix in matrices.items()]
+    if validation_title(FER.key) not in matrices:
+        return plot_confusion_matrices(run.outputs / MATRICES, panels, labels, run.title)
     has_ckp = run.record.get("dataset", {}).get("ckp", True)
-    note = None if has_ckp or validation_title("ckp") in matrices else "No CK+ images: no CK+ matrix."
-    path = run.outputs / "confusion_matrices_fer_vs_ckp.png"
-    return plot_confusion_matrices(path, panels, labels, run.title, note)
+    note = None if has_ckp or validation_title(CKP.key) in matrices else "No CK+ images: no CK+ matrix."
+    return plot_confusion_matrices(run.outputs / FER_VS_CKP, panels, labels, run.title, note)

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ HASHES = {
     "model.safetensors": "safetensors_sha256",
     "model.onnx": "onnx_sha256",
 }
+# The matrices of all validation sets: as published of a run on FER-2013, and of one on other data.
+FER_VS_CKP, MATRICES = "confusion_matrices_fer_vs_ckp.png", "confusion_matrices.png"
 # What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
 # card names them. All else may show faces, also what somebody put there, and is never published.
 FACELESS = (
@@ -42,7 +44,8 @@ FACELESS = (
     "confusion_counts_*.csv",
     "confusion_matrix_*.csv",
     "confusion_matrix_*.png",
-    "confusion_matrices_fer_vs_ckp.png",
+    FER_VS_CKP,
+    MATRICES,
 )
 # The same of the folders of findings, less their stamps.
 FACELESS_FINDINGS = {
@@ -172,6 +175,19 @@ class Run:
 def validation_title(name: str) -> str:
     """What a person reads for the validation set `fer`, `ckp`, … or for all together, `COMBINED`."""
     return "Combined validation" if name == COMBINED else f"{dataset_title(name)} validation"
+
+
+def set_title(name: str) -> str:
+    """What a person reads for any set of a run: `training`, `fer`, `fer_reference`, …"""
+    if name == "training":
+        return "training"
+    dataset = name.removesuffix("_reference")
+    return validation_title(name) if dataset == name else f"{dataset_title(dataset)} held-out originals"
+
+
+def is_on_fer(sets: Iterable[str]) -> bool:
+    """Whether FER-2013 is among a run's sets, by their names: its tables are the published ones then."""
+    return any(name.removesuffix("_reference") == FER.key for name in sets)
 
 
 def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) -> Run:

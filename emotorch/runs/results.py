@@ -13,12 +13,13 @@ from emotorch.metrics.calibration import probabilities
 from emotorch.metrics.scores import EpochScores
 from emotorch.paths import mark_synthetic
 from emotorch.runs.confusion import plot_run_confusion, write_confusion
-from emotorch.runs.folder import Run, validation_title
+from emotorch.runs.folder import Run, set_title
 from emotorch.runs.history import plot_run_history, write_history
 from emotorch.runs.outcome import Outcome, SetOutcome
 from emotorch.runs.scores import write_final_accuracies
 from emotorch.runs.usage import write_image_usage, write_usage_summary
 
+_REPORT = "classification_report.txt"
 _SHEET_IMAGES = 32
 
 
@@ -39,14 +40,15 @@ def write_results(
         pixels: (N, 48, 48) of each set, by its name.
     """
     folder, labels = run.folder, outcome.labels
-    reports = []
+    titles = {
+        name: mark_synthetic(f"{run.name}: {set_title(name)}", selection.training.index.paths.is_synthetic)
+        for name in outcome.sets
+    }
     for name, scored in outcome.validation.items():
-        title = mark_synthetic(f"{run.name}: {validation_title(name)}", selection.training.index.paths.is_synthetic)
-        report = confusion.report(scored.images.labels, scored.predictions, labels, scored.score.loss)
-        reports.append(f"{title}, {len(scored.images)} images\n{report}")
+        title = titles[name]
         write_confusion(folder, f"{name}_val", scored.counts, labels, title)
         _plot_sheet(run, name, pixels[name], scored, outcome, title)
-    write_text(folder / "classification_report.txt", "\n".join(reports) or "no validation images\n")
+    write_text(folder / _REPORT, "\n".join(_report(titles[name], outcome, name) for name in _reported(outcome)))
     write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
     write_history(folder, history, list(outcome.validation))
     write_image_usage(folder / "image_usage.csv", selection)
@@ -54,6 +56,29 @@ def write_results(
     plot_run_history(run)
     if outcome.validation:
         plot_run_confusion(run)
+
+
+def read_report(run: Run) -> str:
+    """`classification_report.txt`: precision, recall and F1 of every class and the loss, on every set of the run."""
+    return (run.folder / _REPORT).read_text(encoding="utf-8")
+
+
+def _reported(outcome: Outcome) -> list[str]:
+    """The names of all sets, those that validated first; without a reference set that is its validation set."""
+
+    def is_validation(name: str) -> bool:
+        images = outcome.sets[name].images
+        same = outcome.validation.get(name.removesuffix("_reference"))
+        return same is not None and len(same.images) == len(images) and not same.images.operations.any()
+
+    references = [name for name in outcome.sets if name.endswith("_reference") and not is_validation(name)]
+    return [*outcome.validation, "training", *references]
+
+
+def _report(title: str, outcome: Outcome, name: str) -> str:
+    scored = outcome.sets[name]
+    table = confusion.report(scored.images.labels, scored.predictions, outcome.labels, scored.score.loss)
+    return f"{title}, {len(scored.images)} images\n{table}"
 
 
 def _plot_sheet(

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
 from emotorch.metrics.scores import NO_SCORE, Score, score_counts
 from emotorch.runs.confusion import validation_matrices
-from emotorch.runs.folder import Run
+from emotorch.runs.folder import Run, is_on_fer
 from emotorch.runs.outcome import Outcome
 
 _COLUMNS = _METRIC, _VALUE = "Metric", "Value"
@@ -26,6 +27,8 @@ def _percent(value: float) -> str:
 def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
     """Writes `Metric,Value`: the published rows in their order, then other sets, reference sets and F1.
 
+    A run on other data than FER-2013 has no rows of FER and CK+ but of what it was scored on.
+
     Args:
         path: The file.
         outcome: Of the best epoch.
@@ -37,8 +40,11 @@ def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
     def add(title: str, score: Score) -> None:
         rows.extend([(f"{title} Accuracy", _percent(score.accuracy)), (f"{title} Loss", _number(score.loss, 4))])
 
+    published = [FER.key, CKP.key]
+    if not is_on_fer(scores):
+        published = [name for name in published if name in outcome.validation]
     add("Training", scores["training"])
-    for name in ("fer", "ckp"):
+    for name in published:
         add(f"{name.upper()} Validation", outcome.validation[name].score if name in outcome.validation else NO_SCORE)
     add("Combined Validation", outcome.combined)
     rows += [
@@ -46,10 +52,11 @@ def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
         ("Total Training Images", str(scores["training"].images)),
         ("Total Validation Images", str(outcome.combined.images)),
     ]
-    others = [name for name in outcome.validation if name not in ("fer", "ckp")]
+    others = [name for name in outcome.validation if name not in published]
     for name in others:
         add(f"{name.upper()} Validation", scores[name])
-    for name in ("fer", "ckp", *others):
+    references = [name.removesuffix("_reference") for name in scores if name.endswith("_reference")]
+    for name in dict.fromkeys((*published, *others, *references)):
         score = scores.get(f"{name}_reference", NO_SCORE)
         add(f"{name.upper()} Reference", score)
         rows.append((f"{name.upper()} Reference Images", str(score.images)))

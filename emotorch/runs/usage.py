@@ -11,7 +11,7 @@ from emotorch.data.variants import original_of
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
-from emotorch.runs.folder import Run
+from emotorch.runs.folder import Run, is_on_fer
 
 # What image_usage.csv calls the sets of a run; a validation set is called after its dataset.
 TRAINING, VALIDATION_SUFFIX = "training", "_validation"
@@ -58,13 +58,14 @@ def write_image_usage(path: Path, selection: Selection) -> None:
 
 
 def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str]) -> None:
-    """One row for each set; FER's and CK+'s also when they are empty, as published."""
+    """One row for each set; of a run on FER-2013, FER's and CK+'s also when they are empty, as published."""
     nothing = [0] * (1 + len(labels))
     counts = {
         f"{name.upper()}_Validation": [len(images), *images.class_counts()]
         for name, images in selection.validation.items()
     }
-    counts = {"FER_Validation": nothing, "CKP_Validation": nothing} | counts
+    if is_on_fer(selection.sets()):
+        counts = {"FER_Validation": nothing, "CKP_Validation": nothing} | counts
     training = [len(selection.training), *selection.training.class_counts()]
     write_csv(
         path,

@@ -247,10 +247,22 @@ class Trainer:
         first = self._progress.step
         loss_sum = torch.tensor(self._progress.loss_sum, dtype=torch.float64, device=device)
         correct = torch.tensor(self._progress.correct, dtype=torch.int64, device=device)
+        seen = sum(map(len, batches[:first]))
+
+        def figures() -> str:
+            return f"loss {loss_sum.item() / seen:.4f}, accuracy {100.0 * correct.item() / seen:.2f}%"
+
         saved = time.perf_counter()
         left: Iterable[Tensor] = batches[first:]
         if distributed.is_main_process():
-            left = progress(left, total=len(batches) - first, description=f"epoch {epoch}", unit="batch", scale=False)
+            left = progress(
+                left,
+                total=len(batches) - first,
+                description=f"epoch {epoch}",
+                unit="batch",
+                scale=False,
+                figures=figures,
+            )
         for step, batch in enumerate(left, start=first):
             if time.perf_counter() - saved > every_s and step > first:
                 self._progress = _Progress(step, loss_sum.item(), int(correct.item()))
@@ -260,6 +272,7 @@ class Trainer:
             step_loss, step_correct = self._step(batch, epoch, step)
             loss_sum += step_loss
             correct += step_correct
+            seen += len(batch)
         self._progress = _Progress()
         images = sum(map(len, batches))
         return Score(loss_sum.item() / images, 100.0 * correct.item() / images, math.nan, images)

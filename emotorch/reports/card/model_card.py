@@ -26,7 +26,15 @@ from emotorch.reports.card.facts import Facts
 from emotorch.reports.card.results import METRICS, Accuracy, ScoredSet, class_tables, scored_sets
 from emotorch.reports.rendering import MARKDOWN, YAML
 from emotorch.reports.reproduction import commands
-from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, Run, best_weights, write_parameters
+from emotorch.runs.folder import (
+    FACELESS,
+    FACELESS_FINDINGS,
+    FER_VS_CKP,
+    MATRICES,
+    Run,
+    best_weights,
+    write_parameters,
+)
 from emotorch.runs.private_test import private_scorings
 from emotorch.tables import Table
 from emotorch.training.checkpoints import load_model
@@ -34,7 +42,7 @@ from emotorch.training.preprocessing import InputForm
 
 CARD_NAME = "README.md"
 _WEIGHTS = ("*.pth", "*.onnx", "*.safetensors")
-_PICTURES = ("confusion_matrices_fer_vs_ckp.png", "training_history.png")
+_PICTURES = (FER_VS_CKP, MATRICES, "training_history.png")
 # Without a face in them, in the order in which the card names them.
 _PUBLISHABLE = (
     *("model.pth", *_WEIGHTS[1:], "config.json", *FACELESS),
