@@ -122,10 +122,10 @@ def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool
     if threshold >= 1:
         return Duplicates(audited, pairs, _choose(len(ranks), leaders, pairs))
     faces = audited.faces[leaders]
-    alike = _find_alike(faces, faces, threshold)
+    alike = find_alike(faces, faces, threshold)
     pairs += [Pair(*_at(leaders, places), NEAR, *likeness) for places, likeness in alike.items()]
     if mirrored:
-        reflections = _find_alike(faces, faces[:, :, ::-1], threshold)
+        reflections = find_alike(faces, faces[:, :, ::-1], threshold)
         pairs += [
             Pair(*_at(leaders, places), MIRRORED, *likeness)
             for places, likeness in reflections.items()
@@ -157,13 +157,24 @@ def _choose(number: int, leaders: _Positions, pairs: Iterable[Pair]) -> NDArray[
 # --- Likeness -----------------------------------------------------------------------------------------------
 
 
-def _find_alike(faces: Pixels, others: Pixels, threshold: float) -> dict[tuple[int, int], tuple[int, float]]:
-    """Distance and similarity of the places (i, j), i < j, where face i and the j-th of the others are one photo."""
+def find_alike(
+    faces: Pixels, others: Pixels, threshold: float, *, within: bool = True
+) -> dict[tuple[int, int], tuple[int, float]]:
+    """Distance and similarity of the places (i, j) where face i and the j-th of the others are one photo.
+
+    Args:
+        faces: (N, 48, 48).
+        others: (M, 48, 48).
+        threshold: The least similarity.
+        within: Both are the same images, or their mirror images: only pairs with i < j count.
+    """
     details, other_details = _details(faces), _details(others)
     centre = details[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
     places = np.flatnonzero(centre.std(axis=(1, 2)) >= _LEAST_DETAIL)
-    candidates, distances = _candidates(perceptual_bits(faces[places]), perceptual_bits(others[places]))
-    pairs = places[candidates].tolist()
+    other_places = places if within else np.arange(len(others))
+    bits, other_bits = perceptual_bits(faces[places]), perceptual_bits(others[other_places])
+    candidates, distances = _candidates(bits, other_bits, within=within)
+    pairs = np.stack([places[candidates[:, 0]], other_places[candidates[:, 1]]], axis=1).tolist()
     found = {}
     for (first, second), distance in progress(
         zip(pairs, distances.tolist(), strict=True), total=len(pairs), description="comparing", unit="pair"
@@ -187,16 +198,18 @@ def perceptual_bits(faces: Pixels) -> _Floats:
     return bits
 
 
-def _candidates(bits: _Floats, other_bits: _Floats) -> tuple[_Positions, _Positions]:
-    """(M, 2) places i < j whose hashes differ in few bits, and in how many."""
+def _candidates(bits: _Floats, other_bits: _Floats, *, within: bool) -> tuple[_Positions, _Positions]:
+    """(M, 2) places i, j whose hashes differ in few bits, and in how many; within the same images i < j."""
     pairs, distances = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
     for start in range(0, len(bits), _BLOCK):
         # Equal bits count 1, others −1: a product of matrices counts them for all pairs.
-        apart = (bits.shape[1] - bits[start : start + _BLOCK] @ other_bits[start:].T) / 2
+        others_from = start if within else 0
+        apart = (bits.shape[1] - bits[start : start + _BLOCK] @ other_bits[others_from:].T) / 2
         first, second = np.nonzero(apart <= _MOST_BITS_APART)
-        later = second > first
-        first, second = first[later], second[later]
-        pairs.append(np.stack([first, second], axis=1) + start)
+        if within:
+            later = second > first
+            first, second = first[later], second[later]
+        pairs.append(np.stack([first + start, second + others_from], axis=1))
         distances.append(apart[first, second].astype(np.int64))
     return np.concatenate(pairs), np.concatenate(distances)
 

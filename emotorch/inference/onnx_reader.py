@@ -37,6 +37,23 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def open_session(path: Path, threads: int) -> Any:
+    """ONNX Runtime's `InferenceSession` of a file, on the CPU.
+
+    Raises:
+        EmoTorchError: it is no graph that ONNX Runtime can run.
+    """
+    onnxruntime = _import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other base
+        raise EmoTorchError(f"{path}: not an ONNX file, or a damaged one ({_last_part(error)})") from None
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What a model's ONNX file says of it, as ONNX's metadata properties: text by text keys.
@@ -105,15 +122,7 @@ class OnnxReader:
     def open(cls, path: Path, threads: int) -> "OnnxReader":
         """Raises EmoTorchError when the file is damaged, not a model's, or not the one that its run recorded."""
         checked_hash(path)
-        onnxruntime = _import_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _SILENT
-        try:
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other base
-            raise EmoTorchError(f"{path}: not an ONNX file, or a damaged one ({_last_part(error)})") from None
+        session = open_session(path, threads)
         try:
             metadata = Metadata.from_properties(session.get_modelmeta().custom_metadata_map)
             _require_shapes(session, metadata)

@@ -12,7 +12,8 @@ from emotorch.networks.backbone import BackboneClassifier
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 
 # Where files keep the weights, when they hold more: this pipeline's, timm's and others'.
-_PARTS = ("model_state_dict", "state_dict", "model")
+_PARTS = ("model_state_dict", "state_dict", "model", "net")
+_PARALLEL = "module."
 
 
 def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
@@ -34,10 +35,10 @@ def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
     if not isinstance(network, BackboneClassifier):
         if trained_layers:
             raise EmoTorchError(f"trained_layers={trained_layers} is for a network with a backbone: set it to 0")
-        _load(network, _read_state(path), path)
+        _load(network, read_state(path), path)
         return
     try:
-        _load(network.backbone, _adapt(_read_state(path), network.backbone, path), path)
+        _load(network.backbone, _adapt(read_state(path), network.backbone, path), path)
     except EmoTorchError as error:
         raise EmoTorchError(f"{error}{_what_fits(network.backbone)}") from None
     if trained_layers:
@@ -60,7 +61,12 @@ def layers_of(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The weights in a file, also in a part of it, or named as nn.DataParallel names them: with `module.` in front.
+
+    Raises:
+        EmoTorchError: the file cannot be read, or is none of weights.
+    """
     state = read_tensors(path)
     if isinstance(state, dict):
         state = next((state[part] for part in _PARTS if isinstance(state.get(part), dict)), state)
@@ -69,6 +75,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise EmoTorchError(f"{path}: {name!r} in it is no tensor; it is not a file of weights")
+    if all(name.startswith(_PARALLEL) for name in state):
+        state = {name.removeprefix(_PARALLEL): value for name, value in state.items()}
     return state
 
 

@@ -1,0 +1,148 @@
+"""What `audit_model.py` does: audits files one by one, compares them, and writes what it found."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from emotorch.data.split import group_sources
+from emotorch.datasets import PARTS
+from emotorch.errors import UsageError
+from emotorch.files import write_json, write_text
+from emotorch.metrics.paired import holm, mcnemar
+from emotorch.model_audit.audit import Audit, Request, audit, describe
+from emotorch.model_audit.page import audit_page
+from emotorch.paths import Paths
+from emotorch.runs.folder import weights_file
+from emotorch.tables import Table, p_value, to_text, with_interval, write_table
+
+FOLDER = "audit"
+
+
+def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool = False) -> int:
+    """Audits models, prints what was found, and writes it into `evaluations/NAME/audit/` of each.
+
+    Args:
+        paths: Where the datasets are.
+        files: Of the models, or names of model folders; the last may be a dataset.
+        request: What is asked of each.
+        as_json: Print JSON in place of sentences.
+
+    Returns:
+        The exit status: 1 where a claim does not hold or a fault was found.
+
+    Raises:
+        EmoTorchError: see `audit`.
+        UsageError: no model is named, or two are the same file.
+    """
+    models, dataset = _split(paths, files)
+    request = replace(request, dataset=dataset)
+    audits = []
+    for name, path in models:
+        found = audit(paths, path, name, request)
+        folder = paths.evaluations / name / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "audit.json", found.as_dict())
+        write_text(folder / "report.html", audit_page(found))
+        audits.append(found)
+        if not as_json:
+            print("\n".join(describe(found)))
+            print(f"page: {folder / 'report.html'}\n")
+    if as_json:
+        print(json.dumps([found.as_dict() for found in audits], allow_nan=False))
+        return int(not all(found.passed for found in audits))
+    table = models_table(audits)
+    write_table(paths.evaluations / "models.csv", table)
+    print(to_text(table))
+    if len(audits) > 1:
+        print("\n" + to_text(pairs_table(audits)))
+    print(paths.evaluations / "models.csv")
+    return int(not all(found.passed for found in audits))
+
+
+def _split(paths: Paths, files: Sequence[str]) -> tuple[list[tuple[str, Path]], str | None]:
+    """The models, with what to call each, and the dataset."""
+    *first, last = files
+    is_dataset = last in PARTS or (Path(last).is_dir() and not list(Path(last).glob("*.pth")))
+    named, dataset = (first, last) if is_dataset else (list(files), None)
+    if not named:
+        raise UsageError(f"{last} is a dataset: name a model's file before it")
+    models = [_find(paths, name) for name in named]
+    for name, path in models:
+        if [other for _, other in models].count(path) > 1:
+            raise UsageError(f"{name} is named twice")
+    names = [name for name, _ in models]
+    return [(name if names.count(name) == 1 else path.stem, path) for name, path in models], dataset
+
+
+def _find(paths: Paths, named: str) -> tuple[str, Path]:
+    path = Path(named)
+    if not path.is_file():
+        path = weights_file(paths, named)
+    path = path.resolve()
+    return (path.parent.name if path.stem.startswith("model") else path.stem), path
+
+
+def models_table(audits: Sequence[Audit]) -> Table:
+    """A row for each model and set of images: what `docs/results/` shows of models of others."""
+    rows = []
+    for found in audits:
+        for scored in found.sets:
+            main = scored.main
+            low, high = main.interval
+            copies = next((one for one in scored.protocols if "near" in one.title), None)
+            rows.append(
+                {
+                    "model": found.name,
+                    "images": scored.title,
+                    "n": main.images,
+                    "accuracy %": (100 * main.accuracy, 100 * low, 100 * high),
+                    "without copies %": None if copies is None else 100 * copies.accuracy,
+                    "macro-F1 %": scored.macro_f1,
+                    "ECE %": 100 * scored.ece,
+                    "parameters": found.size.parameters if found.size else None,
+                    "ms": found.latency_ms,
+                    "faults": ", ".join(fault.name for fault in found.faults if fault.serious) or "none",
+                }
+            )
+    frame = pd.DataFrame(rows).astype({"parameters": "Int64"})
+    return Table(
+        frame,
+        {
+            "n": "{:,}",
+            "accuracy %": with_interval(2),
+            "without copies %": "{:.2f}",
+            "macro-F1 %": "{:.2f}",
+            "ECE %": "{:.2f}",
+            "parameters": "{:,}",
+            "ms": "{:.2f}",
+        },
+    )
+
+
+def pairs_table(audits: Sequence[Audit]) -> Table:
+    """Every two models on every set that both were scored on: McNemar's exact test, corrected for their number."""
+    rows = []
+    for first, second in combinations(audits, 2):
+        for ours in first.sets:
+            theirs = next((scored for scored in second.sets if scored.name == ours.name), None)
+            if theirs is None or len(theirs.right) != len(ours.right):
+                continue
+            test = mcnemar(ours.right, theirs.right, group_sources(ours.sources))
+            rows.append(
+                {
+                    "models": f"{first.name} – {second.name}",
+                    "images": ours.title,
+                    "difference, points": 100 * (ours.main.accuracy - theirs.main.accuracy),
+                    "only the first right": test.only_first,
+                    "only the second": test.only_second,
+                    "p (Holm)": test.p,
+                }
+            )
+    frame = pd.DataFrame(rows)
+    if rows:
+        frame["p (Holm)"] = holm(frame["p (Holm)"].tolist())
+    return Table(frame, {"difference, points": "{:+.2f}", "p (Holm)": p_value})
