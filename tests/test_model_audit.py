@@ -211,8 +211,9 @@ def test_kinds_of_outputs_are_told(bands: Paths, tmp_path: Path) -> None:
     assert once.sets[0].ece == pytest.approx(logits.sets[0].ece, abs=1e-6)
     twice = [node("Softmax", "logits", "p", axis=1), node("Softmax", "p", "outputs", axis=1)]
     assert fault_names(audited(bands, write_graph(tmp_path / "twice.onnx", after=twice))) == {"softmax_twice"}
-    sigmoid = [node("Sigmoid", "logits", "outputs")]
-    assert "no_distribution" in fault_names(audited(bands, write_graph(tmp_path / "sigmoid.onnx", after=sigmoid)))
+    sigmoid = [node("Sub", "logits", "limit", "shifted"), node("Sigmoid", "shifted", "outputs")]
+    path = write_graph(tmp_path / "sigmoid.onnx", after=sigmoid, constants={"limit": np.float32(9)})
+    assert "no_distribution" in fault_names(audited(bands, path))
     logs = [node("LogSoftmax", "logits", "outputs", axis=1)]
     assert fault_names(audited(bands, write_graph(tmp_path / "logs.onnx", after=logs))) == {"log_probabilities"}
 

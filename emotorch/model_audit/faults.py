@@ -108,34 +108,30 @@ def find_batch_faults(model: ForeignModel, reading: Reading, pixels: Pixels, tru
     if not np.array_equal(together, reading.outputs(model, pixels), equal_nan=True):
         yield Fault("random", "the same images in the same batches get other outputs: dropout or noise is at work")
         return
-    shuffled = generator("audit", "shuffled").permutation(len(pixels))
     orders: dict[str, NDArray[np.int64]] = {
-        "in shuffled batches": shuffled,
+        "in shuffled batches": generator("audit", "shuffled").permutation(len(pixels)),
         "in batches of one class": np.argsort(truths, kind="stable"),
     }
-    seen: dict[str, float] = {}
+    seen = {}
     for name, order in orders.items():
         outputs = np.empty_like(together)
         outputs[order] = reading.outputs(model, pixels[order])
-        seen[name] = _difference(outputs, together)
-        changed = int((outputs.argmax(axis=1) != together.argmax(axis=1)).sum())
-        seen[f"{name}, predictions that change"] = changed
+        seen[name] = outputs
     if model.signature.batch is None:
-        few = pixels[:size]
-        alone = np.concatenate([reading.outputs(model, few[number : number + 1]) for number in range(len(few))])
-        seen["alone"] = _difference(alone, together[: len(few)])
-        seen["alone, predictions that change"] = int(
-            (alone.argmax(axis=1) != together[: len(few)].argmax(axis=1)).sum()
-        )
-    if max(value for name, value in seen.items() if "change" not in name) <= _TOLERANCE:
-        return
-    parts = [
-        f"{name} an output differs by up to {seen[name]:.2f} standard deviations and {seen[f'{name}, predictions that change']:.0f} of "
-        f"{size if name == 'alone' else len(pixels)} predictions change"
-        for name in ("alone", *orders)
-        if name in seen
-    ]
-    yield Fault("batch", f"an image's outputs depend on its batch (of {size}): {'; '.join(parts)}")
+        alone = [reading.outputs(model, pixels[number : number + 1]) for number in range(min(size, len(pixels)))]
+        seen["alone"] = np.concatenate(alone)
+    parts = []
+    for name, outputs in seen.items():
+        before = together[: len(outputs)]
+        difference = _difference(outputs, before)
+        if difference > _TOLERANCE:
+            changed = int((outputs.argmax(axis=1) != before.argmax(axis=1)).sum())
+            parts.append(
+                f"{name} an output differs by up to {difference:.2f} standard deviations, and {changed} of "
+                f"{len(outputs)} predictions change"
+            )
+    if parts:
+        yield Fault("batch", f"an image's outputs depend on its batch (of {size}): {'; '.join(parts)}")
 
 
 def _difference(first: Floats, second: Floats) -> float:
