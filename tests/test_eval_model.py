@@ -233,7 +233,7 @@ def test_validation_images_that_share_their_source_with_training_are_counted(liv
     sources = {row["source_hash"] for row in leaked}
     shared = [row for row in held_out if row["source_hash"] in sources]
     said, _ = evaluate(lively)
-    assert said[1].strip() == f"† all {len(held_out)} chose the epoch, to which they are not quite unseen"
+    assert said[1].strip() == f"† all {len(held_out)} chose the epoch: not quite unseen"
     assert said[2].strip().startswith(f"{len(shared)} share their source with a training image; without them: ")
     rest = [row for row in held_out if row["source_hash"] not in sources]
     matrix = expected_counts(lively, rest)

@@ -206,7 +206,9 @@ def test_both_official_tests_are_one_dataset_and_a_look_at_privatetest(officiall
     result = evaluate(officially, "fer-test")
     rows = [row for row in manifest(officially.paths, "FER") if row["usage"] != "Training"]
     assert result.images == len(rows)
-    assert "fer-test is FER PublicTest and PrivateTest, together" in result.said
+    counts = {usage: sum(row["usage"] == usage for row in rows) for usage in ("PublicTest", "PrivateTest")}
+    said = ", ".join(f"{images} of {usage}" for usage, images in counts.items())
+    assert f"fer-test is {said}\n" in result.said
     (scoring,) = json.loads((officially.folder / "run.json").read_text())["private_scorings"]
     assert (scoring["dataset"], scoring["images"]) == ("fer-test", len(rows))
 
@@ -221,7 +223,7 @@ def test_images_that_chose_the_epoch_are_counted_marked_and_left_out_of_a_second
     assert 0 < chosen < len(left) == result.images
     first = next(line for line in result.said.splitlines() if "on fer: " in line)
     assert first.endswith(") †")
-    said = f"† {chosen} of the {len(left)} chose the epoch, to which they are not quite unseen; without them: "
+    said = f"† {chosen} chose the epoch, or are exact twins of images that did: not quite unseen; without them: "
     assert f"{said}{len(left) - chosen} images, accuracy" in result.said
     assert "†" not in evaluate(officially, "fer-public").said
 

@@ -17,7 +17,7 @@ from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
-from emotorch.datasets import FER_BOTH_TESTS, FER_PRIVATE, FER_TEST, PARTS
+from emotorch.datasets import FER, FER_BOTH_TESTS, FER_PRIVATE, FER_TEST, FER_USAGES, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.labels import LabelScheme
@@ -295,9 +295,12 @@ def score(
     lines = [f"{title}: {predictions.line()}", *notes]
     if validated is not None and validated.any():
         lines[0] += f" {CHOSE_THE_EPOCH}"
-        which = f"all {len(validated)}" if validated.all() else f"{int(validated.sum())} of the {len(validated)}"
-        rest = "" if validated.all() else f"; {without(validated)}"
-        lines.append(f"{CHOSE_THE_EPOCH} {which} chose the epoch, to which they are not quite unseen{rest}")
+        lines.append(
+            f"{CHOSE_THE_EPOCH} all {len(validated)} chose the epoch: not quite unseen"
+            if validated.all()
+            else f"{CHOSE_THE_EPOCH} {int(validated.sum())} chose the epoch, or are exact twins of images that did: "
+            f"not quite unseen; {without(validated)}"
+        )
     if shared.any():
         lines.append(f"{int(shared.sum())} {shared_how}; {without(shared)}")
     reliability = assess(predictions.outputs, images.labels, sources, model.temperature, validated)
@@ -320,7 +323,7 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
-    notes = [f"{FER_TEST} is {PARTS[FER_TEST].title}, together"] if dataset == FER_TEST else []
+    notes = [_describe_tests(paths, model.scheme)] if dataset == FER_TEST else []
     if known is None:
         notes.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
     if trained_on.any():
@@ -343,7 +346,25 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     return evaluation
 
 
+def _describe_tests(paths: Paths, scheme: LabelScheme) -> str:
+    """Which official tests `fer-test` is of, here."""
+    counts = _official_rows(paths, scheme)
+    here = ", ".join(f"{images} of {usage.replace('+', ' and ')}" for usage, images in counts.items() if images)
+    missing = [usage for usage in FER_USAGES[1:] if not counts[usage] and not counts[FER_BOTH_TESTS]]
+    return f"{FER_TEST} is {here}{'; there is no ' if missing else ''}{' and no '.join(missing)}"
+
+
+def _official_rows(paths: Paths, scheme: LabelScheme) -> dict[str, int]:
+    index = DatasetIndex.load(paths, scheme)
+    return {usage: len(index.originals_of(FER.name, usage)) for usage in PARTS[FER_TEST].usages}
+
+
 def record_scoring(loaded: LoadedRun, dataset: str, predictions: Predictions) -> None:
     """Notes a scoring of PrivateTest; at any other dataset one may look as often as one likes."""
-    if dataset in (FER_PRIVATE, FER_TEST):
+    if dataset == FER_TEST:
+        counts = _official_rows(loaded.paths, loaded.model.scheme)
+        has_private = any(images for usage, images in counts.items() if usage != FER_USAGES[1])
+    else:
+        has_private = dataset == FER_PRIVATE
+    if has_private:
         record_private_scoring(loaded.run, loaded.weights, dataset, predictions.images, predictions.correct)

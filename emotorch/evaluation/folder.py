@@ -97,4 +97,5 @@ def _misclassified(evaluation: Evaluation) -> list[int]:
 
 def _panel(evaluation: Evaluation) -> ConfusionPanel:
     counts = evaluation.predictions.counts
-    return ConfusionPanel(evaluation.title.partition(" on ")[2], confusion.row_proportions(counts), counts)
+    title = f"{evaluation.title.partition(' on ')[2]}, accuracy {confusion.accuracy(counts):.1f}%"
+    return ConfusionPanel(title, confusion.row_proportions(counts), counts)
