@@ -151,7 +151,7 @@ def test_crops_of_another_type_or_shape_are_refused(four: Model, crops: np.ndarr
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "a NoneType: a picture is a path"),
+        (None, "an object of type NoneType: a picture is a path"),
         (np.zeros((4, 4, 2), np.uint8), "an array (4, 4, 2) of uint8: a picture is (H, W)"),
         (np.zeros((0, 4), np.uint8), "an array (0, 4) of uint8"),
         (np.zeros((1, 4, 4, 3), np.uint8), "an array (1, 4, 4, 3) of uint8"),

@@ -246,4 +246,4 @@ def _read_array(pixels: NDArray[np.uint8]) -> Pixels:
 def _described(thing: object) -> str:
     if isinstance(thing, np.ndarray):
         return f"an array {thing.shape} of {thing.dtype}"
-    return f"a {type(thing).__name__}"
+    return f"an object of type {type(thing).__name__}"
