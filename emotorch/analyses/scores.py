@@ -21,6 +21,7 @@ from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
 from emotorch.recipes import FER_FOLDS
 from emotorch.runs.folder import Run, validation_title
+from emotorch.runs.usage import usage_file
 from emotorch.tables import Table
 
 # How a run must have split FER-2013 for PublicTest to be unseen: it neither trained nor selected.
@@ -40,10 +41,10 @@ def analyse_scores(loaded: LoadedRun, *, force: bool) -> Findings | None:
     manifest = loaded.paths.for_scheme(loaded.model.scheme.name).originals / MANIFEST
     if not manifest.is_file():
         return ANALYSIS.read(loaded.run, loaded.weights)
-    usage = loaded.run.folder / "image_usage.csv"
+    usage = usage_file(loaded.run)
     made_from = {
         "dataset": hash_file(manifest),
-        "image_usage": hash_file(usage) if usage.is_file() else None,
+        "image_usage": None if usage is None else hash_file(usage),
         "fer_usage": _fer_usage(loaded.run),
     }
     return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, partial(_make, loaded), force=force)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,17 @@ class DatasetIndex:
             raise EmoTorchError(
                 f"{paths.originals} was made for other classes than scheme {scheme.name} has; run {stage}"
             )
-        rows = read_manifest(paths.originals, MANIFEST_COLUMNS, stage)
+        return cls.listed(paths.originals, paths, scheme)
+
+    @classmethod
+    def listed(cls, folder: Path, paths: Paths, scheme: LabelScheme) -> "DatasetIndex":
+        """The dataset that a folder's manifest lists, of files below these paths.
+
+        Raises:
+            EmoTorchError: there is no manifest in it, or it is damaged.
+        """
+        paths = paths.for_scheme(scheme.name)
+        rows = read_manifest(folder, MANIFEST_COLUMNS, command(STAGE_2, scheme.name))
 
         def column(name: str) -> NDArray[np.str_]:
             return np.array([row[name] for row in rows], dtype=np.str_)
@@ -85,7 +96,7 @@ class DatasetIndex:
         return cls(
             paths=paths,
             scheme=scheme,
-            fingerprint=hash_file(paths.originals / MANIFEST),
+            fingerprint=hash_file(folder / MANIFEST),
             files=column("file"),
             datasets=column("dataset"),
             labels=np.array([scheme.index(row["emotion"]) for row in rows], dtype=np.int64),

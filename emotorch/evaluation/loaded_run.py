@@ -7,6 +7,7 @@ import torch
 
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run, find_run, run_in, shipped_or_named, weights_file
+from emotorch.runs.pictures import draw_kept_pictures
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import choose_device, make_repeatable
 
@@ -33,7 +34,8 @@ class LoadedRun:
     def load(
         cls, paths: Paths, name: str | None, *, device: str, threads: int, scheme: str | None = None
     ) -> "LoadedRun":
-        """Loads a run's model, and makes this process's arithmetic repeatable.
+        """Loads a run's model, and makes this process's arithmetic repeatable; what a sweep's run lacks of pictures is
+        drawn.
 
         Args:
             paths: Where runs are.
@@ -50,6 +52,7 @@ class LoadedRun:
         run = run_in(paths, weights.parent) if name is None else find_run(paths, name)
         model = load_model(weights, scheme)
         make_repeatable(threads)
+        draw_kept_pictures(run)
         return cls(paths, run, weights, model, choose_device(device))
 
     def beside(self, name: str) -> "LoadedRun":

@@ -29,7 +29,17 @@ from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import PUBLISHED_SPLIT
-from emotorch.runs.folder import FINISHED, HASHES, LEAKY, RECORD_NAME, RUNNING, Run, claim_run, write_parameters
+from emotorch.runs.folder import (
+    FINISHED,
+    HASHES,
+    LEAKY,
+    LISTED_IN,
+    RECORD_NAME,
+    RUNNING,
+    Run,
+    claim_run,
+    write_parameters,
+)
 from emotorch.runs.history import EpochLog, require_tensorboard
 from emotorch.runs.outcome import Outcome, SetOutcome
 from emotorch.runs.results import write_results
@@ -326,7 +336,7 @@ def _write_outcome(
         },
     )
     run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
-    write_results(run, outcome, trainer.history, selection, data.pixels)
+    write_results(run, outcome, trainer.history, selection, data.pixels, compact=LISTED_IN in run.record)
 
 
 def score_sets(

@@ -25,7 +25,9 @@ from emotorch.runs.folder import (
     Run,
     checked_hash,
 )
+from emotorch.runs.pictures import draw_kept_pictures
 from emotorch.runs.private_test import private_scorings
+from emotorch.runs.usage import usage_file
 from emotorch.training import checkpoints
 
 _SHIPPED, _PUBLISHED = "model.pth", f"model{checkpoints.TENSORS_SUFFIX}"
@@ -146,6 +148,8 @@ def _copy(run: Run, weights: Path, copy: Path) -> None:
     new = Run(copy.parent)
     before = checked_hash(weights)
     state = checkpoints.read(weights)
+    usage_file(run)
+    draw_kept_pictures(run)
     for pattern in FACELESS:
         for file in sorted(run.folder.glob(pattern)):
             if file.is_file():

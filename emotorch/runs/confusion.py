@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrices, plot_confusion_matrix
@@ -25,7 +27,7 @@ def _counts_file(folder: Path, name: str) -> Path:
 
 
 def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
-    """Writes a set's matrix: the proportions of each row and the counts as CSV, and both as `confusion_matrix_*.png`.
+    """Writes a set's matrix as `write_confusion_tables` does, and as `confusion_matrix_*.png`.
 
     Args:
         folder: Of a run or an evaluation.
@@ -34,10 +36,27 @@ def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[st
         labels: K names.
         title: Of the picture.
     """
+    write_confusion_tables(folder, name, counts, labels)
+    _plot(folder, name, counts, labels, title)
+
+
+def write_confusion_tables(folder: Path, name: str, counts: Counts, labels: Sequence[str]) -> None:
+    """Writes a set's matrix: the proportions of each row and the counts, as CSV."""
     proportions = row_proportions(counts)
     _write_square(_matrix_file(folder, name), labels, ([f"{value:.3f}" for value in row] for row in proportions))
     _write_square(_counts_file(folder, name), labels, counts.tolist())
-    plot_confusion_matrix(folder / f"confusion_matrix_{name}.png", proportions, counts, labels, title)
+
+
+def _plot(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
+    plot_confusion_matrix(folder / f"confusion_matrix_{name}.png", row_proportions(counts), counts, labels, title)
+
+
+def plot_set_confusion(run: Run, name: str, title: str) -> None:
+    """Draws the matrix of a validation set, from its counts, into `confusion_matrix_<name>_val.png`."""
+    matrix = read_matrix(run, f"{name}_val")
+    assert matrix is not None  # its counts are there
+    assert matrix.counts is not None
+    _plot(run.folder, f"{name}_val", np.array(matrix.counts, np.int64), matrix.labels, title)
 
 
 def _write_square(path: Path, labels: Sequence[str], values: Iterable[Sequence[object]]) -> None:

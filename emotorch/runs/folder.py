@@ -58,6 +58,8 @@ FACELESS_FINDINGS = {
 COMBINED = "combined"
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 _LOCK_NAME = ".running"
+# A key of the record of a sweep's run: the folder, beside the run's, that lists the dataset's images.
+LISTED_IN = "images_listed_in"
 # Of a run with variants or copies of its training images among those that it is validated on: a key of its record,
 # and the end of its folder's name.
 LEAKY = "leaky"

@@ -2,25 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.selection import Selection
-from emotorch.data.split import draw
-from emotorch.figures.faces import plot_prediction_sheet
 from emotorch.files import write_text
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import probabilities
 from emotorch.metrics.scores import EpochScores
 from emotorch.paths import mark_synthetic
-from emotorch.runs.confusion import plot_run_confusion, write_confusion
+from emotorch.runs.compact import Shown, keep_images
+from emotorch.runs.confusion import write_confusion_tables
 from emotorch.runs.folder import Run, set_title
-from emotorch.runs.history import plot_run_history, write_history
+from emotorch.runs.history import write_history
 from emotorch.runs.outcome import Outcome, SetOutcome
+from emotorch.runs.pictures import Sheet, draw_pictures, places_on_sheet
 from emotorch.runs.scores import write_final_accuracies
-from emotorch.runs.usage import write_image_usage, write_usage_summary
+from emotorch.runs.usage import USAGE_NAME, write_image_usage, write_usage_summary
 
 _REPORT = "classification_report.txt"
-_SHEET_IMAGES = 32
 
 
 def write_results(
@@ -29,6 +30,8 @@ def write_results(
     history: Sequence[EpochScores],
     selection: Selection,
     pixels: Mapping[str, LazyArray[Pixels]],
+    *,
+    compact: bool = False,
 ) -> None:
     """Writes everything into the run's folder that is drawn or computed from its outcome.
 
@@ -38,6 +41,7 @@ def write_results(
         history: Of all epochs.
         selection: The images of the run.
         pixels: (N, 48, 48) of each set, by its name.
+        compact: Whether `image_usage.csv` and pictures are made on demand; see `emotorch.runs.compact`.
     """
     folder, labels = run.folder, outcome.labels
     titles = {
@@ -45,17 +49,17 @@ def write_results(
         for name in outcome.sets
     }
     for name, scored in outcome.validation.items():
-        title = titles[name]
-        write_confusion(folder, f"{name}_val", scored.counts, labels, title)
-        _plot_sheet(run, name, pixels[name], scored, outcome, title)
+        write_confusion_tables(folder, f"{name}_val", scored.counts, labels)
     write_text(folder / _REPORT, "\n".join(_report(titles[name], outcome, name) for name in _reported(outcome)))
     write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
     write_history(folder, history, list(outcome.validation))
-    write_image_usage(folder / "image_usage.csv", selection)
     write_usage_summary(folder / "usage_summary.csv", selection, labels)
-    plot_run_history(run)
-    if outcome.validation:
-        plot_run_confusion(run)
+    sheets = {name: _sheet(name, pixels[name], scored, outcome) for name, scored in outcome.validation.items()}
+    if compact:
+        keep_images(folder, selection, {name: sheet.shown for name, sheet in sheets.items()})
+    else:
+        write_image_usage(folder / USAGE_NAME, selection)
+        draw_pictures(run, labels, sheets)
 
 
 def read_report(run: Run) -> str:
@@ -81,17 +85,9 @@ def _report(title: str, outcome: Outcome, name: str) -> str:
     return f"{title}, {len(scored.images)} images\n{table}"
 
 
-def _plot_sheet(
-    run: Run, name: str, pixels: LazyArray[Pixels], scored: SetOutcome, outcome: Outcome, title: str
-) -> None:
-    """Some validation images with truth and prediction; which ones is the same in every run of the same set."""
-    shown = draw(len(scored.images), min(1.0, _SHEET_IMAGES / len(scored.images)), "sheet", name)
-    confidences = probabilities(scored.outputs[shown], outcome.temperature).amax(1)
-    plot_prediction_sheet(
-        run.folder / f"validation_samples_{name}.png",
-        pixels[shown],
-        [outcome.labels[label] for label in scored.images.labels[shown].tolist()],
-        [outcome.labels[prediction] for prediction in scored.predictions[shown].tolist()],
-        confidences.tolist(),
-        title,
-    )
+def _sheet(name: str, pixels: LazyArray[Pixels], scored: SetOutcome, outcome: Outcome) -> Sheet:
+    """Some validation images with truth and prediction."""
+    places = places_on_sheet(name, len(scored.images))
+    confidences = probabilities(scored.outputs[places], outcome.temperature).amax(1)
+    shown = Shown(scored.predictions[places], confidences.numpy().astype(np.float32))
+    return Sheet(pixels[places], scored.images.labels[places], shown)

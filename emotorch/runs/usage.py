@@ -11,8 +11,10 @@ from emotorch.data.variants import original_of
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
+from emotorch.runs.compact import read_kept
 from emotorch.runs.folder import Run, is_on_fer
 
+USAGE_NAME = "image_usage.csv"
 # What image_usage.csv calls the sets of a run; a validation set is called after its dataset.
 TRAINING, VALIDATION_SUFFIX = "training", "_validation"
 FER_VALIDATION, CKP_VALIDATION = (f"{dataset.key}{VALIDATION_SUFFIX}" for dataset in (FER, CKP))
@@ -22,14 +24,29 @@ _COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "s
 _NEEDED = _COLUMNS[:3]
 
 
+def usage_file(run: Run) -> Path | None:
+    """`image_usage.csv`, which is made here for a run of a sweep; None where the run has none.
+
+    Raises:
+        EmoTorchError: it cannot be made; see `read_kept`.
+    """
+    path = run.folder / USAGE_NAME
+    if not path.exists():
+        kept = read_kept(run)
+        if kept is None:
+            return None
+        write_image_usage(path, kept.selection)
+    return path
+
+
 def read_image_usage(run: Run) -> list[dict[str, str]] | None:
     """The rows of `image_usage.csv`, also of one in the published format; None without that file.
 
     Raises:
         EmoTorchError: a column is missing.
     """
-    path = run.folder / "image_usage.csv"
-    if not path.exists():
+    path = usage_file(run)
+    if path is None:
         return None
     rows = read_table(path)
     missing = [column for column in _NEEDED if any(not row.get(column) for row in rows)]

@@ -3,15 +3,17 @@
 import csv
 import json
 import math
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from emotorch.analyses.criterion import Criterion, criterion_of
 from emotorch.data.selection import DatasetIndex
+from emotorch.data.sources import MANIFEST
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.files import (
@@ -21,6 +23,7 @@ from emotorch.files import (
     open_table,
     read_json,
     read_table,
+    write_atomically,
     write_csv,
     write_json,
     write_text,
@@ -31,7 +34,7 @@ from emotorch.sweep.job import Result, with_scores
 from emotorch.sweep.plan import Design, PlannedRun, draw_plan
 
 LOG_NAME = "log.txt"
-# What every sweep's results have; a run's scores and what was planned for it follow, in those of sweeps since 0.2.
+# What the results of every sweep have; scores, and what was planned for the run, follow in those that this code began.
 RESULT_COLUMNS = ("number", "model", "status", "seconds", "distance", "collapsed", "error")
 SCORE_COLUMNS = ("accuracy", "macro_f1", "loss")
 _ABOUT, _PLAN, _RESULTS, _LOCK = "sweep.json", "plan.csv", "results.csv", ".lock"
@@ -104,10 +107,18 @@ def open_sweep(
             folder = folder or _begin(paths.models, about, design, plan)
             # Taken before the other lock is let go: no other process finds it unfinished and free.
             lock = held.enter_context(exclusive(folder / _LOCK, f"the same sweep, {folder.name},"))
+        _list_images(folder, index)
         _mend(folder / _PLAN)
         _mend(folder / _RESULTS)
         results = {result.number: result for result in read_results(folder)}
         yield Sweep(folder, design, criterion_of(base.as_dict()), design.read(folder / _PLAN), results, lock)
+
+
+def _list_images(folder: Path, index: DatasetIndex) -> None:
+    """Copies the dataset's manifest, unless it is there: what the runs state of their images refers to it."""
+    listed = folder / MANIFEST
+    if not listed.exists():
+        write_atomically(listed, partial(shutil.copyfile, index.paths.originals / MANIFEST))
 
 
 def _begin(models: Path, about: Mapping[str, Any], design: Design, plan: Iterable[PlannedRun]) -> Path:

@@ -10,7 +10,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import resume, train_new
 from emotorch.paths import Paths
-from emotorch.runs.folder import FAILED, FINISHED, Run, list_runs
+from emotorch.runs.folder import FAILED, FINISHED, LISTED_IN, Run, list_runs
 from emotorch.runs.scores import read_validation
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Job:
     @property
     def origin(self) -> dict[str, object]:
         """What the run's record says of where it comes from."""
-        return {"sweep": self.sweep, "sweep_number": self.number}
+        return {"sweep": self.sweep, "sweep_number": self.number, LISTED_IN: self.sweep}
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from emotorch.tables import counted
 
 logger = logging.getLogger(__name__)
 
-# Most of a run's bytes are the paths of its images: the fastest compression leaves a tenth of these.
+# Most of a run's bytes are weights, which more work would hardly compress.
 _COMPRESSION = 1
 _REACH_S = 10.0
 
