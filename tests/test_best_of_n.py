@@ -12,30 +12,29 @@ from emotorch.seeding import generator
 RNG = generator("test", "best of n")
 
 
-@pytest.mark.parametrize("n", range(1, 8))
+@pytest.mark.parametrize("n", range(1, 10))
 def test_within_the_runs_it_is_the_mean_over_all_subsets(n: int) -> None:
-    scores = np.array([0.5, 0.1, 0.3, 0.3, 0.9, 0.2, 0.7])
+    scores = np.array([0.5, 0.1, 0.3, 0.3, 0.9, 0.2, 0.7, 0.4, 0.6])
     minima = [min(subset) for subset in combinations(scores, n)]
     best = best_of_n(scores, n, RNG)
     assert not best.extrapolated
     assert best.expected == pytest.approx(np.mean(minima))
-    assert (best.low, best.high) == tuple(np.quantile(minima, (0.025, 0.975), method="inverted_cdf"))
     for target in (0.05, 0.1, 0.3, 1.0):
         assert chance_of_reaching(scores, n, target) == pytest.approx(np.mean(np.array(minima) <= target))
 
 
 def test_all_runs_have_the_one_best() -> None:
-    best = best_of_n(np.arange(1.0, 301), 300, RNG)
-    assert (best.expected, best.low, best.high) == (pytest.approx(1.0), 1.0, 1.0)
+    assert best_of_n(np.arange(1.0, 301), 300, RNG).expected == pytest.approx(1.0)
 
 
-def test_beyond_the_runs_the_interval_holds_the_true_best_95_times_of_100() -> None:
-    rng = generator("test", "coverage")
+@pytest.mark.parametrize("n", [20, 300])
+def test_the_interval_holds_the_best_of_n_others_95_times_of_100(n: int) -> None:
+    rng = generator("test", "coverage", n)
     held = 0
     for _ in range(200):
         scores = np.exp(rng.normal(-3, 0.4, 40))
-        best = best_of_n(scores, 300, rng)
-        held += best.low <= np.exp(rng.normal(-3, 0.4, 300)).min() <= best.high
+        best = best_of_n(scores, n, rng)
+        held += best.low <= np.exp(rng.normal(-3, 0.4, n)).min() <= best.high
     assert stats.binomtest(held, 200, 0.95).pvalue > 0.001
 
 

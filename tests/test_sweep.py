@@ -126,6 +126,19 @@ def test_a_sweep_trains_its_plan_and_records_each_run(root: Paths) -> None:
         }
 
 
+def test_a_leaky_sweep_is_paired_with_one_that_is_not(root: Paths) -> None:
+    leaky = replace(QUICK, recipe=replace(QUICK.recipe, split="published"))
+    made = [run(root, design(seed=7), base) for base in (leaky, QUICK)]
+    assert model_names(root) == ["model_00001_leaky", "model_00002_leaky", "model_00003", "model_00004"]
+    html = Path(last_line(call_script(root, REPORT, made[0].name, "--beside", made[1].name))).read_text()
+    assert f"2 pairs of runs of equal settings and seed, {made[0].name} less {made[1].name}:" in html
+    rows = read_table(made[0].folder / "runs.csv")
+    assert [row["model"] for row in rows] == ["model_00001_leaky", "model_00002_leaky"]
+    assert [int(row["seed"]) for row in rows] == [8, 9]
+    assert "no sweep in" in error_line(call_script(root, REPORT, made[0].name, "--beside", "nothing"), 2)
+    assert "is none" in error_line(call_script(root, REPORT, "model_00003", "--beside", made[0].name), 2)
+
+
 def test_a_finished_sweep_is_followed_by_a_new_one_and_so_is_any_other_design(root: Paths) -> None:
     made = [
         run(root, design(count=1)),

@@ -50,18 +50,19 @@ def spread(*key: object, runs: int = 60, middle: float = 0.06) -> np.ndarray:
 def test_the_best_of_all_is_the_best_and_beyond_them_it_says_so() -> None:
     runs = sweep(spread("best"), np.linspace(0.9, 1, 60))
     frame = best_of_n_table(runs).frame.set_index("runs")
-    assert frame.loc[60, "expected_distance"] == pytest.approx(runs.distances.min())
-    assert frame.loc[1, "expected_distance"] == pytest.approx(runs.distances.mean())
+    assert frame.loc[60, "expected"] == pytest.approx(runs.distances.min())
+    assert frame.loc[1, "expected"] == pytest.approx(runs.distances.mean())
     assert (frame["basis"] == "these runs").to_list() == [size <= 60 for size in frame.index]
-    assert frame["expected_distance"].is_monotonic_decreasing
-    assert best_of_n_table(sweep(spread("few", runs=5), np.ones(5))).frame["runs"].to_list() == [1, 2, 5]
+    assert frame["expected"].is_monotonic_decreasing
+    with pytest.raises(ValueError, match="too few"):
+        best_of_n_table(sweep(spread("few", runs=5), np.ones(5)))
 
 
 def test_collapsed_runs_are_counted_and_are_no_candidates() -> None:
     runs = sweep(spread("collapsed"), np.linspace(0.9, 1, 60))
     runs.frame.loc[[3, 4], ["collapsed", "distance"]] = [True, 1e-6]
     assert describe(runs)[0].startswith("60 runs, 2 collapsed; distance: median 0.0")
-    assert best_of_n_table(runs).frame["expected_distance"].min() > 1e-3
+    assert best_of_n_table(runs).frame["expected"].min() > 1e-3
 
 
 @pytest.mark.parametrize(("shift", "place"), [(0.01, "below"), (0.0, "within"), (-0.01, "above")])
@@ -105,7 +106,7 @@ def test_runs_of_equal_settings_and_seed_are_paired_and_their_differences_are_te
     leaky = sweep(honest.distances[:30] * 0.5, factor, name="sweep_leaky")
     paired = pairs(leaky, honest)
     assert len(paired) == 30
-    table = paired_table(paired).frame.set_index("what")
+    table = paired_table(paired).frame.set_index("measured")
     assert table.loc["distance", "difference"] == pytest.approx(-0.5 * honest.distances[:30].mean())
     assert table.loc["distance", "high"] < 0
     assert table.loc["training accuracy, %", "difference"] == 0

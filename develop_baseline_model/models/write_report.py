@@ -1,7 +1,8 @@
 """One page about a run or a sweep: a single HTML file that needs no server and no other file.
 
 Reads  MODEL/ and the images that it was not trained on; or SWEEP/ and its runs
-Writes MODEL/report.html or SWEEP/report.html; what is not measured yet of a run is measured, or said to be missing
+Writes MODEL/report.html, where what is not measured yet of the run is measured, or said to be missing; or
+       SWEEP/report.html, with runs.csv (a row for each run) and best_of_n.csv (what a larger sweep would bring)
 
 The page of a run shows the dataset's faces: mind its terms.
 """
@@ -16,6 +17,13 @@ def main() -> None:
         "  python develop_baseline_model/models/write_report.py sweep_20261120_190312",
     )
     parser.add_argument("name", metavar="MODEL|SWEEP", help="the folder of a model or of a sweep, or a path to it")
+    parser.add_argument(
+        "--beside",
+        metavar="SWEEP",
+        action="append",
+        default=[],
+        help="of a sweep: compare it with another, run by run where settings and seeds are equal; may be repeated",
+    )
     parser.add_argument("--force", action="store_true", help="measure again what is there and up to date")
     cli.add_device_options(parser)
     options = parser.parse_args()
@@ -28,8 +36,14 @@ def main() -> None:
 
     paths = Paths.from_environment()
     sweep = find_sweep(paths, options.name)
+    if options.beside and sweep is None:
+        parser.error(f"--beside is for sweeps, and {options.name} is none")
     if sweep is not None:
-        print(write_sweep_page(paths, sweep))
+        beside = [find_sweep(paths, name) for name in options.beside]
+        for name, found in zip(options.beside, beside, strict=True):
+            if found is None:
+                parser.error(f"--beside {name}: no sweep in {paths.models}")
+        print(write_sweep_page(paths, sweep, [folder for folder in beside if folder is not None]))
     else:
         # One thread to an operation: the analyses share them out.
         loaded = LoadedRun.load(paths, options.name, device=options.device, threads=1)

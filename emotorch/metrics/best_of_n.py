@@ -1,8 +1,8 @@
 """What the best of n runs is to be expected to score, from the scores of those that there are. Smaller is better.
 
-Up to the number of runs the answer is exact: each n of them are equally likely to be the n that were trained. Beyond
-it a lognormal distribution is fitted, and its uncertainty carried along: each resample of the runs gives another fit,
-and each fit another best of n.
+Up to the number of runs what is expected is exact: each n of them are equally likely to be the n that were trained.
+Beyond it, and for the interval that the best of another n would be in, a lognormal distribution is fitted, and its
+uncertainty carried along: each resample of the runs gives another fit, and each fit another best of n.
 
 Sources: Dodge et al., "Show Your Work: Improved Reporting of Experimental Results" (2019), for the expected best of n,
 here without replacement, which is unbiased (Tang et al., "Showing Your Work Doesn't Always Work", 2020).
@@ -40,32 +40,27 @@ def best_of_n(scores: Array, n: int, rng: np.random.Generator) -> BestOfN:
     Args:
         scores: (R,) positive and finite, of independent runs.
         n: At least 1.
-        rng: Of the resamples; used beyond R only.
+        rng: Of the resamples.
 
     Raises:
-        ValueError: there are fewer scores than 8 and than n, or one that is not positive and finite.
+        ValueError: there are fewer scores than 8, or one is not positive and finite.
     """
     if not (np.isfinite(scores).all() and (scores > 0).all()):
         raise ValueError("a score is not positive and finite")
-    if n <= len(scores):
-        return _observed(scores, n)
     if len(scores) < FEWEST:
-        raise ValueError(f"{len(scores)} scores are too few to extrapolate from")
-    return _extrapolated(scores, n, rng)
+        raise ValueError(f"{len(scores)} scores are too few to tell of others")
+    drawn = _drawn(np.log(scores), n, rng)
+    low, high = np.quantile(drawn, _TAILS).tolist()
+    if n > len(scores):
+        return BestOfN(n, float(drawn.mean()), low, high, extrapolated=True)
+    # The i-th smallest is the best where it is among the n, and none of those before it.
+    none = _none_of_first(len(scores), n)
+    return BestOfN(n, float((none[:-1] - none[1:]) @ np.sort(scores)), low, high, extrapolated=False)
 
 
 def chance_of_reaching(scores: Array, n: int, target: float) -> float:
     """How likely the best of n of these runs, chosen at random, is at most the target."""
     return float(1 - _none_of_first(len(scores), n)[int((scores <= target).sum())])
-
-
-def _observed(scores: Array, n: int) -> BestOfN:
-    ordered, none = np.sort(scores), _none_of_first(len(scores), n)
-    # The i-th smallest is the best where it is among the n, and none of those before it.
-    chances = none[:-1] - none[1:]
-    reached = np.cumsum(chances)
-    low, high = (float(ordered[np.searchsorted(reached, tail - 1e-12)]) for tail in _TAILS)
-    return BestOfN(n, float(chances @ ordered), low, high, extrapolated=False)
 
 
 def _none_of_first(runs: int, n: int) -> Array:
@@ -77,11 +72,9 @@ def _none_of_first(runs: int, n: int) -> Array:
     return np.asarray(np.exp(ratio - ratio[0]))
 
 
-def _extrapolated(scores: Array, n: int, rng: np.random.Generator) -> BestOfN:
-    logs = np.log(scores)
+def _drawn(logs: Array, n: int, rng: np.random.Generator) -> Array:
+    """The best of n, once for each resample's fit."""
     resampled = rng.choice(logs, (RESAMPLES, len(logs)))
     # The smallest of n uniform numbers, by one uniform number.
     place = -np.expm1(np.log1p(-rng.random(RESAMPLES)) / n)
-    best = np.exp(resampled.mean(axis=1) + resampled.std(axis=1, ddof=1) * stats.norm.ppf(place))
-    low, high = np.quantile(best, _TAILS).tolist()
-    return BestOfN(n, float(best.mean()), low, high, extrapolated=True)
+    return np.asarray(np.exp(resampled.mean(axis=1) + resampled.std(axis=1, ddof=1) * stats.norm.ppf(place)))

@@ -14,28 +14,91 @@ from emotorch.analyses.distance import Weights
 from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
+from emotorch.metrics.best_of_n import FEWEST
 from emotorch.paths import MODEL_ORIGINAL, Paths
-from emotorch.reports.page import NAME, Fact, Section, beside, drawing, matrix, render, table, text
+from emotorch.reports.page import NAME, Fact, Section, beside, drawing, matrix, render, sentences, table, text
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import FINISHED, Run, find_run
-from emotorch.sweep.folder import read_about, read_plan, read_results
+from emotorch.sweep import statistics
+from emotorch.sweep.folder import plan_file, read_about, read_plan, read_results
 from emotorch.sweep.job import Result
+from emotorch.sweep.plan import RANDOM
 from emotorch.sweep.progress import formats, runs_frame
-from emotorch.tables import Table, counted
+from emotorch.sweep.statistics import SweepRuns
+from emotorch.tables import Table, counted, write_table
+
+RUNS_NAME, BEST_OF_N_NAME = "runs.csv", "best_of_n.csv"
 
 Plan = Mapping[int, Mapping[str, float]]
 
 
-def write_sweep_page(paths: Paths, folder: Path) -> Path:
-    """Writes the page of a sweep, also of one that is not finished; returns it."""
-    results = read_results(folder)
-    try:
-        comparison = compare(paths, Weights(), {result.model for result in results}, leaky=True)
-    except EmoTorchError:
-        comparison = None  # none of its runs can be ranked: the table says why for each
+def write_sweep_page(paths: Paths, folder: Path, beside: Sequence[Path] = ()) -> Path:
+    """Writes the page of a sweep, also of one that is not finished, and what its runs say together as tables.
+
+    Args:
+        paths: Where its runs are.
+        folder: The sweep's.
+        beside: Of other sweeps, to compare it with.
+
+    Returns:
+        The page.
+
+    Raises:
+        EmoTorchError: a file of a sweep is damaged, or the runs of another cannot be compared with the original.
+    """
+    about, plan, results = read_about(folder), read_plan(folder), read_results(folder)
+    comparison = _compare(paths, results)
+    sections = []
+    if comparison is not None and comparison.distances:
+        runs = _sweep_runs(folder, results, comparison)
+        write_table(folder / RUNS_NAME, Table(runs.frame))
+        sections.append(
+            Section("together", "What the runs say together", _together(folder, runs, about["design"]["strategy"]))
+        )
+        sections += [
+            Section(other.name, f"Beside {other.name}", _beside(paths, runs, folder, other)) for other in beside
+        ]
     page = folder / NAME
-    write_text(page, sweep_page(paths, folder.name, read_about(folder), read_plan(folder), results, comparison))
+    write_text(page, sweep_page(paths, folder.name, about, plan, results, comparison, sections))
     return page
+
+
+def _compare(paths: Paths, results: Sequence[Result]) -> Comparison | None:
+    """None where no run can be ranked: the table says why for each."""
+    try:
+        return compare(paths, Weights(), {result.model for result in results}, leaky=True)
+    except EmoTorchError:
+        return None
+
+
+def _sweep_runs(folder: Path, results: Sequence[Result], comparison: Comparison) -> SweepRuns:
+    return SweepRuns.of(folder.name, pd.read_csv(plan_file(folder)), results, comparison)
+
+
+def _together(folder: Path, runs: SweepRuns, strategy: str) -> list[Markup]:
+    parts = [sentences(statistics.describe(runs))]
+    # Runs that others led to, or that a grid spreads, are not drawn independently of each other.
+    if strategy == RANDOM and len(runs.distances) >= FEWEST:
+        best = statistics.best_of_n_table(runs)
+        write_table(folder / BEST_OF_N_NAME, best)
+        alternative = f"Distance of the best of n runs of {runs.name}, over n"
+        parts.append(drawing(statistics.best_of_n_figure(runs), alternative))
+        parts.append(table(best, caption="Distance of the best of n runs, with its 95% interval."))
+    return parts
+
+
+def _beside(paths: Paths, runs: SweepRuns, folder: Path, other: Path) -> list[Markup]:
+    """What runs of equal settings and seed differ by; else what was gained by choosing runs by results."""
+    results = read_results(other)
+    comparison = _compare(paths, results)
+    if comparison is None or not comparison.distances:
+        raise EmoTorchError(f"{other}: none of its runs can be compared with the original")
+    others = _sweep_runs(other, results, comparison)
+    paired = statistics.pairs(runs, others)
+    if len(paired) > 1:
+        lines = [statistics.describe_pairs(paired, folder.name, other.name)]
+        return [sentences(lines), table(statistics.paired_table(paired), caption="First less second, paired.")]
+    return [text(statistics.describe_search(runs, others))]
 
 
 def sweep_page(
@@ -45,6 +108,7 @@ def sweep_page(
     plan: Plan,
     results: Sequence[Result],
     comparison: Comparison | None,
+    further: Sequence[Section] = (),
 ) -> str:
     """The page as HTML.
 
@@ -55,6 +119,7 @@ def sweep_page(
         plan: What is planned for each of its runs, by number.
         results: How its runs ended.
         comparison: Of its finished runs; None where none can be ranked.
+        further: Sections before the table of runs.
     """
     design, settings = about["design"], about["settings"]
     criterion = criterion_of(settings)
@@ -70,6 +135,7 @@ def sweep_page(
                 _best(paths, comparison),
             ),
         ]
+    sections += further
     runs = _runs(criterion, design, plan, results, comparison) if results else text("No run has ended yet.")
     sections.append(Section("runs", "All runs", [runs]))
     subtitle = (

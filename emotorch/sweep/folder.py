@@ -196,6 +196,11 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
+def plan_file(folder: Path) -> Path:
+    """Where a sweep's plan is: a row for each run, with its number, what is varied, and its seed."""
+    return folder / _PLAN
+
+
 def read_plan(folder: Path) -> dict[int, dict[str, float]]:
     """What is planned for each run, by its number: every factor, and every number of the recipe that is varied.
 

@@ -17,7 +17,7 @@ from scipy import stats
 
 from emotorch.analyses.comparison import Comparison
 from emotorch.figures.canvas import BLUE, SKY, VERMILLION, new_figure, tidy
-from emotorch.metrics.best_of_n import FEWEST, best_of_n, chance_of_reaching
+from emotorch.metrics.best_of_n import FEWEST, BestOfN, best_of_n, chance_of_reaching
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.variance import split_variance
 from emotorch.seeding import generator
@@ -53,7 +53,7 @@ class SweepRuns:
     target: float
 
     @classmethod
-    def of(cls, name: str, plan: pd.DataFrame, results: Sequence[Result], comparison: Comparison) -> "SweepRuns":
+    def of(cls, name: str, planned: pd.DataFrame, results: Sequence[Result], comparison: Comparison) -> "SweepRuns":
         """From a sweep's plan, its results, and the comparison of its runs with the original."""
         distances = {run.model: run for run in comparison.distances}
         compared = [(result, distances[result.model]) for result in results if result.model in distances]
@@ -72,10 +72,10 @@ class SweepRuns:
                 "seconds": [result.seconds for result, _ in compared],
             }
         )
-        settings = [column for column in plan.columns if column not in ("number", "seed")]
-        varied = [column for column in settings if plan[column].nunique() > 1]
+        settings = [column for column in planned.columns if column not in ("number", "seed")]
+        varied = [column for column in settings if planned[column].nunique() > 1]
         target = comparison.recreation(complete=comparison.first.best.has_ckp)
-        return cls(name, varied, plan.merge(measured, on="number"), target)
+        return cls(name, varied, planned.merge(measured, on="number"), target)
 
     @cached_property
     def sound(self) -> pd.DataFrame:
@@ -91,23 +91,29 @@ class SweepRuns:
 
 
 def best_of_n_table(runs: SweepRuns) -> Table:
-    """The distance of the best of n runs like these, up to 1,000, with the interval that it is to be expected in."""
+    """The distance of the best of n runs like these, up to 1,000, with the interval that it is to be expected in.
+
+    Raises:
+        ValueError: fewer than 8 runs did not collapse.
+    """
     distances = runs.distances
     sizes = sorted({*_SIZES, len(distances)})
-    if len(distances) < FEWEST:
-        sizes = [size for size in sizes if size <= len(distances)]
-    rng = generator("best of n")
-    rows = [best_of_n(distances, size, rng) for size in sizes]
+    rows = [_best_of(distances, size) for size in sizes]
     frame = pd.DataFrame(
         {
             "runs": sizes,
-            "expected_distance": [row.expected for row in rows],
+            "expected": [row.expected for row in rows],
             "low": [row.low for row in rows],
             "high": [row.high for row in rows],
             "basis": ["lognormal fit" if row.extrapolated else "these runs" for row in rows],
         }
     )
-    return Table(frame, dict.fromkeys(("expected_distance", "low", "high"), f"{{:.{_DIGITS}f}}"))
+    return Table(frame, dict.fromkeys(("expected", "low", "high"), f"{{:.{_DIGITS}f}}"))
+
+
+def _best_of(distances: Array, n: int) -> BestOfN:
+    """The same wherever it is asked for."""
+    return best_of_n(distances, n, generator("best of n", n))
 
 
 def describe(runs: SweepRuns) -> list[str]:
@@ -140,8 +146,7 @@ def _describe_spread(runs: SweepRuns) -> str:
 
 
 def _describe_larger(runs: SweepRuns) -> str:
-    rng = generator("best of n")
-    largest = [best_of_n(runs.distances, size, rng) for size in (300, 1000)]
+    largest = [_best_of(runs.distances, size) for size in (300, 1000)]
     texts = [f"{best.expected:.5f} ({best.low:.5f}–{best.high:.5f}) of {best.n:,}" for best in largest]
     logs = np.log(runs.distances)
     below = float(stats.norm.cdf((math.log(runs.target) - logs.mean()) / logs.std(ddof=1)))
@@ -205,12 +210,12 @@ def best_of_n_figure(runs: SweepRuns) -> Figure:
     axes.fill_between(
         frame["runs"], frame["low"], frame["high"], color=SKY, alpha=0.4, linewidth=0, label="95% interval"
     )
-    axes.plot(observed["runs"], observed["expected_distance"], "o-", color=BLUE, label="expected, from these runs")
+    axes.plot(observed["runs"], observed["expected"], "o-", color=BLUE, label="expected, from these runs")
     if len(observed) < len(frame):
         further = frame.iloc[len(observed) - 1 :]
         axes.plot(
             further["runs"],
-            further["expected_distance"],
+            further["expected"],
             "o--",
             color=BLUE,
             markerfacecolor="white",
@@ -240,9 +245,9 @@ def describe_search(guided: SweepRuns, drawn: SweepRuns) -> str:
         f"{np.median(guided.distances):.5f}; the median of {drawn.name} is {np.median(others):.5f} (Mann and Whitney's "
         f"p = {p_value(p)})."
     )
-    if n > len(others):
+    if n > len(others) or len(others) < FEWEST:
         return text
-    expected = best_of_n(others, n, generator("best of n"))
+    expected = _best_of(others, n)
     chance = chance_of_reaching(others, n, best)
     return (
         f"{text} Of as many runs of {drawn.name} the best is to be expected at {expected.expected:.5f} "
@@ -269,5 +274,17 @@ def paired_table(paired: pd.DataFrame) -> Table:
         test = stats.ttest_rel(first, second)
         low, high = test.confidence_interval()
         rows.append((title, first.mean(), second.mean(), (first - second).mean(), low, high, test.pvalue))
-    frame = pd.DataFrame(rows, columns=["what", "mean", "mean of the other", "difference", "low", "high", "p"])
-    return Table(frame)
+    frame = pd.DataFrame(rows, columns=["measured", "mean", "mean of the other", "difference", "low", "high", "p"])
+    columns = dict.fromkeys(("mean", "mean of the other"), "{:.4f}")
+    return Table(frame, {**columns, **dict.fromkeys(("difference", "low", "high"), "{:+.4f}"), "p": p_value})
+
+
+def describe_pairs(paired: pd.DataFrame, name: str, other: str) -> str:
+    """What a change of the split, or of the code, does to runs of equal settings and seed."""
+    found = paired_table(paired).frame.set_index("measured")
+    accuracy, distance = (found.loc[title] for title in ("combined validation accuracy, %", "distance"))
+    return (
+        f"{counted(len(paired), 'pair')} of runs of equal settings and seed, {name} less {other}: combined validation "
+        f"accuracy {accuracy['difference']:+.2f} points ({accuracy['low']:+.2f} to {accuracy['high']:+.2f}), distance "
+        f"{distance['difference']:+.5f} ({distance['low']:+.5f} to {distance['high']:+.5f})."
+    )
