@@ -92,7 +92,7 @@ def test_the_page_of_a_sweep_lists_its_runs(prepared: Paths, tmp_path: Path) -> 
     sweep = Path(last_line(call_script(paths, SWEEP, "--num-models", 2, *quick)))
     html = Path(last_line(call_script(paths, REPORT, sweep.name))).read_text()
     page = Page(html)
-    assert page.sections == ["ranking", "best", "runs"]
+    assert page.sections == ["ranking", "best", "together", "runs"]
     assert all(map(is_inside, page.references))
     assert set(re.findall(r"<td>(model_\d{5})</td>", html)) == {"model_00001", "model_00002"}
 
