@@ -10,6 +10,7 @@ from running import EVALUATE, SWEEP, call_script, copy_root, last_line, read_tab
 
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import train_new
+from emotorch.inference.shipping import ship
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run
 from emotorch.runs.pictures import draw_kept_pictures
@@ -32,7 +33,8 @@ LEFT_OUT = {
 def swept(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """A root with a sweep of one run; not to be changed."""
     paths = copy_root(prepared, tmp_path_factory.mktemp("swept") / "root")
-    assert last_line(call_script(paths, SWEEP, "--num-models", 1, "--epochs", 1, "--workers", 1))
+    options = ("--num-models", 1, "--epochs", 1, "--workers", 1, "--fer-usage", "training")
+    assert last_line(call_script(paths, SWEEP, *options))
     return paths
 
 
@@ -75,6 +77,15 @@ def test_scripts_make_it(run: Run) -> None:
     assert len(table) == sum(
         json.loads((run.folder / "run.json").read_text())["counts"][s] for s in ("training", "fer", "ckp")
     )
+
+
+def test_a_model_that_ships_has_its_list_of_images(run: Run, tmp_path: Path) -> None:
+    models = tmp_path / "shipped"
+    models.mkdir()
+    ship(run, "best", models, lambda _: None)
+    assert (models / "best" / "image_usage.csv").read_bytes() == (run.folder / "image_usage.csv").read_bytes()
+    assert {"training_history.png", "confusion_matrix_fer_val.png"} <= names(Run(models / "best"))
+    assert "images.npz" not in names(Run(models / "best"))
 
 
 def test_without_the_images_all_but_the_sheets_is_drawn(run: Run, caplog: pytest.LogCaptureFixture) -> None:
