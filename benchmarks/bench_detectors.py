@@ -199,7 +199,8 @@ def predict(tree: Path, inputs: list[Path]) -> float:
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, command
+    # 1: a revision that misses the only face of a photo says so.
+    assert os.waitstatus_to_exitcode(status) in (0, 1), command
     process.returncode = 0
     return usage.ru_utime + usage.ru_stime
 

@@ -160,7 +160,7 @@ def plot_probabilities(
         path: The PNG to write.
         image: (H, W) or (H, W, 3) uint8.
         boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
-        faces: For each face the probability, 0 to 1, by label; bars for the first six.
+        faces: For each face the probability, 0 to 1, by label; bars for the first six, words for the others.
         title: Above all.
         predictions: For each face what it is said to show, where that need not be the most probable label: one that
             is none of the labels leaves all bars grey.
@@ -204,6 +204,7 @@ def _probabilities_figure(
         figure = new_figure(max(picture_width + bars_width + 0.4, 5.0), bars_height + 0.6, title)
         outer = figure.add_gridspec(1, 2, width_ratios=[picture_width, bars_width])
     picture = figure.add_subplot(outer[0])
+    said = predictions or [max(face, key=face.__getitem__) for face in faces]
     _draw_picture(picture, pixels, boxes)
     # Empty rows above and below keep the bars at their thickness beside a tall picture.
     spare = max((bars_height - rows * panel) / 2, 0.01)
@@ -211,11 +212,18 @@ def _probabilities_figure(
     for index, face in enumerate(shown):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns])
         name = "Whole picture" if boxes[index] is None else f"Face {index + 1}"
-        _draw_distribution(axes, face, name, predictions[index] if predictions else max(face, key=face.__getitem__))
+        _draw_distribution(axes, face, name, said[index])
     if not faces:
         figure.supxlabel("No face found.", fontsize=10)
     elif len(faces) > len(shown):
-        figure.supxlabel(f"Bars for the first {len(shown)} of {len(faces)} faces.", fontsize=10)
+        rest = [
+            f"{number} {word} {max(face.values()):.0%}"
+            for number, (word, face) in enumerate(zip(said, faces, strict=True), start=1)
+        ]
+        note = f"Bars for the first {len(shown)} of {len(faces)} faces; the others: {', '.join(rest[len(shown) :])}."
+        note = wrap(note, figure.get_figwidth() - 0.4, 10)
+        figure.set_figheight(figure.get_figheight() + note.count("\n") * line_height(10) / DPI)
+        figure.supxlabel(note, fontsize=10, parse_math=False)
     return figure
 
 
