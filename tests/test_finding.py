@@ -106,7 +106,7 @@ def test_the_search_near_a_known_face_finds_what_the_full_search_finds(detector:
             assert near is not None
             overlaps.append(near.box.overlap(box))
     assert len(overlaps) >= 10
-    assert np.mean(overlaps) > 0.85
+    assert np.mean(overlaps) > 0.9
     assert min(overlaps) > 0.75
 
 
