@@ -239,3 +239,22 @@ def test_a_guided_sweep_climbs_what_is_watched_where_there_is_no_original() -> N
         plan.append(propose(VALLEY, plan, results, ACCURACY))
         results[len(plan)] = accuracy_on_a_hill(plan[-1])
     assert max(result.accuracy for result in results.values()) > 89
+
+
+@pytest.mark.parametrize("strategy", ["random", "grid"])
+def test_each_choice_is_trained_under_the_same_seeds(strategy: str) -> None:
+    plan = draw_plan(design(strategy, count=12, seeds=4))
+    assert [run.number for run in plan] == list(range(1, 13))
+    assert [run.seed for run in plan] == [43, 44, 45, 46] * 3
+    factors = [run.factors for run in plan]
+    assert factors == [factors[0]] * 4 + [factors[4]] * 4 + [factors[8]] * 4
+    assert [factors[0], factors[4], factors[8]] == [run.factors for run in draw_plan(design(strategy, count=3))]
+
+
+def test_several_seeds_are_not_for_a_guided_sweep_and_earlier_designs_go_on() -> None:
+    with pytest.raises(UsageError, match="--seeds is for --strategy random or grid"):
+        design("guided", seeds=2)
+    with pytest.raises(ValueError, match="no whole number"):
+        design(count=3, seeds=2)
+    assert "seeds" not in design().as_dict()
+    assert design(seeds=2).as_dict()["seeds"] == 2

@@ -40,7 +40,7 @@ def sweep(
             "seconds": 100.0,
         }
     )
-    return SweepRuns(name, ["fer"], frame, TARGET)
+    return SweepRuns(name, ["fer"], frame, TARGET, independent=seeds is None)
 
 
 def spread(*key: object, runs: int = 60, middle: float = 0.06) -> np.ndarray:

@@ -67,6 +67,14 @@ def main() -> int:
             f"baseline does; {own} for one that uses none)",
         )
     plan.add_argument(
+        "--seeds",
+        type=cli.positive_integer,
+        default=1,
+        metavar="N",
+        help="train each of them under so many seeds, so that what is varied can be told from chance "
+        "(default: %(default)s)",
+    )
+    plan.add_argument(
         "--vary",
         action="append",
         metavar="KEY=LOW:HIGH[:log]",
@@ -121,10 +129,11 @@ def main() -> int:
     published = FactorRanges(FER_RANGE, FER_AUG_RANGE, CKP_RANGE, CKP_AUG_RANGE)
     design = Design(
         options.strategy,
-        options.num_models,
+        options.num_models * options.seeds,
         options.seed,
         choose_ranges(settings, published, {name: getattr(options, f"{name}_range") for name in FACTOR_NAMES}),
         tuple(parse_dimension(settings.recipe, text) for text in options.vary or VARY),
+        options.seeds,
     )
     if options.engine == "ray":
         open_engine = ray_engine(paths, settings, options.address, options.workers)

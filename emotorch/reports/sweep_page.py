@@ -14,7 +14,6 @@ from emotorch.analyses.distance import Weights
 from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_text
-from emotorch.metrics.best_of_n import FEWEST
 from emotorch.paths import MODEL_ORIGINAL, Paths
 from emotorch.reports.page import NAME, Fact, Section, beside, drawing, matrix, render, sentences, table, text
 from emotorch.runs.confusion import validation_matrices
@@ -22,7 +21,6 @@ from emotorch.runs.folder import FINISHED, Run, find_run
 from emotorch.sweep import statistics
 from emotorch.sweep.folder import plan_file, read_about, read_plan, read_results
 from emotorch.sweep.job import Result
-from emotorch.sweep.plan import RANDOM
 from emotorch.sweep.progress import formats, runs_frame
 from emotorch.sweep.statistics import SweepRuns
 from emotorch.tables import Table, counted, write_table
@@ -52,9 +50,7 @@ def write_sweep_page(paths: Paths, folder: Path, beside: Sequence[Path] = ()) ->
     if comparison is not None and comparison.distances:
         runs = _sweep_runs(folder, results, comparison)
         write_table(folder / RUNS_NAME, Table(runs.frame))
-        sections.append(
-            Section("together", "What the runs say together", _together(folder, runs, about["design"]["strategy"]))
-        )
+        sections.append(Section("together", "What the runs say together", _together(folder, runs)))
         sections += [
             Section(other.name, f"Beside {other.name}", _beside(paths, runs, folder, other)) for other in beside
         ]
@@ -72,13 +68,13 @@ def _compare(paths: Paths, results: Sequence[Result]) -> Comparison | None:
 
 
 def _sweep_runs(folder: Path, results: Sequence[Result], comparison: Comparison) -> SweepRuns:
-    return SweepRuns.of(folder.name, pd.read_csv(plan_file(folder)), results, comparison)
+    design, planned = read_about(folder)["design"], pd.read_csv(plan_file(folder))
+    return SweepRuns.of(folder.name, design, planned, results, comparison)
 
 
-def _together(folder: Path, runs: SweepRuns, strategy: str) -> list[Markup]:
+def _together(folder: Path, runs: SweepRuns) -> list[Markup]:
     parts = [sentences(statistics.describe(runs))]
-    # Runs that others led to, or that a grid spreads, are not drawn independently of each other.
-    if strategy == RANDOM and len(runs.distances) >= FEWEST:
+    if runs.tells_of_more:
         best = statistics.best_of_n_table(runs)
         write_table(folder / BEST_OF_N_NAME, best)
         alternative = f"Distance of the best of n runs of {runs.name}, over n"

@@ -163,6 +163,8 @@ class Design:
         seed: Of the drawing, and of the runs: each has this plus its number.
         ranges: Of the factors.
         varied: Fields of the recipe.
+        seeds: Under how many seeds each choice of values is trained: then run after run, with this seed plus 1, plus
+            2, …, the same for every choice.
     """
 
     strategy: str
@@ -170,8 +172,13 @@ class Design:
     seed: int
     ranges: FactorRanges = field(default_factory=FactorRanges)
     varied: tuple[Dimension, ...] = ()
+    seeds: int = 1
 
     def __post_init__(self) -> None:
+        if self.seeds > 1 and self.strategy == GUIDED:
+            raise UsageError("--seeds is for --strategy random or grid: a guided sweep chooses its runs one by one")
+        if self.count % self.seeds:
+            raise ValueError(f"{self.count} runs are no whole number of choices under {self.seeds} seeds")
         names = [varied.name for varied in self.varied]
         for name in names:
             if names.count(name) > 1:
@@ -200,7 +207,12 @@ class Design:
         """A run with a value for every dimension."""
         factors = Factors(**{name: float(values[name]) for name in FACTOR_NAMES})
         changes = {varied.name: values[varied.name] for varied in self.varied}
-        return PlannedRun(number, factors, self.seed + number, changes)
+        place = number if self.seeds == 1 else 1 + (number - 1) % self.seeds
+        return PlannedRun(number, factors, self.seed + place, changes)
+
+    def choice(self, number: int) -> int:
+        """Which choice of values a run is of, from 1."""
+        return 1 + (number - 1) // self.seeds
 
     def row(self, planned: PlannedRun) -> tuple[Number, ...]:
         """A run as the plan's file states it."""
@@ -230,7 +242,11 @@ class Design:
         return planned
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For the sweep's record; the default of what came later is left out, so that earlier sweeps go on."""
+        values = asdict(self)
+        if self.seeds == 1:
+            del values["seeds"]
+        return values
 
 
 def draw_plan(design: Design) -> list[PlannedRun]:
@@ -247,11 +263,12 @@ def draw_plan(design: Design) -> list[PlannedRun]:
 
 
 def _random(design: Design, number: int) -> PlannedRun:
-    rng = generator("sweep", design.seed, number)
+    choice = design.choice(number)
+    rng = generator("sweep", design.seed, choice)
     factors = {name: float(rng.uniform(*getattr(design.ranges, name))) for name in FACTOR_NAMES}
     # A generator for each: what else is varied changes no number.
     changes = {
-        varied.name: varied.at(generator("sweep", design.seed, number, varied.name).random())
+        varied.name: varied.at(generator("sweep", design.seed, choice, varied.name).random())
         for varied in design.varied
     }
     return design.planned(number, {**factors, **changes})
@@ -265,12 +282,14 @@ def _grid(design: Design) -> list[PlannedRun]:
     Evenly: each level of a dimension keeps as many points as another, give or take two.
     """
     dimensions = [dimension for dimension in design.dimensions if dimension.high > dimension.low]
-    levels = _levels([dimension.most_levels for dimension in dimensions], design.count)
-    chosen = _thinned(levels, design.count)
+    choices = design.count // design.seeds
+    levels = _levels([dimension.most_levels for dimension in dimensions], choices)
+    chosen = _thinned(levels, choices)
     values = [dimension.levels(count) for dimension, count in zip(dimensions, levels, strict=True)]
     fixed = {dimension.name: dimension.low for dimension in design.dimensions}
     plan = []
-    for number, point in enumerate(chosen, start=1):
+    for number in range(1, design.count + 1):
+        point = chosen[design.choice(number) - 1]
         at_point = {d.name: v[level] for d, v, level in zip(dimensions, values, point, strict=True)}
         plan.append(design.planned(number, fixed | at_point))
     return plan

@@ -5,9 +5,10 @@ All of it is computed from one table, a row for each run, which `write_report.py
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from emotorch.metrics.intervals import Array
 from emotorch.metrics.variance import split_variance
 from emotorch.seeding import generator
 from emotorch.sweep.job import Result
+from emotorch.sweep.plan import RANDOM
 from emotorch.tables import Table, counted, p_value
 
 # Sizes of a sweep that its best is computed for, beside its own.
@@ -45,16 +47,25 @@ class SweepRuns:
         varied: The columns of what the runs differ by, beside the seed.
         frame: A row for each: number, seed, what is varied, and what is measured.
         target: The distance of the published recreation.
+        independent: Whether each run was drawn by itself: no guided one, none of a grid, none of several seeds.
     """
 
     name: str
     varied: Sequence[str]
     frame: pd.DataFrame
     target: float
+    independent: bool
 
     @classmethod
-    def of(cls, name: str, planned: pd.DataFrame, results: Sequence[Result], comparison: Comparison) -> "SweepRuns":
-        """From a sweep's plan, its results, and the comparison of its runs with the original."""
+    def of(
+        cls,
+        name: str,
+        design: Mapping[str, Any],
+        planned: pd.DataFrame,
+        results: Sequence[Result],
+        comparison: Comparison,
+    ) -> "SweepRuns":
+        """From a sweep's design and plan, its results, and the comparison of its runs with the original."""
         distances = {run.model: run for run in comparison.distances}
         compared = [(result, distances[result.model]) for result in results if result.model in distances]
         measured = pd.DataFrame(
@@ -75,12 +86,18 @@ class SweepRuns:
         settings = [column for column in planned.columns if column not in ("number", "seed")]
         varied = [column for column in settings if planned[column].nunique() > 1]
         target = comparison.recreation(complete=comparison.first.best.has_ckp)
-        return cls(name, varied, planned.merge(measured, on="number"), target)
+        independent = design["strategy"] == RANDOM and design.get("seeds", 1) == 1
+        return cls(name, varied, planned.merge(measured, on="number"), target, independent)
 
     @cached_property
     def sound(self) -> pd.DataFrame:
         """Without the runs that collapsed to one class, which are no candidates."""
         return self.frame[~self.frame["collapsed"].astype(bool)].reset_index(drop=True)
+
+    @property
+    def tells_of_more(self) -> bool:
+        """Whether it says what more runs like these would bring."""
+        return self.independent and len(self.distances) >= FEWEST
 
     @property
     def distances(self) -> Array:
@@ -118,13 +135,10 @@ def _best_of(distances: Array, n: int) -> BestOfN:
 
 def describe(runs: SweepRuns) -> list[str]:
     """What one sweep's distances say, in sentences."""
-    distances = runs.distances
     lines = [_describe_spread(runs)]
-    if len(distances) >= FEWEST:
-        lines.append(_describe_larger(runs))
-        lines += _describe_settings(runs)
-    lines += _describe_seeds(runs)
-    return lines
+    if runs.tells_of_more:
+        lines += [_describe_larger(runs), *_describe_settings(runs)]
+    return lines + list(_describe_seeds(runs))
 
 
 def _describe_spread(runs: SweepRuns) -> str:
@@ -245,7 +259,7 @@ def describe_search(guided: SweepRuns, drawn: SweepRuns) -> str:
         f"{np.median(guided.distances):.5f}; the median of {drawn.name} is {np.median(others):.5f} (Mann and Whitney's "
         f"p = {p_value(p)})."
     )
-    if n > len(others) or len(others) < FEWEST:
+    if n > len(others) or not drawn.tells_of_more:
         return text
     expected = _best_of(others, n)
     chance = chance_of_reaching(others, n, best)
