@@ -9,6 +9,7 @@ their own origin.
 import asyncio
 import base64
 import hashlib
+import os
 import re
 import socket
 from contextlib import suppress
@@ -148,7 +149,8 @@ def listen(port: int) -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it lets two share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen()
     except OverflowError:
