@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FER_USAGES = ("Training", "PublicTest", "PrivateTest")
 # FER-2013 as class folders: its `test` holds both official tests, and no file tells which it is of.
 FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
+# Pixels of the longer side of what stage 2 stores, at most, where it keeps size and colour: no recipe takes more.
+LONGEST_SIDE = 112
 
 
 @dataclass(frozen=True)

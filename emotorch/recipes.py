@@ -38,6 +38,8 @@ class Augmentation:
         crop: Smallest part of the area that a random square crop keeps; brought back to full size.
         brightness: Factor within 1 ± this.
         contrast: Factor within 1 ± this, around the image's mean.
+        saturation: Factor within 1 ± this, of images in colour.
+        hue: At most this part of the circle of colours either way, of images in colour.
         blur: Probability of a Gaussian blur.
         blur_sigma: Of the blur, at most, in pixels.
         occlusion: Probability of a patch that hides a part.
@@ -51,14 +53,17 @@ class Augmentation:
     crop: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
     blur: float = 0.0
     blur_sigma: float = 1.0
     occlusion: float = 0.0
     occlusion_size: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("flip", "shift", "brightness", "contrast", "blur", "occlusion", "occlusion_size"):
+        for name in ("flip", "shift", "brightness", "contrast", "saturation", "blur", "occlusion", "occlusion_size"):
             _check(0 <= getattr(self, name) <= 1, f"augmentation.{name}", "from 0 to 1", getattr(self, name))
+        _check(0 <= self.hue <= 0.5, "augmentation.hue", "from 0 to 0.5", self.hue)
         _check(0 <= self.rotation <= 180, "augmentation.rotation", "from 0 to 180 degrees", self.rotation)
         _check(0 < self.crop <= 1, "augmentation.crop", "above 0, at most 1", self.crop)
         _check(0 < self.blur_sigma <= 8, "augmentation.blur_sigma", "above 0, at most 8 pixels", self.blur_sigma)
@@ -75,7 +80,8 @@ class Recipe:
         network: One that is registered in `emotorch.networks`, or `timm:NAME`.
         scheme: The label scheme it is meant for.
         network_config: The network's own arguments, less `num_classes`, which the scheme gives. `image_size` and
-            `channels`, which every network has, say what it takes: grey images are brought to that size and repeated.
+            `channels`, which every network has, say what it takes: images are brought to that size; grey ones are
+            repeated for three channels, and colours become grey for one.
         normalization: Of the input; see `NORMALIZATIONS`.
         pretrained: File of weights to start from; empty to start from scratch.
         trained_layers: With `pretrained`: how many of the backbone's last layers are trained; 0 for all.
@@ -241,7 +247,9 @@ RECIPES: dict[str, Recipe] = {
             normalization="imagenet",
             class_weights=True,
             watch="accuracy",
-            augmentation=Augmentation(flip=0.5, rotation=15, crop=0.8, brightness=0.2, contrast=0.2),
+            augmentation=Augmentation(
+                flip=0.5, rotation=15, crop=0.8, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05
+            ),
         ),
         # python develop_baseline_model/models/convolutional_nn_pytorch.py --recipe emotion_classifier
         # Published: 63.10% on a split of its own.

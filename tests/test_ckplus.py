@@ -131,11 +131,11 @@ def test_the_face_is_cut_out_wherever_it_is(paths: Paths, right: int) -> None:
     assert box is not None
     assert abs(box.x + box.width / 2 - (320 + right)) < 20
     write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
-    pixels, found = list_images(paths.ckplus)[0].read()
-    assert found
+    read = list_images(paths.ckplus)[0].read()
+    assert read.found
     # The same face in the same frame of its own, wherever it stood in the scene.
     in_the_middle = resize(Box(box.x - right, box.y, box.width, box.height).cut(draw_scene()))
-    assert np.abs(pixels.astype(int) - in_the_middle).max() <= 1
+    assert np.abs(read.face.astype(int) - in_the_middle).max() <= 1
 
 
 def test_without_a_face_the_middle_is_taken(paths: Paths) -> None:
@@ -143,6 +143,6 @@ def test_without_a_face_the_middle_is_taken(paths: Paths) -> None:
     scene[:, 20:80] = 160
     write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
     assert centre_square(scene) == Box(20, 0, 60, 60)
-    pixels, found = list_images(paths.ckplus)[0].read()
-    assert not found
-    assert pixels.tolist() == np.full((48, 48), 160).tolist()
+    read = list_images(paths.ckplus)[0].read()
+    assert not read.found
+    assert read.face.tolist() == np.full((48, 48), 160).tolist()

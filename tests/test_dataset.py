@@ -21,7 +21,7 @@ from conftest import (
 from PIL import Image
 
 from emotorch.data import dataset, fer2013
-from emotorch.data.images import encode_png, hash_pixels, read_face
+from emotorch.data.images import encode_png, hash_pixels, read_face, read_stored
 from emotorch.data.sources import read_manifest
 from emotorch.datasets import FER, RAF
 from emotorch.labels import LabelScheme, get_scheme
@@ -209,7 +209,7 @@ def test_every_classs_pixels_end_in_its_own_folder(paths: Paths) -> None:
     for name, expected in greys.items():
         dataset.create(paths, get_scheme(name), workers=1, force=False)
         folder = paths.for_scheme(name).originals / "FER"
-        assert {path.parent.name: int(read_face(path)[0, 0]) for path in folder.rglob("*.png")} == expected
+        assert {path.parent.name: int(read_stored(path)[0, 0]) for path in folder.rglob("*.png")} == expected
 
 
 def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) -> None:
@@ -239,7 +239,7 @@ def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) ->
         dataset.create(paths, get_scheme(name), workers=1, force=False)
         for source, expected in (("CKP", ckplus[name]), ("RAF", rafdb[name])):
             folder = paths.for_scheme(name).originals / source
-            assert {path.parent.name: int(read_face(path)[0, 0]) for path in folder.rglob("*.png")} == expected
+            assert {path.parent.name: int(read_stored(path)[0, 0]) for path in folder.rglob("*.png")} == expected
 
 
 # Bad input.

@@ -332,10 +332,10 @@ def test_yunet_without_its_file_is_wrong_usage_before_any_prediction(
 def test_a_face_is_cropped_in_prediction_as_in_training(desk: Desk) -> None:
     """A scene of CK+ and a user's photo of the same pixels: the same 48×48 go into the network."""
     path = desk.picture("S005_001_00000001.png", draw_scene([SyntheticFace(220, 120, 200)]))
-    trained_on, found = SourceImage(path, "anger", Reading.SCENE).read()
-    assert found
+    trained_on = SourceImage(path, "anger", Reading.SCENE).read()
+    assert trained_on.found
     (prediction,) = desk.ask(path, desk.model, "--detector", "haar")
-    assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(trained_on), abs=1e-6)
+    assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(trained_on.face), abs=1e-6)
 
 
 # The sheet.

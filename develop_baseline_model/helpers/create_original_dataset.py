@@ -3,16 +3,24 @@
 Reads  FER-Datasets/FER2013img (from stage 1), FER-Datasets/CK+, FER-Datasets/RAF-DB, and class folders:
        FER-Datasets/NAME/<emotion>/* or FER-Datasets/NAME/{train,val,test}/<emotion>/*
 Writes FER-Original-Dataset/{FER,CKP,RAF,NAME}/<class>/<n>.png and manifest.csv, tracing each to its source;
-       for another scheme than the default FER-Original-Dataset-<scheme>
+       as 48×48 grey; for another scheme than the default FER-Original-Dataset-<scheme>, with size and colour
 """
 
 from emotorch import cli
+from emotorch.datasets import LONGEST_SIDE
 
 
 def main() -> None:
     parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/create_original_dataset.py")
     cli.add_stage_options(parser)
     cli.add_scheme_option(parser)
+    parser.add_argument(
+        "--size",
+        type=cli.positive_integer,
+        metavar="N",
+        help="pixels that the longer side of an image has at most, in another scheme than the default; none is "
+        f"enlarged (default: {LONGEST_SIDE}, enough for every recipe)",
+    )
     options = parser.parse_args()
 
     from emotorch.data import dataset
@@ -21,7 +29,7 @@ def main() -> None:
 
     scheme = get_scheme(options.scheme)
     paths = Paths.from_environment().for_scheme(scheme.name)
-    done = dataset.create(paths, scheme, workers=options.workers, force=options.force)
+    done = dataset.create(paths, scheme, workers=options.workers, force=options.force, size=options.size)
     print(f"{paths.originals}: {'up to date' if done.up_to_date else 'written'}")
     for name, classes in done.counts.items():
         by_class = ", ".join(f"{label} {count}" for label, count in classes.items())

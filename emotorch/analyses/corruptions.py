@@ -1,9 +1,9 @@
 """Eight common corruptions of face images, each in five severities: a registry of named operations.
 
 Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations"
-(ICLR 2019), with strengths for 48×48 grey faces. What is random (the noise, where the square is, which way the face
-turns) comes from the source image's hash alone: it is the same at every severity, so that a curve shows the
-severity and nothing else, and does not depend on the order or the number of images.
+(ICLR 2019), with strengths for 48×48 faces; in larger images lengths grow with the side. What is random (the noise,
+where the square is, which way the face turns) comes from the source image's hash alone: it is the same at every
+severity, so that a curve shows the severity and nothing else, and does not depend on the order or the number of images.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from emotorch.data.images import SIZE, Pixels, resize
-from emotorch.data.operations import add_noise, change_contrast, change_light, turn
+from emotorch.data.images import Pixels, resize
+from emotorch.data.operations import add_noise, change_contrast, change_light, scale_of, turn
 from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.figures.dataset import SheetRow, plot_sheet
 from emotorch.seeding import generator
@@ -35,7 +35,7 @@ class Corruption:
         name: How tables call it.
         quantity: What the strengths are, with their unit.
         strengths: One for each severity, the mildest first.
-        apply: From a (48, 48) uint8 image, a strength and the source image's hash to the corrupted image.
+        apply: From an (S, S) or (S, S, 3) uint8 image, a strength and the source image's hash to the corrupted image.
     """
 
     name: str
@@ -66,7 +66,7 @@ def corrupt(images: Pixels, sources: Sequence[str], name: str, severity: int) ->
     """The corrupted images, in a new array.
 
     Args:
-        images: (N, 48, 48) uint8.
+        images: (N, S, S) or (N, S, S, 3) uint8.
         sources: N hashes of the source images; equal ones get the same random numbers.
         name: Of a corruption.
         severity: 1 (mild) to 5.
@@ -76,8 +76,8 @@ def corrupt(images: Pixels, sources: Sequence[str], name: str, severity: int) ->
     """
     if name not in CORRUPTIONS or severity not in SEVERITIES:
         raise ValueError(f"{name} at severity {severity}: there are {', '.join(CORRUPTIONS)} at {SEVERITIES}")
-    if images.shape[1:] != (SIZE, SIZE) or images.dtype != np.uint8:
-        raise ValueError(f"expected {SIZE}×{SIZE} uint8 images, got {images.shape} {images.dtype}")
+    if images.ndim not in (3, 4) or images.shape[1] != images.shape[2] or images.dtype != np.uint8:
+        raise ValueError(f"expected square uint8 images, got {images.shape} {images.dtype}")
     chosen = CORRUPTIONS[name]
     strength = chosen.strengths[severity - 1]
     corrupted = np.empty_like(images)
@@ -102,9 +102,9 @@ def plot_corruptions(path: Path, images: EvaluationSet) -> None:
     plot_sheet(path, rows, title, columns=len(rows[0].images))
 
 
-@corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)
+@corruption("Gaussian blur, σ in pixels of 48", 0.5, 1, 1.5, 2, 3)
 def blur(image: Pixels, sigma: float, _: str) -> Pixels:
-    return cast(Pixels, cv2.GaussianBlur(image, (0, 0), sigma))
+    return cast(Pixels, cv2.GaussianBlur(image, (0, 0), sigma * scale_of(image)))
 
 
 @corruption("light that is left", 0.6, 0.4, 0.25, 0.15, 0.08)
@@ -115,8 +115,9 @@ def low_light(image: Pixels, gain: float, _: str) -> Pixels:
 @corruption("black square, share of the picture", 0.04, 0.08, 0.15, 0.25, 0.4)
 def occlusion(image: Pixels, area: float, source: str) -> Pixels:
     """The square is wholly within the picture, and that of a milder severity within it."""
-    side = round(SIZE * area**0.5)
-    top, left = np.rint(generator("occlusion", source).random(2) * (SIZE - side)).astype(int)
+    size = len(image)
+    side = round(size * area**0.5)
+    top, left = np.rint(generator("occlusion", source).random(2) * (size - side)).astype(int)
     result = image.copy()
     result[top : top + side, left : left + side] = 0
     return result
@@ -139,11 +140,16 @@ def rotation(image: Pixels, degrees: float, source: str) -> Pixels:
 
 @corruption("JPEG quality", 40, 25, 15, 10, 6)
 def jpeg(image: Pixels, quality: float, _: str) -> Pixels:
-    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
-    return cast(Pixels, cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+    # OpenCV's files have blue first.
+    data = cv2.imencode(".jpg", _reversed(image), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+    return _reversed(cast(Pixels, cv2.imdecode(data, cv2.IMREAD_UNCHANGED)))
+
+
+def _reversed(image: Pixels) -> Pixels:
+    return image if image.ndim == 2 else np.ascontiguousarray(image[:, :, ::-1])
 
 
 @corruption("side of the face in pixels, enlarged again", 32, 24, 18, 13, 9)
 def downscaling(image: Pixels, side: float, _: str) -> Pixels:
     """As the pipeline itself enlarges a face that is so small in a photo."""
-    return resize(resize(image, int(side)))
+    return resize(resize(image, int(side)), len(image))

@@ -53,7 +53,7 @@ class Faces:
     Attributes:
         title: Model and images, for figures.
         files: N, as people know them.
-        pixels: (N, 48, 48).
+        pixels: (N, H, W) or (N, H, W, 3), as the model reads them.
         truths: N labels; None where nobody says.
         lines: How they were found, in words.
     """
@@ -80,7 +80,7 @@ class Explanation:
         faces: The faces.
         predictions: (N,) classes.
         confidences: (N,) 0-1, calibrated.
-        maps: By method, (N, 48, 48). Positive values speak for the prediction; integrated gradients and occlusion also
+        maps: By method, (N, H, W). Positive values speak for the prediction; integrated gradients and occlusion also
             have negative ones, which speak against it.
         layer: The part of the network whose map Grad-CAM shows; None without Grad-CAM.
         curves: By method, and of random order: (steps + 1,) mean probability of the prediction while pixels are
@@ -146,7 +146,7 @@ def named_faces(names: Sequence[str], loaded: LoadedRun, detector: str) -> tuple
         several = len(prediction.faces) > 1
         for number, face in enumerate(prediction.faces, start=1):
             files.append(f"{found.path}, face {number}" if several else str(found.path))
-            faces.append(cut_face(prediction.picture, face.box, face.turn))
+            faces.append(cut_face(prediction.picture, face.box, face.turn, reader.form))
     if not faces:
         raise EmoTorchError(errors[0] + (f" (and {len(errors) - 1} more without a face)" if errors[1:] else ""))
     what = Path(names[0]).name if len(names) == 1 else f"{len(names)} inputs"
@@ -256,7 +256,7 @@ def _thirds(maps: Map) -> list[float] | None:
     total = float(maps.sum())
     if not total:
         return None
-    return [float(part.sum()) / total for part in np.split(maps, 3, axis=1)]
+    return [float(part.sum()) / total for part in np.array_split(maps, 3, axis=1)]
 
 
 # --- Lines and tables ---------------------------------------------------------------------------------------
@@ -354,7 +354,10 @@ def _plot_sheet(
 ) -> None:
     """A row for every face, and each method's map over it."""
     faces = explanation.faces.pixels[:rows]
-    tiles = np.stack([without_map(faces), *(overlay(faces, maps[:rows]) for maps in importance.values())], axis=1)
+    tiles = np.stack(
+        [without_map(faces, colour=faces.ndim == 4), *(overlay(faces, maps[:rows]) for maps in importance.values())],
+        axis=1,
+    )
     captions = []
     for row in range(rows):
         label = labels[explanation.predictions[row]]
@@ -378,7 +381,7 @@ def _plot_means(
         face = faces[group].mean(axis=0)
         means = [maps[group].mean(axis=0) for maps in importance.values()]
         full = [mean / mean.max() if mean.max() else mean for mean in means]
-        rows.append(np.stack([without_map(face), *(overlay(face, mean) for mean in full)]))
+        rows.append(np.stack([without_map(face, colour=face.ndim == 3), *(overlay(face, mean) for mean in full)]))
         captions.append(f"predicted: {label}\nmean of {len(group)}")
     missing = [label for label in groups if label not in predicted]
     note = f"; never predicted: {', '.join(missing)}" if missing else ""

@@ -1,7 +1,8 @@
 """Importance maps: which pixels speak for the class that a network predicts, by captum.
 
-A map explains the score (before the softmax) of that class, on the 48×48 grey pixels, whatever size and channels the
-network takes them in. What counts as removed is the picture's mean grey.
+A map explains the score (before the softmax) of that class, on the pixels as the model reads pictures (48×48 grey of
+FER-2013), whatever size and channels the network takes them in; a pixel's colours count together. What counts as
+removed is the picture's mean grey, or mean colour.
 
 Maps:
 - saliency: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks" (ICLR workshop 2014).
@@ -28,7 +29,7 @@ from emotorch.data.split import Indices
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
-from emotorch.training.preprocessing import InputForm, to_input
+from emotorch.training.preprocessing import InputForm, to_input, to_tensor
 
 METHODS = {
     "saliency": "saliency",
@@ -42,7 +43,7 @@ _BATCH = 64
 _NOISE_SAMPLES = 25
 _NOISE_SIGMA = 0.1 * 255  # of the full scale; the paper finds 10 to 20% best
 _INTEGRATION_STEPS = 50
-_WINDOW, _STRIDE = 8, 4  # pixels
+_WINDOW, _STRIDE = 8, 4  # pixels of 48
 # A single strong pixel would leave the rest of a map dark.
 _FULL_PERCENTILE = 99
 
@@ -50,15 +51,15 @@ Map = NDArray[np.float32]
 
 
 class Scores(nn.Module):
-    """A network as a function of grey values (N, 1, 48, 48), 0-255."""
+    """A network as a function of values (N, C, H, W), 0-255."""
 
     def __init__(self, network: nn.Module, form: InputForm) -> None:
         super().__init__()
         self.network = network
         self._form = form
 
-    def forward(self, grey: Tensor) -> Tensor:
-        scores: Tensor = self.network(to_input(grey, self._form))
+    def forward(self, values: Tensor) -> Tensor:
+        scores: Tensor = self.network(to_input(values, self._form))
         return scores
 
 
@@ -110,20 +111,20 @@ def importance_maps(
     Args:
         network: In evaluation mode, on the device that it is to run on; it is not changed.
         form: What it takes.
-        pixels: (N, 48, 48).
+        pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,) whose scores are explained.
         seed: Of SmoothGrad's noise.
         threads: Methods at the same time; the maps are the same for any number.
 
     Returns:
-        (N, 48, 48) each; see `Explanation.maps`.
+        (N, H, W) each; see `Explanation.maps`.
     """
     layer = find_map_layer(network, form)
     weights = next(network.parameters())
-    greys = torch.from_numpy(pixels).unsqueeze(1).to(weights.device, weights.dtype)
-    means = greys.mean((2, 3), keepdim=True).round().expand_as(greys)
+    values = to_tensor(pixels).to(weights.device, weights.dtype)
+    means = values.mean((2, 3), keepdim=True).round().expand_as(values)
     targets = torch.from_numpy(classes).to(weights.device)
-    batches = [torch.split(whole, _BATCH) for whole in (greys, means, targets)]
+    batches = [torch.split(whole, _BATCH) for whole in (values, means, targets)]
     methods = [name for name in METHODS if layer or name != "grad_cam"]
 
     def attribute(name: str) -> Map:
@@ -134,10 +135,10 @@ def importance_maps(
         # The random numbers are all threads' together, and no other method takes any.
         with seeded("explanations", seed, name) if name == "smoothgrad" else nullcontext():
             parts = [
-                method(grey.detach().requires_grad_(), mean, target).detach()
-                for grey, mean, target in zip(*batches, strict=True)
+                method(image.detach().requires_grad_(), mean, target).detach()
+                for image, mean, target in zip(*batches, strict=True)
             ]
-        return torch.cat(parts).squeeze(1).float().cpu().numpy()
+        return torch.cat(parts).sum(1).float().cpu().numpy()
 
     with ThreadPoolExecutor(threads) as pool:
         return dict(zip(methods, pool.map(attribute, methods), strict=True))
@@ -147,31 +148,32 @@ _Attribution = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def attributions(scores: Scores, layer: nn.Module | None) -> dict[str, _Attribution]:
-    """By method: from (N, 1, 48, 48) grey values, what replaces those that are removed, and (N,) classes to maps."""
+    """By method: from (N, C, H, W) values, what replaces those that are removed, and (N,) classes to maps."""
     saliency = captum.attr.Saliency(scores)
     noisy = captum.attr.NoiseTunnel(saliency)
     integrated = captum.attr.IntegratedGradients(scores)
     occlusion = captum.attr.Occlusion(scores)
 
-    def smooth(grey: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
+    def smooth(image: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
         # One sample of the noise for all images at a time; signs are dropped after the mean, as in the paper.
         samples = {"nt_samples": _NOISE_SAMPLES, "nt_samples_batch_size": 1, "stdevs": _NOISE_SIGMA}
-        gradient: Tensor = noisy.attribute(grey, nt_type="smoothgrad", target=target, abs=False, **samples)
+        gradient: Tensor = noisy.attribute(image, nt_type="smoothgrad", target=target, abs=False, **samples)
         return gradient.abs()
 
-    def integrate(grey: Tensor, mean: Tensor, target: Tensor) -> Tensor:
+    def integrate(image: Tensor, mean: Tensor, target: Tensor) -> Tensor:
         found: Tensor = integrated.attribute(
-            grey, mean, target, n_steps=_INTEGRATION_STEPS, internal_batch_size=max(_BATCH, len(grey))
+            image, mean, target, n_steps=_INTEGRATION_STEPS, internal_batch_size=max(_BATCH, len(image))
         )
         return found
 
-    def occlude(grey: Tensor, mean: Tensor, target: Tensor) -> Tensor:
-        window, stride = (1, _WINDOW, _WINDOW), (1, _STRIDE, _STRIDE)
-        found: Tensor = occlusion.attribute(grey, window, stride, mean, target)
+    def occlude(image: Tensor, mean: Tensor, target: Tensor) -> Tensor:
+        channels, _, side = image.shape[1:]
+        window, stride = (round(pixels * side / SIZE) for pixels in (_WINDOW, _STRIDE))
+        found: Tensor = occlusion.attribute(image, (channels, window, window), (channels, stride, stride), mean, target)
         return found
 
     methods: dict[str, _Attribution] = {
-        "saliency": lambda grey, _, target: saliency.attribute(grey, target),
+        "saliency": lambda image, _, target: saliency.attribute(image, target),
         "smoothgrad": smooth,
         "integrated_gradients": integrate,
     }
@@ -180,9 +182,9 @@ def attributions(scores: Scores, layer: nn.Module | None) -> dict[str, _Attribut
     return {**methods, "occlusion": occlude}
 
 
-def _grad_cam(method: captum.attr.LayerGradCam, grey: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
-    found = method.attribute(grey, target, relu_attributions=True)
-    enlarged: Tensor = captum.attr.LayerAttribution.interpolate(found, (SIZE, SIZE), "bilinear")
+def _grad_cam(method: captum.attr.LayerGradCam, image: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
+    found = method.attribute(image, target, relu_attributions=True)
+    enlarged: Tensor = captum.attr.LayerAttribution.interpolate(found, tuple(image.shape[2:]), "bilinear")
     return enlarged
 
 
@@ -195,7 +197,7 @@ def seeded(*key: object) -> Iterator[None]:
 
 
 def evidence(maps: Map) -> Map:
-    """(N, 48, 48) maps to 0-1, for pictures and means: what speaks for the prediction, of each map's own full scale."""
+    """(N, H, W) maps to 0-1, for pictures and means: what speaks for the prediction, of each map's own full scale."""
     positive = np.maximum(maps, 0)
     full = np.percentile(positive, _FULL_PERCENTILE, axis=(1, 2), keepdims=True)
     # A map of a few small spots has its full scale in its greatest value.
@@ -210,6 +212,6 @@ def prepared(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def outputs_of(model: Model, pixels: Pixels) -> Tensor:
-    """(N, K) outputs for (N, 48, 48), on the device that the model is on."""
-    greys = torch.from_numpy(pixels).unsqueeze(1).to(next(model.network.parameters()).device)
-    return torch.cat([network_outputs(model.network, batch, model.form) for batch in torch.split(greys, _BATCH)])
+    """(N, K) outputs for (N, H, W) or (N, H, W, 3), on the device that the model is on."""
+    images = to_tensor(pixels).to(next(model.network.parameters()).device)
+    return torch.cat([network_outputs(model.network, batch, model.form) for batch in torch.split(images, _BATCH)])

@@ -17,14 +17,14 @@ from scipy import stats
 from torch import nn
 
 from emotorch.analyses.importance_maps import Map, importance_maps, outputs_of, prepared, seeded
-from emotorch.data.images import SIZE, Pixels
+from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model
 
 RANDOM = "random"
-DELETION_STEPS = 24  # of 96 pixels each
+DELETION_STEPS = 24  # of 96 pixels each in a 48×48 image
 RANDOMISED_NETWORKS = 2
 _RANDOM_ORDERS = 5
 # A ReLU on the outputs leaves every second random network with equal outputs for some picture.
@@ -62,13 +62,13 @@ def check_maps(
 
     Args:
         model: On the device that it is to run on; see `importance_maps.prepared`.
-        pixels: (N, 48, 48).
+        pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,) that are explained.
-        maps: By method, (N, 48, 48).
+        maps: By method, (N, H, W).
         seed: Of random orders and random weights.
         threads: Curves, then maps, at the same time; the results are the same for any number.
     """
-    orders = [*map(_removal_order, maps.values()), *_random_orders(len(classes), seed)]
+    orders = [*map(_removal_order, maps.values()), *_random_orders(pixels, seed)]
     with ThreadPoolExecutor(threads) as pool:
         found = list(pool.map(partial(deletion_curves, model, pixels, classes), orders))
     curves = dict(zip(maps, found[: len(maps)], strict=True))
@@ -108,30 +108,32 @@ def _is_flat(maps: Map) -> NDArray[np.bool_]:
 
 
 def _removal_order(maps: Map) -> Indices:
-    """(N, 48, 48) maps to (N, 2304) places in the order of their removal, the most important first."""
+    """(N, H, W) maps to (N, H·W) places in the order of their removal, the most important first."""
     return np.argsort(-maps.reshape(len(maps), -1), axis=1, kind="stable")
 
 
-def _random_orders(images: int, seed: int) -> list[Indices]:
+def _random_orders(pixels: Pixels, seed: int) -> list[Indices]:
     rng = generator("explanations", seed, "random order")
-    places = np.tile(np.arange(SIZE * SIZE), (images, 1))
+    images, height, width = pixels.shape[:3]
+    places = np.tile(np.arange(height * width), (images, 1))
     return [rng.permuted(places, axis=1) for _ in range(_RANDOM_ORDERS)]
 
 
 def deletion_curves(model: Model, pixels: Pixels, classes: Indices, order: Indices) -> NDArray[np.float64]:
-    """(N, steps + 1) probabilities of the given classes while more and more pixels turn into the picture's mean grey.
+    """(N, steps + 1) probabilities of the given classes while more and more pixels turn into the picture's mean grey
+    (or mean colour).
 
     Args:
         model: To run.
-        pixels: (N, 48, 48).
+        pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,).
-        order: (N, 2304) places of the pixels, the first to be removed first.
+        order: (N, H·W) places of the pixels, the first to be removed first.
     """
-    ranks = np.argsort(order, axis=1).reshape(pixels.shape)
+    ranks = np.argsort(order, axis=1).reshape(*pixels.shape[:3], *(1,) * (pixels.ndim - 3))
     greys = np.rint(pixels.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
     curves = np.empty((len(pixels), DELETION_STEPS + 1))
     for step in range(DELETION_STEPS + 1):
-        left = np.where(ranks < step * SIZE * SIZE // DELETION_STEPS, greys, pixels)
+        left = np.where(ranks < step * order.shape[1] // DELETION_STEPS, greys, pixels)
         found = probabilities(outputs_of(model, left), model.temperature).numpy()
         curves[:, step] = found[np.arange(len(pixels)), classes]
     return curves
@@ -188,7 +190,7 @@ def randomised(network: nn.Module, seed: int, number: int) -> nn.Module:
 
 
 def rank_correlations(first: Map, second: Map) -> NDArray[np.float64]:
-    """(N,) Spearman's, pixel by pixel, of (N, 48, 48) maps; NaN where one is flat."""
+    """(N,) Spearman's, pixel by pixel, of (N, H, W) maps; NaN where one is flat."""
     ranks = [stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     ours, theirs = (values - values.mean(axis=1, keepdims=True) for values in ranks)
     spread = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))

@@ -34,6 +34,7 @@ from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import to_tensor
 from emotorch.workers import progress
 
 # Small batches stay in a core's cache: a third faster than hundreds at once.
@@ -158,7 +159,10 @@ def measure(
     errors = None
     if reference is not None:
         clean_reference = _predictions(
-            _prepared(reference.model, device), held_out.images.pixels, reference.model, batch
+            _prepared(reference.model, device),
+            held_out.images.read_as(reference.model.form.pixels),
+            reference.model,
+            batch,
         )
         theirs = np.concatenate([clean_reference[None], corrupted[1]])
         errors = _compare(reference, held_out.images, predictions == truths, theirs == truths)
@@ -171,10 +175,15 @@ def _corrupted_predictions(
     """(M, C, N) classes that each of M models predicts under each of C conditions."""
     networks = [_prepared(model, device) for model in models]
     sources = images.hashes.tolist()
+    # Models of one form share the corrupted images; each other reads, and has corrupted, what it would read.
+    clean = {model.form.pixels: images.read_as(model.form.pixels) for model in models}
 
     def run(condition: tuple[str, int]) -> list[Indices]:
-        pixels = corrupt(images.pixels, sources, *condition)
-        return [_predictions(network, pixels, model, batch) for model, network in zip(models, networks, strict=True)]
+        pixels = {form: corrupt(read, sources, *condition) for form, read in clean.items()}
+        return [
+            _predictions(network, pixels[model.form.pixels], model, batch)
+            for model, network in zip(models, networks, strict=True)
+        ]
 
     # A thread for each condition, not for the parts of an operation: those wait for each other on a busy machine.
     with ThreadPoolExecutor(threads) as pool:
@@ -190,7 +199,7 @@ def _prepared(model: Model, device: torch.device) -> torch.nn.Module:
 
 def _predictions(network: torch.nn.Module, pixels: NDArray[np.uint8], model: Model, batch: int) -> Indices:
     device = next(network.parameters()).device
-    batches = torch.split(torch.from_numpy(pixels).unsqueeze(1).to(device), batch)
+    batches = torch.split(to_tensor(pixels).to(device), batch)
     return predicted_classes(torch.cat([network_outputs(network, images, model.form) for images in batches]))
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.data.dataset import STORED_HASH
 from emotorch.data.folders import SPLITS
-from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face, read_picture, resize
+from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels, read_face, read_picture, read_stored
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError, found_elsewhere
@@ -41,7 +42,7 @@ class Entry:
         label: Its class, as the folder calls it.
         usage: The given split it is in, or empty.
         dataset: Which of a stage-2 folder's datasets it is from; empty elsewhere.
-        hash: Of the pixels, where a manifest tells.
+        hash: Of the file's pixels, where a manifest tells.
     """
 
     file: str
@@ -79,7 +80,7 @@ class AuditedFolder:
         folder: Where it is.
         stage: The script that wrote it and keeps account of its files; None for a folder of somebody else's.
         entries: N readable images, in the manifest's order or by name.
-        faces: (N, 48, 48), as a network would see them.
+        faces: (N, 48, 48), as the baseline would see them.
         hashes: (N,) of the pixels in the file's own size.
         sizes: (N, 2) height and width of the files.
         unreadable: The files that could not be read, and why not.
@@ -112,9 +113,11 @@ def read(folder: Path) -> AuditedFolder:
         remedy = f"run {STAGE_2} first, or name a folder of class folders{found_elsewhere(folder)}"
         raise EmoTorchError(f"{folder} does not exist: {remedy}")
     stamped = (folder / STAMP_NAME).is_file()
-    number = read_stamp(folder, "its stage").get("stage") if stamped else None
+    made_from = read_stamp(folder, "its stage") if stamped else {}
+    number = made_from.get("stage")
     stage = _STAGES.get(number) if isinstance(number, int) else None
     entries = _list_manifest(folder, stage) if stage else _list_class_folders(folder)
+    read_pixels = (read_stored if "size" in made_from else read_face) if stage else read_picture
     readable: list[Entry] = []
     unreadable: list[Found] = []
     faces = np.empty((len(entries), SIZE, SIZE), np.uint8)
@@ -122,13 +125,13 @@ def read(folder: Path) -> AuditedFolder:
     sizes: list[tuple[int, ...]] = []
     for entry in progress(entries, total=len(entries), description="reading images", unit="image"):
         try:
-            pixels = read_face(folder / entry.file) if stage else read_picture(folder / entry.file)
+            pixels = read_pixels(folder / entry.file)
         except EmoTorchError as error:
             unreadable.append(Found(entry, str(error)))
             continue
-        faces[len(readable)] = resize(pixels)
+        faces[len(readable)] = bring_to(pixels, GREY_FACE)
         hashes.append(hash_pixels(pixels))
-        sizes.append(pixels.shape)
+        sizes.append(pixels.shape[:2])
         readable.append(entry)
     if not readable:
         reason = f": {unreadable[0].detail}" if unreadable else ""
@@ -146,7 +149,10 @@ def read(folder: Path) -> AuditedFolder:
 
 def _list_manifest(folder: Path, stage: str) -> list[Entry]:
     rows = read_manifest(folder, _MANIFEST_COLUMNS, stage)
-    return [Entry(row["file"], row["emotion"], row["usage"], row.get("dataset", ""), row["hash"]) for row in rows]
+    return [
+        Entry(row["file"], row["emotion"], row["usage"], row.get("dataset", ""), row.get(STORED_HASH, row["hash"]))
+        for row in rows
+    ]
 
 
 def _list_class_folders(folder: Path) -> list[Entry]:

@@ -1,13 +1,15 @@
 """A packed cache of decoded images, so that a training reads its pixels at memory speed.
 
-Every image of the dataset folder and each of its variants has a fixed slot. A slot is valid only for the
-very file it was read from (size and modification time), and carries a checksum of its pixels, so that a
-cache that was cut short by a kill or a crash is never believed. The file is sparse: what no run has
-drawn takes no space.
+There is a file for each form that images are read in: whatever sizes a dataset mixes, each picture is brought to that
+size and those channels when it comes into the cache. Every image of the dataset folder and each of its variants has a
+fixed slot. A slot is valid only for the very file it was read from (size and modification time), and carries a checksum
+of its pixels, so that a cache that was cut short by a kill or a crash is never believed. The file is sparse: what no
+run has drawn takes no space.
 """
 
 import mmap
 import os
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +19,18 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.images import SIZE, Pixels, read_face
+from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels, read_stored
 from emotorch.errors import EmoTorchError
 from emotorch.workers import progress
 
 Array = TypeVar("Array")
 
 _CHECKED_AT_ONCE = 8192
+# Of earlier versions, whose slots nobody had checked against the manifest.
+_FORMER_NAME = "pixels.bin"
 _STATE = [("modified_ns", "<i8"), ("size", "<i4")]
-_SLOT = np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", (SIZE, SIZE))])
+# A file of holes is mapped larger than the memory may be: Linux then sets none aside for it. Python has no name for it.
+_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 @dataclass(frozen=True)
@@ -57,26 +62,41 @@ class PixelCache:
         folder: Where its file is.
         slots: How many images it can hold.
         dense: The first so many are mostly read together, the others here and there.
+        form: That images are brought to.
     """
 
     folder: Path
     slots: int
     dense: int
+    form: PixelForm = GREY_FACE
 
-    def share(self, files: Sequence[Path], slots: NDArray[np.int64]) -> LazyArray[Pixels]:
+    def share(
+        self, files: Sequence[Path], slots: NDArray[np.int64], hashes: Sequence[str] | None = None
+    ) -> LazyArray[Pixels]:
         """The pixels of the files, where the cache holds them: what is not valid is read from the files first.
 
         Every process that maps the cache has the same memory, until it writes there, which nobody else sees.
 
+        Args:
+            files: To read.
+            slots: (N,) the place of each.
+            hashes: What each file's own pixels must hash to; empty where that is unknown.
+
         Raises:
             EmoTorchError: a file is missing or damaged.
+            ChangedError: a file's pixels are others.
         """
         path = self._open()
         cached = self._map(path)
+        expected = hashes if hashes is not None else [""] * len(files)
         for start in range(0, len(slots), _CHECKED_AT_ONCE):
             part = slice(start, start + _CHECKED_AT_ONCE)
-            _freshen(path, cached, files[part], slots[part])
+            self._freshen(path, cached, files[part], slots[part], expected[part])
         return LazyArray(self._map(path)["pixels"], slots)
+
+    @property
+    def _slot(self) -> np.dtype[np.void]:
+        return np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", self.form.shape)])
 
     def _map(self, path: Path) -> NDArray[np.void]:
         """All slots in memory that is the file's own. What is written to it (PyTorch wants that it can be) stays here.
@@ -84,39 +104,60 @@ class PixelCache:
         Where images are read here and there, the system reads nothing around them: that would be holes of the file.
         """
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        scattered = -(-self.dense * _SLOT.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+            protection = mmap.PROT_READ | mmap.PROT_WRITE
+            mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | _NO_RESERVE, prot=protection)
+        scattered = -(-self.dense * self._slot.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
         if scattered < len(mapped):
             mapped.madvise(mmap.MADV_RANDOM, scattered)
-        return np.frombuffer(mapped, _SLOT)
+        return np.frombuffer(mapped, self._slot)
 
     def _open(self) -> Path:
         """The cache's file, sparse and of the right size."""
-        path = self.folder / "pixels.bin"
+        path = self.folder / f"pixels_{self.form.size}x{self.form.channels}.bin"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _FORMER_NAME).unlink(missing_ok=True)
             path.touch()
-            if path.stat().st_size != self.slots * _SLOT.itemsize:
-                os.truncate(path, self.slots * _SLOT.itemsize)
+            if path.stat().st_size != self.slots * self._slot.itemsize:
+                os.truncate(path, self.slots * self._slot.itemsize)
         except OSError as error:
             raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
         return path
 
+    def _freshen(
+        self,
+        path: Path,
+        cached: NDArray[np.void],
+        files: Sequence[Path],
+        slots: NDArray[np.int64],
+        hashes: Sequence[str],
+    ) -> None:
+        """Fills the slots of which the record is not of the very file, or the pixels are not the recorded ones."""
+        states = np.array([_state(file) for file in files], dtype=_STATE)
+        recorded = cached[slots]
+        fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
+        fresh[fresh] = _checksums(recorded["pixels"][fresh]) == recorded["checksum"][fresh]
+        stale = np.flatnonzero(~fresh)
+        if len(stale):
+            records = np.empty(len(stale), self._slot)
+            records["modified_ns"] = states["modified_ns"][stale]
+            records["size"] = states["size"][stale]
+            self._decode([(files[place], hashes[place]) for place in stale.tolist()], records["pixels"])
+            records["checksum"] = _checksums(records["pixels"])
+            _write(path, slots[stale], records)
 
-def _freshen(path: Path, cached: NDArray[np.void], files: Sequence[Path], slots: NDArray[np.int64]) -> None:
-    """Fills the slots of which the record is not of the very file, or the pixels are not the recorded ones."""
-    states = np.array([_state(file) for file in files], dtype=_STATE)
-    recorded = cached[slots]
-    fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
-    fresh[fresh] = _checksums(recorded["pixels"][fresh]) == recorded["checksum"][fresh]
-    stale = np.flatnonzero(~fresh)
-    if len(stale):
-        records = np.empty(len(stale), _SLOT)
-        records["modified_ns"] = states["modified_ns"][stale]
-        records["size"] = states["size"][stale]
-        records["pixels"] = _decode([files[position] for position in stale.tolist()])
-        records["checksum"] = _checksums(records["pixels"])
-        _write(path, slots[stale], records)
+    def _decode(self, files: Sequence[tuple[Path, str]], pixels: Pixels) -> None:
+        """Reads files, each with what its pixels must hash to, into an array."""
+        reading = progress(enumerate(files), total=len(files), description="reading images", unit="image")
+        for position, (file, expected) in reading:
+            stored = read_stored(file)
+            if expected and hash_pixels(stored) != expected:
+                raise ChangedError(f"{file}: changed since it was written")
+            pixels[position] = bring_to(stored, self.form)
+
+
+class ChangedError(EmoTorchError):
+    """A file's pixels are not those that its dataset tells of."""
 
 
 def _write(path: Path, slots: NDArray[np.int64], records: NDArray[np.void]) -> None:
@@ -124,7 +165,7 @@ def _write(path: Path, slots: NDArray[np.int64], records: NDArray[np.void]) -> N
     try:
         with path.open("r+b", buffering=0) as file:
             for slot, record in zip(slots.tolist(), records, strict=True):
-                os.pwrite(file.fileno(), record.tobytes(), slot * _SLOT.itemsize)
+                os.pwrite(file.fileno(), record.tobytes(), slot * records.itemsize)
     except OSError as error:
         raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -140,11 +181,3 @@ def _state(file: Path) -> tuple[int, int]:
 def _checksums(pixels: Pixels) -> NDArray[np.uint32]:
     contiguous = np.ascontiguousarray(pixels)
     return np.fromiter((zlib.crc32(image) for image in contiguous), np.uint32, len(contiguous))
-
-
-def _decode(files: Sequence[Path]) -> Pixels:
-    pixels = np.empty((len(files), SIZE, SIZE), np.uint8)
-    reading = progress(enumerate(files), total=len(files), description="reading images", unit="image")
-    for position, file in reading:
-        pixels[position] = read_face(file)
-    return pixels

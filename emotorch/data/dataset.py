@@ -7,21 +7,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from emotorch.data import folders
-from emotorch.data.images import hash_pixels, write_png
+from emotorch.data.images import SIZE, hash_pixels, write_png
 from emotorch.data.sources import MANIFEST, Reading, SourceImage
-from emotorch.datasets import CKP, DATASETS, FER
-from emotorch.errors import EmoTorchError
-from emotorch.files import StageBuild, hash_file, stage_folder, visible, write_csv
-from emotorch.labels import LabelScheme
+from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.files import STAMP_NAME, StageBuild, hash_file, read_json, stage_folder, visible, write_csv
+from emotorch.labels import DEFAULT, LabelScheme
 from emotorch.paths import Paths
 from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
 
 MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", "hash")
+# Where files need not be 48×48 grey: what each is, and the hash of what it holds.
+STORED_HASH = "stored_hash"
+SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
 _IMAGES_PER_CHUNK = 256
 _BESIDE_FER = [dataset for dataset in DATASETS.values() if dataset is not FER]
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
@@ -46,12 +49,13 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Task:
-    """One image to write: its source and its place in the dataset folder."""
+    """One image to write: its source, its place in the dataset folder, and its longest side; 0 for 48×48 grey."""
 
     source: SourceImage
     dataset: str
     emotion: str
     file: str
+    longest: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class _Chunk:
 class _Record(TypedDict):
     hash: str
     face_found: bool
+    stored: tuple[int, int, int, str] | None  # the values of SIZE_COLUMNS; None of the 48×48 grey face itself
 
 
 @dataclass(frozen=True)
@@ -74,33 +79,61 @@ class Summary:
     up_to_date: bool
 
 
-def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool) -> Summary:
+def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size: int | None = None) -> Summary:
     """Writes the scheme's dataset folder, `<dataset>/<class>/<n>.png`, and the manifest.
 
-    FER-2013 is needed; the other known datasets, and any folder of class folders, take part where they are.
+    FER-2013 is needed; the other known datasets, and any folder of class folders, take part where they are. The
+    baseline's scheme has 48×48 grey files, as published; any other keeps size and colour. In either, `hash` is that of
+    the image as 48×48 grey: a run knows by it what it was trained on, however that was stored.
+
+    Args:
+        paths: The root.
+        scheme: Of the classes.
+        workers: Processes.
+        force: Write again what is there.
+        size: Pixels that the longer side of a file has at most; None for `LONGEST_SIDE`.
 
     Raises:
         EmoTorchError: FER-2013 is missing, or a file or folder is damaged, foreign or not of the right size.
+        UsageError: a size for the baseline's scheme.
     """
+    if scheme.name == DEFAULT and size is not None:
+        raise UsageError(f"--size: the files of scheme {DEFAULT} are 48×48 grey, as published; leave it out")
     paths = paths.for_scheme(scheme.name)
     sources = _available_sources(paths, scheme)
+    longest = 0 if scheme.name == DEFAULT else size or LONGEST_SIDE
     tasks: list[_Task] = []
     for dataset, source in sources.items():
-        tasks += _number(dataset, source)
+        tasks += _number(dataset, source, longest)
+    # Of FER-2013 and CK+ as faces of 48×48, all that is written is the same at any size.
+    sized = longest and any(task.source.reading is not Reading.FACE for task in tasks)
     stamp = {
         "stage": 2,
         "scheme": scheme.name,
         "labels": list(scheme.labels),
         "sources": scheme.sources,
         "inputs": {dataset: _fingerprint(paths, source) for dataset, source in sources.items()},
+        **({"size": longest} if sized else {}),
     }
+    _tell_of_other_size(paths.originals, stamp)
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:
         if build is not None:
             _write_images(build, tasks, scheme, workers)
             records = _collect(build, tasks)
-            _write_manifest(build, tasks, records, paths)
+            _write_manifest(build, tasks, records, paths, sized=bool(sized))
             _report(tasks, records, sources)
         return Summary(_count(tasks, scheme), up_to_date=build is None)
+
+
+def _tell_of_other_size(folder: Path, stamp: Mapping[str, Any]) -> None:
+    """Says so where the folder was made for another size: it is made anew then, never mixed."""
+    made_from = read_json(folder / STAMP_NAME).get("made_from", stamp) if (folder / STAMP_NAME).is_file() else stamp
+    stored, wanted = (
+        f"with colour, of at most {made['size']} pixels" if "size" in made else "48×48 grey"
+        for made in (made_from, stamp)
+    )
+    if stored != wanted:
+        logger.info("%s holds images %s; it is made anew: %s", folder, stored, wanted)
 
 
 def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
@@ -159,7 +192,7 @@ def _find_class_folders(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]
     return sources
 
 
-def _number(dataset: str, source: _Source) -> list[_Task]:
+def _number(dataset: str, source: _Source, longest: int) -> list[_Task]:
     """Maps classes and numbers the images of each, from 1, in the source's order."""
     taken: Counter[str] = Counter()
     tasks = []
@@ -168,7 +201,7 @@ def _number(dataset: str, source: _Source) -> list[_Task]:
         if emotion is None:
             continue
         taken[emotion] += 1
-        tasks.append(_Task(image, dataset, emotion, f"{dataset}/{emotion}/{taken[emotion]}.png"))
+        tasks.append(_Task(image, dataset, emotion, f"{dataset}/{emotion}/{taken[emotion]}.png", longest))
     return tasks
 
 
@@ -198,9 +231,13 @@ def _chunks(folder: Path, tasks: Sequence[_Task]) -> list[_Chunk]:
 def _write_chunk(chunk: _Chunk) -> list[_Record]:
     records: list[_Record] = []
     for task in chunk.tasks:
-        pixels, face_found = task.source.read()
-        write_png(chunk.folder / task.file, pixels)
-        records.append({"hash": hash_pixels(pixels), "face_found": face_found})
+        read = task.source.read(task.longest)
+        write_png(chunk.folder / task.file, read.stored)
+        stored = None
+        if read.stored is not read.face:
+            (height, width), channels = read.stored.shape[:2], 1 if read.stored.ndim == 2 else 3
+            stored = (width, height, channels, hash_pixels(read.stored))
+        records.append({"hash": hash_pixels(read.face), "face_found": read.found, "stored": stored})
     return records
 
 
@@ -211,7 +248,9 @@ def _collect(build: StageBuild, tasks: Sequence[_Task]) -> list[_Record]:
     return records
 
 
-def _write_manifest(build: StageBuild, tasks: Sequence[_Task], records: Sequence[_Record], paths: Paths) -> None:
+def _write_manifest(
+    build: StageBuild, tasks: Sequence[_Task], records: Sequence[_Record], paths: Paths, *, sized: bool
+) -> None:
     rows = (
         (
             task.file,
@@ -221,10 +260,11 @@ def _write_manifest(build: StageBuild, tasks: Sequence[_Task], records: Sequence
             task.source.usage,
             task.source.subject,
             record["hash"],
+            *((record["stored"] or (SIZE, SIZE, 1, record["hash"])) if sized else ()),
         )
         for task, record in zip(tasks, records, strict=True)
     )
-    write_csv(build.folder / MANIFEST, MANIFEST_COLUMNS, rows)
+    write_csv(build.folder / MANIFEST, MANIFEST_COLUMNS + (SIZE_COLUMNS if sized else ()), rows)
 
 
 def _report(tasks: Sequence[_Task], records: Sequence[_Record], sources: Mapping[str, _Source]) -> None:

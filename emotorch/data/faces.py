@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from emotorch.data.images import Pixels, resize, to_grey
+from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to
 
 # Boxes of which the smaller lies so far within the larger are of one face.
 _SAME_FACE = 0.5
@@ -98,19 +98,20 @@ def each_eye(eyes: Eyes | None, move: Callable[[float, float], Point]) -> Eyes |
     return None if eyes is None else (move(*eyes[0]), move(*eyes[1]))
 
 
-def cut_face(pixels: Pixels, box: Box | None, turn: float = 0.0) -> Pixels:
-    """The (48, 48) grey face as networks are trained on it.
+def cut_face(pixels: Pixels, box: Box | None, turn: float = 0.0, form: PixelForm = GREY_FACE) -> Pixels:
+    """The face as networks are trained on it.
 
     Args:
         pixels: (H, W) grey values, or (H, W, 3) red, green, blue.
         box: Just this is cut out, as detected; None takes all of a picture.
         turn: By so many degrees, counter-clockwise, the face is turned around the box's middle.
+        form: That the network reads.
     """
     if box is None:
-        return resize(to_grey(pixels))
+        return bring_to(pixels, form)
     if turn % 90:
-        return resize(to_grey(_cut_turned(pixels, box, turn)))
-    return resize(np.rot90(to_grey(box.cut(pixels)), round(turn / 90)))
+        return bring_to(_cut_turned(pixels, box, turn), form)
+    return bring_to(np.rot90(box.cut(pixels), round(turn / 90)), form)
 
 
 def _cut_turned(pixels: Pixels, box: Box, turn: float) -> Pixels:

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,13 +25,47 @@ logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 
-SIZE = 48  # pixels; FER-2013's side length, and so every dataset's after stage 2
+SIZE = 48  # pixels; FER-2013's side length, and that of all that the baseline reads
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 # More than any camera gives, and less than fills the memory.
 MAX_PIXELS = 200_000_000
 # Of what is odd in a file that can be read; what is damaged is an error, which says so in one line.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns of more than this, and refuses more than twice as many
+
+
+@dataclass(frozen=True)
+class PixelForm:
+    """What pictures of any size and colour are brought to before they are a model's input.
+
+    Attributes:
+        size: Side length, pixels.
+        channels: 1 for grey values, (size, size); 3 for red, green and blue, (size, size, 3).
+    """
+
+    size: int = SIZE
+    channels: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size, self.size) if self.channels == 1 else (self.size, self.size, self.channels)
+
+    def __str__(self) -> str:
+        return f"{self.size}×{self.size} {'grey' if self.channels == 1 else 'colour'}"
+
+
+# As FER-2013 has its faces.
+GREY_FACE = PixelForm()
+
+
+def bring_to(pixels: Pixels, form: PixelForm) -> Pixels:
+    """A picture, (H, W) or (H, W, 3), in a form: what is grey is repeated where colours are wanted."""
+    if pixels.shape == form.shape:
+        return pixels
+    if form.channels == 1:
+        return resize(to_grey(pixels), form.size)
+    resized = resize(pixels, form.size)
+    return to_colours(resized)
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -41,11 +76,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = _png_chunk(b"IEND", b"")
 
 
-def _png_header(height: int, width: int) -> bytes:
-    return _SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-
-
-_FACE_HEADER = _png_header(SIZE, SIZE)
+_FACE_HEADER = _SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
 # A stored (uncompressed) 48×48 picture takes one 4 KiB disk block, as a compressed one does, and is written
 # and read several times faster: 2 bytes of zlib header, 5 of the stored block's, the rows with a filter
 # byte each, 4 of checksum.
@@ -57,11 +88,12 @@ _FACE_ROWS_END = _FACE_ROWS + SIZE * (SIZE + 1)
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """A grey 8-bit PNG of (H, W) pixels, stored without compression."""
-    rows = np.zeros((pixels.shape[0], pixels.shape[1] + 1), np.uint8)
+    """An 8-bit PNG of (H, W) grey values or (H, W, 3) colours; a 48×48 grey face is stored without compression."""
+    if pixels.shape != (SIZE, SIZE):
+        return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[:, :, ::-1])[1].tobytes()
+    rows = np.zeros((SIZE, SIZE + 1), np.uint8)
     rows[:, 1:] = pixels
-    header = _FACE_HEADER if pixels.shape == (SIZE, SIZE) else _png_header(*pixels.shape)
-    return header + _png_chunk(b"IDAT", zlib.compress(rows.tobytes(), 0)) + _END
+    return _FACE_HEADER + _png_chunk(b"IDAT", zlib.compress(rows.tobytes(), 0)) + _END
 
 
 _BLACK_FACE = np.frombuffer(encode_png(np.zeros((SIZE, SIZE), np.uint8)), np.uint8)
@@ -95,7 +127,7 @@ def _decode_own_png(data: bytes) -> Pixels | None:
 
 
 def write_png(path: str | Path, pixels: Pixels) -> None:
-    """Writes a grey PNG in place: for stage folders, which get their name only when they are whole."""
+    """Writes a PNG in place: for stage folders, which get their name only when they are whole."""
     _write_in_place(path, encode_png(pixels))
 
 
@@ -119,33 +151,42 @@ def _write_in_place(path: str | Path, data: bytes | memoryview) -> None:
 
 
 def hash_pixels(pixels: Pixels) -> str:
-    """SHA-256 of the grey values, row by row, in hex: equal pictures have equal hashes."""
+    """SHA-256 of the values, row by row, in hex: equal pictures have equal hashes."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def read_face(path: Path) -> Pixels:
-    """The (48, 48) grey pixels of a file that a stage wrote.
+    """The (48, 48) grey pixels of a dataset's face.
 
     Raises:
-        EmoTorchError: the file is missing, damaged, or not a 48×48 grey picture.
+        EmoTorchError: the file is missing, damaged, or not a picture of 48×48.
     """
     data = _read_bytes(path)
     own = _decode_own_png(data)
-    if own is not None:
-        return own
-    pixels = decode_picture(data, path)
+    pixels = decode_picture(data, path) if own is None else own
     if pixels.shape != (SIZE, SIZE):
         raise EmoTorchError(f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels where {SIZE}×{SIZE} are expected")
     return pixels
 
 
-def read_picture(path: Path) -> Pixels:
-    """The grey pixels of a picture of any size, upright; (H, W) uint8.
+def read_stored(path: Path) -> Pixels:
+    """A picture as a stage stored it, (H, W) or (H, W, 3) uint8.
+
+    Raises:
+        EmoTorchError: the file is missing or damaged.
+    """
+    data = _read_bytes(path)
+    own = _decode_own_png(data)
+    return decode_picture(data, path, colour=True) if own is None else own
+
+
+def read_picture(path: Path, *, colour: bool = False) -> Pixels:
+    """A picture of any size, upright; see `decode_picture`.
 
     Raises:
         EmoTorchError: the file is missing, damaged, too large, or not what its name says.
     """
-    return decode_picture(_read_bytes(path), path)
+    return decode_picture(_read_bytes(path), path, colour=colour)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -159,15 +200,17 @@ def decode_picture(
     data: bytes | BinaryIO,
     path: Path,
     *,
+    colour: bool = False,
     check_name: bool = True,
     formats: tuple[str, ...] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pixels:
-    """Decodes a picture and makes it grey; (H, W) uint8.
+    """Decodes a picture: its grey values, (H, W) uint8, or its colours, (H, W, 3), red, green, blue.
 
     Args:
         data: The file's content, or the open file: of that no more is read than is needed.
         path: The file's name, for messages and for `check_name`.
+        colour: Give the colours of a picture that has any; of one without, the grey values.
         check_name: Refuse a file whose ending promises another format than it holds: in a dataset that is
             a sign of a broken conversion.
         formats: Pillow's names of those to read; None for all that it knows.
@@ -177,7 +220,8 @@ def decode_picture(
         EmoTorchError: see `read_picture`.
     """
     with _opened(data, path, check_name, formats, max_pixels) as image:
-        pixels = _to_grey(_upright(image))
+        upright = _upright(image)
+        pixels = _without_equal_colours(_photo(upright)) if colour else _to_grey(upright)
         _say_animated(image, path)
         return pixels
 
@@ -204,7 +248,7 @@ def decode_photo(
     """
     try:
         with _opened(data, path, False, formats, max_pixels) as image:
-            pixels = _to_photo(image)
+            pixels = _photo(_upright(image))
             _say_animated(image, path)
             return pixels
     except _UnknownFormatError:
@@ -236,13 +280,7 @@ def photo_of(image: Image.Image) -> Pixels:
     with _pillow_errors(Path("a PIL image")):
         if not (image.width and image.height):
             raise EmoTorchError(f"a PIL image of {image.width}×{image.height} pixels")
-        return _to_photo(image)
-
-
-def _to_photo(image: Image.Image) -> Pixels:
-    upright = _upright(image)
-    is_grey = _is_deep(upright) or upright.mode in ("1", "L")
-    return _to_grey(upright) if is_grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
+        return _photo(_upright(image))
 
 
 def read_photo(path: Path) -> Pixels:
@@ -257,7 +295,7 @@ def to_grey(pixels: Pixels) -> Pixels:
 
 
 def to_colours(pixels: Pixels) -> Pixels:
-    """(H, W, 3) red, green, blue, to be shown; (H, W) grey values three times."""
+    """(H, W, 3) red, green, blue; (H, W) grey values three times."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
@@ -301,6 +339,18 @@ def _pillow_errors(path: Path) -> Iterator[None]:
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
 
 
+def _photo(upright: Image.Image) -> Pixels:
+    """The colours of what `_upright` gives, or the grey values of a file that has only these."""
+    grey = _is_deep(upright) or upright.mode in ("1", "L")
+    return _to_grey(upright) if grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
+
+
+def _without_equal_colours(pixels: Pixels) -> Pixels:
+    """The grey values of a picture in which red, green and blue are equal all over; else its colours."""
+    has_colour = pixels.ndim == 3 and (pixels != pixels[:, :, :1]).any()
+    return pixels if has_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])
+
+
 def _to_grey(upright: Image.Image) -> Pixels:
     """Grey values of what `_upright` gives."""
     if _is_deep(upright):
@@ -324,11 +374,21 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def resize(pixels: Pixels, size: int = SIZE) -> Pixels:
-    """(H, W) to (size, size); area averaging when shrinking, so that nothing aliases."""
-    if pixels.shape == (size, size):
+    """(H, W) or (H, W, 3) to (size, size) or (size, size, 3); see `_resized`."""
+    return _resized(pixels, size, size)
+
+
+def shrink(pixels: Pixels, longest: int) -> Pixels:
+    """(H, W) or (H, W, 3) with its longer side at most `longest`, in the same proportions; never enlarged."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    return _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """By area averaging when shrinking, so that nothing aliases."""
+    if pixels.shape[:2] == (height, width):
         return pixels
-    shrinking = min(pixels.shape) >= size
-    return np.asarray(
-        cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
-        dtype=np.uint8,
-    )
+    shrinking = pixels.shape[0] >= height and pixels.shape[1] >= width
+    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), dtype=np.uint8)

@@ -1,14 +1,17 @@
-"""The 28 operations: a registry of named changes to single 48×48 grey images, of which variants are made.
+"""The 28 operations: a registry of named changes to single images, of which variants are made.
 
-`augment` gives one variant of one image. What it draws depends on the seed, the source image and the
-operation alone, so a data set is the same byte for byte whatever the order and the number of workers. The
-ranges are those of the published EmoTorch; where they leave a meaning open, Kornia's is taken.
+An image is (H, W) grey or (H, W, 3) in colour. Lengths are in pixels of a 48×48 image, as FER-2013 has: in a larger one
+they grow with its longer side, so that an operation looks alike at any size. `augment` gives one variant of one image.
+What it draws depends on the seed, the source image and the operation alone, so a data set is the same byte for byte
+whatever the order and the number of workers. The ranges are those of the published EmoTorch; where they leave a meaning
+open, Kornia's is taken.
 """
 
 import hashlib
 import math
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 
 import cv2
@@ -48,36 +51,50 @@ _STREAM = _Stream()
 
 
 def augment(image: Pixels, source: str, operation: str, seed: int) -> Pixels:
-    """The variant of a 48×48 grey image that an operation makes; a new array, the image stays as it is.
+    """The variant of an image that an operation makes; a new array, the image stays as it is.
 
     `source` identifies the source image (the hex digest of its pixels); two images of one source draw alike.
     """
-    if image.shape != (SIZE, SIZE) or image.dtype != np.uint8:
-        raise ValueError(f"expected a {SIZE}×{SIZE} uint8 image, got {image.shape} {image.dtype}")
+    if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
+        raise ValueError(f"expected an (H, W) or (H, W, 3) uint8 image, got {image.shape} {image.dtype}")
     key = hashlib.blake2b(f"{seed}/{source}/{operation}".encode(), digest_size=16).digest()
     return OPERATIONS[operation](np.ascontiguousarray(image), _STREAM.at(key))
+
+
+def scale_of(image: Pixels) -> float:
+    """How many pixels of an image one of a 48×48 image is."""
+    return float(max(image.shape[:2])) / SIZE
+
+
+def _odd(length: float) -> int:
+    """The nearest odd number, for the side of a kernel."""
+    return 2 * round((length - 1) / 2) + 1
 
 
 # Geometry. Beyond its edge the picture goes on as its mirror image: zeros would add black corners, which tell
 # the operation rather than the face, and repeated edge pixels would add streaks.
 
-_CENTRE = (SIZE - 1) / 2
 _BORDER = cv2.BORDER_REFLECT_101
 _INVERSE_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-_CORNERS = np.array([[0, 0], [SIZE - 1, 0], [SIZE - 1, SIZE - 1], [0, SIZE - 1]], np.float32)
-_INWARD = np.sign(_CENTRE - _CORNERS)  # from each corner
-_GRID = np.dstack(np.meshgrid(np.arange(SIZE), np.arange(SIZE))).astype(np.float32)
+
+
+def _centre(image: Pixels) -> tuple[float, float]:
+    """(right, down), pixels."""
+    return (image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2
 
 
 def _affine(image: Pixels, xx: float, xy: float, yx: float, yy: float, right: float = 0.0, down: float = 0.0) -> Pixels:
     """Read pixel p of the result at A·(p − centre) + centre + (right, down) of the image."""
+    x, y = _centre(image)
+    # Of a square the last summands are 0, and all are as rounded as they always were.
     matrix = np.array(
         [
-            [xx, xy, _CENTRE * (1 - xx - xy) + right],
-            [yx, yy, _CENTRE * (1 - yx - yy) + down],
+            [xx, xy, x * (1 - xx - xy) + right + (x - y) * xy],
+            [yx, yy, y * (1 - yx - yy) + down + (y - x) * yx],
         ]
     )
-    return cast(Pixels, cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=_INVERSE_LINEAR, borderMode=_BORDER))
+    side = image.shape[1::-1]
+    return cast(Pixels, cv2.warpAffine(image, matrix, side, flags=_INVERSE_LINEAR, borderMode=_BORDER))
 
 
 def _either_way(rng: np.random.Generator, low: float, high: float) -> float:
@@ -111,8 +128,8 @@ def zoom_in(image: Pixels, rng: np.random.Generator) -> Pixels:
     Random resized crop (Szegedy et al. 2015), whose scale is a share of the area.
     """
     scale = math.sqrt(rng.uniform(0.60, 0.75))
-    margin = (1 - scale) * _CENTRE
-    return _affine(image, scale, 0, 0, scale, rng.uniform(-margin, margin), rng.uniform(-margin, margin))
+    right, down = ((1 - scale) * centre for centre in _centre(image))
+    return _affine(image, scale, 0, 0, scale, rng.uniform(-right, right), rng.uniform(-down, down))
 
 
 @operation
@@ -128,17 +145,31 @@ def shear(image: Pixels, rng: np.random.Generator) -> Pixels:
     return _affine(image, 1, math.tan(math.radians(_either_way(rng, 4, 12))), 0, 1)
 
 
+@lru_cache(maxsize=64)
+def _corners(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The four corners as (x, y), and how far each moves inwards at most: 0.25 of half the side."""
+    places = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    inwards = (1 - 2 * places) * np.array([0.25 * width / 2, 0.25 * height / 2], np.float32)
+    return places * np.array([width - 1, height - 1], np.float32), inwards
+
+
 @operation
 def perspective(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Each corner moves inwards by up to 0.25 of half the side, in x and in y."""
-    corners = _CORNERS + 0.25 * SIZE / 2 * _INWARD * rng.random((4, 2), np.float32)
-    matrix = cv2.getPerspectiveTransform(corners, _CORNERS)
-    return cast(Pixels, cv2.warpPerspective(image, matrix, (SIZE, SIZE), flags=_INVERSE_LINEAR, borderMode=_BORDER))
+    height, width = image.shape[:2]
+    corners, inwards = _corners(height, width)
+    matrix = cv2.getPerspectiveTransform(corners + inwards * rng.random((4, 2), np.float32), corners)
+    return cast(Pixels, cv2.warpPerspective(image, matrix, (width, height), flags=_INVERSE_LINEAR, borderMode=_BORDER))
 
 
 _ELASTIC_KERNEL = cv2.getGaussianKernel(33, 5, cv2.CV_32F)
 _ELASTIC_PIXELS_KERNEL = _ELASTIC_KERNEL * np.float32(32 / 128)  # from a signed byte to ±32 pixels
 _NO_SECOND_MAP = np.empty(0, np.float32)
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int) -> NDArray[np.float32]:
+    return np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
 
 
 @operation
@@ -150,7 +181,11 @@ def elastic(image: Pixels, rng: np.random.Generator) -> Pixels:
     # One signed byte is enough of a draw: every displacement averages hundreds of them.
     noise = rng.integers(-128, 128, (SIZE, SIZE, 2), np.int8).astype(np.float32)
     field = cv2.sepFilter2D(noise, -1, _ELASTIC_KERNEL, _ELASTIC_PIXELS_KERNEL, borderType=_BORDER)
-    return cast(Pixels, cv2.remap(image, _GRID + field, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=_BORDER))
+    if image.shape[:2] != (SIZE, SIZE):
+        height, width = image.shape[:2]
+        field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(scale_of(image))
+    places = _grid(*image.shape[:2]) + field
+    return cast(Pixels, cv2.remap(image, places, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=_BORDER))
 
 
 # Light.
@@ -163,7 +198,8 @@ def change_light(image: Pixels, gain: float, offset: float = 0.0) -> Pixels:
 
 def change_contrast(image: Pixels, factor: float) -> Pixels:
     """Stretch about the mean grey, so that the brightness stays."""
-    return change_light(image, factor, (1 - factor) * cv2.mean(image)[0])
+    mean = cv2.mean(image)[0] if image.ndim == 2 else float(image.mean())
+    return change_light(image, factor, (1 - factor) * mean)
 
 
 _LEVELS = np.arange(256, dtype=np.float32)
@@ -221,7 +257,7 @@ def posterize(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 def add_noise(image: Pixels, rng: np.random.Generator, sigma: float) -> Pixels:
     """Add Gaussian noise; sigma is a share of the full scale."""
-    noise = rng.standard_normal((SIZE, SIZE), np.float32)
+    noise = rng.standard_normal(image.shape, np.float32)
     return cast(Pixels, cv2.addWeighted(image, 1, noise, 255 * sigma, 0, dtype=cv2.CV_8U))
 
 
@@ -240,59 +276,58 @@ def light_noise(image: Pixels, rng: np.random.Generator) -> Pixels:
 @operation
 def blur(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian blur, kernel 9×9, σ 3-5."""
-    kernel = cv2.getGaussianKernel(9, rng.uniform(3, 5), cv2.CV_32F)
+    scale = scale_of(image)
+    kernel = cv2.getGaussianKernel(_odd(9 * scale), scale * rng.uniform(3, 5), cv2.CV_32F)
     return cast(Pixels, cv2.sepFilter2D(image, -1, kernel, kernel, borderType=_BORDER))
 
 
-_ALONG = np.arange(-4, 5, dtype=np.float32)
-_ROWS = np.array([[-1], [0], [1]], np.float32)
+@lru_cache(maxsize=64)
+def _line(length: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Of a line of so many pixels: their places, weights that rise along it, and the rows that hold it at ±10°."""
+    along = np.arange(length, dtype=np.float32) - length // 2
+    most = math.ceil(length // 2 * math.tan(math.radians(10)))  # 1 of nine pixels
+    rows = np.arange(-most, most + 1, dtype=np.float32)[:, None]
+    return along, np.arange(1, length + 1, dtype=np.float32) / np.float32(length * (length + 1) // 2), rows
 
 
-def _motion(image: Pixels, rng: np.random.Generator, weights: NDArray[np.floating[Any]]) -> Pixels:
-    """Blur along a line of nine pixels at ±10°: it rises by less than one pixel, so three rows hold it."""
+def _motion(image: Pixels, rng: np.random.Generator, step: int) -> Pixels:
+    """Blur along a line of nine pixels at ±10°; the trail fades out to the right, or to the left with a step of -1."""
+    along, weights, rows = _line(_odd(9 * scale_of(image)))
     rise = math.tan(math.radians(rng.uniform(-10, 10)))
-    kernel = weights * np.maximum(0, 1 - np.abs(_ROWS - _ALONG * rise))
+    kernel = weights[::step] * np.maximum(0, 1 - np.abs(rows - along * rise))
     return cast(Pixels, cv2.filter2D(image, -1, kernel, borderType=_BORDER))
-
-
-_RAMP = np.arange(1, 10, dtype=np.float32) / 45
 
 
 @operation
 def motion_left(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Moving left within ±10° of level: nine pixels, the trail fades out to the right."""
-    return _motion(image, rng, _RAMP)
+    return _motion(image, rng, 1)
 
 
 @operation
 def motion_right(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Moving right within ±10° of level: nine pixels, the trail fades out to the left."""
-    return _motion(image, rng, _RAMP[::-1])
+    return _motion(image, rng, -1)
 
 
 # Masks.
 
 
-def _sizes(area: tuple[float, float], ratio: tuple[float, float]) -> list[tuple[int, int]]:
-    """All (height, width) in whole pixels with such a share of the area and such a long side : short side."""
-    sides = range(1, SIZE + 1)
-    return [
-        (height, width)
-        for height in sides
-        for width in sides
-        if area[0] <= height * width / SIZE**2 <= area[1]
-        and ratio[0] <= max(height, width) / min(height, width) <= ratio[1]
-    ]
+@lru_cache(maxsize=64)
+def _sizes(image: tuple[int, int], area: tuple[float, float], ratio: tuple[float, float]) -> list[tuple[int, int]]:
+    """All (height, width) in whole pixels with such a share of the image's area and such a long side : short side."""
+    height, width = np.mgrid[1 : image[0] + 1, 1 : image[1] + 1]
+    share = height * width / (image[0] * image[1])
+    shape = np.maximum(height, width) / np.minimum(height, width)
+    fitting = (area[0] <= share) & (share <= area[1]) & (ratio[0] <= shape) & (shape <= ratio[1])
+    return [(height, width) for height, width in (np.argwhere(fitting) + 1).tolist()]
 
 
-_SQUARES = _sizes((0.08, 0.20), (1.0, 1.25))
-_BARS = _sizes((0.03, 0.08), (4.0, 8.0))
-
-
-def _erase(image: Pixels, rng: np.random.Generator, sizes: list[tuple[int, int]]) -> Pixels:
+def _erase(image: Pixels, rng: np.random.Generator, area: tuple[float, float], ratio: tuple[float, float]) -> Pixels:
     """Blacken a rectangle that lies wholly within the picture."""
+    sizes = _sizes(image.shape[:2], area, ratio)
     height, width = sizes[rng.integers(len(sizes))]
-    top, left = rng.integers(SIZE - height + 1), rng.integers(SIZE - width + 1)
+    top, left = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
     result = image.copy()
     result[top : top + height, left : left + width] = 0
     return result
@@ -301,13 +336,13 @@ def _erase(image: Pixels, rng: np.random.Generator, sizes: list[tuple[int, int]]
 @operation
 def squares(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A black near-square (ratio up to 1.25) of 8-20% of the area (random erasing, Zhong et al. 2017)."""
-    return _erase(image, rng, _SQUARES)
+    return _erase(image, rng, (0.08, 0.20), (1.0, 1.25))
 
 
 @operation
 def bars(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A black bar of 3-8% of the area, 4-8 times as long as wide, upright or level (Zhong et al. 2017)."""
-    return _erase(image, rng, _BARS)
+    return _erase(image, rng, (0.03, 0.08), (4.0, 8.0))
 
 
 # Effects.
@@ -324,10 +359,18 @@ def solarize(image: Pixels, rng: np.random.Generator) -> Pixels:
     return _tone(image, np.where(curve < 255 * threshold, curve, 255 - curve))
 
 
+def _change_luminance(image: Pixels, change: Callable[[Any], Any]) -> Pixels:
+    if image.ndim == 2:
+        return cast(Pixels, change(image))
+    luminance = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    luminance[:, :, 0] = change(np.ascontiguousarray(luminance[:, :, 0]))
+    return cast(Pixels, cv2.cvtColor(luminance, cv2.COLOR_YCrCb2RGB))
+
+
 @operation
 def equalize(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Histogram equalisation."""
-    return cast(Pixels, cv2.equalizeHist(image))
+    """Histogram equalisation, of a colour image's luminance."""
+    return _change_luminance(image, cv2.equalizeHist)
 
 
 @operation
@@ -337,7 +380,7 @@ def clahe(image: Pixels, rng: np.random.Generator) -> Pixels:
     In 2×2 tiles: OpenCV cuts the limit to whole pixels per grey level, so that in the usual 8×8 tiles, of
     36 pixels here, every draw would give the same picture.
     """
-    return cast(Pixels, cv2.createCLAHE(rng.uniform(4, 8), (2, 2)).apply(image))
+    return _change_luminance(image, cv2.createCLAHE(rng.uniform(4, 8), (2, 2)).apply)
 
 
 @operation
@@ -348,24 +391,33 @@ def invert(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 # Occlusion.
 
-_DOT = np.array([SIZE * y + x for y in range(3) for x in range(3)])
+
+@lru_cache(maxsize=64)
+def _dot(side: int, width: int) -> NDArray[np.int64]:
+    """The places of a dot's pixels, of those of an image so wide, row by row."""
+    return np.array([width * y + x for y in range(side) for x in range(side)])
 
 
 @operation
 def snowflakes(image: Pixels, rng: np.random.Generator) -> Pixels:
     """20 white dots of 3×3 pixels, which may overlap."""
-    y, x = rng.integers(0, SIZE - 2, (2, 20, 1))
+    height, width = image.shape[:2]
+    side = max(1, min(height, width, round(3 * scale_of(image))))
+    y, x = rng.integers(0, height - side + 1, (20, 1)), rng.integers(0, width - side + 1, (20, 1))
     result = image.copy()
-    result.ravel()[SIZE * y + x + _DOT] = 255
+    result.reshape(height * width, -1)[width * y + x + _dot(side, width)] = 255
     return result
 
 
 @operation
 def dust(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """60 pixels, each replaced by a grey of its own, 64-191."""
+    """60 pixels, each replaced by a grey of its own, 64-191; of a larger image the same part."""
+    pixels = image.shape[0] * image.shape[1]
+    count = round(60 * pixels / SIZE**2)
     result = image.copy()
-    where = rng.choice(SIZE * SIZE, 60, replace=False, shuffle=False)
-    result.ravel()[where] = rng.integers(64, 192, 60, np.uint8)
+    where = rng.choice(pixels, count, replace=False, shuffle=False)
+    greys = rng.integers(64, 192, count, np.uint8)
+    result.reshape(pixels, -1)[where] = greys[:, None]
     return result
 
 
@@ -375,6 +427,7 @@ _STRAND_RANGE = np.array([[43, 1], [28, 12], [24, 24]])
 _T = np.linspace(0, 1, 12)[:, None]
 _BEZIER = ((1 - _T) ** 2, 2 * _T * (1 - _T), _T**2)
 _SUBPIXEL_BITS = 4
+_SUBPIXELS = 2**_SUBPIXEL_BITS
 
 
 @operation
@@ -384,7 +437,10 @@ def hair(image: Pixels, rng: np.random.Generator) -> Pixels:
     root = points[:, :1]
     bend, tip = root + points[:, 1:2], root + points[:, 2:]
     curves = root * _BEZIER[0] + bend * _BEZIER[1] + tip * _BEZIER[2]
-    fixed = np.rint(curves * 2**_SUBPIXEL_BITS).astype(np.int32)
+    fixed = np.rint(curves * (image.shape[1] / SIZE * _SUBPIXELS, image.shape[0] / SIZE * _SUBPIXELS)).astype(np.int32)
     shade = int(rng.integers(0, 40))
-    strands = cv2.polylines(image.copy(), list(fixed), False, shade, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    thickness = max(1, round(scale_of(image)))
+    strands = cv2.polylines(
+        image.copy(), list(fixed), False, (shade, shade, shade), thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+    )
     return np.minimum(strands, image)

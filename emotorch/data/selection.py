@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.cache import LazyArray, PixelCache
-from emotorch.data.dataset import MANIFEST_COLUMNS
-from emotorch.data.images import SIZE, Pixels, hash_pixels
+from emotorch.data.cache import ChangedError, LazyArray, PixelCache
+from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS
+from emotorch.data.images import GREY_FACE, SIZE, PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import VALIDATION_SHARE, Indices, draw, fold_numbers, group_sources, validation_mask
@@ -52,10 +52,13 @@ class DatasetIndex:
         files: Below the dataset folder: `FER/anger/1.png`.
         datasets: By name: `FER`, …
         labels: Index into the scheme's labels.
-        hashes: Of the pixels.
+        hashes: Of the image as 48×48 grey.
         usages: FER-2013's official usage or another dataset's split; empty where there is none.
         subjects: The person, where the dataset tells (CK+), or empty.
-        packed: (N, 48, 48) pixels by operation, on a machine that has these in memory and no files; else None.
+        sides: The longer side of the files, pixels.
+        channels: 1 of grey files, 3 of colour.
+        stored_hashes: Of the files' own pixels.
+        packed: (N, …) pixels in some form by operation, on a machine that has these in memory and no files; else None.
     """
 
     paths: Paths
@@ -67,6 +70,9 @@ class DatasetIndex:
     hashes: NDArray[np.str_]
     usages: NDArray[np.str_]
     subjects: NDArray[np.str_]
+    sides: Indices
+    channels: Indices
+    stored_hashes: NDArray[np.str_]
     packed: Mapping[int, Pixels] | None = None
 
     @classmethod
@@ -87,12 +93,19 @@ class DatasetIndex:
         Raises:
             EmoTorchError: there is no manifest in it, or it is damaged.
         """
-        paths = paths.for_scheme(scheme.name)
-        rows = read_manifest(folder, MANIFEST_COLUMNS, command(STAGE_2, scheme.name))
+        paths, stage = paths.for_scheme(scheme.name), command(STAGE_2, scheme.name)
+        rows = read_manifest(folder, MANIFEST_COLUMNS, stage)
 
         def column(name: str) -> NDArray[np.str_]:
             return np.array([row[name] for row in rows], dtype=np.str_)
 
+        sides, channels, stored_hashes = np.full(len(rows), SIZE), np.ones(len(rows), np.int64), column("hash")
+        if rows and SIZE_COLUMNS[0] in rows[0]:  # else all files are 48×48 grey
+            try:
+                width, height, channels = (column(name).astype(np.int64) for name in SIZE_COLUMNS[:3])
+            except ValueError as error:
+                raise EmoTorchError(f"{folder / MANIFEST}: {error}; run {stage} --force") from None
+            sides, stored_hashes = np.maximum(width, height), column(SIZE_COLUMNS[3])
         return cls(
             paths=paths,
             scheme=scheme,
@@ -103,10 +116,25 @@ class DatasetIndex:
             hashes=column("hash"),
             usages=column("usage"),
             subjects=column("subject"),
+            sides=sides,
+            channels=channels,
+            stored_hashes=stored_hashes,
         )
 
     def has(self, dataset: str) -> bool:
         return bool((self.datasets == dataset).any())
+
+    def form_for(self, image_size: int, channels: int, dataset: str) -> PixelForm:
+        """What images are read as for a network of this input that is trained on a dataset.
+
+        It is what the largest and most colourful of the dataset's files give, and no more than the network takes: so
+        nothing is enlarged that cache and augmentation would then carry, and every run on the dataset reads alike.
+        Smaller than 48×48 no network reads; it shrinks them itself.
+        """
+        rows = self.datasets == dataset
+        largest = int(self.sides[rows].max(initial=0)) or SIZE
+        has_colour = bool((self.channels[rows] == 3).any())
+        return PixelForm(min(max(image_size, SIZE), largest), 3 if channels == 3 and has_colour else 1)
 
     def originals_of(self, dataset: str, *usages: str) -> "ImageSet":
         """All original images of a dataset, or of some of its official usages."""
@@ -174,45 +202,44 @@ class ImageSet:
     def class_counts(self) -> list[int]:
         return np.bincount(self.labels, minlength=len(self.index.scheme.labels)).tolist()  # type: ignore[no-any-return]
 
-    def read(self) -> Pixels:
-        """The (N, 48, 48) pixels, as the caller's own; see `lazy` for what is raised."""
-        return self.lazy()[:]
+    def read(self, form: PixelForm = GREY_FACE) -> Pixels:
+        """The (N, …) pixels in a form, as the caller's own; see `lazy` for what is raised."""
+        return self.lazy(form)[:]
 
-    def lazy(self) -> LazyArray[Pixels]:
-        """The (N, 48, 48) pixels, where this machine's runs share them.
+    def lazy(self, form: PixelForm = GREY_FACE) -> LazyArray[Pixels]:
+        """The (N, …) pixels in a form, where this machine's runs share them.
 
         Raises:
             EmoTorchError: a file is missing, damaged, or no longer what the manifest tells of.
         """
-        root = self.index.paths.root
-        if self.index.packed is not None:
-            pixels = LazyArray[Pixels](self._unpacked(self.index.packed), np.arange(len(self)))
-        else:
-            pixels = _cache(self.index).share(
-                [root / file for file in self.files], self.operations * len(self.index.files) + self.rows
-            )
-        for position in np.flatnonzero(self.operations == 0):
-            if hash_pixels(pixels[position]) != self.index.hashes[self.rows[position]]:
-                file = root / self.files[position]
-                stage = command(STAGE_2, self.index.scheme.name)
-                raise EmoTorchError(f"{file}: changed since it was written; run {stage} --force")
-        return pixels
+        index = self.index
+        if index.packed is not None:
+            return LazyArray(self._unpacked(index.packed, form), np.arange(len(self)))
+        expected = np.where(self.operations == 0, index.stored_hashes[self.rows], "").tolist()
+        files = [index.paths.root / file for file in self.files]
+        try:
+            return _cache(index, form).share(files, self.operations * len(index.files) + self.rows, expected)
+        except ChangedError as error:
+            raise EmoTorchError(f"{error}; run {command(STAGE_2, index.scheme.name)} --force") from None
 
-    def _unpacked(self, packed: Mapping[int, Pixels]) -> Pixels:
-        pixels = np.empty((len(self), SIZE, SIZE), np.uint8)
+    def _unpacked(self, packed: Mapping[int, Pixels], form: PixelForm) -> Pixels:
+        pixels = np.empty((len(self), *form.shape), np.uint8)
         for operation in np.unique(self.operations).tolist():
+            if packed[operation].shape[1:] != form.shape:
+                raise EmoTorchError(f"images came to this node in another form than {form}; use --engine local")
             chosen = self.operations == operation
             pixels[chosen] = packed[operation][self.rows[chosen]]
         return pixels
 
 
-def _cache(index: DatasetIndex) -> PixelCache:
+def _cache(index: DatasetIndex, form: PixelForm) -> PixelCache:
     folder = index.paths.cache / index.fingerprint[:16]
     if not folder.exists() and index.paths.cache.exists():
         # Other caches belong to datasets that were made anew since.
         for outdated in index.paths.cache.iterdir():
             shutil.rmtree(outdated, ignore_errors=True)
-    return PixelCache(folder, slots=len(index.files) * (1 + len(_OPERATION_NAMES)), dense=len(index.files))
+    slots = len(index.files) * (1 + len(_OPERATION_NAMES))
+    return PixelCache(folder, slots=slots, dense=len(index.files), form=form)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,23 @@ from pathlib import Path
 
 from emotorch.data.faces import centre_square, cut_face
 from emotorch.data.finding import largest_face
-from emotorch.data.images import Pixels, hash_pixels, read_face, read_picture, resize
+from emotorch.data.images import (
+    GREY_FACE,
+    PixelForm,
+    Pixels,
+    bring_to,
+    hash_pixels,
+    read_face,
+    read_picture,
+    shrink,
+)
 from emotorch.errors import EmoTorchError
 
 MANIFEST = "manifest.csv"
 
 
 class Reading(Enum):
-    """How a file becomes a 48×48 grey face: it is one already, is a crop of any size, or a scene with a face."""
+    """How a file becomes a face: it is one already, of 48×48 in grey, is a crop of any size, or a scene with a face."""
 
     FACE = "face"
     CROP = "crop"
@@ -42,24 +51,56 @@ class SourceImage:
     subject: str = ""
     hash: str | None = None
 
-    def read(self) -> tuple[Pixels, bool]:
-        """The (48, 48) grey face, and whether it was found (False: cropped to the centre).
+    def read(self, longest: int = 0) -> "SourceFace":
+        """The face, as the baseline takes it and as it is to be stored.
+
+        Args:
+            longest: Store its colours, its longer side shrunk to so many pixels; 0 to store the 48×48 grey face.
 
         Raises:
             EmoTorchError: the file is missing, damaged, not of the right size, or not the expected picture.
         """
+        if self.reading is Reading.FACE:
+            face = self._read_face()
+            return SourceFace(face, face, True)
+        grey, box, found = read_picture(self.path), None, True
         if self.reading is Reading.SCENE:
-            scene = read_picture(self.path)
-            face = largest_face(scene)
-            return cut_face(scene, face or centre_square(scene)), face is not None
-        if self.reading is Reading.CROP:
-            return resize(read_picture(self.path)), True
+            box = largest_face(grey)
+            found, box = box is not None, box or centre_square(grey)
+        face = cut_face(grey, box)
+        if not longest:
+            return SourceFace(face, face, found)
+        picture = read_picture(self.path, colour=True)
+        return SourceFace(face, shrink(picture if box is None else box.cut(picture), longest), found)
+
+    def read_as(self, form: PixelForm) -> Pixels:
+        """The face in a form, for images that are no scenes; see `read`."""
+        if form == GREY_FACE or self.reading is not Reading.CROP:
+            return bring_to(self.read().face, form)
+        return bring_to(read_picture(self.path, colour=form.channels > 1), form)
+
+    def _read_face(self) -> Pixels:
         pixels = read_face(self.path)
         if self.hash is not None and hash_pixels(pixels) != self.hash:
             raise EmoTorchError(
                 f"{self.path}: not the picture that the manifest tells of; rerun its stage with --force"
             )
-        return pixels, True
+        return pixels
+
+
+@dataclass(frozen=True)
+class SourceFace:
+    """What was read of a dataset's image.
+
+    Attributes:
+        face: (48, 48) grey values; by their hash an image is known in every scheme and at every size.
+        stored: (H, W) or (H, W, 3), what stage 2 stores.
+        found: Whether a face was found in a scene; False: it was cropped to the centre.
+    """
+
+    face: Pixels
+    stored: Pixels
+    found: bool
 
 
 def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:

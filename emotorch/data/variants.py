@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emotorch.data.dataset import MANIFEST_COLUMNS
-from emotorch.data.images import hash_pixels, read_face, write_faces
+from emotorch.data.dataset import MANIFEST_COLUMNS, STORED_HASH
+from emotorch.data.images import GREY_FACE, hash_pixels, read_stored, write_faces, write_png
 from emotorch.data.operations import OPERATIONS, augment
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.errors import EmoTorchError
@@ -49,12 +49,13 @@ def _as_posix(file: str) -> PurePosixPath:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some images of the dataset: (file, hash) each, and where to read and write; the command that wrote them."""
+    """Some images of the dataset: (file, hash, hash of the file's own pixels) each, and where to read and write; the
+    command that wrote them."""
 
     name: str
     originals: Path
     folder: Path
-    sources: Sequence[tuple[str, str]]
+    sources: Sequence[tuple[str, str, str]]
     seed: int
     stage_2: str
 
@@ -86,7 +87,7 @@ def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
         if build is not None:
             for folder in sorted({Path(row["file"]).parent for row in rows}):
                 (build.folder / folder).mkdir(parents=True, exist_ok=True)
-            sources = [(row["file"], row["hash"]) for row in rows]
+            sources = [(row["file"], row["hash"], row.get(STORED_HASH, row["hash"])) for row in rows]
             chunks = [
                 _Chunk(f"images from {first}", paths.originals, build.folder, sources[first:last], seed, stage_2)
                 for first in range(0, len(sources), _SOURCES_PER_CHUNK)
@@ -98,12 +99,15 @@ def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
 
 def _augment_chunk(chunk: _Chunk) -> int:
     """Returns the number of files written."""
-    for file, source_hash in chunk.sources:
-        pixels = read_face(chunk.originals / file)
-        if hash_pixels(pixels) != source_hash:
+    for file, source_hash, stored_hash in chunk.sources:
+        pixels = read_stored(chunk.originals / file)
+        if hash_pixels(pixels) != stored_hash:
             raise EmoTorchError(f"{chunk.originals / file}: changed since it was written; run {chunk.stage_2} --force")
-        write_faces(
-            (f"{chunk.folder}/{variant_file(file, operation)}" for operation in OPERATIONS),
-            [augment(pixels, source_hash, operation, chunk.seed) for operation in OPERATIONS],
-        )
+        paths = [f"{chunk.folder}/{variant_file(file, operation)}" for operation in OPERATIONS]
+        variants = [augment(pixels, source_hash, operation, chunk.seed) for operation in OPERATIONS]
+        if pixels.shape == GREY_FACE.shape:
+            write_faces(paths, variants)
+        else:
+            for path, variant in zip(paths, variants, strict=True):
+                write_png(path, variant)
     return len(chunk.sources) * len(OPERATIONS)

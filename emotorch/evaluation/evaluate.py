@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emotorch.data import folders
-from emotorch.data.images import Pixels, hash_pixels
+from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
@@ -30,6 +30,7 @@ from emotorch.runs.private_test import record_private_scoring
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +48,10 @@ class EvaluationSet:
     Attributes:
         name: For files and titles.
         files: Relative to the root where they are below it, else whole paths.
-        pixels: (N, 48, 48).
+        pixels: (N, H, W) grey or (N, H, W, 3), as the model that is scored reads them.
         labels: (N,) into the scheme's.
-        hashes: (N,) of the pixels.
+        hashes: (N,) of the images as 48×48 grey.
+        reread: Reads them in another form; None where there are only these pixels.
     """
 
     name: str
@@ -57,10 +59,21 @@ class EvaluationSet:
     pixels: Pixels
     labels: Indices
     hashes: NDArray[np.str_]
+    reread: Callable[[PixelForm], Pixels] | None = None
 
     def part(self, chosen: NDArray[np.bool_]) -> "EvaluationSet":
         files = [file for file, wanted in zip(self.files, chosen, strict=True) if wanted]
-        return EvaluationSet(self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen])
+        reread = self.reread
+        part = (lambda form: reread(form)[chosen]) if reread is not None else None
+        return EvaluationSet(self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen], part)
+
+    def read_as(self, form: PixelForm) -> Pixels:
+        """The (N, …) pixels in a form: what a model of another size or colour reads of the same images."""
+        if self.pixels.shape[1:] == form.shape:
+            return self.pixels
+        if self.reread is not None:
+            return self.reread(form)
+        return np.stack([bring_to(image, form) for image in self.pixels])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -70,8 +83,8 @@ class EvaluationSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
-    """A dataset by its name or folder.
+def load_set(paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = GREY_FACE) -> EvaluationSet:
+    """A dataset by its name or folder, with the pixels in a form.
 
     Raises:
         EmoTorchError: the dataset has no images, or one of them is damaged.
@@ -89,20 +102,25 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme) -> EvaluationSet:
         if not len(images):
             missing = " or ".join(usages[:2]) or source
             raise EmoTorchError(f"{index.paths.originals} has no {missing} images: put them in place and run stage 2")
-        return EvaluationSet(dataset, images.files, images.read(), images.labels, images.hashes)
+        return EvaluationSet(dataset, images.files, images.read(form), images.labels, images.hashes, images.read)
     folder = Path(dataset)
     if not folder.is_dir():
         raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(PARTS)}")
     found, left_out = folders.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
-    pixels = np.stack([image.read()[0] for image in found])
+
+    def read(form: PixelForm) -> Pixels:
+        return np.stack([image.read_as(form) for image in found])
+
+    greys = read(GREY_FACE)
     return EvaluationSet(
         folder.resolve().name,
         [_recorded(image.path.resolve(), paths) for image in found],
-        pixels,
+        greys if form == GREY_FACE else read(form),
         np.array([scheme.index(image.emotion) for image in found]),
-        np.array([hash_pixels(image) for image in pixels]),
+        np.array([hash_pixels(image) for image in greys]),
+        read,
     )
 
 
@@ -235,7 +253,7 @@ def accuracy_line(counts: Counts) -> str:
 
 def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predictions:
     """Runs the model over a set, whose labels count in the model's own scheme."""
-    pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
+    pixels = to_tensor(images.read_as(model.form.pixels)).to(device)
     outputs = network_outputs(model.network.to(device), pixels, model.form)
     classes = predicted_classes(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
@@ -317,7 +335,7 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
         EmoTorchError: no such dataset, no image left to score, or a damaged one.
     """
     paths, run, model = loaded.paths, loaded.run, loaded.model
-    everything = load_set(paths, dataset, model.scheme)
+    everything = load_set(paths, dataset, model.scheme, model.form.pixels)
     known = TrainingImages.of(run)
     trained_on, twins = seen_by(loaded, dataset, everything, known)
     images = everything.part(~trained_on)

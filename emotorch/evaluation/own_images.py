@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from emotorch.data.dataset import MANIFEST_COLUMNS
-from emotorch.data.images import Pixels, hash_pixels, read_face
+from emotorch.data.dataset import MANIFEST_COLUMNS, STORED_HASH
+from emotorch.data.images import PixelForm, Pixels, bring_to, hash_pixels, read_stored
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import operation_of, original_of, variant_file
@@ -30,6 +30,7 @@ from emotorch.labels import LabelScheme
 from emotorch.paths import AUGMENTED, ORIGINALS, STAGE_2, STAGE_3, Paths, mark_synthetic
 from emotorch.runs.folder import validation_title
 from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, VALIDATION_SUFFIX, read_image_usage
+from emotorch.training.checkpoints import Model
 
 _NOT_VALIDATED = "the run was not validated on any of it"
 
@@ -111,7 +112,7 @@ def _source_of(row: _Row) -> str:
 def _evaluate_part(loaded: LoadedRun, usage: str, rows: Sequence[_Row], finder: "_Finder") -> Evaluation | None:
     """Scores the images of one usage; None where none of them is here."""
     used = [row for row in rows if row["usage"] == usage]
-    images, by_name = _read(usage, used, finder, loaded.model.scheme)
+    images, by_name = _read(usage, used, finder, loaded.model)
     if images is None:
         return None
     notes = []
@@ -144,11 +145,12 @@ def _indented(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, lines=[first, *(f"  {line}" for line in others)])
 
 
-def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", scheme: LabelScheme) -> tuple[EvaluationSet | None, int]:
+def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", model: Model) -> tuple[EvaluationSet | None, int]:
     """The images that are here, and how many of them are known by their file names alone.
 
     In place of their hashes they have their sources': equal for variants of one original.
     """
+    scheme, form = model.scheme, model.form.pixels
     files, pixels, labels, sources, by_name = [], [], [], [], 0
     for row in rows:
         if row["emotion"] not in scheme.labels:
@@ -159,13 +161,17 @@ def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", scheme: LabelSche
             continue
         by_name += not stated
         files.append(found[0])
-        pixels.append(found[1])
+        pixels.append(bring_to(found[1], form))
         labels.append(scheme.index(row["emotion"]))
         sources.append(_source_of(row))
     if not files:
         return None, 0
     name = TRAINING if usage == TRAINING else f"{usage.removesuffix(VALIDATION_SUFFIX)}_val"
-    return EvaluationSet(name, files, np.stack(pixels), np.array(labels), np.array(sources)), by_name
+
+    def reread(form: PixelForm) -> Pixels:
+        return np.stack([bring_to(read_stored(finder.root / file), form) for file in files])
+
+    return EvaluationSet(name, files, np.stack(pixels), np.array(labels), np.array(sources), reread), by_name
 
 
 def _whole(loaded: LoadedRun, dataset: Dataset, stands_in: str) -> tuple[list[Evaluation], list[str]]:
@@ -211,26 +217,30 @@ class _Finder:
     """Finds the images that a run used among the datasets below a root, the model's scheme's first."""
 
     def __init__(self, paths: Paths, scheme: LabelScheme) -> None:
-        self._root = paths.root
+        self.root = paths.root
         own = paths.for_scheme(scheme.name).originals.name
         manifests = paths.root.glob(f"{ORIGINALS}*/{MANIFEST}")
         folders = sorted((path.parent.name for path in manifests), key=lambda name: (name != own, name))
         self._augmented = {folder for folder in folders if self._has_its_variants(folder)}
         # (folder, file) by the hash of the pixels.
         self._files: dict[str, list[tuple[str, str]]] = {}
+        # What a file's own pixels must hash to, where it is not 48×48 grey.
+        self._stored_hashes: dict[str, str] = {}
         for folder in folders:
             for row in read_manifest(paths.root / folder, MANIFEST_COLUMNS, STAGE_2):
                 self._files.setdefault(row["hash"], []).append((folder, row["file"]))
+                if STORED_HASH in row:
+                    self._stored_hashes[f"{folder}/{row['file']}"] = row[STORED_HASH]
 
     def _has_its_variants(self, folder: str) -> bool:
-        augmented = self._root / f"{folder}{AUGMENTED}"
+        augmented = self.root / f"{folder}{AUGMENTED}"
         if not augmented.is_dir():
             return False
         inputs: str = read_stamp(augmented, STAGE_3)["inputs"]
-        return inputs == hash_file(self._root / folder / MANIFEST)
+        return inputs == hash_file(self.root / folder / MANIFEST)
 
     def find(self, recorded: str, source: str) -> tuple[str, Pixels] | None:
-        """An image's file below the root, and its pixels; None where it is not here, or is another picture.
+        """An image's file below the root, and what it holds; None where it is not here, or is another picture.
 
         Args:
             recorded: Where it was when the run used it.
@@ -246,7 +256,7 @@ class _Finder:
         # Of equal pictures the one that the run used, if it is still called so.
         for folder, file in sorted(self._files.get(source, ()), key=lambda place: place != original):
             if not operation:
-                found = self._read(f"{folder}/{file}", source)
+                found = self._read(f"{folder}/{file}", self._stored_hashes.get(f"{folder}/{file}", source))
             elif folder in self._augmented:
                 found = self._read(f"{folder}{AUGMENTED}/{variant_file(file, operation)}", "")
             else:
@@ -256,10 +266,10 @@ class _Finder:
         return None
 
     def _read(self, file: str, pixels_hash: str) -> tuple[str, Pixels] | None:
-        path = self._root / file
+        path = self.root / file
         if not path.is_file():
             return None
-        pixels = read_face(path)
+        pixels = read_stored(path)
         if pixels_hash and hash_pixels(pixels) != pixels_hash:
             return None
         return file, pixels

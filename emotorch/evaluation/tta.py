@@ -11,30 +11,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emotorch.data.images import SIZE
 from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions, predict, record_scoring
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.metrics.confusion import confusion_counts
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import to_tensor
 
 SHIFT = 2  # pixels of 48
-_SHIFTS = ((0, 0), (-SHIFT, 0), (SHIFT, 0), (0, -SHIFT), (0, SHIFT))
-COPIES = 2 * len(_SHIFTS)
+_DIRECTIONS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+COPIES = 2 * len(_DIRECTIONS)
 
 
 def augmented_copies(pixels: Tensor) -> Iterator[Tensor]:
-    """(N, 1, H, W) bytes to `COPIES` times (N, 1, H, W) floats 0-255, the first the images themselves.
+    """(N, C, H, W) bytes to `COPIES` times as many floats 0-255, the first the images themselves.
 
     Beyond its edge a shifted picture goes on as its mirror image, as in the augmentation of training.
     """
     height, width = pixels.shape[2:]
-    padded = F.pad(pixels.float(), 4 * (SHIFT,), mode="reflect")
-    for down, right in _SHIFTS:
-        top, left = SHIFT - down, SHIFT - right
+    shift = _shift_of(width)
+    padded = F.pad(pixels.float(), 4 * (shift,), mode="reflect")
+    for down, right in _DIRECTIONS:
+        top, left = shift * (1 - down), shift * (1 - right)
         shifted = padded[:, :, top : top + height, left : left + width]
         yield shifted
         yield shifted.flip(3)
+
+
+def _shift_of(side: int) -> int:
+    """In pixels of images of this side."""
+    return max(1, round(SHIFT * side / SIZE))
 
 
 def mean_predictions(
@@ -42,12 +50,12 @@ def mean_predictions(
 ) -> Predictions:
     """Runs models of the same labels over a set; an image's probabilities are the mean of the models', and of those
     of its copies."""
-    pixels = torch.from_numpy(images.pixels).unsqueeze(1).to(device)
-    each = [
-        probabilities(network_outputs(model.network.to(device), copy, model.form), model.temperature)
-        for model in models
-        for copy in (augmented_copies(pixels) if with_tta else [pixels])
-    ]
+    each = []
+    for model in models:
+        pixels = to_tensor(images.read_as(model.form.pixels)).to(device)
+        for copy in augmented_copies(pixels) if with_tta else [pixels]:
+            outputs = network_outputs(model.network.to(device), copy, model.form)
+            each.append(probabilities(outputs, model.temperature))
     mean = torch.stack(each).mean(0)
     classes = predicted_classes(mean)
     counts = confusion_counts(images.labels, classes, len(models[0].labels))
@@ -72,7 +80,9 @@ def describe_means(
     """
     images, device = evaluation.images, loaded.device
     models = [run.model for run in (loaded, *others)]
-    tta = f"test-time augmentation ({COPIES} copies: mirror images, shifts of {SHIFT} pixels)"
+    tta = (
+        f"test-time augmentation ({COPIES} copies: mirror images, shifts of {_shift_of(images.pixels.shape[2])} pixels)"
+    )
     if with_tta:
         yield f"with {tta}: {mean_predictions(models[:1], images, device, with_tta=True).line()}"
     for other in others:

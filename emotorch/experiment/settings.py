@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from emotorch.data.selection import Factors
+from emotorch.data.images import PixelForm
+from emotorch.data.selection import DatasetIndex, Factors
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.overrides import override
 from emotorch.recipes import Recipe, get_recipe
@@ -24,6 +25,11 @@ class Settings:
     threads: int = 1
     tensorboard: bool = False
     checkpoint_every_s: float = 120.0
+
+    def pixel_form(self, index: DatasetIndex) -> PixelForm:
+        """What the run reads its images as: see `DatasetIndex.form_for`."""
+        config = self.recipe.network_config
+        return index.form_for(int(config["image_size"]), int(config["channels"]), self.train_on)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "scheme": self.scheme.as_dict()}

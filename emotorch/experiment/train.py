@@ -16,7 +16,7 @@ from torch import nn
 
 from emotorch import __version__
 from emotorch.data.cache import LazyArray
-from emotorch.data.images import Pixels
+from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.selection import DatasetIndex, ImageSet, Selection, select
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import FER, dataset_title
@@ -63,12 +63,14 @@ class RunData:
     Attributes:
         selection: Its images.
         pixels: Theirs, by the set's name.
+        form: That these are read in.
         teachers: Models that it is distilled from.
         seconds: That reading took.
     """
 
     selection: Selection
     pixels: Mapping[str, LazyArray[Pixels]]
+    form: PixelForm
     teachers: Teachers
     seconds: float
 
@@ -91,9 +93,10 @@ def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
         split=settings.recipe.split,
         seed=settings.seed,
     )
-    pixels = {name: images.lazy() for name, images in selection.sets().items()}
+    form = settings.pixel_form(index)
+    pixels = {name: images.lazy(form) for name, images in selection.sets().items()}
     teachers = read_teachers(index.paths, settings.recipe.teachers, settings.scheme, selection)
-    return RunData(selection, pixels, teachers, time.perf_counter() - started)
+    return RunData(selection, pixels, form, teachers, time.perf_counter() - started)
 
 
 def train_new(
@@ -205,6 +208,7 @@ def _new_record(
             "fingerprint": index.fingerprint,
             "synthetic": index.paths.is_synthetic,
             "ckp": index.has("CKP"),
+            "pixels": asdict(data.form),
         },
         "counts": {name: len(images) for name, images in data.selection.sets().items()},
         "teachers_sha256": list(data.teachers.hashes),
@@ -249,7 +253,7 @@ def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> N
         started = time.perf_counter()
         # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
         trainer = _new_trainer(settings, data, network.to(memory_format=torch.channels_last))
-        description = checkpoints.describe(settings.recipe, settings.scheme)
+        description = checkpoints.describe(settings.recipe, settings.scheme, data.form)
         _train_and_log(run, settings, trainer, description)
         if not trainer.best_epoch:
             raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
@@ -318,7 +322,7 @@ def _write_outcome(
     device = next(network.parameters()).device
     outcome = score_sets(
         network,
-        InputForm.of(settings.recipe),
+        InputForm.of(settings.recipe, data.form),
         {name: (images, data.on_device(name, images, device)) for name, images in selection.sets().items()},
         list(selection.validation),
         loss_of(settings.recipe),

@@ -15,27 +15,30 @@ from emotorch.figures.canvas import new_figure
 # From a dark purple, which shows on white faces, to a yellow that shows on dark ones.
 _COLOURS = colormaps["inferno"](np.linspace(0.3, 0.95, 256))[:, :3]
 _MOST_OPAQUE, _OPACITY_POWER = 0.85, 0.7
-_FACE_CONTRAST = 0.75  # of the grey face below the colours, about the middle grey
+_FACE_CONTRAST = 0.75  # of the face below the colours, about the middle grey
 _TILE, _GAP = 0.95, 4  # inches; pixels of a face between tiles
 
 Colours = NDArray[np.float64]
 
 
 def overlay(faces: ArrayLike, maps: ArrayLike) -> Colours:
-    """(…, H, W) grey faces, 0-255, under maps, 0-1, as colours (…, H, W, 3), 0-1.
+    """Faces, 0-255, (…, H, W) or (…, H, W, 3), under maps (…, H, W), 0-1, as colours (…, H, W, 3), 0-1.
 
-    Where a map is 0 the face shows as it is.
+    Below a map faces are grey, so that its colours are the only ones; where it is 0 the face shows.
     """
     importance = np.asarray(maps)
-    grey = 0.5 + _FACE_CONTRAST * (np.asarray(faces, float)[..., None] / 255 - 0.5)
+    values = np.asarray(faces, float)
+    values = values[..., None] if values.ndim == importance.ndim else values.mean(axis=-1, keepdims=True)
+    grey = 0.5 + _FACE_CONTRAST * (values / 255 - 0.5)
     colour = _COLOURS[np.rint(255 * importance).astype(int)]
     opacity = _MOST_OPAQUE * importance[..., None] ** _OPACITY_POWER
     return np.asarray((1 - opacity) * grey + opacity * colour)
 
 
-def without_map(faces: ArrayLike) -> Colours:
-    """(…, H, W) grey faces, 0-255, as colours (…, H, W, 3), 0-1, for tiles beside overlays."""
-    return np.repeat(np.asarray(faces, float)[..., None] / 255, 3, axis=-1)
+def without_map(faces: ArrayLike, *, colour: bool) -> Colours:
+    """(…, H, W) grey faces, or (…, H, W, 3) of colour, 0-255, as colours 0-1, for tiles beside overlays."""
+    values = np.asarray(faces, float) / 255
+    return values if colour else np.repeat(values[..., None], 3, axis=-1)
 
 
 def mosaic_figure(tiles: Colours, rows: Sequence[str], columns: Sequence[str], title: str, colour_label: str) -> Figure:

@@ -89,7 +89,7 @@ class Model:
                 results[place] = error
                 continue
             if faces:
-                waiting.append((place, faces, cut_faces(picture, faces)))
+                waiting.append((place, faces, cut_faces(picture, faces, self._reader.form)))
             if sum(len(crops) for *_, crops in waiting) >= _BATCH:
                 self._predict_batch(waiting, results)
                 waiting = []
@@ -121,7 +121,7 @@ class Model:
         """The probabilities of faces that are cut out already.
 
         Args:
-            crops: (N, H, W) grey or (N, H, W, 3) RGB, uint8; of any size, brought to 48×48.
+            crops: (N, H, W) grey or (N, H, W, 3) RGB, uint8; of any size, brought to what the model reads.
 
         Returns:
             (N, K); each row sums to 1.
@@ -134,7 +134,7 @@ class Model:
             raise EmoTorchError(f"{_described(crops)}: crops are (N, H, W) or (N, H, W, 3) arrays of uint8")
         if not len(crops):
             return np.zeros((0, len(self.labels)), np.float32)
-        faces = np.stack([cut_face(crop, None) for crop in crops])
+        faces = np.stack([cut_face(crop, None, form=self._reader.form) for crop in crops])
         probabilities = self._reader.probabilities(faces)
         require_finite(probabilities)
         return probabilities

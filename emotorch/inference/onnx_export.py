@@ -1,6 +1,7 @@
 """A trained model as an ONNX file, which predicts without PyTorch: written, then compared to PyTorch's predictions.
 
-The graph holds the preprocessing too (`to_input`, traced): it takes the grey bytes of faces, any number of them.
+The graph holds the preprocessing too (`to_input`, traced): it takes the bytes of faces, in the form that the model's
+training images were read in, any number of them.
 """
 
 import math
@@ -14,7 +15,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from emotorch import __version__
-from emotorch.data.images import SIZE, Pixels
+from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.datasets import FER
 from emotorch.errors import EmoTorchError
@@ -26,7 +27,7 @@ from emotorch.networks.weights import first_line
 from emotorch.runs.folder import HASHES, Run
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
-from emotorch.training.preprocessing import to_input
+from emotorch.training.preprocessing import to_input, to_tensor
 
 # Of a probability. Both compute in float32, but sum in another order; a strong temperature makes more of that.
 TOLERANCE = 1e-4
@@ -58,7 +59,7 @@ def export(weights: Path) -> Export:
     """
     model = load_model(weights)
     metadata = Metadata(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
-    faces = synthetic_faces(max(BATCHES))
+    faces = synthetic_faces(max(BATCHES), model.form.pixels)
     path = weights.with_suffix(ONNX_SUFFIX)
     difference = math.nan
 
@@ -99,7 +100,7 @@ def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
         program = torch.onnx.export(
             _FromPixels(model).eval(),
             # Two faces: an example of one would be taken for a number that never changes.
-            (torch.zeros(2, 1, SIZE, SIZE, dtype=torch.uint8),),
+            (to_tensor(np.zeros((2, *model.form.pixels.shape), np.uint8)),),
             dynamo=True,
             input_names=[INPUT],
             output_names=[OUTPUT],
@@ -113,14 +114,19 @@ def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
     program.save(path)
 
 
-def synthetic_faces(count: int) -> Pixels:
-    """(count, 48, 48) of all emotions in turn; always the same."""
+def synthetic_faces(count: int, form: PixelForm = GREY_FACE) -> Pixels:
+    """(count, …) of all emotions in turn, in a form, of as many tints as faces in colour; always the same."""
     rng = generator("onnx export")
     emotions = (FER.classes[number % len(FER.classes)] for number in range(count))
-    return np.stack([draw_face(emotion, Identity.sample(rng), rng) for emotion in emotions])
+    greys = np.stack([draw_face(emotion, Identity.sample(rng), rng) for emotion in emotions])
+    if form == GREY_FACE:
+        return greys
+    faces = np.stack([bring_to(face, form) for face in greys])
+    tints = generator("onnx export", "tints").uniform(0.4, 1, (count, 1, 1, form.channels))
+    return faces if form.channels == 1 else (faces * tints).astype(np.uint8)
 
 
 def largest_difference(first: FaceReader, second: FaceReader, faces: Pixels) -> float:
-    """The largest difference of a probability between two readers, over all `BATCHES` of faces (N, 48, 48)."""
+    """The largest difference of a probability between two readers, over all `BATCHES` of faces."""
     differences = [first.probabilities(faces[:count]) - second.probabilities(faces[:count]) for count in BATCHES]
     return float(np.max([np.abs(difference).max() for difference in differences]))

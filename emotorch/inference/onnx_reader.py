@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.images import Pixels
+from emotorch.data.images import PixelForm, Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme
 from emotorch.runs.folder import checked_hash
 
-# The graph's one input, (N, 1, 48, 48) bytes, and its one output, (N, K) as the network gives them.
+# The graph's one input, bytes of (N, channels, size, size) in the form of the faces, and its one output, (N, K) as the
+# network gives them.
 INPUT, OUTPUT = "pixels", "outputs"
 # As many faces at once as keep the features of a large network within the memory of a small machine.
 _BATCH = 64
@@ -135,6 +136,11 @@ class OnnxReader:
         return self.scheme.labels
 
     @property
+    def form(self) -> PixelForm:
+        _, channels, size, _ = self.session.get_inputs()[0].shape
+        return PixelForm(size, channels)
+
+    @property
     def weights_sha256(self) -> str:
         return self.metadata.weights_sha256
 
@@ -148,7 +154,8 @@ class OnnxReader:
         return replace(self, scheme=scheme)
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
-        batches = [faces[start : start + _BATCH, None] for start in range(0, len(faces), _BATCH)]
+        images = faces[:, None] if faces.ndim == 3 else faces.transpose(0, 3, 1, 2)
+        batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
         outputs = np.concatenate([self.session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
         if self.scheme != self.metadata.scheme:
             outputs = outputs[:, self.metadata.scheme.read_as(self.scheme)]

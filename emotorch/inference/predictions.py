@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emotorch.data.detectors import Detector
 from emotorch.data.faces import Box, Face, cut_face
 from emotorch.data.finding import find_faces
-from emotorch.data.images import SIZE, Pixels, read_photo
+from emotorch.data.images import SIZE, PixelForm, Pixels, read_photo
 from emotorch.errors import EmoTorchError
 from emotorch.inference.reader import FaceReader
 
@@ -137,12 +137,13 @@ def predict_faces(reader: FaceReader, picture: Pixels, faces: Sequence[Face | No
     """
     if not faces:
         return []
-    return to_predictions(faces, reader.probabilities(cut_faces(picture, faces)), reader.labels)
+    return to_predictions(faces, reader.probabilities(cut_faces(picture, faces, reader.form)), reader.labels)
 
 
-def cut_faces(picture: Pixels, faces: Sequence[Face | None]) -> Pixels:
-    """(N, 48, 48), as a model reads them, of at least one face."""
-    return np.stack([cut_face(picture, face.box, face.turn) if face else cut_face(picture, None) for face in faces])
+def cut_faces(picture: Pixels, faces: Sequence[Face | None], form: PixelForm) -> Pixels:
+    """(N, …), in the form that a model reads, of at least one face."""
+    places = [(face.box, face.turn) if face else (None, 0.0) for face in faces]
+    return np.stack([cut_face(picture, box, turn, form) for box, turn in places])
 
 
 def to_predictions(

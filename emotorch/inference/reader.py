@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.images import Pixels
+from emotorch.data.images import PixelForm, Pixels
 from emotorch.errors import EmoTorchError, needs_extra
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.runs.folder import checked_hash
@@ -28,11 +28,15 @@ class FaceReader(Protocol):
         """The classes, in the order of the probabilities."""
 
     @property
+    def form(self) -> PixelForm:
+        """What a face is cut out as."""
+
+    @property
     def weights(self) -> Path:
         """The file that is read."""
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
-        """(N, 48, 48) grey values to (N, K) calibrated probabilities; each row sums to 1.
+        """(N, …) faces in its form to (N, K) calibrated probabilities; each row sums to 1.
 
         A row is NaN where the network's outputs are no finite numbers: whoever shows predictions checks it.
         """

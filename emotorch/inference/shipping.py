@@ -33,7 +33,7 @@ from emotorch.training import checkpoints
 _SHIPPED, _PUBLISHED = "model.pth", f"model{checkpoints.TENSORS_SUFFIX}"
 # What a model is used with; the optimizer's and the schedule's state, several times the size, are left out.
 _USED = (
-    *("model_state_dict", "model_config", "normalization", "recipe", "labels", "scheme"),
+    *("model_state_dict", "model_config", "normalization", "pixels", "recipe", "labels", "scheme"),
     *("temperature", "epoch", "emotorch_version"),
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")

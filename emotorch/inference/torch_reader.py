@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from emotorch.data.images import Pixels
+from emotorch.data.images import PixelForm, Pixels
 from emotorch.labels import LabelScheme
 from emotorch.metrics.calibration import probabilities
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import make_repeatable
 from emotorch.training.loop import network_outputs
+from emotorch.training.preprocessing import to_tensor
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,12 @@ class TorchReader:
     def labels(self) -> tuple[str, ...]:
         return self.model.labels
 
+    @property
+    def form(self) -> PixelForm:
+        return self.model.form.pixels
+
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
-        outputs = network_outputs(self.model.network, torch.from_numpy(faces).unsqueeze(1), self.model.form)
+        outputs = network_outputs(self.model.network, to_tensor(faces), self.model.form)
         return np.asarray(probabilities(outputs, self.model.temperature), np.float32)
 
 

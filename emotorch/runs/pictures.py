@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from emotorch.data.images import Pixels
+from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.selection import ImageSet
 from emotorch.data.split import Indices, draw
 from emotorch.errors import EmoTorchError
@@ -79,12 +79,13 @@ def draw_kept_pictures(run: Run) -> None:
     kept = read_kept(run)
     if kept is None:
         return
+    form = PixelForm(**run.record["dataset"].get("pixels", {}))
     sheets = {}
     for name, shown in kept.shown.items():
         images = kept.selection.validation[name]
         places = places_on_sheet(name, len(images))
         try:
-            pixels = ImageSet(images.index, images.rows[places], images.operations[places]).read()
+            pixels = ImageSet(images.index, images.rows[places], images.operations[places]).read(form)
         except EmoTorchError as error:
             logger.warning("validation_samples_%s.png is not drawn: %s", name, error)
         else:

@@ -40,7 +40,7 @@ def write_results(
         outcome: Of the best epoch.
         history: Of all epochs.
         selection: The images of the run.
-        pixels: (N, 48, 48) of each set, by its name.
+        pixels: (N, H, W) or (N, H, W, 3) of each set, by its name.
         compact: Whether `image_usage.csv` and pictures are made on demand; see `emotorch.runs.compact`.
     """
     folder, labels = run.folder, outcome.labels

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from emotorch.data.images import SIZE, Pixels
+from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.errors import EmoTorchError, UsageError
@@ -75,7 +75,7 @@ def _open(
         ) from error
     try:
         variants = max(sweep.design.ranges.fer_aug[1], sweep.design.ranges.ckp_aug[1]) > 0
-        engine = RayEngine(paths, sweep, _Dataset.of(index, base.train_on, variants=variants), base, workers)
+        engine = RayEngine(paths, sweep, _Dataset.of(index, base, variants=variants), base, workers)
         nodes = counted(sum(node["Alive"] for node in ray.nodes()), "node")
         logger.info("%s on %s at once", counted(engine.slots, "run"), nodes)
         with contextlib.closing(engine):
@@ -98,7 +98,7 @@ class _Dataset:
     Attributes:
         index: The index, without pixels.
         stamps: The small files that a run reads too, by their paths below the root.
-        blocks: For the originals and each operation, (images, 48, 48) pixels in the index's order.
+        blocks: For the originals and each operation, the pixels in the index's order, in the form that the runs read.
     """
 
     index: Any
@@ -106,22 +106,23 @@ class _Dataset:
     blocks: dict[int, Any]
 
     @classmethod
-    def of(cls, index: DatasetIndex, train_on: str, *, variants: bool) -> "_Dataset":
+    def of(cls, index: DatasetIndex, base: Settings, *, variants: bool) -> "_Dataset":
         """Raises EmoTorchError when an image is missing or damaged, or variants are needed and stage 3 has not run."""
         files = [index.paths.synthetic_marker]
         if variants:
             index.check_augmented()
             files.append(index.paths.augmented / STAMP_NAME)
         stamps = {index.paths.relative(file): file.read_bytes() for file in files if file.is_file()}
-        put, rows = _ray().put, np.flatnonzero(np.isin(index.datasets, (train_on, "CKP")))
+        put, rows = _ray().put, np.flatnonzero(np.isin(index.datasets, (base.train_on, "CKP")))
         operations = range(1 + len(OPERATIONS)) if variants else (0,)
-        blocks = {operation: put(_block(index, rows, operation)) for operation in operations}
+        form = base.pixel_form(index)
+        blocks = {operation: put(_block(index, rows, operation, form)) for operation in operations}
         return cls(put(index), stamps, blocks)
 
 
-def _block(index: DatasetIndex, rows: Any, operation: int) -> Pixels:
-    block: Pixels = np.zeros((len(index.files), SIZE, SIZE), np.uint8)
-    block[rows] = ImageSet(index, rows, np.full_like(rows, operation)).read()
+def _block(index: DatasetIndex, rows: Any, operation: int, form: PixelForm) -> Pixels:
+    block: Pixels = np.zeros((len(index.files), *form.shape), np.uint8)
+    block[rows] = ImageSet(index, rows, np.full_like(rows, operation)).read(form)
     return block
 
 

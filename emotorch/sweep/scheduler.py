@@ -172,12 +172,13 @@ class _Scheduler:
         drawn = np.zeros_like(self.read)
         for images in selection.sets().values():
             drawn[images.rows, images.operations] = True
+        form = job.settings.pixel_form(self.index)
         rows, operations = np.nonzero(drawn & ~self.read)
         self.read |= drawn
         for start in range(0, len(rows), _READ_AT_ONCE):
             part = slice(start, start + _READ_AT_ONCE)
             try:
-                ImageSet(self.index, rows[part], operations[part]).lazy()
+                ImageSet(self.index, rows[part], operations[part]).lazy(form)
             except EmoTorchError as error:
                 logger.warning("%s; the runs that draw it fail", error)
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from emotorch.recipes import Augmentation
 
-# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else.
-DRAWS = 17
+# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else; and further
+# ones of images in colour, for saturation and hue.
+DRAWS, COLOUR_DRAWS = 17, 2
 
 _LEAST_SIGMA = 0.1  # pixels; so narrow a blur changes nothing
 _LEAST_PATCH = 1 / 3  # of the largest patch's side
@@ -22,12 +23,15 @@ _LEAST_PATCH = 1 / 3  # of the largest patch's side
 def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
     """Bytes (N, C, H, W) to floats 0-255 of the same shape, on the same device.
 
-    The draws, (N, DRAWS) numbers from 0 to below 1, are on the CPU, where they become amounts: so those are the
-    same on every device, and an image's result depends on its own draws alone, not on the rest of the batch.
+    The draws, numbers from 0 to below 1, are on the CPU, where they become amounts: so those are the same on every
+    device, and an image's result depends on its own draws alone, not on the rest of the batch. There are (N, DRAWS) of
+    them, and COLOUR_DRAWS more where the policy changes the colours of these images.
     """
     height, width = pixels.shape[2:]
     flip, rotation, shift_x, shift_y, scale, crop, crop_x, crop_y = draws[:, :8].unbind(1)
-    brightness, contrast, blur, sigma, occlusion, patch_height, patch_width, patch_y, patch_x = draws[:, 8:].unbind(1)
+    brightness, contrast, blur, sigma, occlusion, patch_height, patch_width, patch_y, patch_x = draws[
+        :, 8:DRAWS
+    ].unbind(1)
 
     images = pixels.to(torch.float32, copy=True)
     mirror = (flip < policy.flip).float()
@@ -41,6 +45,10 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
         images = warp(images, matrices, place - (matrices @ shift[:, :, None])[:, :, 0])
     elif policy.flip:
         images.lerp_(images.flip(3), _per_image(mirror, images))  # exact for weights 0 and 1
+
+    if changes_colours(policy, pixels):
+        saturation, hue = draws[:, DRAWS:].unbind(1)
+        images = turn_colours(images, 1 + _around_0(policy.saturation, saturation), _around_0(policy.hue, hue))
 
     if policy.blur:
         chosen = (blur < policy.blur).nonzero()[:, 0]
@@ -63,6 +71,33 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
         columns = _span(patches * width * _between(_LEAST_PATCH, 1, patch_width), patch_x, width).to(images.device)
         images.lerp_(mean, rows[:, None, :, None] * columns[:, None, None, :])
     return images.clamp_(0, 255)
+
+
+def changes_colours(policy: Augmentation, pixels: Tensor) -> bool:
+    """Whether a policy changes the colours of images (N, C, H, W): grey ones have none."""
+    return bool(policy.saturation or policy.hue) and pixels.shape[1] == 3
+
+
+# Red, green and blue to the luminance Y and the two axes of the colour plane (NTSC's YIQ).
+_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+def turn_colours(images: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
+    """Colours (N, 3, H, W) with the same luminance, each image's in one matrix.
+
+    Source: Haeberli, "Matrix operations for image processing" (1993).
+
+    Args:
+        images: Values 0-255.
+        saturation: (N,) factors; 0 makes an image grey.
+        hue: (N,) parts of the circle of colours that they are turned by.
+    """
+    angles = hue * (2 * math.pi)
+    cos, sin = saturation * angles.cos(), saturation * angles.sin()
+    ones, zeros = torch.ones_like(cos), torch.zeros_like(cos)
+    turned = torch.stack([ones, zeros, zeros, zeros, cos, -sin, zeros, sin, cos], 1).view(-1, 3, 3)
+    matrices = (torch.linalg.inv(_YIQ) @ turned @ _YIQ).to(images.device)
+    return torch.einsum("nij,njhw->nihw", matrices, images).clamp_(0, 255)
 
 
 def turns(degrees: Tensor, steps: Tensor, mirror: Tensor) -> Tensor:

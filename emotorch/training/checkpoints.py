@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emotorch import __version__
+from emotorch.data.images import GREY_FACE, PixelForm
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_json, write_atomically, write_json
 from emotorch.labels import LabelScheme, get_scheme
@@ -84,12 +85,13 @@ def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, Value]:
     return {**recipe.network_config, "num_classes": len(labels)}
 
 
-def describe(recipe: Recipe, scheme: LabelScheme) -> dict[str, Any]:
-    """What a checkpoint holds beside its weights."""
+def describe(recipe: Recipe, scheme: LabelScheme, pixels: PixelForm = GREY_FACE) -> dict[str, Any]:
+    """What a checkpoint holds beside its weights; `pixels`: what its training images were read as."""
     form = InputForm.of(recipe)
     return {
         "model_config": network_config(recipe, scheme.labels),
         "normalization": {"mean": form.mean, "std": form.std},
+        "pixels": asdict(pixels),
         "recipe": recipe.as_dict(),
         "labels": list(scheme.labels),
         "scheme": scheme.as_dict(),

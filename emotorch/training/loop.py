@@ -24,12 +24,12 @@ from emotorch.networks import get_architecture
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
-from emotorch.training.augmentation import DRAWS, augment
+from emotorch.training.augmentation import COLOUR_DRAWS, DRAWS, augment, changes_colours
 from emotorch.training.device import autocast
 from emotorch.training.losses import class_weights, loss_of, score_outputs, training_targets, weighted
 from emotorch.training.mixing import mix, mixes
 from emotorch.training.optimizers import Schedule, clip, new_optimizer
-from emotorch.training.preprocessing import InputForm, to_input
+from emotorch.training.preprocessing import InputForm, to_input, to_tensor
 from emotorch.workers import keep_freed_memory, progress
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ SoftTargets = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class LabelledPixels:
-    """Images on the device, as bytes: (N, 1, H, W) uint8 and (N,) int64."""
+    """Images on the device, as bytes: (N, 1, H, W) or (N, 3, H, W) uint8; and (N,) int64."""
 
     pixels: Images
     labels: Tensor
@@ -54,9 +54,9 @@ class LabelledPixels:
         """On a CPU a lazy array stays lazy."""
         images: Images
         if isinstance(pixels, LazyArray) and device.type == "cpu":
-            images = LazyArray(torch.from_numpy(pixels.store).unsqueeze(1), torch.from_numpy(pixels.positions))
+            images = LazyArray(to_tensor(pixels.store), torch.from_numpy(pixels.positions))
         else:
-            images = torch.from_numpy(pixels[:]).unsqueeze(1).to(device)
+            images = to_tensor(pixels[:]).to(device)
         return cls(images, torch.from_numpy(labels).to(device))
 
     def __len__(self) -> int:
@@ -64,7 +64,8 @@ class LabelledPixels:
 
 
 def network_outputs(network: nn.Module, pixels: Images, form: InputForm, threads: int = 1) -> Tensor:
-    """(N, K) outputs for (N, 1, H, W) bytes, in evaluation mode, on the CPU; the same for any number of threads."""
+    """(N, K) outputs for (N, 1, H, W) or (N, 3, H, W) bytes, in evaluation mode, on the CPU; the same for any number of
+    threads."""
     network.eval()
 
     @torch.inference_mode()
@@ -135,6 +136,7 @@ class Trainer:
         self._validation = validation
         self._seed = seed
         self._form = InputForm.of(recipe)
+        self._changes_colours = changes_colours(recipe.augmentation, training.pixels[:1])
         self._loss = loss_of(recipe)
         device = training.labels.device
         self._targets = training_targets(training.labels, classes, recipe.label_smoothing)
@@ -311,7 +313,12 @@ class Trainer:
         """Random numbers for the augmentation of a batch: the same for any number of parts."""
         if self.recipe.augmentation == Augmentation():
             return None
-        return torch.from_numpy(generator("augmentation", *key).random((images, DRAWS), dtype=np.float32))
+        draws = generator("augmentation", *key).random((images, DRAWS), dtype=np.float32)
+        if self._changes_colours:
+            # Of their own: grey images draw as if there were none.
+            colours = generator("colours", *key).random((images, COLOUR_DRAWS), dtype=np.float32)
+            draws = np.concatenate([draws, colours], axis=1)
+        return torch.from_numpy(draws)
 
     def _part_gradients(
         self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]

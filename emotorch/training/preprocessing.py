@@ -1,6 +1,7 @@
-"""From grey pixels to what a network takes: the one preprocessing there is.
+"""From pixels to what a network takes: the one preprocessing there is.
 
-Training, evaluation, prediction and export all go through `to_input`.
+Training, evaluation, prediction and export all bring a picture to the form that the model's training images were read
+in (`data.images.bring_to`), and go through `to_input`.
 """
 
 from collections.abc import Mapping
@@ -11,8 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emotorch.data.images import GREY_FACE, PixelForm, Pixels
 from emotorch.recipes import NORMALIZATIONS, Recipe
 
+# What red, green and blue count for in grey values, as in pictures that are read as grey.
+_GREY = (0.299, 0.587, 0.114)
 # Of growing images, in pixels: convolutions are prepared anew for every size.
 _SIZE_STEP = 4
 
@@ -23,21 +27,23 @@ class InputForm:
 
     Attributes:
         image_size: Side length, pixels.
-        channels: 1, or 3 for a network that was made for colour: the grey values are repeated.
+        channels: 1, or 3 for a network that was made for colour: grey values are repeated.
         mean: Of each channel (or one for all), of values 0-1.
         std: Likewise.
+        pixels: What pictures are brought to first: as its training images were, which may have been smaller, or grey.
     """
 
     image_size: int = 48
     channels: int = 1
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    pixels: PixelForm = GREY_FACE
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "InputForm":
+    def of(cls, recipe: Recipe, pixels: PixelForm = GREY_FACE) -> "InputForm":
         mean, std = NORMALIZATIONS[recipe.normalization]
         config = recipe.network_config
-        return cls(int(config["image_size"]), int(config["channels"]), mean, std)
+        return cls(int(config["image_size"]), int(config["channels"]), mean, std, pixels)
 
     @classmethod
     def of_epoch(cls, recipe: Recipe, epoch: int) -> "InputForm":
@@ -54,15 +60,27 @@ class InputForm:
 
     @classmethod
     def from_checkpoint(cls, state: Mapping[str, Any]) -> "InputForm":
-        """Of a checkpoint; one in the published format has no normalisation."""
+        """Of a checkpoint; one in the published format has no normalisation, and earlier ones read 48×48 grey."""
         config, normalization = state["model_config"], state.get("normalization", {})
         mean, std = tuple(normalization.get("mean", (0.0,))), tuple(normalization.get("std", (1.0,)))
-        return cls(config["image_size"], config["channels"], mean, std)
+        return cls(config["image_size"], config["channels"], mean, std, PixelForm(**state.get("pixels", {})))
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """(N, H, W) grey values or (N, H, W, 3) colours as (N, 1, H, W) or (N, 3, H, W), in the same memory."""
+    tensor = torch.from_numpy(pixels)
+    return tensor.unsqueeze(1) if tensor.ndim == 3 else tensor.permute(0, 3, 1, 2)
 
 
 def to_input(pixels: Tensor, form: InputForm) -> Tensor:
-    """Grey values (N, 1, H, W) 0-255, bytes or floats, to (N, channels, image_size, image_size) normalised floats."""
+    """Values 0-255, bytes or floats, (N, 1, H, W) grey or (N, 3, H, W) colours, to normalised floats.
+
+    Returns:
+        (N, channels, image_size, image_size).
+    """
     images = pixels.float() if pixels.dtype == torch.uint8 else pixels
+    if images.shape[1] > form.channels:  # a teacher without colours beside a student with them
+        images = (images * torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     if images.shape[-1] != form.image_size:
         size = (form.image_size, form.image_size)
         images = F.interpolate(images, size, mode="bilinear", antialias=images.shape[-1] > form.image_size)
