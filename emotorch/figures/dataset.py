@@ -158,7 +158,7 @@ def _draw_violins(axes: Axes, classes: Mapping[str, npt.ArrayLike], low: float, 
 
 # --- Sheets of images ---------------------------------------------------------------------------------------
 
-_FACTOR = 2  # every pixel becomes 2×2: no blur
+_TILE = 96  # pixels, about: enlarged by a whole factor, so that nothing is blurred
 _GAP = 6
 _MARGIN = 18
 _ROW_POINTS = 9.0
@@ -170,7 +170,7 @@ class SheetRow:
 
     Attributes:
         caption: Above the images.
-        images: (N, H, W) uint8; at most a row's number is drawn on a line.
+        images: (N, H, W) or (N, H, W, 3) uint8; at most a row's number is drawn on a line.
     """
 
     caption: str
@@ -186,10 +186,11 @@ def _sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
     require(bool(rows) and columns > 0, "a sheet needs rows and columns")
     for row in rows:
         require(
-            row.images.ndim == 3 and row.images.size > 0 and row.images.dtype == np.uint8,
-            f"images of shape {row.images.shape}, {row.images.dtype}: (N, H, W), uint8, is needed",
+            row.images.ndim in (3, 4) and row.images.size > 0 and row.images.dtype == np.uint8,
+            f"images of shape {row.images.shape}, {row.images.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
         )
-    tile_height, tile_width = (_FACTOR * size for size in rows[0].images.shape[1:])
+    factor = max(1, round(_TILE / rows[0].images.shape[2]))
+    tile_height, tile_width = (factor * size for size in rows[0].images.shape[1:3])
     most = min(columns, max(len(row.images) for row in rows))
     width = max(most * (tile_width + _GAP) - _GAP + 2 * _MARGIN, 5 * DPI)
     wrapped = wrap(title, width / DPI, TITLE_POINTS)
@@ -208,7 +209,7 @@ def _sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
     page = PixelPage(width, y + _MARGIN)
     for x, top, image in tiles:
         # A line around each: a white picture on white paper is to be seen too.
-        page.place(x - 1, top - 1, image, _FACTOR, 1, "#A0A0A0")
+        page.place(x - 1, top - 1, image, factor, 1, "#A0A0A0")
     page.write(width / 2, _MARGIN, wrapped, TITLE_POINTS)
     for top, caption in captions:
         page.write(_MARGIN, top, caption, _ROW_POINTS, align="left")
