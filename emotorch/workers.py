@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,7 +69,9 @@ def map_in_order(
         return
     # Before the fork too: a fork has no threads, and OpenCV would wait forever for those that it had.
     _leave_the_cores_to_processes()
-    with ProcessPoolExecutor(min(workers, len(items)), initializer=start_worker) as pool:
+    # Forks hold the stage's lock too; from Python 3.14 on they are no longer Linux's own way.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    with ProcessPoolExecutor(min(workers, len(items)), context, start_worker) as pool:
         futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
         try:
             for item, future in zip(items, futures, strict=True):
