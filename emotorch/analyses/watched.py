@@ -130,7 +130,7 @@ def _interval(criterion: Criterion, counts: Counts) -> tuple[float, float]:
         return np.nan, np.nan
     proportions = intervals.resample(counts, _normals(len(counts))).swapaxes(0, 1)
     found = percentile_difference(macro_f1(proportions * counts.sum(axis=1)[:, None]))
-    return found.low, found.high
+    return max(0.0, found.low), min(100.0, found.high)
 
 
 @lru_cache
