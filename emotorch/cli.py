@@ -324,6 +324,12 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         status = _complain(f"{where}{error.strerror or error}", EXIT_FAILED)
+    except RuntimeError as error:
+        # PyTorch's, which is not imported for this: the class has no other name.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        full = str(error).partition(". ")[0]
+        status = _complain(f"{full}: smaller batches (--set batch_size=N) need less, or --device cpu", EXIT_FAILED)
     except KeyboardInterrupt:
         status = _complain(f"interrupted; {interrupted}", EXIT_INTERRUPTED)
     # All that is left ends with the process: looking through it for cycles took most of a second.

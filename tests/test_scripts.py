@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import tree
 from PIL import Image
 from published import write_run
 from running import PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, copy_trained, error_line, last_line
 
+from emotorch import cli
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
 
 SCRIPTS = sorted(
@@ -79,6 +81,17 @@ def test_a_published_folder_gets_both_plots(paths: Paths) -> None:
         folder / "confusion_matrices_fer_vs_ckp.png"
     )
     assert last_line(call_script(paths, PLOT_HISTORY, "model_00224_final")) == str(folder / "training_history.png")
+
+
+def test_a_full_device_is_one_line_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(fail)
+    assert ended.value.code == 1
+    way_out = "smaller batches (--set batch_size=N) need less, or --device cpu"
+    assert capsys.readouterr().err == f"error: CUDA out of memory: {way_out}\n"
 
 
 def test_a_first_plot_on_a_new_machine_says_nothing_of_fonts(paths: Paths, tmp_path: Path) -> None:
