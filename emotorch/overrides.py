@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, get_type_hints
 
 from emotorch.errors import UsageError
-from emotorch.recipes import Augmentation, Recipe
+from emotorch.recipes import OPTIONAL_CONFIG, Augmentation, Recipe
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
@@ -49,6 +49,7 @@ def setting_types(recipe: Recipe) -> dict[str, Any]:
     """The type of every field that may be changed, by its dotted name."""
     types = {name: type_ for name, type_ in get_type_hints(Recipe).items() if type_ in (int, float, str, bool)}
     del types["name"]
+    types |= {f"network_config.{name}": type_ for name, type_ in OPTIONAL_CONFIG.get(recipe.network, {}).items()}
     types |= {f"network_config.{name}": type(value) for name, value in recipe.network_config.items()}
     types |= {f"augmentation.{name}": type_ for name, type_ in get_type_hints(Augmentation).items()}
     return types

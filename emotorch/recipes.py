@@ -22,6 +22,8 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "symmetric": ((0.5,), (0.5,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+# Settings of a network that its recipe leaves at the network's own defaults.
+OPTIONAL_CONFIG: dict[str, dict[str, type]] = {"emotion_cnn": {"width": int, "hidden": int}}
 
 Value = bool | int | float | str
 
@@ -243,7 +245,7 @@ RECIPES: dict[str, Recipe] = {
             name="emotion_cnn",
             network="emotion_cnn",
             scheme="mood4",
-            network_config={"image_size": 48, "channels": 3, "width": 16, "hidden": 32},
+            network_config={"image_size": 48, "channels": 3},
             normalization="imagenet",
             class_weights=True,
             watch="accuracy",

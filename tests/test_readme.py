@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 from conftest import write_small_ckplus
+from promises import NOT_RUN, Reader, read_promises
 from running import call_script
 from scenes import SyntheticFace, draw_scene
 
@@ -89,7 +90,9 @@ def test_every_script_of_the_readme_is_tried_here_or_left_out_by_name() -> None:
     assert set(re.findall(r"[\w]+\.py", README)) == (tried | NOT_HERE) - {"__main__.py"}
 
 
-def test_the_commands_of_the_readme_run_as_they_stand_there(first_hour: tuple[Paths, dict[str, list[str]]]) -> None:
+def test_the_commands_of_the_readme_run_as_they_stand_there_and_emotorch_keeps_its_promises(
+    first_hour: tuple[Paths, dict[str, list[str]]],
+) -> None:
     paths, stands_for = first_hour
     for script, *words in [*commands_in_tables(), *commands_in_blocks()]:
         name = Path(script).name
@@ -102,6 +105,10 @@ def test_the_commands_of_the_readme_run_as_they_stand_there(first_hour: tuple[Pa
         done = call_script(paths, script, *meant_by(words, stands_for), *BESIDES.get(name, ()))
         assert done.returncode == 0, (script, words, done.stdout[-2000:], done.stderr[-2000:])
         assert not re.search("Traceback", done.stderr)
+    reader = Reader(paths, {name: words for name, words in BESIDES.items() if name != "eval_model.py"})
+    for promise in read_promises()["EmoTorch"]:
+        if promise.command not in NOT_RUN:
+            reader.look(promise)
 
 
 @pytest.mark.parametrize("target", ["pipeline", "test", "quick", "coverage", "lint", "bench"])
