@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from emotorch.analyses.comparison import Comparison, compare_runs, describe
 from emotorch.analyses.distance import distance_to_original
 from emotorch.analyses.ranking import varied
 from emotorch.errors import EmoTorchError
-from emotorch.paths import Paths
+from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import Run
 
 ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))
@@ -378,6 +380,11 @@ def test_the_script_s_weights_reach_the_table(paths: Paths) -> None:
     (row,) = read_table(Path(last_line(done)))
     assert float(row["combined_score"]) == pytest.approx((3.56**2 + 2.49**2) / 2)
     assert "-1 is not a weight" in error_line(call_script(paths, COMPARE, "--matrix-weight=-1"), status=2)
+
+
+def test_a_comparison_loads_no_pytorch() -> None:
+    code = "import sys, emotorch.analyses.comparison; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
 
 
 def test_without_any_model_one_line_says_so(paths: Paths) -> None:

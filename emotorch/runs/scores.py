@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from emotorch.files import read_table, write_csv
 from emotorch.metrics.scores import NO_SCORE, Score, score_counts
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import Run, is_on_fer
-from emotorch.runs.outcome import Outcome
+
+if TYPE_CHECKING:
+    from emotorch.runs.outcome import Outcome  # which imports torch: a comparison reads scores without
 
 _COLUMNS = _METRIC, _VALUE = "Metric", "Value"
 
@@ -24,7 +27,7 @@ def _percent(value: float) -> str:
     return _number(value, 2)
 
 
-def write_final_accuracies(path: Path, outcome: Outcome, epochs: int) -> None:
+def write_final_accuracies(path: Path, outcome: "Outcome", epochs: int) -> None:
     """Writes `Metric,Value`: the published rows in their order, then other sets, reference sets and F1.
 
     A run on other data than FER-2013 has no rows of FER and CK+ but of what it was scored on.
