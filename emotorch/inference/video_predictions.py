@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from emotorch.errors import EmoTorchError, needs_extra
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.inference.predictions import Prediction
 from emotorch.inference.video import FramePredictions
 
@@ -80,9 +80,10 @@ class VideoPredictions:
         Raises:
             UsageError: pandas is not installed.
         """
-        with needs_extra("train", "a frame of predictions"):
+        try:
             import pandas as pd
-
+        except ModuleNotFoundError:
+            raise UsageError("to_frame gives a pandas frame, and pandas is not installed: pip install pandas") from None
         rows = []
         for frame in self.frames:
             for number, face in zip(frame.numbers, frame.faces, strict=True):
