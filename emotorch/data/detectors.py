@@ -33,7 +33,7 @@ _SIDE, _LARGER_SIDE, _TURNED_SIDE = 640, 1280, 320
 # What a network gives above this may be a face; where one just was, or as one of many, that is evidence.
 _CANDIDATE = 0.4
 # A known face takes so many pixels: with fewer, its boxes jitter from frame to frame.
-_NEAR_PIXELS = 112
+_NEAR_PIXELS = 80
 # A picture whose 99th percentile is darker than this is stretched to 255 before networks search it.
 _DARK = 64
 _SMALLEST_PICTURE = 32  # pixels; smaller ones get a border, as networks halve their sides five times

@@ -12,8 +12,8 @@ _CLEARLY_BETTER = 0.03
 # Pixels of the searched picture; where one is smaller, or there is none, smaller ones may be there.
 _SMALL_FACE = 40
 
-# Around a known face the search goes half its side further.
-_NEAR_MARGIN = 0.5
+# Around a known face the search goes so much of its side further.
+_NEAR_MARGIN = 0.3
 _NEAR_OVERLAP = 0.2
 
 
