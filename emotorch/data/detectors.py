@@ -319,10 +319,11 @@ def _prepared(pixels: Pixels) -> Pixels:
     missing = [max(0, _SMALLEST_PICTURE - side) for side in colours.shape[:2]]
     if any(missing):
         colours = cv2.copyMakeBorder(colours, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    # Every fourth pixel's green tells how dark a picture is.
-    bright = float(np.percentile(colours[::4, ::4, 1], 99))
+    # Every fourth pixel's green tells how dark a picture is. NumPy's percentile would import what takes 30 ms.
+    green = np.sort(colours[::4, ::4, 1], axis=None)
+    bright = int(green[int(0.99 * (green.size - 1))])
     if bright < _DARK:
-        colours = cv2.convertScaleAbs(colours, alpha=255 / max(bright, 1.0))
+        colours = cv2.convertScaleAbs(colours, alpha=255 / max(bright, 1))
     return np.ascontiguousarray(colours, np.uint8)
 
 
