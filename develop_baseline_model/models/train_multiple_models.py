@@ -88,8 +88,8 @@ def main() -> int:
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="where it runs: on this machine's cores, or on a Ray cluster whose nodes have this checkout installed; "
-        "with --device cuda each run there gets a GPU (default: %(default)s)",
+        help="where it runs: on this machine's cores, or on a Ray cluster (`ray start --head`) whose nodes have this "
+        "checkout installed; with --device cuda each run there gets a GPU (default: %(default)s)",
     )
     engine.add_argument(
         "--address",
