@@ -33,7 +33,7 @@ class Corruption:
 
     Attributes:
         name: How tables call it.
-        quantity: What the strengths are, with their unit.
+        quantity: What the strengths are, with their unit; pixels are those of a 48×48 face.
         strengths: One for each severity, the mildest first.
         apply: From an (S, S) or (S, S, 3) uint8 image, a strength and the source image's hash to the corrupted image.
     """
@@ -102,7 +102,7 @@ def plot_corruptions(path: Path, images: EvaluationSet) -> None:
     plot_sheet(path, rows, title, columns=len(rows[0].images))
 
 
-@corruption("Gaussian blur, σ in pixels of 48", 0.5, 1, 1.5, 2, 3)
+@corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)
 def blur(image: Pixels, sigma: float, _: str) -> Pixels:
     return cast(Pixels, cv2.GaussianBlur(image, (0, 0), sigma * scale_of(image)))
 

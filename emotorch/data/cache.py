@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -71,7 +71,7 @@ class PixelCache:
     form: PixelForm = GREY_FACE
 
     def share(
-        self, files: Sequence[Path], slots: NDArray[np.int64], hashes: Sequence[str] | None = None
+        self, files: Sequence[Path], slots: NDArray[np.int64], expected: Callable[[int], str] = lambda _: ""
     ) -> LazyArray[Pixels]:
         """The pixels of the files, where the cache holds them: what is not valid is read from the files first.
 
@@ -80,7 +80,7 @@ class PixelCache:
         Args:
             files: To read.
             slots: (N,) the place of each.
-            hashes: What each file's own pixels must hash to; empty where that is unknown.
+            expected: What the own pixels of the file at a place must hash to; empty where that is unknown.
 
         Raises:
             EmoTorchError: a file is missing or damaged.
@@ -88,10 +88,9 @@ class PixelCache:
         """
         path = self._open()
         cached = self._map(path)
-        expected = hashes if hashes is not None else [""] * len(files)
         for start in range(0, len(slots), _CHECKED_AT_ONCE):
             part = slice(start, start + _CHECKED_AT_ONCE)
-            self._freshen(path, cached, files[part], slots[part], expected[part])
+            self._freshen(path, cached, files[part], slots[part], start, expected)
         return LazyArray(self._map(path)["pixels"], slots)
 
     @property
@@ -130,9 +129,13 @@ class PixelCache:
         cached: NDArray[np.void],
         files: Sequence[Path],
         slots: NDArray[np.int64],
-        hashes: Sequence[str],
+        first: int,
+        expected: Callable[[int], str],
     ) -> None:
-        """Fills the slots of which the record is not of the very file, or the pixels are not the recorded ones."""
+        """Fills the slots of which the record is not of the very file, or the pixels are not the recorded ones.
+
+        `first` is the place of the first file, for `expected`.
+        """
         states = np.array([_state(file) for file in files], dtype=_STATE)
         recorded = cached[slots]
         fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
@@ -142,7 +145,7 @@ class PixelCache:
             records = np.empty(len(stale), self._slot)
             records["modified_ns"] = states["modified_ns"][stale]
             records["size"] = states["size"][stale]
-            self._decode([(files[place], hashes[place]) for place in stale.tolist()], records["pixels"])
+            self._decode([(files[place], expected(first + place)) for place in stale.tolist()], records["pixels"])
             records["checksum"] = _checksums(records["pixels"])
             _write(path, slots[stale], records)
 

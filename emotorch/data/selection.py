@@ -99,7 +99,8 @@ class DatasetIndex:
         def column(name: str) -> NDArray[np.str_]:
             return np.array([row[name] for row in rows], dtype=np.str_)
 
-        sides, channels, stored_hashes = np.full(len(rows), SIZE), np.ones(len(rows), np.int64), column("hash")
+        hashes = column("hash")
+        sides, channels, stored_hashes = np.full(len(rows), SIZE), np.ones(len(rows), np.int64), hashes
         if rows and SIZE_COLUMNS[0] in rows[0]:  # else all files are 48×48 grey
             try:
                 width, height, channels = (column(name).astype(np.int64) for name in SIZE_COLUMNS[:3])
@@ -113,7 +114,7 @@ class DatasetIndex:
             files=column("file"),
             datasets=column("dataset"),
             labels=np.array([scheme.index(row["emotion"]) for row in rows], dtype=np.int64),
-            hashes=column("hash"),
+            hashes=hashes,
             usages=column("usage"),
             subjects=column("subject"),
             sides=sides,
@@ -215,7 +216,10 @@ class ImageSet:
         index = self.index
         if index.packed is not None:
             return LazyArray(self._unpacked(index.packed, form), np.arange(len(self)))
-        expected = np.where(self.operations == 0, index.stored_hashes[self.rows], "").tolist()
+
+        def expected(place: int) -> str:
+            return "" if self.operations[place] else str(index.stored_hashes[self.rows[place]])
+
         files = [index.paths.root / file for file in self.files]
         try:
             return _cache(index, form).share(files, self.operations * len(index.files) + self.rows, expected)
