@@ -2,6 +2,7 @@
 
     python benchmarks/bench_prediction.py
 
+`emotorch.predict` in a process of its own takes as long, but for its end, and `import emotorch` alone nearly nothing.
 Then a folder of photos on one core, by the ONNX file and by PyTorch: with faces to be found, and cut out already.
 The network is `compact`, untrained: its weights do not change its speed.
 """
@@ -91,6 +92,11 @@ def compare_cold_start(photo: Path, weights: Path, rounds: int) -> None:
         f"({theirs_s:.2f} s); the aim is a third",
         flush=True,
     )
+    code = f"import emotorch; print(emotorch.predict({str(photo)!r}, {str(weights)!r}))"
+    ours_s, theirs_s, ratio = paired(python("-c", code), python(*command), 2 * rounds)
+    print(f"the same from Python: {ours_s:.2f} s, {1 / ratio:.2f} of the script ({theirs_s:.2f} s)")
+    ours_s, theirs_s, _ = paired(python("-c", "import emotorch"), python("-c", "pass"), 4 * rounds)
+    print(f"import emotorch: {1000 * (ours_s - theirs_s):.0f} ms above bare Python; the aim is 30", flush=True)
 
 
 def compare_readers(

@@ -68,7 +68,13 @@ def first_hour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, dict[st
     scene = draw_scene([SyntheticFace(80, 90, 200), SyntheticFace(360, 110, 180, "happy", 4)])
     for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
         assert cv2.imwrite(str(paths.root / name), scene)
-    return paths, {"MODEL": ["model_00001"], "DATASET": ["fer-public"], "IMAGES": [], "CSV": ["people.csv"]}
+    return paths, {
+        "MODEL": ["model_00001"],
+        "DATASET": ["fer-public"],
+        "IMAGES": [],
+        "CSV": ["people.csv"],
+        "FILE": ["model_00001"],
+    }
 
 
 def meant_by(words: list[str], stands_for: dict[str, list[str]]) -> list[str]:
@@ -103,7 +109,8 @@ def test_the_commands_of_the_readme_run_as_they_stand_there_and_emotorch_keeps_i
             rows = [(paths.relative(file), ("a", "b")[number % 2]) for number, file in enumerate(files)]
             write_csv(paths.root / "people.csv", ("image_path", "group"), rows)
         done = call_script(paths, script, *meant_by(words, stands_for), *BESIDES.get(name, ()))
-        assert done.returncode == 0, (script, words, done.stdout[-2000:], done.stderr[-2000:])
+        # A claim that does not hold gives 1, and this one does not.
+        assert done.returncode == (name == "audit_model.py"), (script, words, done.stdout[-2000:], done.stderr[-2000:])
         assert not re.search("Traceback", done.stderr)
     reader = Reader(paths, {name: words for name, words in BESIDES.items() if name != "eval_model.py"})
     for promise in read_promises()["EmoTorch"]:
