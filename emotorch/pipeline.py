@@ -132,10 +132,11 @@ def _accuracies(paths: Paths) -> Table:
 
 
 def _to_try(paths: Paths, model: str, *, moved: bool) -> list[str]:
-    """Commands with the model's name, after the line that names their root where it is not the user's own."""
+    """Commands with the model's name, after what they need: environment, and a root other than the user's."""
+    environment = [f"source {shlex.quote(sys.prefix)}/bin/activate"] if sys.prefix != sys.base_prefix else []
     root = [f"export EMOTORCH_ROOT={shlex.quote(str(paths.root))}"] if moved else []
     scripts = ("evaluate_model.py", "explain_model.py", "write_report.py")
-    return [*root, *(f"python {_MODELS}/{script} {model}" for script in scripts)]
+    return [*environment, *root, *(f"python {_MODELS}/{script} {model}" for script in scripts)]
 
 
 def _pictures(run: Run) -> list[Path]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from emotorch.data.variants import is_variant
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.evaluation.evaluate import Evaluation, evaluate, predict
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
@@ -23,9 +23,8 @@ def held_out(loaded: LoadedRun, dataset: str | None) -> Evaluation:
         return evaluate(loaded, dataset)
     parts = evaluate_validation(loaded)
     if not parts:
-        raise EmoTorchError(
-            f"{loaded.run.name} names no validation image that is here: name a DATASET, fer-public for example"
-        )
+        remedy = f"name a DATASET, fer-public for example{found_elsewhere(loaded.paths.originals)}"
+        raise EmoTorchError(f"{loaded.run.name} names no validation image that is here: {remedy}")
     return _originals(loaded, parts[0])
 
 

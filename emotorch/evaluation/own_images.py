@@ -15,7 +15,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import operation_of, original_of, variant_file
 from emotorch.datasets import CKP, FER, FER_TEST, PARTS, Dataset
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.evaluation.evaluate import (
     Evaluation,
     EvaluationSet,
@@ -53,7 +53,10 @@ def evaluate_usage(loaded: LoadedRun) -> list[Evaluation]:
         reason = f"{name} has no image_usage.csv: which images it was validated on is unknown"
         evaluations = [scored for dataset in (FER, CKP) for scored in _whole(loaded, dataset, reason)[0]]
         if not evaluations:
-            raise EmoTorchError(f"{reason}, and there are no official test images in their place: run stages 1-2")
+            where = found_elsewhere(loaded.paths.originals)
+            raise EmoTorchError(
+                f"{reason}, and there are no official test images in their place: run stages 1-2{where}"
+            )
         return evaluations
     evaluations, missing, own = [], [], 0
     finder = _Finder(loaded.paths, loaded.model.scheme)
@@ -73,7 +76,8 @@ def evaluate_usage(loaded: LoadedRun) -> list[Evaluation]:
             missing += why_not
             own += len(instead) if named else 0
     if not own:
-        raise EmoTorchError(f"none of the {len(rows)} images of {name} is in {loaded.paths.root}: run stages 1-3 there")
+        where = f"run stages 1-3 there{found_elsewhere(loaded.paths.originals)}"
+        raise EmoTorchError(f"none of the {len(rows)} images of {name} is in {loaded.paths.root}: {where}")
     evaluations[-1] = replace(evaluations[-1], lines=[*evaluations[-1].lines, *missing])
     return evaluations
 
