@@ -155,7 +155,7 @@ def test_robustness_is_a_table_of_accuracies_by_corruption_and_severity(ours: Tr
     title = analyses()["robustness"].title
     said = section(write_card(ours), title)
     rows = table(said)
-    assert (rows[0]["corruption"], rows[0]["strength"]) == ("blur", "Gaussian blur, σ in pixels of 48")
+    assert (rows[0]["corruption"], rows[0]["strength"]) == ("blur", "Gaussian blur, σ in pixels")
     assert len(rows) == 8
     scores = read_table(ours.folder / "robustness" / "robustness.csv")
     measured = [float(row["accuracy"]) for row in scores if row["severity"] != "0"]
