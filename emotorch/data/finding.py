@@ -6,8 +6,7 @@ from emotorch.data.detectors import Detector, Haar, shrunk
 from emotorch.data.faces import Box, Face, without_overlaps
 from emotorch.data.images import Pixels
 
-# In a turned picture a face is found with this much more of a score, and more than any in the picture as it is.
-_TURNED_MARGIN = 0.1
+# In a turned picture a face is found with this much more of a score than any in the picture as it is.
 _CLEARLY_BETTER = 0.03
 # Pixels of the searched picture; where one is smaller, or there is none, smaller ones may be there.
 _SMALL_FACE = 40
@@ -38,7 +37,7 @@ def _quarter_turns(pixels: Pixels, detector: Detector, best: float) -> int:
     smaller, _ = shrunk(pixels, detector.turned_side)
     turned = {turns: _best(_find_turned(smaller, detector, turns, detector.turned_side)) for turns in (1, 3, 2)}
     turns = max(turned, key=lambda turns: turned[turns])
-    is_better = turned[turns] >= max(detector.threshold + _TURNED_MARGIN, best + _CLEARLY_BETTER)
+    is_better = turned[turns] >= max(detector.turned_threshold, best + _CLEARLY_BETTER)
     return turns if is_better else 0
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
 
 # Of whole numbers the least of these that holds them all is white. Cameras store 12 bits in 16.
 _WHITES = (255, 4095, 65535)
@@ -85,6 +84,8 @@ def _pixels_in(data: bytes) -> int:
         return int(size[1]) * int(size[2]) if size else 0
     if not data.startswith(_TIFF):
         return 0
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
+
     try:
         directory = ImageFileDirectory_v2(data[:8])
         file = BytesIO(data)
