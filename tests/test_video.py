@@ -111,12 +111,12 @@ def test_most_frames_are_not_searched_as_a_whole(monkeypatch: pytest.MonkeyPatch
     full = []
     monkeypatch.setattr(
         "emotorch.inference.video.find_faces",
-        lambda pixels, detector: full.append(1) or find_faces(pixels, detector),
+        lambda pixels, detector, thorough: full.append(thorough) or find_faces(pixels, detector, thorough=thorough),
     )
     tracker, scene = FaceTracker(opened("haar")), draw_scene([SyntheticFace(200, 100, 160)])
     for _ in range(41):
         assert tracker.update(scene)
-    assert len(full) == 5
+    assert full == [False] * 5
 
 
 # Reading.

@@ -16,12 +16,18 @@ _NEAR_MARGIN = 0.3
 _NEAR_OVERLAP = 0.2
 
 
-def find_faces(pixels: Pixels, detector: Detector) -> list[Face]:
-    """The faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right.
+def find_faces(pixels: Pixels, detector: Detector, *, thorough: bool = True) -> list[Face]:
+    """The faces in a picture, left to right.
 
-    A picture in which none is found for sure is turned by quarters: a camera held sideways does not always say so.
+    Args:
+        pixels: (H, W) grey or (H, W, 3) red, green, blue.
+        detector: What finds them.
+        thorough: A picture in which none is found for sure is turned by quarters, as a camera held sideways does not
+            always say so; and small faces are looked for in a large one. A video's frames have no time for that.
     """
     faces = detector.find(pixels, detector.side)
+    if not thorough:
+        return _kept(faces, detector)
     turns = 0 if faces and _best(faces) >= detector.sure else _quarter_turns(pixels, detector, _best(faces))
     if turns:
         return _kept(_find_turned(pixels, detector, turns, detector.side), detector)

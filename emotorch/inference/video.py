@@ -202,7 +202,7 @@ class FaceTracker:
         is_incomplete = not faces or len(faces) < len(before)
         if since >= (_FULL_SEARCH_AT_MOST_EVERY if is_incomplete else _FULL_SEARCH_EVERY):
             self._last_full_search = self._frame
-            faces |= self._number(find_faces(pixels, self._detector), faces)
+            faces |= self._number(find_faces(pixels, self._detector, thorough=False), faces)
         self._seen = {n: seen for n, seen in self._seen.items() if self._frame - seen.frame < self._remembered}
         self._seen |= {number: _Seen(face.box, self._frame) for number, face in sorted(faces.items())}
         return dict(sorted(faces.items(), key=lambda item: (item[1].box.x, item[1].box.y)))
