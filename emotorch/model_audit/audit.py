@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.data.duplicates import THRESHOLD, find_alike
+from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex
-from emotorch.datasets import FER, FER_USAGES, PARTS
+from emotorch.datasets import FER, FER_USAGES, LONGEST_SIDE, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import EvaluationSet, load_set
 from emotorch.evaluation.tta import augmented_copies
@@ -31,11 +32,12 @@ from emotorch.model_audit.faults import (
     find_not_finite,
     outputs_as_probabilities,
 )
-from emotorch.model_audit.foreign import Floats, ForeignModel, open_foreign
+from emotorch.model_audit.foreign import Floats, ForeignModel, Signature, open_foreign
 from emotorch.model_audit.inputs import Reading, Trial, find_reading, mean_f1, score
 from emotorch.networks.describe import Size
 from emotorch.paths import Paths
 from emotorch.seeding import generator
+from emotorch.training.preprocessing import to_tensor
 
 # Training rows that readings are chosen on, and that a robustness is measured on test images of.
 _TRIED_ON = 400
@@ -235,7 +237,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
     labels = _stated_labels(model, request)
     scheme = _scheme_of(labels, model.signature.classes)
     training = _training_rows(paths, scheme)
-    sets = _load_sets(paths, scheme, request.dataset)
+    sets = _load_sets(paths, scheme, request.dataset, model.signature)
     tried = training if training is not None else sets[0]
     tried = tried.part(_some(len(tried.labels), _TRIED_ON))
     trials = find_reading(model, tried.pixels, tried.labels, scheme, scaling=request.scaling, labels=labels)
@@ -303,13 +305,23 @@ def _training_rows(paths: Paths, scheme: LabelScheme) -> EvaluationSet | None:
     return EvaluationSet("Training", images.files, images.read(), images.labels, images.hashes)
 
 
-def _load_sets(paths: Paths, scheme: LabelScheme, dataset: str | None) -> list[EvaluationSet]:
+def _load_sets(paths: Paths, scheme: LabelScheme, dataset: str | None, signature: Signature) -> list[EvaluationSet]:
+    size, channels = signature.size or LONGEST_SIDE, signature.channels or 3
+
+    def load(name: str) -> EvaluationSet:
+        """With size and colour as far as the model may take them, and the images have them."""
+        if name in PARTS:
+            form = DatasetIndex.load(paths, scheme).form_for(size, channels, PARTS[name].dataset.name)
+        else:
+            form = PixelForm(min(size, LONGEST_SIDE), channels)
+        return load_set(paths, name, scheme, form)
+
     if dataset is not None:
-        return [load_set(paths, dataset, scheme)]
+        return [load(dataset)]
     found = []
     for name in _USUAL:
         try:
-            found.append(load_set(paths, name, scheme))
+            found.append(load(name))
         except UsageError:
             raise
         except EmoTorchError:
@@ -395,10 +407,10 @@ def _twins(images: EvaluationSet, training: EvaluationSet) -> dict[str, NDArray[
 
 def _with_tta(model: ForeignModel, reading: Reading, pixels: NDArray[np.uint8]) -> Floats:
     """(N, K) mean probabilities over the copies of each image."""
-    copies = [
-        outputs_as_probabilities(np.nan_to_num(reading.outputs(model, copy[:, 0].numpy().astype(np.uint8))))[0]
-        for copy in augmented_copies(torch.from_numpy(pixels).unsqueeze(1))
-    ]
+    copies = []
+    for copy in augmented_copies(to_tensor(pixels)):
+        images = (copy[:, 0] if pixels.ndim == 3 else copy.permute(0, 2, 3, 1)).numpy().astype(np.uint8)
+        copies.append(outputs_as_probabilities(np.nan_to_num(reading.outputs(model, images)))[0])
     return np.asarray(np.mean(copies, axis=0), np.float32)
 
 
