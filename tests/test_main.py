@@ -13,6 +13,7 @@ import pytest
 from conftest import draw_images
 from desk import Desk
 from running import Done, error_line
+from scenes import SyntheticFace, write_clip
 
 from emotorch import __version__
 from emotorch.paths import REPOSITORY
@@ -77,7 +78,13 @@ def test_what_an_extra_brings_is_named_where_it_is_needed(desk: Desk) -> None:
     assert said(done).startswith(f"error: {weights} without an ONNX file beside it needs torch: pip install 'emotorch")
     done = emotorch(desk.paths.root, path, "--save", "out.png", hidden="matplotlib")
     assert (done.returncode, done.stdout) == (2, "")
-    assert said(done) == "error: to draw (--save, --visualize) needs matplotlib: pip install 'emotorch[draw]'\n"
+    what = "to draw pictures (--save, --visualize) needs matplotlib"
+    assert said(done) == f"error: {what}: pip install 'emotorch[draw]'\n"
+    write_clip(desk.paths.root / "clip.avi", [[SyntheticFace(100, 100, 160)]] * 3)
+    done = emotorch(desk.paths.root, "clip.avi", "--save", "copy.mp4", hidden="matplotlib")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "copy.mp4")
+    assert said(done) == "copy_timeline.png is not drawn: it needs matplotlib (pip install 'emotorch[draw]')\n"
+    assert (desk.paths.root / "copy.mp4").is_file()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.faces import Box, cut_face
 from emotorch.data.finding import find_faces
 from emotorch.data.images import Pixels, to_grey
-from emotorch.inference import video_output
+from emotorch.inference import timeline
 from emotorch.inference.predictions import Prediction
 from emotorch.inference.video import FaceTracker, Frame, FramePredictions, Video
 from emotorch.inference.video_output import VIDEO_CODECS, draw_predictions, write_video
@@ -361,9 +361,9 @@ def predicted(times: list[float], numbers: list[list[int]], emotion: str = "ange
 
 def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
     times = [number / 25 for number in range(50)]
-    everybody = [*range(1, video_output._MOST_PEOPLE + 2)]
+    everybody = [*range(1, timeline._MOST_PEOPLE + 2)]
     frames = predicted(times, [everybody if 10 < number < 20 + 5 else [1] for number in range(50)])
-    figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
+    figure = timeline._timeline_figure(frames, ["anger", "fear"], "clip$.mp4")
     assert_legible(figure)
     said = " ".join(texts(figure))
     assert "Person 1: in sight in 50 of 50 frames, on average anger" in said
@@ -375,7 +375,7 @@ def test_the_timeline_can_be_read_and_says_whom_it_leaves_out() -> None:
 
 def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight() -> None:
     frames = predicted([0.0, 0.5, 1.0, 1.5], [[1], [], [1], [1]])
-    figure = video_output._timeline_figure(frames, ["anger", "fear"], "clip.mp4")
+    figure = timeline._timeline_figure(frames, ["anger", "fear"], "clip.mp4")
     steps = {
         axes.get_ylabel(): [patch.get_data() for patch in axes.patches] for axes in figure.findobj(type(figure.axes[0]))
     }
@@ -389,7 +389,5 @@ def test_the_timeline_s_steps_are_the_probabilities_where_the_face_is_in_sight()
 
 
 def test_a_video_of_one_frame_or_without_a_face_has_a_timeline_too() -> None:
-    assert_legible(video_output._timeline_figure(predicted([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
-    assert "No face was found." in texts(
-        video_output._timeline_figure(predicted([0.0, 1.0], [[], []]), ["anger"], "none")
-    )
+    assert_legible(timeline._timeline_figure(predicted([0.0], [[1]], "unsure"), ["anger", "fear"], "one"))
+    assert "No face was found." in texts(timeline._timeline_figure(predicted([0.0, 1.0], [[], []]), ["anger"], "none"))

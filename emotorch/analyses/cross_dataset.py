@@ -19,7 +19,8 @@ from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict, record_scoring, seen_in_training
-from emotorch.figures.canvas import BLACK, ORANGE, PALE, new_figure, save, wrap
+from emotorch.figures.canvas import new_figure, save, wrap
+from emotorch.figures.colours import BLACK, ORANGE, PALE
 from emotorch.files import new_folder, write_text
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion

@@ -32,7 +32,8 @@ from emotorch.data.split import SPLIT_SEED, Indices
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, new_figure, save, tidy
+from emotorch.figures.canvas import new_figure, save, tidy
+from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from emotorch.figures.overlays import mosaic_figure, overlay, without_map
 from emotorch.inference.inputs import Kind, expand
 from emotorch.inference.predictions import predict_file

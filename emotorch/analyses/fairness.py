@@ -25,7 +25,8 @@ from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, sources_of
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, save, tidy
+from emotorch.figures.canvas import new_figure, save, tidy
+from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from emotorch.figures.intervals import add_legend, draw_estimate
 from emotorch.files import hash_file, write_text
 from emotorch.metrics import calibration, confusion, intervals, paired

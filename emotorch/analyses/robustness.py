@@ -24,7 +24,8 @@ from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.figures.canvas import BLACK, BLUE, ORANGE, save
+from emotorch.figures.canvas import save
+from emotorch.figures.colours import BLACK, BLUE, ORANGE
 from emotorch.figures.curves import Curve, Panel, class_style, curves_figure
 from emotorch.metrics import confusion, intervals
 from emotorch.metrics.calibration import predicted_classes

@@ -26,7 +26,8 @@ from emotorch.evaluation.evaluate import (
     sources_of,
     synthetic_suffix,
 )
-from emotorch.figures.canvas import BLUE, GREY, ORANGE, VERMILLION, new_figure, save, tidy, wrap
+from emotorch.figures.canvas import new_figure, save, tidy, wrap
+from emotorch.figures.colours import BLUE, GREY, ORANGE, VERMILLION
 from emotorch.figures.intervals import draw_estimate
 from emotorch.files import new_folder, write_text
 from emotorch.metrics import confusion, intervals, paired

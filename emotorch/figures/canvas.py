@@ -1,8 +1,7 @@
-"""What all pictures share: colours, titles that fit, and saving.
+"""What all pictures share: titles that fit, and saving.
 
-Colours are Okabe and Ito's ("Color Universal Design", 2008), which colour-blind readers can tell apart, and a
-second sign (line style, marker, check mark) always says the same. Equal input gives equal bytes (but for the
-names that an SVG gives its parts); no state is shared, so that threads may draw at the same time.
+Beside a colour a second sign (line style, marker, check mark) always says the same. Equal input gives equal bytes (but
+for the names that an SVG gives its parts); no state is shared, so that threads may draw at the same time.
 """
 
 import textwrap
@@ -16,6 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from emotorch.figures.colours import BLACK, PALE
 from emotorch.files import write_atomically
 
 DPI = 150
@@ -29,9 +29,6 @@ _METADATA: dict[str, dict[str, None] | None] = {
 }
 
 Pixels = npt.NDArray[np.uint8]
-
-BLACK, ORANGE, BLUE, VERMILLION = "#000000", "#E69F00", "#0072B2", "#D55E00"
-GREEN, PURPLE, SKY, GREY, PALE = "#009E73", "#CC79A7", "#56B4E9", "#9A9A9A", "#E8E8E8"
 
 TITLE_POINTS = 12.0
 # A character's mean width in parts of the font size; generous, so that nothing is cut.

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from emotorch.figures.canvas import BLUE, CHARACTER_EM, GREEN, ORANGE, PALE, new_figure, require, save, tidy, wrap
+from emotorch.figures.canvas import CHARACTER_EM, new_figure, require, save, tidy, wrap
+from emotorch.figures.colours import BLUE, GREEN, ORANGE, PALE
 from emotorch.metrics.confusion import ClassScore, class_scores
 
 _BAR_HEIGHT = 2.6  # inches

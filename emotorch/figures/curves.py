@@ -8,7 +8,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emotorch.figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, new_figure, tidy
+from emotorch.figures.canvas import new_figure, tidy
+from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 
 _COLUMNS = 4
 _COLOURS = (VERMILLION, PURPLE, GREEN, ORANGE, SKY, BLUE, BLACK)

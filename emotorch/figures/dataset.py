@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from emotorch.figures.canvas import (
-    BLUE,
     CHARACTER_EM,
     DPI,
-    SKY,
     TITLE_POINTS,
     PixelPage,
     Pixels,
@@ -25,6 +23,7 @@ from emotorch.figures.canvas import (
     save,
     wrap,
 )
+from emotorch.figures.colours import BLUE, SKY
 
 # --- Class balance ------------------------------------------------------------------------------------------
 

@@ -12,14 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from emotorch.figures.canvas import (
-    BLACK,
-    BLUE,
     CHARACTER_EM,
     DPI,
-    GREY,
-    ORANGE,
     TITLE_POINTS,
-    VERMILLION,
     PixelPage,
     Pixels,
     line_height,
@@ -28,6 +23,7 @@ from emotorch.figures.canvas import (
     save,
     wrap,
 )
+from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE, VERMILLION
 
 # x, y, width, height in pixels.
 _Box = tuple[float, float, float, float]

@@ -9,19 +9,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from emotorch.figures.canvas import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    VERMILLION,
-    new_figure,
-    require,
-    save,
-    tidy,
-)
+from emotorch.figures.canvas import new_figure, require, save, tidy
+from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 
 
 @dataclass(frozen=True)

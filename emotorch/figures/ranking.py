@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from emotorch.figures.canvas import BLUE, CHARACTER_EM, GREY, ORANGE, SKY, VERMILLION, new_figure, tidy
+from emotorch.figures.canvas import CHARACTER_EM, new_figure, tidy
+from emotorch.figures.colours import BLUE, GREY, ORANGE, SKY, VERMILLION
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emotorch.figures.canvas import BLACK, BLUE, GREY, ORANGE, new_figure, save, tidy
+from emotorch.figures.canvas import new_figure, save, tidy
+from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE
 from emotorch.metrics.calibration import BINS, Bin, Calibration, Reliability
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.tables import Table, write_table

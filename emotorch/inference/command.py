@@ -1,10 +1,12 @@
 """The command of prediction: all that one call of it prints, writes and shows, for any inputs."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ from emotorch.inference.video import Frame, FramePredictions, Video, predict_vid
 
 if TYPE_CHECKING:
     from emotorch.inference.contact_sheet import Tile
+
+logger = logging.getLogger(__name__)
 
 # The predictions for more pictures than this are printed as a table, not at length.
 _AT_LENGTH = 5
@@ -226,6 +230,9 @@ class _Call:
                 window.close()
 
     def _draw_timeline(self, path: Path, frames: Sequence[FramePredictions], title: str) -> None:
-        from emotorch.inference.video_output import plot_timeline
+        if find_spec("matplotlib") is None:
+            logger.warning("%s is not drawn: it needs matplotlib (pip install 'emotorch[draw]')", path)
+            return
+        from emotorch.inference.timeline import plot_timeline
 
         self.options.say(plot_timeline(path, frames, self.reader.labels, title))

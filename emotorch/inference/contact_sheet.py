@@ -10,19 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from emotorch.data.images import Pixels, to_colours
-from emotorch.figures.canvas import (
-    BLACK,
-    CHARACTER_EM,
-    DPI,
-    GREY,
-    LINE_EM,
-    ORANGE,
-    TITLE_POINTS,
-    VERMILLION,
-    require,
-    save,
-    wrap,
-)
+from emotorch.figures.canvas import CHARACTER_EM, DPI, LINE_EM, TITLE_POINTS, require, save, wrap
+from emotorch.figures.colours import BLACK, GREY, ORANGE, VERMILLION
 from emotorch.files import printable
 from emotorch.inference.predictions import PicturePredictions
 

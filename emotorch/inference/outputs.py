@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,21 +178,26 @@ def check_save(options: OutputOptions, inputs: Sequence[Input]) -> None:
     Raises:
         UsageError: it cannot.
     """
-    if options.draws:
-        with needs_extra("draw", "to draw (--save, --visualize)"):
+    videos = sum(item.kind is Kind.VIDEO for item in inputs)
+    if options.draws and videos < len(inputs):
+        with needs_extra("draw", "to draw pictures (--save, --visualize)"):
             import matplotlib  # noqa: F401
     save = options.save
     if save is None:
         return
-    videos = sum(item.kind is Kind.VIDEO for item in inputs)
     if videos and len(inputs) > 1:
         raise UsageError("--save takes pictures, or one video; --visualize gives each of several videos its own copy")
     if save.resolve() in {item.path.resolve() for item in inputs}:
         raise UsageError(f"--save {save}: this is the input itself; choose another name")
-    from emotorch.figures.canvas import FORMATS
-    from emotorch.inference.video_output import VIDEO_CODECS
+    endings: Collection[str]
+    if videos:
+        from emotorch.inference.video_output import VIDEO_CODECS
 
-    endings = VIDEO_CODECS if videos else FORMATS
+        endings = VIDEO_CODECS
+    else:
+        from emotorch.figures.canvas import FORMATS
+
+        endings = FORMATS
     if save.suffix.lower() not in endings:
         raise UsageError(
             f"--save {save}: {'a video' if videos else 'a picture'} is written to a file that ends in "

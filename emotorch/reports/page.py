@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from emotorch.figures.canvas import BLACK, GREY, PALE
+from emotorch.figures.colours import BLACK, GREY, PALE
 from emotorch.reports.rendering import HTML
 from emotorch.runs.confusion import Matrix
 from emotorch.tables import Table

@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import stats
 
 from emotorch.analyses.comparison import Comparison
-from emotorch.figures.canvas import BLUE, SKY, VERMILLION, new_figure, tidy
+from emotorch.figures.canvas import new_figure, tidy
+from emotorch.figures.colours import BLUE, SKY, VERMILLION
 from emotorch.metrics.best_of_n import FEWEST, BestOfN, best_of_n, chance_of_reaching
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.variance import split_variance
