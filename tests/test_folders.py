@@ -406,3 +406,21 @@ def test_the_dataset_of_a_prepared_root_is_indexed_with_class_folders(paths: Pat
     images = DatasetIndex.load(paths, EMOTORCH4).originals_of("Faces", "test")
     assert len(images) == 2
     assert (images.read() == np.stack([draw("neutral", 0), draw("neutral", 1)])).all()
+
+
+def test_own_class_folders_need_no_other_dataset(paths: Paths) -> None:
+    for split, count in (("train", 2), ("val", 1)):
+        for emotion in MOOD4.labels:
+            folder = paths.raw / "own" / split / emotion
+            folder.mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number}.png").write_bytes(encode_png(draw(emotion, number + 10 * len(split))))
+    done = call_script(paths, STAGE_2, "--scheme", "mood4", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert f"no FER-2013 in {paths.raw}: name what trains by --train-on" in done.stderr
+    index = DatasetIndex.load(paths, MOOD4)
+    assert set(index.datasets) == {"own"}
+    # A folder of FER-2013's own is never passed over.
+    paths.fer_csv.parent.mkdir(parents=True)
+    with refusal(f"{paths.fer_images} does not exist: run {STAGE_1} first"):
+        dataset.create(paths, MOOD4, workers=1, force=False)

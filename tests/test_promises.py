@@ -27,7 +27,7 @@ MOODS = ("happy", "neutral", "sad", "surprise")
 
 
 def own_pictures(paths: Paths) -> None:
-    """EmotionCNN's dataset: class folders of colour pictures, in its own three splits."""
+    """EmotionCNN's dataset alone: class folders of colour pictures, in its own three splits."""
     for number, split in enumerate(("train", "train", "train", "validation", "test")):
         for mood in MOODS:
             folder = paths.raw / "Facial_emotion_images" / split / mood
@@ -35,6 +35,8 @@ def own_pictures(paths: Paths) -> None:
             for file in sorted((paths.fer_images / mood).glob("*.png"))[number::5]:
                 picture = cv2.applyColorMap(cv2.resize(cv2.imread(str(file)), (96, 96)), cv2.COLORMAP_BONE)
                 assert cv2.imwrite(str(folder / f"{file.stem}.jpg"), picture)
+    shutil.rmtree(paths.fer_csv.parents[1])
+    shutil.rmtree(paths.fer_images)
 
 
 def class_folders(paths: Paths) -> None:

@@ -82,9 +82,9 @@ class Summary:
 def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size: int | None = None) -> Summary:
     """Writes the scheme's dataset folder, `<dataset>/<class>/<n>.png`, and the manifest.
 
-    FER-2013 is needed; the other known datasets, and any folder of class folders, take part where they are. The
-    baseline's scheme has 48×48 grey files, as published; any other keeps size and colour. In either, `hash` is that of
-    the image as 48×48 grey: a run knows by it what it was trained on, however that was stored.
+    FER-2013, the other known datasets and any folder of class folders take part where they are. The baseline's scheme
+    has 48×48 grey files, as published; any other keeps size and colour. In either, `hash` is that of the image as
+    48×48 grey: a run knows by it what it was trained on, however that was stored.
 
     Args:
         paths: The root.
@@ -94,7 +94,8 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
         size: Pixels that the longer side of a file has at most; None for `LONGEST_SIDE`.
 
     Raises:
-        EmoTorchError: FER-2013 is missing, or a file or folder is damaged, foreign or not of the right size.
+        EmoTorchError: there is no dataset, stage 1 has not run for FER-2013's CSV, or a file or folder is damaged,
+            foreign or not of the right size.
         UsageError: a size for the baseline's scheme.
     """
     if scheme.name == DEFAULT and size is not None:
@@ -137,14 +138,20 @@ def _tell_of_other_size(folder: Path, stamp: Mapping[str, Any]) -> None:
 
 
 def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
-    sources = {FER.name: _find_fer(paths, scheme)}
+    sources: dict[str, _Source] = {}
+    others = _find_class_folders(paths, scheme) if paths.raw.is_dir() else {}
+    has_others = bool(others) or any((paths.raw / dataset.folder).is_dir() for dataset in _BESIDE_FER)
+    if has_others and not any(folder.is_dir() for folder in (paths.fer_images, *paths.fer_folders)):
+        logger.info("no FER-2013 in %s: name what trains by --train-on", paths.raw)
+    else:
+        sources[FER.name] = _find_fer(paths, scheme)
     for dataset in _BESIDE_FER:
         folder = paths.raw / dataset.folder
         if folder.is_dir():
             sources[dataset.name] = _Source(dataset.list_images(folder), scheme.sources[dataset.name])
         elif dataset is CKP:
             logger.info("no CK+ in %s: everything runs without it", folder)
-    return sources | _find_class_folders(paths, scheme)
+    return sources | others
 
 
 def _find_fer(paths: Paths, scheme: LabelScheme) -> _Source:
