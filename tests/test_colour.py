@@ -14,7 +14,7 @@ from PIL import Image
 from running import EVALUATE, EXPORT_ONNX, PREDICT, Trained, call_script, copy_root, last_line, train
 
 from emotorch.analyses.corruptions import CORRUPTIONS, corrupt
-from emotorch.data import dataset, variants
+from emotorch.data import dataset, subsets, variants
 from emotorch.data.cache import PixelCache
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels, read_picture, read_stored, resize
 from emotorch.data.operations import OPERATIONS, augment
@@ -165,6 +165,15 @@ def test_a_colour_file_of_equal_channels_is_grey(tmp_path: Path) -> None:
     for file in (tmp_path / "a.png", tmp_path / "b.jpg"):
         Image.fromarray(np.dstack(3 * [grey])).save(file, quality=100)
         assert read_picture(file, colour=True).ndim == 2
+
+
+def test_subsets_are_of_the_files_as_they_are_stored(colourful: Paths, tmp_path: Path) -> None:
+    paths = copy_root(colourful, tmp_path / "root")
+    index = DatasetIndex.load(paths, get_scheme("seven"))
+    subsets.create(index, train_on="RAF", augmented=False, fer_usage="official", force=False)
+    for part in ("train", "val", "test"):
+        copies = list((index.paths.subsets / "RAF" / part).rglob("*.png"))
+        assert {read_stored(file).shape for file in copies} == {(100, 100, 3)}
 
 
 # What a network reads.

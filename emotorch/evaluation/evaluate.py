@@ -102,6 +102,9 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = 
         if not len(images):
             missing = " or ".join(usages[:2]) or source
             raise EmoTorchError(f"{index.paths.originals} has no {missing} images: put them in place and run stage 2")
+        stored = index.form_for(form.size, form.channels, source)
+        if stored != form:
+            logger.info("%s is stored as %s at most; the model reads %s", dataset, stored, form)
         return EvaluationSet(dataset, images.files, images.read(form), images.labels, images.hashes, images.read)
     folder = Path(dataset)
     if not folder.is_dir():
