@@ -311,7 +311,8 @@ def test_a_sweep_that_earlier_code_began_goes_on(root: Paths) -> None:
     folder = begin(root, DatasetIndex.load(root, get_scheme("emotorch4")).fingerprint)
     made = run(root, BEGUN_DESIGN)
     assert made.folder == folder
-    assert made.results[1] == Result(1, "model_00003", "finished", 101.5, 0.04255975000000001)
+    # As text: from Python 3.13 on a record with NaN in it is not equal to itself.
+    assert str(made.results[1]) == str(Result(1, "model_00003", "finished", 101.5, 0.04255975000000001))
     assert (folder / "plan.csv").read_text() == BEGUN_PLAN
     text = (folder / "results.csv").read_text()
     assert text.startswith(BEGUN_RESULTS)
