@@ -289,6 +289,13 @@ def test_a_model_says_what_it_reads(in_colour: Trained, at_96: Trained) -> None:
         assert load_model(trained.folder / "model.pth").form.pixels == form
 
 
+def test_the_card_says_that_faces_are_read_in_colour(in_colour: Trained) -> None:
+    assert call_script(in_colour.paths, f"{MODELS}/write_model_card.py", in_colour.folder).returncode == 0
+    card = (in_colour.folder / "README.md").read_text()
+    assert "| input | a face in colour, 48×48 pixels, 3 channels |" in card
+    assert "brought to coloured pixels as its training images were" in card
+
+
 def predicted(trained: Trained, picture: Path) -> dict[str, float]:
     done = call_script(trained.paths, PREDICT, picture, "--model", trained.folder, "--detector", "none", "--json")
     assert done.returncode == 0, done.stderr
