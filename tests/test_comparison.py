@@ -447,6 +447,7 @@ def test_they_come_after_those_that_are_compared_each_kind_by_itself(paths: Path
     add_seven(paths, 3, 45, watch="loss")
     add_seven(paths, 4, 90, fer_usage="fold1")
     add_seven(paths, 5, 60, watch="loss", loss="cross_entropy")
+    add_seven(paths, 6, 30, watch="loss", focal_gamma=3.0)
     comparison = compare(paths)
     assert [(ranking.criterion.name, [run.model for run in ranking.runs]) for ranking in comparison.rankings] == [
         ("distance", ["model_00009"]),
@@ -454,11 +455,13 @@ def test_they_come_after_those_that_are_compared_each_kind_by_itself(paths: Path
         ("macro_f1", ["model_00001"]),
         ("loss", ["model_00005"]),
         ("loss", ["model_00003", "model_00002"]),
+        ("loss", ["model_00006"]),
     ]
-    assert [row["model"][-1] for row in rows(comparison)] == list("941532")
+    assert [row["model"][-1] for row in rows(comparison)] == list("9415326")
     said = describe(comparison)
     assert said.startswith("most like the original")
     assert "scheme seven, trained on FER (official), focal: ranked by loss (the smaller the better)" in said
+    assert "scheme seven, trained on FER (official), focal of gamma 3: ranked by loss" in said
     assert "model_00003 has no interval" in said
 
 

@@ -392,6 +392,7 @@ def test_a_sweep_of_another_recipe_is_ranked_by_what_it_watches(moods: Paths) ->
         (("--set", "network_config.image_size=0"), "network shared_cnn", 1),
         (("--device", "cuda:7"), "device 'cuda:7' cannot be used here", 2),
         (("--strategy", "guided"), "--strategy guided has nothing to choose", 2),
+        (("--set", "watch=loss", "--vary", "focal_gamma=0:3"), "--vary focal_gamma changes the loss itself", 2),
         (("--set", "trained_layers=3", "--set", "pretrained=x.pth"), "trained_layers=3", 1),
     ],
 )

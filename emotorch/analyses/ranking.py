@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from emotorch.analyses.criterion import ACCURACY, DISTANCE, MACRO_F1, Criterion
+from emotorch.analyses.criterion import ACCURACY, DISTANCE, LOSS, MACRO_F1, Criterion
 from emotorch.analyses.distance import MeasuredRun
 from emotorch.figures.ranking import RankedRuns
 from emotorch.tables import Table, counted
@@ -54,7 +54,7 @@ class Ranking:
         if len(self.runs) == 1:
             return f"{best.model} is the only run, {self.title}: there is nothing to tell it from"
         if not equal:
-            why = "has no interval" if self.criterion.name == "loss" else "has no confusion counts"
+            why = "has no interval" if self.criterion == LOSS else "has no confusion counts"
             return f"{best.model} {why}: whether it is the best beyond chance is unknown"
         others = [run for run in equal if run.model != best.model]
         if not others:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emotorch.analyses.criterion import ACCURACY, MACRO_F1, WATCHED, Criterion, scheme_name, why_no_original
+from emotorch.analyses.criterion import ACCURACY, LOSS, MACRO_F1, WATCHED, Criterion, scheme_name, why_no_original
 from emotorch.analyses.distance import MeasuredRun, never_predicted, record_table, stated
 from emotorch.analyses.ranking import Ranking
 from emotorch.datasets import CKP, FER, dataset_title
@@ -30,7 +30,7 @@ class Kind:
     Attributes:
         scheme: Their label scheme's name.
         data: What they trained on, and by which split.
-        loss: What they minimise, where that is what ranks them; else empty.
+        loss: What they minimise, where that is what ranks them; else empty. Of two gammas the focal loss is two.
         criterion: What ranks them.
     """
 
@@ -117,7 +117,9 @@ def measure_watched(run: Run, record: Mapping[str, Any]) -> WatchedRun:
 def _kind(settings: Mapping[str, Any], recipe: Mapping[str, Any], criterion: Criterion, *, leaky: bool) -> Kind:
     trained_on = str(settings.get("train_on", FER.name))
     split = f" ({recipe.get('fer_usage')})" if trained_on == FER.name else ""
-    loss = str(recipe.get("loss")) if criterion.name == "loss" else ""
+    loss = str(recipe.get("loss")) if criterion == LOSS else ""
+    if loss == "focal" and "focal_gamma" in recipe:
+        loss += f" of gamma {recipe['focal_gamma']:g}"
     data = f"trained on {dataset_title(trained_on)}{split}{', leaky' if leaky else ''}"
     return Kind(scheme_name(settings), data, loss, criterion)
 
