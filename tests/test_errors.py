@@ -181,6 +181,7 @@ def test_by_default_the_images_are_the_run_s_own_held_out_originals(lively: Trai
     assert files <= originals
     if len(held_out) > len(originals):
         assert f"{len(held_out) - len(originals)} variants are left out" in printed
+    assert f"† all {len(originals)} chose the epoch: not quite unseen" in printed
 
 
 def test_a_held_out_original_whose_variant_was_trained_on_is_left_out(lively: Trained) -> None:

@@ -254,6 +254,11 @@ def accuracy_line(counts: Counts) -> str:
     return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}–{high:.2f})"
 
 
+def all_chose_the_epoch(images: int) -> str:
+    """What is said below a score that has the mark `CHOSE_THE_EPOCH`."""
+    return f"{CHOSE_THE_EPOCH} all {images} chose the epoch: not quite unseen"
+
+
 def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predictions:
     """Runs the model over a set, whose labels count in the model's own scheme."""
     pixels = to_tensor(images.read_as(model.form.pixels)).to(device)
@@ -317,7 +322,7 @@ def score(
     if validated is not None and validated.any():
         lines[0] += f" {CHOSE_THE_EPOCH}"
         lines.append(
-            f"{CHOSE_THE_EPOCH} all {len(validated)} chose the epoch: not quite unseen"
+            all_chose_the_epoch(len(validated))
             if validated.all()
             else f"{CHOSE_THE_EPOCH} {int(validated.sum())} chose the epoch, or are exact twins of images that did: "
             f"not quite unseen; {without(validated)}"

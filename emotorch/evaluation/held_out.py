@@ -4,7 +4,7 @@ import numpy as np
 
 from emotorch.data.variants import is_variant
 from emotorch.errors import EmoTorchError, found_elsewhere
-from emotorch.evaluation.evaluate import Evaluation, evaluate, predict
+from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, Evaluation, all_chose_the_epoch, evaluate, predict
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.runs.usage import TrainingImages
@@ -41,7 +41,8 @@ def _originals(loaded: LoadedRun, scored: Evaluation) -> Evaluation:
         raise EmoTorchError(f"{scored.title}: no original that was not trained on; name a DATASET, fer-public say")
     images = scored.images.part(chosen)
     predictions = predict(loaded.model, images, loaded.device)
-    lines = [f"{scored.title}, originals alone: {predictions.line()}; {int(variant.sum())} variants are left out"]
+    alone = f"{scored.title}, originals alone: {predictions.line()} {CHOSE_THE_EPOCH}"
+    lines = [f"{alone}; {int(variant.sum())} variants are left out", all_chose_the_epoch(predictions.images)]
     if trained_on.any():
         lines.append(f"{int(trained_on.sum())} originals are left out, because it was trained on variants of them")
     return Evaluation(images, predictions, scored.title, lines)
