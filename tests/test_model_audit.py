@@ -17,7 +17,7 @@ from running import call_script, error_line
 from emotorch.data import dataset, fer2013
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import get_scheme
-from emotorch.model_audit.audit import Audit, Request, audit, describe
+from emotorch.model_audit.audit import Audit, Protocol, Request, audit, describe, judge
 from emotorch.model_audit.faults import Scored, find_memory_faults
 from emotorch.model_audit.foreign import open_foreign
 from emotorch.networks import create_network
@@ -25,6 +25,7 @@ from emotorch.paths import Paths
 
 AUDIT = "develop_baseline_model/models/audit_model.py"
 FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+SEVEN = get_scheme("seven")
 ROWS = 6  # of a class's bright band
 WRONG_LABELS = 0.3
 COUNTS = {"Training": 420, "PublicTest": 210, "PrivateTest": 210}
@@ -243,11 +244,23 @@ def test_a_claim_is_judged_by_the_interval(bands: Paths, tmp_path: Path) -> None
         Request(claim=-1)
 
 
-def test_a_claim_says_where_it_would_hold() -> None:
+def test_a_claim_says_where_it_would_hold(bands: Paths, tmp_path: Path) -> None:
+    (main,) = audited(bands, write_graph(tmp_path / "claim.onnx"), dataset="fer-public").sets
+    copied = replace(main, protocols=[main.main, Protocol("as many copies of Training rows", 208, 210)])
+    holds, verdict = judge(0.99, [copied])
+    assert not holds
+    assert verdict.endswith("It would on as many copies of Training rows (99.05%).")
+
+
+def test_what_a_test_set_gives_away_of_memory() -> None:
     above = Scored("PublicTest", 200, 200), Scored("PrivateTest", 150, 200)
-    assert [fault.name for fault in find_memory_faults(None, *above)] == ["fitted_to_test", "above_honest"]
+    assert [fault.name for fault in find_memory_faults(None, *above, SEVEN)] == ["fitted_to_test", "above_honest"]
     honest = Scored("PublicTest", 140, 200), Scored("PrivateTest", 150, 200)
-    assert list(find_memory_faults(None, *honest)) == []
+    assert list(find_memory_faults(None, *honest, SEVEN)) == []
+    # Of four classes honest models reach more, and no figure is known that none passes.
+    easy = [Scored(title, 190, 200) for title in ("PublicTest", "PrivateTest")]
+    assert [fault.name for fault in find_memory_faults(None, *easy, SEVEN)] == ["above_honest"] * 2
+    assert list(find_memory_faults(None, *easy, get_scheme("mood4"))) == []
 
 
 @pytest.mark.parametrize(

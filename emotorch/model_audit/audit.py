@@ -249,8 +249,8 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         faults += find_label_faults(trials[0], outputs, tried.labels, scheme, _others(model, request, tried, scheme))
     scored = [_score(model, reading, scheme, images, training, request) for images in sets]
     known = None if training is None else _on_training(model, reading, scheme, training)
-    faults += find_memory_faults(known, *(_honest(scored, name) for name in (_PUBLIC, _PRIVATE)))
-    holds, verdict = _judge(request.claim, scored)
+    faults += find_memory_faults(known, _honest(scored, _PUBLIC), _honest(scored, _PRIVATE), scheme)
+    holds, verdict = judge(request.claim, scored)
     return Audit(
         name=name,
         path=path,
@@ -465,7 +465,7 @@ def _latency(path: Path, request: Request, reading: Reading, images: EvaluationS
 # --- The verdict --------------------------------------------------------------------------------------------
 
 
-def _judge(claim: float | None, sets: Sequence[SetAudit]) -> tuple[bool | None, str]:
+def judge(claim: float | None, sets: Sequence[SetAudit]) -> tuple[bool | None, str]:
     """Whether a claim holds on the first set, and where else it would."""
     if claim is None:
         return None, ""

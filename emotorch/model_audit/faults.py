@@ -13,7 +13,7 @@ from scipy import stats
 
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
-from emotorch.labels import LabelScheme
+from emotorch.labels import SCHEMES, LabelScheme
 from emotorch.model_audit.foreign import BATCH, Floats, ForeignModel
 from emotorch.model_audit.inputs import Reading, Trial, best_order, score
 from emotorch.seeding import generator
@@ -26,8 +26,8 @@ _ROUNDING = 1e-3
 _SURE = 0.9
 # Percentage points that a usual reading must win by, on so few images, before what is stated is called wrong.
 _CLEARLY_BETTER = 8.0
-# No honest result on FER-2013 is known above: ensembles with ImageNet weights reach 76.8% (README of ResMaskNet and
-# others), people 65 ± 5% (Goodfellow et al., 2013), and part of the labels is wrong.
+# No honest result on FER-2013's seven classes is known above: ensembles with ImageNet weights reach 76.8% (README of
+# ResMaskNet and others), people 65 ± 5% (Goodfellow et al., 2013), and part of the labels is wrong.
 HIGHEST_KNOWN = 76.8
 _GAP = 3.0
 
@@ -182,13 +182,16 @@ class Scored:
         return 100 * self.correct / self.images if self.images else float("nan")
 
 
-def find_memory_faults(training: Scored | None, public: Scored | None, private: Scored | None) -> Iterator[Fault]:
+def find_memory_faults(
+    training: Scored | None, public: Scored | None, private: Scored | None, scheme: LabelScheme
+) -> Iterator[Fault]:
     """Whether the model knows test images: one official test far above the other, or all above what is honest.
 
     Args:
         training: On some of FER-2013's Training rows.
         public: On PublicTest without the images that have a twin in Training.
         private: The same on PrivateTest; None where it is not here.
+        scheme: Of the classes: what is honest is known of all seven alone.
     """
     if public is not None and private is not None:
         high, low = sorted((public, private), key=lambda scored: -scored.percent)
@@ -201,7 +204,7 @@ def find_memory_faults(training: Scored | None, public: Scored | None, private: 
                 f"(p = {p:.1g}): it was fitted to {high.title}, or chosen on it many times",
             )
     for scored in (public, private):
-        if scored is None or scored.images < 30:
+        if scored is None or scored.images < 30 or scheme.labels != SCHEMES["seven"].labels:
             continue
         interval = stats.binomtest(scored.correct, scored.images).proportion_ci(0.999, method="wilson")
         if 100 * interval.low > HIGHEST_KNOWN:
