@@ -65,10 +65,14 @@ def test_the_script_scores_models_together_beside_the_first(lively: Trained) -> 
     plain = call_script(lively.paths, EVALUATE, name, "fer").stdout.splitlines()
     lines = done.stdout.splitlines()
     assert lines[: len(plain) - 1] == plain[:-1]
-    starts = [line.partition(":")[0].partition(" (")[0] for line in lines[len(plain) - 1 : -1]]
+    further = lines[len(plain) - 1 : -1]
+    starts = [line.partition(":")[0].partition(" (")[0] for line in further]
     tta = "with test-time augmentation"
     others = [f"{folder} on the same" for folder in (other.name, name)]
     assert starts == [tta, *others, "mean of 3 models", f"mean of 3 models {tta}"]
+    # All are baselines, which the same held-out images of FER-2013 select.
+    assert all(" †" in line for line in further)
+    assert further[1].endswith("of them chose its epoch")
 
 
 def test_a_look_at_the_private_test_is_recorded_of_each_model_with_its_own_score(lively: Trained) -> None:
@@ -86,7 +90,10 @@ def test_a_look_at_the_private_test_is_recorded_of_each_model_with_its_own_score
         assert together["correct"] == alone["correct"]
         correct.add(alone["correct"])
     assert len(correct) == 2
-    assert f"{other.name} on the same: {alone['images']} images" in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"{other.name} on the same: "))
+    assert f": {alone['images']} images" in line
+    twins = "exact twins of images that did" in done.stdout
+    assert ("†" in line) == twins, "but for twins, PrivateTest chose no epoch"
 
 
 def test_a_model_that_has_seen_the_images_is_no_company(trained: Trained, tmp_path: Path) -> None:

@@ -192,6 +192,12 @@ def seen_in_training(
     return itself, pixels & ~itself
 
 
+def chose_the_epoch(loaded: LoadedRun, dataset: str, images: EvaluationSet) -> NDArray[np.bool_] | None:
+    """(N,) which images of a dataset chose a run's epoch, or are twins of such; None where that is unknown."""
+    validating = TrainingImages.of(loaded.run, validation=True)
+    return None if validating is None else np.logical_or(*seen_by(loaded, dataset, images, validating))
+
+
 def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
     """Another run to predict beside a scored one, read as the same scheme.
 
@@ -355,8 +361,6 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     if trained_on.any():
         fitted = predict(model, everything.part(trained_on), loaded.device)
         notes.append(f"left out, because it was trained on them: {fitted.line()}")
-    validating = TrainingImages.of(run, validation=True)
-    validated = None if validating is None else np.logical_or(*seen_by(loaded, dataset, images, validating))
     reading = f", read as {model.scheme.name}" if model.trained_as else ""
     evaluation = score(
         loaded,
@@ -366,7 +370,7 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
         shared=twins[~trained_on],
         shared_how="have an exact twin in training",
         sources=sources_of(paths, images, model.scheme),
-        validated=validated,
+        validated=chose_the_epoch(loaded, dataset, images),
     )
     record_scoring(loaded, dataset, evaluation.predictions)
     return evaluation

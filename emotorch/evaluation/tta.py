@@ -12,7 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emotorch.data.images import SIZE
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions, predict, record_scoring
+from emotorch.evaluation.evaluate import (
+    CHOSE_THE_EPOCH,
+    Evaluation,
+    EvaluationSet,
+    Predictions,
+    chose_the_epoch,
+    predict,
+    record_scoring,
+)
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.metrics.confusion import confusion_counts
@@ -69,7 +77,8 @@ def describe_means(
 ) -> Iterator[str]:
     """The scores of a run with TTA, of others on the same images, and of them all together, in words.
 
-    The others' scorings of PrivateTest are recorded in their runs, as the run's own is already.
+    Each has the mark of those to which some of the images are not quite unseen. The others' scorings of PrivateTest are
+    recorded in their runs, as the run's own is already.
 
     Args:
         loaded: The run.
@@ -80,17 +89,29 @@ def describe_means(
     """
     images, device = evaluation.images, loaded.device
     models = [run.model for run in (loaded, *others)]
+    chose = [_count_chosen(run, dataset, images) for run in (loaded, *others)]
+
+    def mean_of(number: int, *, with_tta: bool = False) -> str:
+        mark = f" {CHOSE_THE_EPOCH}" if any(chose[:number]) else ""
+        return f"{mean_predictions(models[:number], images, device, with_tta=with_tta).line()}{mark}"
+
     tta = (
         f"test-time augmentation ({COPIES} copies: mirror images, shifts of {_shift_of(images.pixels.shape[2])} pixels)"
     )
     if with_tta:
-        yield f"with {tta}: {mean_predictions(models[:1], images, device, with_tta=True).line()}"
-    for other in others:
+        yield f"with {tta}: {mean_of(1, with_tta=True)}"
+    for other, chosen in zip(others, chose[1:], strict=True):
         alone = predict(other.model, images, device)
         record_scoring(other, dataset, alone)
-        yield f"{other.run.name} on the same: {alone.line()}"
+        said = f" {CHOSE_THE_EPOCH}; {chosen} of them chose its epoch" if chosen else ""
+        yield f"{other.run.name} on the same: {alone.line()}{said}"
     if others:
-        yield f"mean of {len(models)} models: {mean_predictions(models, images, device).line()}"
+        yield f"mean of {len(models)} models: {mean_of(len(models))}"
     if others and with_tta:
-        together = mean_predictions(models, images, device, with_tta=True)
-        yield f"mean of {len(models)} models with {tta}: {together.line()}"
+        yield f"mean of {len(models)} models with {tta}: {mean_of(len(models), with_tta=True)}"
+
+
+def _count_chosen(run: LoadedRun, dataset: str, images: EvaluationSet) -> int:
+    """How many of the images chose a run's epoch, as far as is known."""
+    chosen = chose_the_epoch(run, dataset, images)
+    return 0 if chosen is None else int(chosen.sum())
