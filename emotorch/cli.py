@@ -8,6 +8,7 @@ import gc
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -29,6 +30,7 @@ EXIT_INTERRUPTED = 130
 _Options = argparse._ActionsContainer
 _OF_THE_RECIPE = "the recipe's own"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def make_parser(description: str, example: str, prog: str | None = None) -> argparse.ArgumentParser:
@@ -338,5 +340,10 @@ def run(main: Callable[[], int | None], *, interrupted: str = "the same command 
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(' '.join(message.split()))}", file=sys.stderr)
     return status
+
+
+def one_line(text: str) -> str:
+    """Text for a terminal: control characters, which names of files may hold, become escapes such as `\\n`."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

@@ -25,6 +25,7 @@ from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.yunet import VARIABLE as YUNET_VARIABLE
 from emotorch.inference import contact_sheet
 from emotorch.inference.inputs import Input, Kind, expand
+from emotorch.inference.outputs import OutputOptions, check_targets
 from emotorch.inference.predictions import PicturePredictions, Prediction
 
 FACE = draw_images(1, seed=3)[0]
@@ -81,6 +82,44 @@ def test_what_is_not_there_is_said_for_each_input_and_the_order_stays(tmp_path: 
         "no file matches this pattern",
         None,
     ]
+
+
+def test_names_that_no_file_can_have_are_said_and_the_others_go_on(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    names = ["", "a" * 300, f"{'b' * 300}*.png", "loop.png", "a.png"]
+    found = expand([name and str(tmp_path / name) for name in names])
+    assert [item.error for item in found] == [
+        "an empty name",
+        "File name too long",
+        "no file matches this pattern",
+        "Too many levels of symbolic links",
+        None,
+    ]
+    check_targets(OutputOptions(csv=tmp_path / "predictions.csv"), found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+def test_a_pipe_in_a_folder_is_left_out_as_nobody_may_ever_write_to_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    with caplog.at_level("INFO"):
+        assert expand([str(tmp_path)]) == [Input(tmp_path / "a.png")]
+    assert caplog.messages == [f"{tmp_path}: left out, as no pictures: 1 pipe"]
+
+
+def test_control_characters_in_a_name_do_not_reach_the_terminal(desk: Desk) -> None:
+    good, bad = desk.picture("a\n\x1b[31mb.png", FACE), desk.picture("c\td.png", blank())
+    shown = str(good).replace("\n", r"\n").replace("\x1b", r"\x1b")
+    done = desk.predict(good, bad, "--model", desk.model)
+    assert done.stdout.startswith(f"{shown}: ")
+    assert error_line(done).startswith(rf"error: {desk.paths.root}/c\td.png: no face found")
+    table = desk.predict(*[good] * 6, "--model", desk.model).stdout
+    assert [line.startswith(shown) for line in table.splitlines()[1:7]] == [True] * 6
+    assert desk.ask(good, desk.model)[0]["input"] == str(good)
+    assert r"no\x1b.pth" in error_line(desk.predict(good, "no\x1b.pth"), 2)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
@@ -309,6 +348,18 @@ def test_save_refuses_before_it_predicts_what_it_could_not_write(desk: Desk) -> 
         assert words in error_line(done, 2)
         assert done.stdout == ""
     assert np.array_equal(read_picture(path), FACE)
+
+
+def test_a_table_takes_no_picture_s_place(desk: Desk) -> None:
+    """As in `--csv *.png`, where the shell puts the first picture behind the option."""
+    first, second = (desk.picture(f"{name}.png", FACE) for name in "ab")
+    for inputs, target in (([second], first), ([first], first), ([first], "clip.mp4")):
+        done = desk.predict(*inputs, "--model", desk.model, "--csv", target)
+        assert f"--csv {target}: a table takes no picture's or video's name" in error_line(done, 2)
+        assert done.stdout == ""
+    odd = saved(desk.paths.root / "face.odd", Image.fromarray(FACE), format="PNG")
+    assert "this is the input itself" in error_line(desk.predict(odd, "--model", desk.model, "--csv", odd), 2)
+    assert all(np.array_equal(read_picture(path), FACE) for path in (first, second))
 
 
 def test_visualize_without_a_screen_writes_beside_the_input(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from emotorch.cli import one_line
 from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.files import printable
 from emotorch.inference import outputs
 from emotorch.inference.inputs import Input, Kind, expand
-from emotorch.inference.outputs import OutputOptions, check_save, deliver_picture, has_display
+from emotorch.inference.outputs import OutputOptions, check_targets, deliver_picture, has_display
 from emotorch.inference.predictions import PicturePredictions, predict_file
 from emotorch.inference.reader import FaceReader
 from emotorch.inference.video import Frame, FramePredictions, Video, predict_video
@@ -46,12 +47,12 @@ def predict(reader: FaceReader, weights: Path, names: Sequence[str], options: Ou
         How many inputs had an error.
 
     Raises:
-        UsageError: `save` cannot hold what the inputs give.
+        UsageError: `save` cannot hold what the inputs give, or `csv` names a picture.
         EmoTorchError: something cannot be written, or the detector is not there.
     """
     detector = open_detector(options.detector)
     inputs = expand(names)
-    check_save(options, inputs)
+    check_targets(options, inputs)
     has_folder = any(Path(name).is_dir() for name in names)
     pictures = sum(item.kind is Kind.PICTURE for item in inputs)
     call = _Call(
@@ -76,11 +77,11 @@ def watch(reader: FaceReader, weights: Path, camera: str, options: OutputOptions
         How many errors there were: 0 or 1.
 
     Raises:
-        UsageError: `save` is no video.
+        UsageError: `save` is no video, or `csv` names a picture.
         EmoTorchError: there is no screen, and nowhere else that the predictions were to go to; or no detector.
     """
     detector = open_detector(options.detector)
-    check_save(options, [Input(Path(camera), Kind.VIDEO)])
+    check_targets(options, [Input(Path(camera), Kind.VIDEO)])
     if not has_display() and not (options.json or options.csv or options.save):
         raise EmoTorchError(
             "--webcam opens a window, and there is no screen here: add --json, --csv FILE or --save FILE, "
@@ -173,7 +174,7 @@ class _Call:
         self.errors += 1
         self._report(failed)
         if not self.options.json:
-            print(f"error: {failed.input}: {failed.error}", file=sys.stderr)
+            print(f"error: {one_line(f'{failed.input}: {failed.error}')}", file=sys.stderr)
 
     def _take_picture(self, prediction: PicturePredictions) -> None:
         """Prints and draws it, or keeps for the end what that needs: never the picture itself."""

@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,15 +50,17 @@ def expand(names: Sequence[str]) -> list[Input]:
 
     A folder gives all pictures in it and in its folders, sorted; how many other files it holds is logged. A
     pattern (`photos/*.jpg`, `**` for any folders) that the shell left as it is gives what it matches, sorted. A
-    name that leads to no file gives an input with an error.
+    name that leads to no file, or to none that may be looked at, gives an input with an error.
     """
     return [found for name in names for found in _expand_one(name)]
 
 
 def _expand_one(name: str) -> list[Input]:
     path = Path(name)
+    if not name:  # as of a shell's variable that is not set; a Path of it would be the current folder
+        return [Input(path, error="an empty name")]
     # A file may well be called `me[1].jpg`: a pattern is what is no file.
-    if glob.has_magic(name) and not path.exists():
+    if glob.has_magic(name) and not os.path.exists(name):  # noqa: PTH110 (Path.exists raises for names too long)
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if not matches:
             return [Input(path, error="no file matches this pattern")]
@@ -66,8 +69,12 @@ def _expand_one(name: str) -> list[Input]:
 
 
 def _expand_path(path: Path) -> list[Input]:
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return [Input(path, error="no such file or folder")]
+    except OSError as error:
+        return [Input(path, error=error.strerror or str(error))]
     if path.is_dir():
         return _expand_folder(path)
     return [Input(path, Kind.VIDEO if path.suffix.lower() in VIDEO_SUFFIXES else Kind.PICTURE)]
@@ -94,6 +101,8 @@ def _pictures_below(folder: Path, others: Counter[str]) -> Iterator[Path]:
                 yield from _pictures_below(path, others)
         elif path.stem.endswith(OUTPUT_STEM):
             others[f"prediction (*{OUTPUT_STEM}.*)"] += 1
+        elif path.is_fifo():  # to open it is to wait for somebody who writes to it
+            others["pipe"] += 1
         elif path.suffix.lower() in PICTURE_SUFFIXES:
             yield path
         else:

@@ -14,10 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emotorch.cli import one_line
 from emotorch.data.images import Pixels, read_photo, to_colours
 from emotorch.errors import UsageError, needs_extra
 from emotorch.files import printable, write_csv
-from emotorch.inference.inputs import OUTPUT_STEM, Input, Kind
+from emotorch.inference.inputs import OUTPUT_STEM, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Input, Kind
 from emotorch.inference.predictions import PicturePredictions, Prediction
 from emotorch.inference.video import FramePredictions
 from emotorch.tables import text_table
@@ -72,7 +73,7 @@ class OutputOptions:
         if self.json:
             logger.info("%s", text)
         else:
-            print(text)
+            print(one_line(str(text)))
 
 
 # Text.
@@ -80,10 +81,10 @@ class OutputOptions:
 
 def as_text(prediction: PicturePredictions) -> str:
     """Emotion, confidence and the distribution as bars, for each face."""
-    lines = []
+    lines, name = [], one_line(prediction.input)
     for number, face in enumerate(prediction.faces, start=1):
         which = f" face {number}" if len(prediction.faces) > 1 else ""
-        lines += [f"{prediction.input}{which}: {face.shown} ({face.confidence:.1%})", *_bars(face.probabilities)]
+        lines += [f"{name}{which}: {face.shown} ({face.confidence:.1%})", *_bars(face.probabilities)]
     return "\n".join(lines)
 
 
@@ -98,7 +99,7 @@ def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -
     for prediction in predictions:
         for number, face in enumerate(prediction.faces, start=1):
             percent = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
-            rows.append((prediction.input, str(number), face.shown, f"{face.confidence:.1%}", *percent))
+            rows.append((one_line(prediction.input), str(number), face.shown, f"{face.confidence:.1%}", *percent))
     emotions = Counter(face.shown for prediction in predictions for face in prediction.faces)
     counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
     faces, failed = emotions.total(), sum(prediction.error is not None for prediction in predictions)
@@ -115,7 +116,7 @@ def as_video_text(name: str, frames: Sequence[FramePredictions], labels: Sequenc
     emotions = Counter(face.shown for face in faces).most_common()
     people = len({number for frame in frames for number in frame.numbers})
     lines = [
-        f"{name}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
+        f"{one_line(name)}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
         f"{_count(people, 'face')} followed"
     ]
     if faces:
@@ -172,12 +173,18 @@ def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed
 # Pictures. What draws them is imported where it is needed: matplotlib takes longer than a prediction.
 
 
-def check_save(options: OutputOptions, inputs: Sequence[Input]) -> None:
-    """Before anything is predicted: whether what is asked for can be drawn, into the file that is named.
+def check_targets(options: OutputOptions, inputs: Sequence[Input]) -> None:
+    """Before anything is predicted: whether the files that are named can hold what is asked for, and are no inputs.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: one cannot, or is.
     """
+    # In `--csv *.jpg` the shell puts the first picture where the table goes.
+    if options.csv and options.csv.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+        raise UsageError(f"--csv {options.csv}: a table takes no picture's or video's name; name a .csv file")
+    for option, target in (("--csv", options.csv), ("--save", options.save)):
+        if target and target.resolve() in {item.path.resolve() for item in inputs if not item.error}:
+            raise UsageError(f"{option} {target}: this is the input itself; choose another name")
     videos = sum(item.kind is Kind.VIDEO for item in inputs)
     if options.draws and videos < len(inputs):
         with needs_extra("draw", "to draw pictures (--save, --visualize)"):
@@ -187,8 +194,6 @@ def check_save(options: OutputOptions, inputs: Sequence[Input]) -> None:
         return
     if videos and len(inputs) > 1:
         raise UsageError("--save takes pictures, or one video; --visualize gives each of several videos its own copy")
-    if save.resolve() in {item.path.resolve() for item in inputs}:
-        raise UsageError(f"--save {save}: this is the input itself; choose another name")
     endings: Collection[str]
     if videos:
         from emotorch.inference.video_output import VIDEO_CODECS
