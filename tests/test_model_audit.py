@@ -22,6 +22,8 @@ from emotorch.model_audit.faults import Scored, find_memory_faults
 from emotorch.model_audit.foreign import open_foreign
 from emotorch.networks import create_network
 from emotorch.paths import Paths
+from emotorch.runs.folder import find_run
+from emotorch.runs.private_test import private_scorings
 
 AUDIT = "develop_baseline_model/models/audit_model.py"
 FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -389,6 +391,18 @@ def test_our_own_models_are_audited_by_name(bands: Paths) -> None:
     done = call_script(bands, AUDIT, "emotorch", "fer-public")
     assert "emotorch: 48×48×1, values bytes, classes anger, fear, calm, surprise" in done.stdout
     assert not {"batch", "nan", "random", "no_distribution"} & set(re.findall(r"fault, (\w+):", done.stdout))
+    run = find_run(bands, "emotorch")
+    assert private_scorings(run, run.folder / "model.onnx") == []
+    (scored,) = json.loads(call_script(bands, AUDIT, "emotorch", "fer-private", "--json").stdout)
+    (scoring,) = private_scorings(run, run.folder / "model.pth")
+    assert scoring["images"] == scored["sets"][0]["protocols"][0]["images"]
+    assert scoring["correct"] == scored["sets"][0]["protocols"][0]["correct"]
+
+
+def test_a_whole_dataset_is_scored_with_what_others_train_on_and_says_so(bands: Paths, tmp_path: Path) -> None:
+    (scored,) = audited(bands, write_graph(tmp_path / "whole.onnx"), dataset="fer").sets
+    assert scored.main.images == sum(COUNTS.values())
+    assert scored.title == "FER with its Training images"
 
 
 def test_an_audit_is_told_in_sentences(bands: Paths, tmp_path: Path) -> None:

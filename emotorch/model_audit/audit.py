@@ -359,7 +359,7 @@ def _score(
 ) -> SetAudit:
     outputs = np.nan_to_num(reading.outputs(model, images.pixels))
     right = reading.classes.predictions(outputs, len(scheme.labels)) == images.labels
-    title = PARTS[images.name].title if images.name in PARTS else images.name
+    title = _title(images.name)
     protocols = [Protocol(title, int(right.sum()), len(right))]
     twins = {}
     if training is not None and images.name in (_PUBLIC, _PRIVATE):
@@ -388,6 +388,15 @@ def _score(
         sources=images.hashes,
         robustness=_robustness(model, reading, scheme, images) if request.robustness else {},
     )
+
+
+def _title(name: str) -> str:
+    """What a person reads of a dataset or a folder; a whole dataset has images that others train on, and says so."""
+    if name not in PARTS:
+        return name
+    part = PARTS[name]
+    training = " and ".join(part.dataset.training)
+    return part.title if part.usages or not training else f"{part.title} with its {training} images"
 
 
 def _twins(images: EvaluationSet, training: EvaluationSet) -> dict[str, NDArray[np.bool_]]:

@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from emotorch.data.split import group_sources
-from emotorch.datasets import PARTS
+from emotorch.datasets import FER_PRIVATE, FER_TEST, PARTS
 from emotorch.errors import UsageError
 from emotorch.files import write_json, write_text
 from emotorch.metrics.paired import holm, mcnemar
 from emotorch.model_audit.audit import Audit, Request, audit, describe
 from emotorch.model_audit.page import audit_page
 from emotorch.paths import Paths
-from emotorch.runs.folder import weights_file
+from emotorch.runs.folder import run_in, weights_file
+from emotorch.runs.private_test import record_private_scoring
 from emotorch.tables import Table, p_value, to_text, with_interval, write_table
 
 FOLDER = "audit"
@@ -48,6 +49,7 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
         write_json(folder / "audit.json", found.as_dict())
         write_text(folder / "report.html", audit_page(found))
         audits.append(found)
+        _record_private_scorings(paths, path, found)
         if not as_json:
             print("\n".join(describe(found)))
             print(f"page: {folder / 'report.html'}\n")
@@ -61,6 +63,14 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
         print("\n" + to_text(pairs_table(audits)))
     print(paths.evaluations / "models.csv")
     return int(not all(found.passed for found in audits))
+
+
+def _record_private_scorings(paths: Paths, path: Path, found: Audit) -> None:
+    """Of a model of ours an audit on PrivateTest is a look at it like any other."""
+    run = run_in(paths, path.parent)
+    for scored in found.sets:
+        if run.record and scored.name in (FER_PRIVATE, FER_TEST):
+            record_private_scoring(run, path, scored.name, scored.main.images, scored.main.correct)
 
 
 def _split(paths: Paths, files: Sequence[str]) -> tuple[list[tuple[str, Path]], str | None]:
