@@ -213,6 +213,18 @@ def test_both_official_tests_are_one_dataset_and_a_look_at_privatetest(officiall
     assert (scoring["dataset"], scoring["images"]) == ("fer-test", len(rows))
 
 
+def test_all_of_fer_is_a_look_at_privatetest_unless_it_was_trained_on(officially: Trained) -> None:
+    result = evaluate(officially, "fer")
+    record = officially.folder / "run.json"
+    content = json.loads(record.read_text())
+    assert "private_scorings" not in content, "its recipe trains on all of FER-2013"
+    content["settings"]["recipe"]["fer_usage"] = "training"
+    record.write_text(json.dumps(content))
+    evaluate(officially, "fer")
+    (scoring,) = json.loads(record.read_text())["private_scorings"]
+    assert (scoring["dataset"], scoring["images"]) == ("fer", result.images)
+
+
 def test_images_that_chose_the_epoch_are_counted_marked_and_left_out_of_a_second_score(officially: Trained) -> None:
     result = evaluate(officially, "fer")
     usage = read_table(officially.folder / "image_usage.csv")

@@ -17,7 +17,7 @@ from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pi
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
-from emotorch.datasets import FER, FER_BOTH_TESTS, FER_PRIVATE, FER_TEST, FER_USAGES, PARTS
+from emotorch.datasets import FER, FER_BOTH_TESTS, FER_TEST, FER_USAGES, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.labels import LabelScheme
@@ -26,6 +26,7 @@ from emotorch.metrics.calibration import Reliability, assess, predicted_classes,
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths, mark_synthetic
+from emotorch.runs.folder import Run
 from emotorch.runs.private_test import record_private_scoring
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
@@ -390,11 +391,24 @@ def _official_rows(paths: Paths, scheme: LabelScheme) -> dict[str, int]:
 
 
 def record_scoring(loaded: LoadedRun, dataset: str, predictions: Predictions) -> None:
-    """Notes a scoring of PrivateTest; at any other dataset one may look as often as one likes."""
-    if dataset == FER_TEST:
-        counts = _official_rows(loaded.paths, loaded.model.scheme)
-        has_private = any(images for usage, images in counts.items() if usage != FER_USAGES[1])
-    else:
-        has_private = dataset == FER_PRIVATE
-    if has_private:
+    """Notes a scoring of PrivateTest; at any other images one may look as often as one likes."""
+    if shows_private_test(loaded.paths, loaded.model.scheme, loaded.run, dataset):
         record_private_scoring(loaded.run, loaded.weights, dataset, predictions.images, predictions.correct)
+
+
+def shows_private_test(paths: Paths, scheme: LabelScheme, run: Run, dataset: str) -> bool:
+    """Whether a dataset has images of PrivateTest, as it is here: by that name, or among all of FER-2013's.
+
+    Where a run draws its training images from all of FER-2013 (or from what is unknown), all is no test of it.
+    """
+    part = PARTS.get(dataset)
+    if part is None or part.dataset is not FER:
+        return False
+    if not part.usages:
+        settings = run.record.get("settings", {})
+        drawn_from = settings.get("recipe", {}).get("fer_usage", "all")
+        if drawn_from == "all" and settings.get("train_on", FER.name) == FER.name:
+            return False
+    usages = [usage for usage in FER.tests if not part.usages or usage in part.usages]
+    index = DatasetIndex.load(paths, scheme)
+    return any(len(index.originals_of(FER.name, usage)) for usage in usages)

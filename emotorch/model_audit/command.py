@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from emotorch.data.split import group_sources
-from emotorch.datasets import FER_PRIVATE, FER_TEST, PARTS
+from emotorch.datasets import PARTS
 from emotorch.errors import UsageError
+from emotorch.evaluation.evaluate import shows_private_test
 from emotorch.files import write_json, write_text
 from emotorch.metrics.paired import holm, mcnemar
 from emotorch.model_audit.audit import Audit, Request, audit, describe
@@ -69,7 +70,7 @@ def _record_private_scorings(paths: Paths, path: Path, found: Audit) -> None:
     """Of a model of ours an audit on PrivateTest is a look at it like any other."""
     run = run_in(paths, path.parent)
     for scored in found.sets:
-        if run.record and scored.name in (FER_PRIVATE, FER_TEST):
+        if run.record and shows_private_test(paths, found.scheme, run, scored.name):
             record_private_scoring(run, path, scored.name, scored.main.images, scored.main.correct)
 
 

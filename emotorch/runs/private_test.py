@@ -14,7 +14,7 @@ _KEY = "private_scorings"
 
 
 def record_private_scoring(run: Run, weights: Path, dataset: str, images: int, correct: int) -> None:
-    """Adds a scoring to those of a run's file of weights; `dataset` is PrivateTest, or both official tests together."""
+    """Adds a scoring to those of a run's file of weights; `dataset` is PrivateTest, or what has it."""
     scoring = {"time": now(), "dataset": dataset, "images": images, "correct": correct}
     if run.evaluations is None:
         run.update(**{_KEY: [*run.record.get(_KEY, []), scoring]})

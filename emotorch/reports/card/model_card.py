@@ -17,7 +17,7 @@ from emotorch.analyses import analyses
 from emotorch.analyses.registry import Analysis, Findings, Tables
 from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
-from emotorch.datasets import FER_TEST, find_dataset
+from emotorch.datasets import FER, FER_TEST, find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import STAMP_NAME, hash_file, write_text
 from emotorch.networks.describe import Size, layers, total
@@ -209,7 +209,8 @@ class Card:
 
 
 def _when(looked: Mapping[str, Any]) -> str:
-    return f"{looked['time']}{', with PublicTest' if looked.get('dataset') == FER_TEST else ''}"
+    beside = {FER_TEST: ", with PublicTest", FER.key: ", among all of FER-2013 that it was not trained on"}
+    return f"{looked['time']}{beside.get(str(looked.get('dataset')), '')}"
 
 
 def _twins(facts: Facts, name: str, without: Mapping[str, Any]) -> Twins:
