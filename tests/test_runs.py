@@ -25,7 +25,7 @@ from running import (
     train,
 )
 
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import timestamped, write_atomically
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
 from emotorch.runs.confusion import read_matrix
@@ -106,6 +106,16 @@ def test_a_model_is_found_by_name_path_or_a_file_in_it(paths: Paths, monkeypatch
         assert find_run(paths, name).folder == folder
         assert weights_file(paths, name).resolve() == folder / "model.pth"
     assert find_run(paths, "model_original").folder == MODEL_ORIGINAL
+
+
+def test_dots_are_a_path_and_an_empty_name_is_no_model(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(paths.root / "elsewhere" / "model_00003_final")
+    paths.models.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert find_run(paths, ".").folder == folder
+    assert find_run(paths, "../model_00003_final").folder == folder
+    with pytest.raises(UsageError, match="no model folder ''"):
+        find_run(paths, "")
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(paths: Paths) -> None:

@@ -105,7 +105,7 @@ def open_detector(name: str) -> Detector | None:
             return Haar.open()
         case "none":
             return None
-    raise UsageError(f"--detector {name}: there are {', '.join(DETECTORS)}")
+    raise UsageError(f"no detector {name!r}: there are {', '.join(DETECTORS)}")
 
 
 def _best_detector() -> Detector:

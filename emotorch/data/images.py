@@ -306,6 +306,8 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         file = path.open("rb")
     except OSError as error:
         raise EmoTorchError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a name with a null character
+        raise EmoTorchError(f"{path}: {error}") from error
     with file:
         yield file
 

@@ -17,7 +17,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.inference.predictions import Prediction, cut_faces, locate, require_finite, to_predictions
 from emotorch.inference.reader import FaceReader, open_reader
 from emotorch.inference.video import Video, predict_video
-from emotorch.inference.video_predictions import VideoPredictions
+from emotorch.inference.video_predictions import VideoPredictions, require_seconds
 from emotorch.paths import Paths
 from emotorch.runs.folder import weights_file
 
@@ -59,8 +59,8 @@ class Model:
             abstain_below: With less confidence, 0-1, a prediction has no emotion; its probabilities stay.
 
         Raises:
-            EmoTorchError: the picture cannot be read, or is of another type or shape; there is no such detector; or
-                the model's weights are damaged.
+            EmoTorchError: the picture cannot be read, or is of another type or shape; there is no such detector;
+                `abstain_below` is no number from 0 to 1; or the model's weights are damaged.
         """
         (found,) = self.predict_many([source], detector=detector, abstain_below=abstain_below)
         if isinstance(found, EmoTorchError):
@@ -75,8 +75,11 @@ class Model:
         What is wrong with one source stands in the place of its predictions, and does not stop the others.
 
         Raises:
-            EmoTorchError: there is no such detector.
+            EmoTorchError: there is no such detector, `abstain_below` is no number from 0 to 1, or this is one source.
         """
+        if _is_one(sources):
+            raise EmoTorchError("predict_many takes several pictures, as in a list; predict takes one")
+        _require_fraction(abstain_below)
         finder = open_detector(detector)
         results: list[list[Prediction] | EmoTorchError] = []
         waiting: list[tuple[int, Sequence[Face | None], Pixels]] = []
@@ -156,9 +159,12 @@ class Model:
             smooth: Seconds over which each person's probabilities are smoothed; see `VideoPredictions.smoothed`.
 
         Raises:
-            EmoTorchError: it cannot be opened, or there is no such detector. Where it is damaged later on, or the
-                model's weights are, the predictions end there, and their `error` says so.
+            EmoTorchError: it cannot be opened; there is no such detector; or a number is out of range. Where it is
+                damaged later on, or the model's weights are, the predictions end there, and their `error` says so.
         """
+        _require_fraction(abstain_below)
+        if smooth:
+            require_seconds(smooth)
         name = os.fspath(path)
         # A number alone would be a camera.
         opened = Video(os.path.join(os.curdir, name) if name.isdecimal() else name)  # noqa: PTH118
@@ -225,6 +231,8 @@ def _opened(weights: Path, scheme: str | None, changed: int) -> Model:
 def _read(source: Source) -> Pixels:
     """The picture as `locate` takes it."""
     match source:
+        case str() if not source:  # a Path of it would be the current folder
+            raise EmoTorchError("an empty name, where a picture's is needed")
         case str() | os.PathLike():
             return read_photo(Path(source))
         case bytes():
@@ -236,11 +244,23 @@ def _read(source: Source) -> Pixels:
     raise EmoTorchError(f"{_described(source)}: a picture is a path, a file's bytes, a PIL image, or an array of uint8")
 
 
+def _is_one(sources: object) -> bool:
+    """Whether it is a picture, though its letters, bytes or rows can be gone through like several."""
+    if isinstance(sources, np.ndarray):
+        return sources.ndim < 3 or sources.shape[2:] in ((3,), (4,))
+    return isinstance(sources, str | bytes | os.PathLike | Image.Image)
+
+
 def _read_array(pixels: NDArray[np.uint8]) -> Pixels:
     is_right = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     if pixels.dtype != np.uint8 or not is_right or 0 in pixels.shape:
         raise EmoTorchError(f"{_described(pixels)}: a picture is (H, W), (H, W, 3) or (H, W, 4), of uint8")
     return photo_of(Image.fromarray(pixels)) if pixels.shape[2:] == (4,) else pixels
+
+
+def _require_fraction(abstain_below: float) -> None:
+    if not 0 <= abstain_below <= 1:
+        raise EmoTorchError(f"abstain_below: {abstain_below} is no number from 0 to 1")
 
 
 def _described(thing: object) -> str:

@@ -29,6 +29,9 @@ class VideoPredictions:
     frames: Sequence[FramePredictions]
     error: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<emotorch.VideoPredictions {self.path}: {len(self)} frames>"
+
     def __iter__(self) -> Iterator[FramePredictions]:
         return iter(self.frames)
 
@@ -44,8 +47,7 @@ class VideoPredictions:
         Raises:
             EmoTorchError: it is no number above 0.
         """
-        if not 0 < seconds < math.inf:
-            raise EmoTorchError(f"smooth: {seconds} is no number of seconds above 0")
+        require_seconds(seconds)
         last: dict[int, tuple[float, Prediction]] = {}
         frames = []
         for frame in self.frames:
@@ -98,6 +100,12 @@ class VideoPredictions:
         return pd.DataFrame(rows, columns=columns).astype(
             {**whole, "confidence": float, **dict.fromkeys(self.labels, float)}
         )
+
+
+def require_seconds(seconds: float) -> None:
+    """Raises EmoTorchError when `smoothed` cannot take it."""
+    if not 0 < seconds < math.inf:
+        raise EmoTorchError(f"smooth: {seconds} is no number of seconds above 0")
 
 
 def _mixed(face: Prediction, before: Prediction, weight: float) -> Prediction:

@@ -29,7 +29,9 @@ def read_tensors(path: Path) -> Any:
             return load(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        refused = f"{path}: refused, it holds more than weights and plain values ({first_line(error)})"
+        # Around its reason PyTorch advises to run the file's code.
+        reason = str(error).partition("WeightsUnpickler error:")[2].strip().partition(". ")[0].partition("\n")[0]
+        refused = f"{path}: refused, it holds more than weights and plain values, or is no model file ({reason})"
         raise EmoTorchError(refused) from None
     except (*DAMAGES, SafetensorError) as error:
         raise EmoTorchError(f"{path}: not a model file, or a damaged one ({first_line(error)})") from None

@@ -276,7 +276,9 @@ def find_run(paths: Paths, model: str) -> Run:
     """
     if model == MODEL_ORIGINAL.name:
         return run_in(paths, MODEL_ORIGINAL)
-    for candidate in (paths.models / model, SHIPPED_MODELS / model, Path(model)):
+    # Dots are no name: every folder has a `.` and a `..`.
+    places = [Path()] if model.startswith(".") else [paths.models, SHIPPED_MODELS, Path()]
+    for candidate in (place / model for place in places if model):
         if candidate.is_dir():
             return run_in(paths, candidate.resolve())
         if candidate.is_file():
