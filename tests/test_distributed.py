@@ -73,7 +73,8 @@ def together(paths: Paths, *options: object) -> subprocess.CompletedProcess[str]
 
 
 def folder_of(done: subprocess.CompletedProcess[str]) -> Path:
-    (line,) = last_line(done), *done.stdout.splitlines()[:-1]  # the leader's, and no other's
+    line = last_line(done)
+    assert done.stdout.splitlines().count(line) == 1  # the leader's, and no other's
     return Path(line)
 
 

@@ -198,7 +198,7 @@ def perceptual_bits(faces: Pixels) -> _Floats:
     return bits
 
 
-def _candidates(bits: _Floats, other_bits: _Floats, *, within: bool) -> tuple[_Positions, _Positions]:
+def _candidates(bits: _Floats, other_bits: _Floats, *, within: bool = True) -> tuple[_Positions, _Positions]:
     """(M, 2) places i, j whose hashes differ in few bits, and in how many; within the same images i < j."""
     pairs, distances = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
     for start in range(0, len(bits), _BLOCK):
