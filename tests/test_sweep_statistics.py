@@ -1,10 +1,17 @@
 """What a sweep's runs say together, on tables whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from published import ACCURACIES, CKP, FER, write_run
 
+from emotorch.analyses.comparison import compare
+from emotorch.analyses.distance import Weights
+from emotorch.paths import Paths
 from emotorch.seeding import generator
+from emotorch.sweep.job import Result
 from emotorch.sweep.statistics import (
     SweepRuns,
     best_of_n_table,
@@ -79,6 +86,19 @@ def test_a_factor_that_matters_is_found_and_one_that_does_not_is_not() -> None:
     assert "explains 0%" in nothing or "explains 1%" in nothing or "explains 2%" in nothing
 
 
+def test_many_factors_that_do_not_matter_explain_nothing() -> None:
+    """As many factors as runs, nearly, fit any distances: that says nothing of the factors."""
+    explained = []
+    for number in range(20):
+        runs = sweep(spread("overfitted", number, runs=16), generator("test", "fer", number).random(16))
+        for place in range(9):
+            runs.frame.insert(2, f"of_{place}", generator("test", number, place).random(16))
+        runs = SweepRuns(runs.name, list(runs.frame.columns[1:11]), runs.frame, TARGET, independent=True)
+        (line,) = [line for line in describe(runs) if "varied" in line]
+        explained.append(int(line.partition("explains ")[2].partition("%")[0]))
+    assert np.median(explained) < 20
+
+
 def test_settings_under_several_seeds_are_told_from_the_seeds() -> None:
     settings, seeds = np.repeat(np.arange(5.0), 8), np.tile(np.arange(8), 5)
     matter = sweep(spread("matter", runs=40) * np.exp(settings), settings, seeds)
@@ -98,6 +118,21 @@ def test_a_search_is_measured_against_as_many_runs_that_were_drawn() -> None:
     assert "The best of 30 runs of sweep_guided is at 0.02900" in line
     assert "with a probability of 0%" in line
     assert "with a probability of 50%" in describe_search(sweep(np.array([0.03] * 30), np.ones(30)), drawn)
+    assert "as if they were independent" not in line
+    assert "p = <0.0001, as if they were independent)" in describe_search(replace(guided, independent=False), drawn)
+    collapsed = replace(guided, frame=guided.frame.assign(collapsed=True))
+    assert describe_search(collapsed, drawn) == "All 30 runs of sweep_guided collapsed."
+
+
+def test_runs_without_ckp_are_no_measure_of_those_with_it(paths: Paths) -> None:
+    for number in range(1, 4):
+        write_run(paths.models / f"model_{number:05d}", ACCURACIES, FER, None if number == 3 else CKP)
+    comparison = compare(paths, Weights())
+    results = [Result(number, f"model_{number:05d}", "finished") for number in range(1, 4)]
+    planned = pd.DataFrame({"number": [1, 2, 3], "ckp": [1.0, 0.5, 0.0], "seed": [43, 44, 45]})
+    runs = SweepRuns.of("sweep_1", {"strategy": "grid"}, planned, results, comparison)
+    assert runs.frame["model"].to_list() == ["model_00001", "model_00002"]
+    assert describe(runs)[0].startswith("2 runs, 0 collapsed (1 more is compared on other matrices)")
 
 
 def test_runs_of_equal_settings_and_seed_are_paired_and_their_differences_are_tested() -> None:

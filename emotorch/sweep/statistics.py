@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import stats
 
 from emotorch.analyses.comparison import Comparison
+from emotorch.analyses.distance import Distance
 from emotorch.figures.canvas import new_figure, tidy
 from emotorch.figures.colours import BLUE, SKY, VERMILLION
 from emotorch.metrics.best_of_n import FEWEST, BestOfN, best_of_n, chance_of_reaching
@@ -41,7 +42,7 @@ _DIGITS = 5
 
 @dataclass(frozen=True)
 class SweepRuns:
-    """The runs of a sweep that can be compared with the original.
+    """The runs of a sweep that can be compared with the original: with CK+, where any has it.
 
     Attributes:
         name: The sweep's.
@@ -49,6 +50,7 @@ class SweepRuns:
         frame: A row for each: number, seed, what is varied, and what is measured.
         target: The distance of the published recreation.
         independent: Whether each run was drawn by itself: no guided one, none of a grid, none of several seeds.
+        apart: How many more were compared on other matrices: their distances are sums of other parts.
     """
 
     name: str
@@ -56,6 +58,7 @@ class SweepRuns:
     frame: pd.DataFrame
     target: float
     independent: bool
+    apart: int = 0
 
     @classmethod
     def of(
@@ -67,7 +70,7 @@ class SweepRuns:
         comparison: Comparison,
     ) -> "SweepRuns":
         """From a sweep's design and plan, its results, and the comparison of its runs with the original."""
-        distances = {run.model: run for run in comparison.distances}
+        distances = {run.model: run for run in comparison.first.runs if isinstance(run, Distance)}
         compared = [(result, distances[result.model]) for result in results if result.model in distances]
         measured = pd.DataFrame(
             {
@@ -88,7 +91,8 @@ class SweepRuns:
         varied = [column for column in settings if planned[column].nunique() > 1]
         target = comparison.recreation(complete=comparison.first.best.has_ckp)
         independent = design["strategy"] == RANDOM and design.get("seeds", 1) == 1
-        return cls(name, varied, planned.merge(measured, on="number"), target, independent)
+        apart = len(comparison.distances) - len(distances)
+        return cls(name, varied, planned.merge(measured, on="number"), target, independent, apart)
 
     @cached_property
     def sound(self) -> pd.DataFrame:
@@ -146,6 +150,8 @@ def _describe_spread(runs: SweepRuns) -> str:
     distances = np.sort(runs.distances)
     collapsed = len(runs.frame) - len(distances)
     text = f"{counted(len(runs.frame), 'run')}, {collapsed} collapsed"
+    if runs.apart:
+        text += f" ({runs.apart} more {'is' if runs.apart == 1 else 'are'} compared on other matrices)"
     if not len(distances):
         return f"{text}."
     low, middle, high = np.quantile(distances, (0.25, 0.5, 0.75)).tolist()
@@ -174,7 +180,10 @@ def _describe_larger(runs: SweepRuns) -> str:
 
 
 def _describe_settings(runs: SweepRuns) -> Iterator[str]:
-    """How much of the spread what is varied explains: of settings that the strategy did not choose by results."""
+    """How much of the spread what is varied explains: of settings that the strategy did not choose by results.
+
+    The share is adjusted for the number of settings (Wherry, 1931): as many as runs would explain any spread.
+    """
     varied = [column for column in runs.varied if runs.sound[column].nunique() > 1]
     freedom = len(runs.sound) - len(varied) - 1
     if not varied or freedom < 1:
@@ -187,8 +196,9 @@ def _describe_settings(runs: SweepRuns) -> Iterator[str]:
     total = float(np.square(logs - logs.mean()).sum())
     ratio = ((total - left) / len(varied)) / (left / freedom)
     p = float(stats.f.sf(ratio, len(varied), freedom))
+    explained = max(0.0, 1 - (left / freedom) / (total / (len(logs) - 1)))
     yield (
-        f"What is varied ({', '.join(varied)}) explains {100 * (1 - left / total):.0f}% of the variance of the "
+        f"What is varied ({', '.join(varied)}) explains {100 * explained:.0f}% of the variance of the "
         f"distance's logarithm, by a linear fit (F test, p = {p_value(p)})."
     )
 
@@ -253,12 +263,15 @@ def best_of_n_figure(runs: SweepRuns) -> Figure:
 def describe_search(guided: SweepRuns, drawn: SweepRuns) -> str:
     """Whether runs chosen by the results before them come closer than as many that were drawn."""
     n, others = len(guided.distances), drawn.distances
+    for runs in (guided, drawn):
+        if not len(runs.distances):
+            return f"All {counted(len(runs.frame), 'run')} of {runs.name} collapsed."
     best = float(guided.distances.min())
     p = float(stats.mannwhitneyu(guided.distances, others, alternative="two-sided").pvalue)
     text = (
         f"The best of {counted(n, 'run')} of {guided.name} is at {best:.5f}, their median at "
         f"{np.median(guided.distances):.5f}; the median of {drawn.name} is {np.median(others):.5f} (Mann and Whitney's "
-        f"p = {p_value(p)})."
+        f"p = {p_value(p)}{'' if guided.independent and drawn.independent else ', as if they were independent'})."
     )
     if n > len(others) or not drawn.tells_of_more:
         return text
