@@ -385,7 +385,7 @@ def test_saturation_and_hue_leave_the_luminance_and_grey_images_alone() -> None:
 
 # Operations and corruptions.
 
-SHAPES = ((48, 48), (96, 96), (112, 60), (30, 112), (17, 17))
+SHAPES = ((48, 48), (96, 96), (112, 60), (30, 112), (17, 17), (5, 100), (3, 3), (1, 1))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

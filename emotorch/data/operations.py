@@ -315,12 +315,16 @@ def motion_right(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 @lru_cache(maxsize=64)
 def _sizes(image: tuple[int, int], area: tuple[float, float], ratio: tuple[float, float]) -> list[tuple[int, int]]:
-    """All (height, width) in whole pixels with such a share of the image's area and such a long side : short side."""
+    """All (height, width) in whole pixels with such a share of the image's area and such a long side : short side.
+
+    In an image so small or narrow that there is none, one of the image's own shape, with the largest share.
+    """
     height, width = np.mgrid[1 : image[0] + 1, 1 : image[1] + 1]
     share = height * width / (image[0] * image[1])
     shape = np.maximum(height, width) / np.minimum(height, width)
     fitting = (area[0] <= share) & (share <= area[1]) & (ratio[0] <= shape) & (shape <= ratio[1])
-    return [(height, width) for height, width in (np.argwhere(fitting) + 1).tolist()]
+    found = [(height, width) for height, width in (np.argwhere(fitting) + 1).tolist()]
+    return found or [(max(1, round(image[0] * area[1] ** 0.5)), max(1, round(image[1] * area[1] ** 0.5)))]
 
 
 def _erase(image: Pixels, rng: np.random.Generator, area: tuple[float, float], ratio: tuple[float, float]) -> Pixels:
