@@ -30,7 +30,7 @@ EXIT_INTERRUPTED = 130
 _Options = argparse._ActionsContainer
 _OF_THE_RECIPE = "the recipe's own"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def make_parser(description: str, example: str, prog: str | None = None) -> argparse.ArgumentParser:
@@ -345,5 +345,7 @@ def _complain(message: str, status: int) -> int:
 
 
 def one_line(text: str) -> str:
-    """Text for a terminal: control characters, which names of files may hold, become escapes such as `\\n`."""
+    """Text for a terminal or a picture: what names of files may hold of control characters, and of bytes that are no
+    UTF-8, becomes escapes such as `\\n`.
+    """
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

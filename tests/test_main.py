@@ -47,6 +47,13 @@ def test_it_predicts_as_the_script_does_with_compact_as_its_default(desk: Desk) 
     assert [json.loads(done.stdout)] == desk.ask(path, "--model", "compact")
 
 
+@pytest.mark.slow
+def test_a_name_that_the_font_has_no_letters_for_is_drawn_without_a_word(desk: Desk) -> None:
+    path = desk.picture("face.png", draw_images(1, seed=3)[0])
+    done = emotorch(desk.paths.root, path.rename(path.with_name("写真.png")), "--save", "drawn.png")
+    assert (done.returncode, said(done)) == (0, "")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["get-yunet", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     done = emotorch(tmp_path, *arguments)

@@ -122,6 +122,21 @@ def test_control_characters_in_a_name_do_not_reach_the_terminal(desk: Desk) -> N
     assert r"no\x1b.pth" in error_line(desk.predict(good, "no\x1b.pth"), 2)
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # as the program ignores it: tests/test_main.py
+def test_names_of_any_characters_are_drawn_and_stand_in_columns(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [desk.paths.root / name for name in ("写真.png", "a\nb\x1b.png", "c.png", os.fsdecode(b"d\xef.png"))]
+    for path in paths:
+        path.write_bytes(encode_png(FACE))
+    titles = []
+    write = contact_sheet.make_tile
+    monkeypatch.setattr(contact_sheet, "make_tile", lambda found: titles.append(write(found)) or titles[-1])
+    assert desk.predict(*paths, "--model", desk.model, "--save", desk.paths.root / "drawn.jpg").returncode == 0
+    assert [tile.name for tile in titles] == ["写真.png", r"a\nb\x1b.png", "c.png", r"d\udcef.png"]
+    header, *rows = desk.predict(*paths, paths[2], paths[2], "--model", desk.model).stdout.split("\n\n")[0].splitlines()
+    end = header.index("face") + len("face")
+    assert [row[end - 2 : end] for row in rows] == [" 1"] * 6
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "shut").mkdir(mode=0o000)

@@ -5,6 +5,7 @@ for the names that an SVG gives its parts); no state is shared, so that threads 
 """
 
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,9 @@ _METADATA: dict[str, dict[str, None] | None] = {
 }
 
 Pixels = npt.NDArray[np.uint8]
+
+# A name in Chinese, say, of which the picture shows boxes: nothing that a user could mend.
+warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
 
 TITLE_POINTS = 12.0
 # A character's mean width in parts of the font size; generous, so that nothing is cut.

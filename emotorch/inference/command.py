@@ -17,7 +17,6 @@ from emotorch.cli import one_line
 from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
-from emotorch.files import printable
 from emotorch.inference import outputs
 from emotorch.inference.inputs import Input, Kind, expand
 from emotorch.inference.outputs import OutputOptions, check_targets, deliver_picture, has_display
@@ -143,7 +142,7 @@ class _Call:
                     pass
         if target and frames:
             self.options.say(target)
-            self._draw_timeline(target.with_name(f"{target.stem}_timeline.png"), frames, printable(Path(name).name))
+            self._draw_timeline(target.with_name(f"{target.stem}_timeline.png"), frames, one_line(Path(name).name))
         if frames and not self.options.json:
             print(outputs.as_video_text(name, frames, self.reader.labels))
         if not video.error and not any(frame.faces for frame in frames):
@@ -160,7 +159,7 @@ class _Call:
         if self.tiles:
             from emotorch.inference.contact_sheet import plot_contact_sheet
 
-            title = f"Predictions of {printable(self.weights.parent.name)}"
+            title = f"Predictions of {one_line(self.weights.parent.name)}"
             write = partial(plot_contact_sheet, tiles=self.tiles, pictures=len(self.predictions), title=title)
             deliver_picture(self.options, write, beside)
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from emotorch.cli import one_line
 from emotorch.data.images import Pixels, to_colours
 from emotorch.figures.canvas import CHARACTER_EM, DPI, LINE_EM, TITLE_POINTS, require, save, wrap
 from emotorch.figures.colours import BLACK, GREY, ORANGE, VERMILLION
-from emotorch.files import printable
 from emotorch.inference.predictions import PicturePredictions
 
 MOST_TILES = 120
@@ -45,7 +45,7 @@ class Tile:
 
 def make_tile(prediction: PicturePredictions) -> Tile:
     """The tile of one input."""
-    name = printable(Path(prediction.input).name)
+    name = one_line(Path(prediction.input).name)
     pixels = None if prediction.picture is None else _thumbnail(prediction, to_colours(prediction.picture))
     if prediction.error:
         return Tile(pixels, name, [prediction.error.partition(";")[0]], True)

@@ -230,7 +230,7 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
     emotions = [face.shown for face in prediction.faces]
     assert prediction.picture is not None
     colours = to_colours(prediction.picture)
-    return plot_probabilities(path, colours, boxes, probabilities, printable(Path(prediction.input).name), emotions)
+    return plot_probabilities(path, colours, boxes, probabilities, one_line(Path(prediction.input).name), emotions)
 
 
 def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:
