@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from emotorch.data import variants as augmented
 from emotorch.data.dataset import create
 from emotorch.data.images import read_face
 from emotorch.data.selection import DatasetIndex, Factors, select
+from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, score
+from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures import confusion
 from emotorch.figures.confusion import ConfusionPanel
 from emotorch.files import hash_file, write_csv
@@ -109,6 +113,23 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
     with Image.open(folder / "confusion_matrices.png") as picture:
         picture.load()
         assert picture.width > picture.height
+
+
+def test_a_person_of_ckp_is_in_one_half_of_the_cross_fit(lively: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {}
+
+    def spy(loaded: LoadedRun, images: EvaluationSet, title: str, **given: Any) -> Evaluation:
+        sources[images.name] = dict(zip(images.files, given["sources"].tolist(), strict=True))
+        return score(loaded, images, title, **given)
+
+    monkeypatch.setattr("emotorch.evaluation.own_images.score", spy)
+    evaluate_validation(LoadedRun.load(lively.paths, lively.folder.name, device="cpu", threads=1))
+    rows = read_table(lively.paths.originals / "manifest.csv")
+    told = {f"FER-Original-Dataset/{row['file']}": row["subject"] or row["hash"] for row in rows}
+    for name in ("ckp_val", "fer_val"):
+        originals = {file: source for file, source in sources[name].items() if file in told}
+        assert originals
+        assert originals == {file: told[file] for file in originals}
 
 
 def test_the_combined_picture_shows_both_datasets_and_no_training_image() -> None:

@@ -1,9 +1,10 @@
 """Eight common corruptions of face images, each in five severities: a registry of named operations.
 
 Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations"
-(ICLR 2019), with strengths for 48×48 faces; in larger images lengths grow with the side. What is random (the noise,
-where the square is, which way the face turns) comes from the source image's hash alone: it is the same at every
-severity, so that a curve shows the severity and nothing else, and does not depend on the order or the number of images.
+(ICLR 2019), with strengths for 48×48 faces; in larger images lengths grow with the side, but for the side of a face in
+a photo that `downscaling` is about. What is random (the noise, where the square is, which way the face turns) comes
+from the source image's hash alone: it is the same at every severity, so that a curve shows the severity and nothing
+else, and does not depend on the order or the number of images.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ class Corruption:
 
     Attributes:
         name: How tables call it.
-        quantity: What the strengths are, with their unit; pixels are those of a 48×48 face.
+        quantity: What the strengths are, with their unit; σ is in pixels of a 48×48 face.
         strengths: One for each severity, the mildest first.
         apply: From an (S, S) or (S, S, 3) uint8 image, a strength and the source image's hash to the corrupted image.
     """

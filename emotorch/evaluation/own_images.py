@@ -23,6 +23,7 @@ from emotorch.evaluation.evaluate import (
     evaluate,
     predict,
     score,
+    sources_of,
 )
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import hash_file, read_stamp
@@ -137,7 +138,7 @@ def _evaluate_part(loaded: LoadedRun, usage: str, rows: Sequence[_Row], finder: 
             notes=notes,
             shared=np.array([source in trained_on for source in images.hashes.tolist()], dtype=bool),
             shared_how="share their source with a training image",
-            sources=images.hashes,
+            sources=sources_of(loaded.paths, images, loaded.model.scheme),
             validated=np.ones(len(images.files), dtype=bool),
         )
     )
