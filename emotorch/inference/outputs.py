@@ -187,7 +187,7 @@ def check_targets(options: OutputOptions, inputs: Sequence[Input]) -> None:
             raise UsageError(f"{option} {target}: this is the input itself; choose another name")
     videos = sum(item.kind is Kind.VIDEO for item in inputs)
     if options.draws and videos < len(inputs):
-        with needs_extra("draw", "to draw pictures (--save, --visualize)"):
+        with needs_extra("draw", "drawing pictures (--save, --visualize)"):
             import matplotlib  # noqa: F401
     save = options.save
     if save is None:
