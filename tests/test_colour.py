@@ -289,6 +289,14 @@ def test_a_model_says_what_it_reads(in_colour: Trained, at_96: Trained) -> None:
         assert load_model(trained.folder / "model.pth").form.pixels == form
 
 
+def test_an_audit_reads_a_model_of_ours_as_it_was_trained(in_colour: Trained) -> None:
+    folder = in_colour.paths.raw / "Tints" / "test"
+    done = call_script(in_colour.paths, f"{MODELS}/audit_model.py", in_colour.folder, folder, "--json")
+    (found,) = json.loads(done.stdout)
+    assert (found["reading"]["size"], found["reading"]["channels"]) == (48, 3)
+    assert found["sets"][0]["protocols"][0]["accuracy"] > 0.9
+
+
 def test_the_card_says_that_faces_are_read_in_colour(in_colour: Trained) -> None:
     assert call_script(in_colour.paths, f"{MODELS}/write_model_card.py", in_colour.folder).returncode == 0
     card = (in_colour.folder / "README.md").read_text()

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emotorch.data.images import SIZE
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.inference.onnx_reader import open_session
 from emotorch.networks import create_network
@@ -377,7 +376,8 @@ class OwnModel:
 
     @property
     def signature(self) -> Signature:
-        return Signature(SIZE, 1, None, True, len(self.model.labels))
+        pixels = self.model.form.pixels
+        return Signature(pixels.size, pixels.channels, None, True, len(self.model.labels))
 
     @property
     def stated_labels(self) -> tuple[str, ...]:
