@@ -23,7 +23,7 @@ import numpy as np
 from emotorch.cli import DETECTORS
 from emotorch.data import yunet
 from emotorch.data.faces import Box, Eyes, Face, each_eye
-from emotorch.data.images import Pixels, to_grey
+from emotorch.data.images import Pixels, shrink, to_grey
 from emotorch.errors import EmoTorchError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class _Network(ABC):
         """Box (x, y, width, height), score and eyes of each candidate in (H, W, 3) red, green, blue."""
 
     def find(self, pixels: Pixels, side: int) -> list[Face]:
-        smaller, scale = shrunk(pixels, side)
+        smaller, scale = _shrunk(pixels, side)
         with self._turn:
             found = self._detect(_prepared(smaller))
         return [
@@ -230,13 +230,13 @@ class Haar:
 
     def find(self, pixels: Pixels, side: int, neighbours: int = _HAAR_NEIGHBOURS) -> list[Face]:
         """As of every detector; fewer `neighbours` find more, and more that are none."""
-        smaller, scale = shrunk(to_grey(pixels), side)
+        smaller, scale = _shrunk(to_grey(pixels), side)
         smallest = max(_HAAR_SMALLEST_PIXELS, round(min(smaller.shape) * _HAAR_SMALLEST))
         return self._find(smaller, scale, neighbours, smallest, 0)
 
     def find_near(self, region: Pixels, width: int) -> list[Face]:
         side = round(max(region.shape[:2]) * min(1.0, _HAAR_NEAR_PIXELS / width))
-        smaller, scale = shrunk(to_grey(region), side)
+        smaller, scale = _shrunk(to_grey(region), side)
         smallest, largest = (round(width * scale * factor) for factor in _HAAR_NEAR_SIZES)
         return self._find(smaller, scale, _HAAR_NEAR_NEIGHBOURS, smallest, largest)
 
@@ -308,14 +308,9 @@ def _on_one_thread(detect: Detect, library: str) -> Detect:
     return detect_on_one_thread
 
 
-def shrunk(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
+def _shrunk(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
     """A picture whose longer side is `longest` at most, and the factor by which it is smaller."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, longest / max(height, width))
-    if scale == 1.0:
-        return pixels, scale
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+    return shrink(pixels, longest), min(1.0, longest / max(pixels.shape[:2]))
 
 
 def _prepared(pixels: Pixels) -> Pixels:

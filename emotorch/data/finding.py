@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from emotorch.data.detectors import Detector, Haar, shrunk
+from emotorch.data.detectors import Detector, Haar
 from emotorch.data.faces import Box, Face, without_overlaps
-from emotorch.data.images import Pixels
+from emotorch.data.images import Pixels, shrink
 
 # In a turned picture a face is found with this much more of a score than any in the picture as it is.
 _CLEARLY_BETTER = 0.03
@@ -40,7 +40,7 @@ def find_faces(pixels: Pixels, detector: Detector, *, thorough: bool = True) -> 
 
 def _quarter_turns(pixels: Pixels, detector: Detector, best: float) -> int:
     """By how many the picture is upright, when its best face as it is has this score."""
-    smaller, _ = shrunk(pixels, detector.turned_side)
+    smaller = shrink(pixels, detector.turned_side)
     turned = {turns: _best(_find_turned(smaller, detector, turns, detector.turned_side)) for turns in (1, 3, 2)}
     turns = max(turned, key=lambda turns: turned[turns])
     is_better = turned[turns] >= max(detector.turned_threshold, best + _CLEARLY_BETTER)
