@@ -431,6 +431,7 @@ def test_runs_that_no_original_was_published_for_are_ranked_by_what_their_recipe
     assert [line.split()[1] for line in runs] == ["model_00002", "model_00003", "model_00001"]
     assert runs[0].split()[2] == runs[0].split()[4] == "64.00"
     assert noise.startswith("model_00002 is the best only within noise: 1 run cannot be told from it, down to rank 2")
+    assert noise.endswith("; the best of several is also the luckiest: score it on images that chose nothing")
     assert count == "compared: 3, and 0 that collapsed to one class; left out: 0"
     table = read_table(Path(file))
     assert [row["model"] for row in table] == ["model_00002", "model_00003", "model_00001"]

@@ -49,7 +49,13 @@ class Ranking:
         return [name for name in factors if with_ckp or not name.startswith("ckp")] + recipe
 
     def describe_noise(self) -> str:
-        """Whether the best run is so beyond chance."""
+        """Whether the best run is so beyond chance; and of a score that one would report, that it chose the run."""
+        said = self._describe_best()
+        if self.criterion == DISTANCE or len(self.runs) == 1:
+            return said
+        return f"{said}; the best of several is also the luckiest: score it on images that chose nothing"
+
+    def _describe_best(self) -> str:
         best, equal = self.best, self.within_noise
         if len(self.runs) == 1:
             return f"{best.model} is the only run, {self.title}: there is nothing to tell it from"
