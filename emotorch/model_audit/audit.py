@@ -370,7 +370,8 @@ def _score(
             for kinds, found in (("exact copies", exact), ("exact, near and mirrored copies", every))
             if found.any() and not found.all()
         ]
-    if request.tta or request.claim is not None:
+    # Where a claim is too high, it may be that of another protocol.
+    if request.tta or (request.claim is not None and request.claim > protocols[0].interval[1]):
         copies = _with_tta(model, reading, images.pixels)
         hits = reading.classes.predictions(copies, len(scheme.labels)) == images.labels
         protocols.append(Protocol(f"{title}, with test-time augmentation", int(hits.sum()), len(hits)))

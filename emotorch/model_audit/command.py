@@ -15,6 +15,7 @@ from emotorch.evaluation.evaluate import shows_private_test
 from emotorch.files import write_json, write_text
 from emotorch.metrics.paired import holm, mcnemar
 from emotorch.model_audit.audit import Audit, Request, audit, describe
+from emotorch.model_audit.foreign import ONNX_SUFFIX
 from emotorch.model_audit.page import audit_page
 from emotorch.paths import Paths
 from emotorch.runs.folder import run_in, weights_file
@@ -71,7 +72,10 @@ def _record_private_scorings(paths: Paths, path: Path, found: Audit) -> None:
     run = run_in(paths, path.parent)
     for scored in found.sets:
         if run.record and shows_private_test(paths, found.scheme, run, scored.name):
-            record_private_scoring(run, path, scored.name, scored.main.images, scored.main.correct)
+            weights = path.with_suffix(".pth")  # of which the ONNX file is made
+            record_private_scoring(
+                run, weights if weights.is_file() else path, scored.name, scored.main.images, scored.main.correct
+            )
 
 
 def _split(paths: Paths, files: Sequence[str]) -> tuple[list[tuple[str, Path]], str | None]:
@@ -93,6 +97,8 @@ def _find(paths: Paths, named: str) -> tuple[str, Path]:
     path = Path(named)
     if not path.is_file():
         path = weights_file(paths, named)
+        if path.with_suffix(ONNX_SUFFIX).is_file():
+            path = path.with_suffix(ONNX_SUFFIX)  # the same model, and faster
     path = path.resolve()
     return (path.parent.name if path.stem.startswith("model") else path.stem), path
 
