@@ -111,7 +111,9 @@ def test_an_honest_model_is_read_rightly_and_has_no_fault(bands: Paths, tmp_path
     assert found.passed
     assert (found.reading.scaling, found.reading.classes.names) == ("unit", FER)
     assert [scored.name for scored in found.sets] == ["fer-public", "fer-private"]
+    assert found.training is not None
     expected = 100 * (1 - WRONG_LABELS * 6 / 7)
+    assert found.training.percent == pytest.approx(expected, abs=8)
     for scored in found.sets:
         assert scored.counts.sum() == 210
         assert 100 * scored.main.accuracy == pytest.approx(expected, abs=8)

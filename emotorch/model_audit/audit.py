@@ -41,6 +41,8 @@ from emotorch.training.preprocessing import to_tensor
 
 # Training rows that readings are chosen on, and that a robustness is measured on test images of.
 _TRIED_ON = 400
+# As many as PublicTest has.
+_COMPARED = 3589
 _CORRUPTED = 500
 _TIMED, _WARMED_UP = 60, 10
 _PUBLIC, _PRIVATE = "fer-public", "fer-private"
@@ -152,6 +154,8 @@ class Audit:
         size: Parameters and multiply-adds; None where they cannot be counted.
         latency_ms: For an image on one core, median.
         sets: What it scores.
+        training: On some of FER-2013's Training rows, beside which a test score shows what was memorised; None where
+            they are not here.
         faults: What is wrong with it.
         claim: What is said of it, 0 to 1.
         verdict: Whether that holds, in a sentence; empty without a claim.
@@ -169,6 +173,7 @@ class Audit:
     size: Size | None
     latency_ms: float
     sets: Sequence[SetAudit]
+    training: Scored | None
     faults: Sequence[Fault]
     claim: float | None
     verdict: str
@@ -201,6 +206,7 @@ class Audit:
             "parameters": self.size.parameters if self.size else None,
             "multiply_adds": self.size.multiply_adds if self.size else None,
             "latency_ms": round(self.latency_ms, 2),
+            "training": None if self.training is None else {**asdict(self.training), "percent": self.training.percent},
             "sets": [
                 {
                     "name": scored.name,
@@ -263,6 +269,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         size=model.size((reading.channels, reading.size, reading.size)),
         latency_ms=_latency(path, request, reading, tried),
         sets=scored,
+        training=known,
         faults=faults,
         claim=request.claim,
         verdict=verdict,
@@ -443,7 +450,7 @@ def _robustness(model: ForeignModel, reading: Reading, scheme: LabelScheme, imag
 
 def _on_training(model: ForeignModel, reading: Reading, scheme: LabelScheme, training: EvaluationSet) -> Scored:
     """On as many Training rows as PublicTest has."""
-    part = training.part(_some(len(training.labels), 3589))
+    part = training.part(_some(len(training.labels), _COMPARED))
     outputs = np.nan_to_num(reading.outputs(model, part.pixels))
     right = reading.classes.predictions(outputs, len(scheme.labels)) == part.labels
     return Scored("Training rows", int(right.sum()), len(right))
@@ -515,7 +522,14 @@ def describe(found: Audit) -> Iterator[str]:
         if scored.robustness:
             mean = float(np.mean(list(scored.robustness.values())))
             yield f"{scored.title}: mean error over all corruptions {mean:.1f}%"
+    if found.training is not None:
+        yield training_line(found.training)
     for fault in found.faults:
         yield f"{'fault' if fault.serious else 'note'}, {fault.name}: {fault.text}"
     if found.verdict:
         yield found.verdict
+
+
+def training_line(training: Scored) -> str:
+    """What a model scores on images that it was in all likelihood trained on: no test, but the test scores' measure."""
+    return f"{training.title}, for comparison: {training.percent:.2f}%, n {training.images:,}"

@@ -5,7 +5,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from emotorch.metrics.confusion import class_scores, row_proportions
-from emotorch.model_audit.audit import Audit, SetAudit
+from emotorch.model_audit.audit import Audit, SetAudit, training_line
 from emotorch.model_audit.inputs import SCALING_TITLES, trials_table
 from emotorch.reports.page import Fact, Section, matrix, pairs, render, sentences, table, text
 from emotorch.runs.confusion import Matrix
@@ -45,7 +45,8 @@ def _failure(found: Audit) -> str:
 def _verdict(found: Audit) -> list[Markup]:
     lines = [found.verdict] if found.verdict else []
     lines += [f"{fault.name.replace('_', ' ').capitalize()}: {fault.text}." for fault in found.faults]
-    return [sentences(lines) if lines else text("No claim was made, and no fault was found.")]
+    lines = lines or ["No claim was made, and no fault was found."]
+    return [sentences(lines + ([training_line(found.training) + "."] if found.training else []))]
 
 
 def _scores(found: Audit, scored: SetAudit) -> list[Markup]:
