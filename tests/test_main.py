@@ -16,6 +16,7 @@ from running import Done, error_line
 from scenes import SyntheticFace, write_clip
 
 from emotorch import __version__
+from emotorch.__main__ import main
 from emotorch.paths import REPOSITORY
 
 HEAVY = {"torch", "numpy", "cv2", "pandas", "matplotlib", "scipy", "PIL", "onnxruntime", "fastapi"}
@@ -52,6 +53,21 @@ def test_a_name_that_the_font_has_no_letters_for_is_drawn_without_a_word(desk: D
     path = desk.picture("face.png", draw_images(1, seed=3)[0])
     done = emotorch(desk.paths.root, path.rename(path.with_name("写真.png")), "--save", "drawn.png")
     assert (done.returncode, said(done)) == (0, "")
+
+
+def test_ctrl_c_promises_nothing_that_prediction_does_not_keep(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emotorch.inference.command.expand", interrupt)
+    line = "error: interrupted; the same command starts anew"
+    assert error_line(desk.predict("photo.jpg", desk.model), 130) == line
+    monkeypatch.setattr("emotorch.__main__.run_prediction", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capsys.readouterr().err == f"{line}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["get-yunet", "--help"], ["--version"]])

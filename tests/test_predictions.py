@@ -224,7 +224,8 @@ def test_what_cannot_be_written_is_named(desk: Desk) -> None:
 def test_a_model_that_is_not_there_or_no_model_is_named(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     assert "model_00042" in error_line(desk.predict(path, "--model", "model_00042"), 2)
-    assert "missing.pth" in error_line(desk.predict(path, "missing.pth"), 2)
+    for weights in ("missing.pth", "missing.onnx", "missing.safetensors"):
+        assert f"no model folder '{weights}'" in error_line(desk.predict(path, weights), 2)
     (desk.paths.root / "no.pth").write_bytes(b"no model")
     assert "no.pth" in error_line(desk.predict(path, desk.paths.root / "no.pth"))
     assert "name a picture" in error_line(desk.predict(desk.model), 2)

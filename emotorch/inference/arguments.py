@@ -10,7 +10,9 @@ from pathlib import Path
 
 from emotorch import cli
 
-MODEL_SUFFIXES = (".pth", ".onnx")
+_MODEL_SUFFIXES = (".pth", ".onnx", ".safetensors")
+# What Ctrl-C leaves: of the predictions so far nothing is kept.
+INTERRUPTED = "the same command starts anew"
 
 
 def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, default_model: str) -> int:
@@ -28,14 +30,14 @@ def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="pictures, folders of pictures, patterns, videos; a last one that ends in .pth or .onnx is the model",
+        help="pictures, folders of pictures, patterns, videos; a last one that ends in .pth, .onnx or .safetensors is the model",
     )
     parser.add_argument("--image", metavar="FILE", action="append", default=[], help="an INPUT too; may be repeated")
     cli.add_shipped_model_option(parser, default_model)
     cli.add_prediction_options(parser)
     options = parser.parse_args(arguments)
     inputs, named = options.inputs, None
-    if inputs and inputs[-1].endswith(MODEL_SUFFIXES):
+    if inputs and inputs[-1].endswith(_MODEL_SUFFIXES):
         named = inputs.pop()
     inputs = [*options.image, *inputs]
     if not inputs and options.webcam is None:
