@@ -30,7 +30,8 @@ def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="pictures, folders of pictures, patterns, videos; a last one that ends in .pth, .onnx or .safetensors is the model",
+        help="pictures, folders of pictures, patterns, videos; a last one that ends in "
+        f"{', '.join(_MODEL_SUFFIXES)} is the model",
     )
     parser.add_argument("--image", metavar="FILE", action="append", default=[], help="an INPUT too; may be repeated")
     cli.add_shipped_model_option(parser, default_model)
