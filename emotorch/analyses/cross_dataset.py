@@ -18,7 +18,8 @@ from emotorch.analyses.shared_classes import TestSet, available, fer_classes, lo
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict, record_scoring, seen_in_training
+from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict, seen_in_training
+from emotorch.evaluation.official_tests import record_scoring
 from emotorch.figures.canvas import new_figure, save, wrap
 from emotorch.figures.colours import BLACK, ORANGE, PALE
 from emotorch.files import new_folder, write_text
@@ -163,7 +164,7 @@ def _score_one(candidate: Candidate, reading: Model, name: str, dataset: str, te
     resampled = np.zeros((2, size, size))
     if len(images.labels):
         predictions = predict(reading, images, candidate.loaded.device)
-        record_scoring(candidate.loaded, dataset, predictions)
+        record_scoring(candidate.loaded, dataset, predictions.counts, tested.scheme)
         rng = generator("cross dataset", SPLIT_SEED, candidate.name, name)
         cells = (images.labels * size + predictions.classes)[None]
         flat = resampled_counts(cells, size * size, np.unique(sources, return_inverse=True)[1], rng)[0]

@@ -21,11 +21,11 @@ from emotorch.evaluation.evaluate import (
     Predictions,
     load_set,
     predict,
-    record_scoring,
     seen_by,
     sources_of,
     synthetic_suffix,
 )
+from emotorch.evaluation.official_tests import record_scoring
 from emotorch.figures.canvas import new_figure, save, tidy, wrap
 from emotorch.figures.colours import BLUE, GREY, ORANGE, VERMILLION
 from emotorch.figures.intervals import draw_estimate
@@ -95,7 +95,7 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     sources = group_sources(sources_of(paths, images, scheme))
     predictions = [predict(candidate.model, images, candidate.loaded.device) for candidate in candidates]
     for candidate, given in zip(candidates, predictions, strict=True):
-        record_scoring(candidate.loaded, dataset, given)
+        record_scoring(candidate.loaded, dataset, given.counts)
     groups = [[number] for number in range(len(candidates))] if each_run else _by_seed(candidates)
     seeds_apart = len(groups) == 1
     if seeds_apart:

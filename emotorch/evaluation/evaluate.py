@@ -17,17 +17,16 @@ from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pi
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
-from emotorch.datasets import FER, FER_BOTH_TESTS, FER_TEST, FER_USAGES, PARTS
+from emotorch.datasets import FER_BOTH_TESTS, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.official_tests import describe_tests, record_scoring
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths, mark_synthetic
-from emotorch.runs.folder import Run
-from emotorch.runs.private_test import record_private_scoring
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
@@ -356,7 +355,7 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
-    notes = [_describe_tests(paths, model.scheme)] if dataset == FER_TEST else []
+    notes = [describe_tests(paths, model.scheme)] if dataset == FER_TEST else []
     if known is None:
         notes.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
     if trained_on.any():
@@ -373,42 +372,5 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
         sources=sources_of(paths, images, model.scheme),
         validated=chose_the_epoch(loaded, dataset, images),
     )
-    record_scoring(loaded, dataset, evaluation.predictions)
+    record_scoring(loaded, dataset, evaluation.predictions.counts)
     return evaluation
-
-
-def _describe_tests(paths: Paths, scheme: LabelScheme) -> str:
-    """Which official tests `fer-test` is of, here."""
-    counts = _official_rows(paths, scheme)
-    here = ", ".join(f"{images} of {usage.replace('+', ' and ')}" for usage, images in counts.items() if images)
-    missing = [usage for usage in FER_USAGES[1:] if not counts[usage] and not counts[FER_BOTH_TESTS]]
-    return f"{FER_TEST} is {here}{'; there is no ' if missing else ''}{' and no '.join(missing)}"
-
-
-def _official_rows(paths: Paths, scheme: LabelScheme) -> dict[str, int]:
-    index = DatasetIndex.load(paths, scheme)
-    return {usage: len(index.originals_of(FER.name, usage)) for usage in PARTS[FER_TEST].usages}
-
-
-def record_scoring(loaded: LoadedRun, dataset: str, predictions: Predictions) -> None:
-    """Notes a scoring of PrivateTest; at any other images one may look as often as one likes."""
-    if shows_private_test(loaded.paths, loaded.model.scheme, loaded.run, dataset):
-        record_private_scoring(loaded.run, loaded.weights, dataset, predictions.images, predictions.correct)
-
-
-def shows_private_test(paths: Paths, scheme: LabelScheme, run: Run, dataset: str) -> bool:
-    """Whether a dataset has images of PrivateTest, as it is here: by that name, or among all of FER-2013's.
-
-    Where a run draws its training images from all of FER-2013 (or from what is unknown), all is no test of it.
-    """
-    part = PARTS.get(dataset)
-    if part is None or part.dataset is not FER:
-        return False
-    if not part.usages:
-        settings = run.record.get("settings", {})
-        drawn_from = settings.get("recipe", {}).get("fer_usage", "all")
-        if drawn_from == "all" and settings.get("train_on", FER.name) == FER.name:
-            return False
-    usages = [usage for usage in FER.tests if not part.usages or usage in part.usages]
-    index = DatasetIndex.load(paths, scheme)
-    return any(len(index.originals_of(FER.name, usage)) for usage in usages)

@@ -19,9 +19,9 @@ from emotorch.evaluation.evaluate import (
     Predictions,
     chose_the_epoch,
     predict,
-    record_scoring,
 )
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.official_tests import record_scoring
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.metrics.confusion import confusion_counts
 from emotorch.training.checkpoints import Model
@@ -102,7 +102,7 @@ def describe_means(
         yield f"with {tta}: {mean_of(1, with_tta=True)}"
     for other, chosen in zip(others, chose[1:], strict=True):
         alone = predict(other.model, images, device)
-        record_scoring(other, dataset, alone)
+        record_scoring(other, dataset, alone.counts)
         said = f" {CHOSE_THE_EPOCH}; {chosen} of them chose its epoch" if chosen else ""
         yield f"{other.run.name} on the same: {alone.line()}{said}"
     if others:

@@ -11,7 +11,7 @@ import pandas as pd
 from emotorch.data.split import group_sources
 from emotorch.datasets import PARTS
 from emotorch.errors import UsageError
-from emotorch.evaluation.evaluate import shows_private_test
+from emotorch.evaluation.official_tests import shows_private_test
 from emotorch.files import write_json, write_text
 from emotorch.metrics.paired import holm, mcnemar
 from emotorch.model_audit.audit import Audit, Request, audit, describe

@@ -1,0 +1,53 @@
+"""FER-2013's official tests: which of them are here, and the record of every look at PrivateTest."""
+
+import numpy as np
+
+from emotorch.data.selection import DatasetIndex
+from emotorch.datasets import FER, FER_BOTH_TESTS, FER_TEST, FER_USAGES, PARTS
+from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.labels import LabelScheme
+from emotorch.metrics.confusion import Counts
+from emotorch.paths import Paths
+from emotorch.runs.folder import Run
+from emotorch.runs.private_test import record_private_scoring
+
+
+def describe_tests(paths: Paths, scheme: LabelScheme) -> str:
+    """Which official tests `fer-test` is of, here."""
+    index = DatasetIndex.load(paths, scheme)
+    counts = {usage: len(index.originals_of(FER.name, usage)) for usage in PARTS[FER_TEST].usages}
+    here = ", ".join(f"{images} of {usage.replace('+', ' and ')}" for usage, images in counts.items() if images)
+    missing = [usage for usage in FER_USAGES[1:] if not counts[usage] and not counts[FER_BOTH_TESTS]]
+    return f"{FER_TEST} is {here}{'; there is no ' if missing else ''}{' and no '.join(missing)}"
+
+
+def record_scoring(loaded: LoadedRun, dataset: str, counts: Counts, scheme: LabelScheme | None = None) -> None:
+    """Notes a scoring of PrivateTest; at any other images one may look as often as one likes.
+
+    Args:
+        loaded: The run.
+        dataset: What it was scored on.
+        counts: (K, K), what it predicted.
+        scheme: Whose dataset folder the images are from; None for the model's own.
+    """
+    if shows_private_test(loaded.paths, scheme or loaded.model.scheme, loaded.run, dataset):
+        images, correct = int(counts.sum()), int(np.trace(counts))
+        record_private_scoring(loaded.run, loaded.weights, dataset, images, correct)
+
+
+def shows_private_test(paths: Paths, scheme: LabelScheme, run: Run, dataset: str) -> bool:
+    """Whether a dataset has images of PrivateTest, as it is here: by that name, or among all of FER-2013's.
+
+    Where a run draws its training images from all of FER-2013 (or from what is unknown), all is no test of it.
+    """
+    part = PARTS.get(dataset)
+    if part is None or part.dataset is not FER:
+        return False
+    if not part.usages:
+        settings = run.record.get("settings", {})
+        drawn_from = settings.get("recipe", {}).get("fer_usage", "all")
+        if drawn_from == "all" and settings.get("train_on", FER.name) == FER.name:
+            return False
+    usages = [usage for usage in FER.tests if not part.usages or usage in part.usages]
+    index = DatasetIndex.load(paths, scheme)
+    return any(len(index.originals_of(FER.name, usage)) for usage in usages)
