@@ -39,10 +39,9 @@ from emotorch.paths import Paths
 from emotorch.seeding import generator
 from emotorch.training.preprocessing import to_tensor
 
-# Training rows that readings are chosen on, and that a robustness is measured on test images of.
-_TRIED_ON = 400
-# As many as PublicTest has.
-_COMPARED = 3589
+# Training rows that readings are chosen on, and that test scores are compared with: as many as PublicTest has.
+_TRIED_ON, _COMPARED = 400, 3589
+# Test images that robustness is measured on.
 _CORRUPTED = 500
 _TIMED, _WARMED_UP = 60, 10
 _PUBLIC, _PRIVATE = "fer-public", "fer-private"
