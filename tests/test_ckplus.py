@@ -12,7 +12,7 @@ from emotorch.data.ckplus import list_images
 from emotorch.data.faces import Box, centre_square
 from emotorch.data.finding import largest_face
 from emotorch.data.images import Pixels, encode_png, resize
-from emotorch.data.sources import Reading
+from emotorch.data.sources import Reading, scene_detector
 from emotorch.paths import Paths
 
 
@@ -127,7 +127,7 @@ def test_sequences_without_any_label_are_no_dataset(paths: Paths) -> None:
 @pytest.mark.parametrize("right", [-150, 0, 150])
 def test_the_face_is_cut_out_wherever_it_is(paths: Paths, right: int) -> None:
     scene = draw_scene(right)
-    box = largest_face(scene)
+    box = largest_face(scene, scene_detector())
     assert box is not None
     assert abs(box.x + box.width / 2 - (320 + right)) < 20
     write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")

@@ -1,5 +1,7 @@
 """All faces of a picture are found: beside each other, on their side, small in a large one; and a known one again."""
 
+from unittest.mock import patch
+
 import cv2
 import numpy as np
 import pytest
@@ -119,9 +121,11 @@ def test_near_a_place_without_a_face_there_is_none(detector: Detector) -> None:
         assert find_face_near(scene, box, detector) is None
 
 
-def test_the_largest_face_is_the_cascade_s() -> None:
+def test_the_largest_face_is_taken_and_else_the_most_likely_one(detector: Detector) -> None:
     scene = draw_scene(PLACES)
-    haar = open_detector("haar")
-    assert haar is not None
-    assert largest_face(scene) == max((face.box for face in find_faces(scene, haar)), key=lambda box: box.area)
-    assert largest_face(np.full((120, 160), 128, np.uint8)) is None
+    boxes = [face.box for face in find_faces(scene, detector)]
+    assert largest_face(scene, detector) == max(boxes, key=lambda box: box.area)
+    assert largest_face(np.full((120, 160), 128, np.uint8), detector) is None
+    unsure = [Face(Box(0, 0, 90, 90), 0.1), Face(Box(9, 9, 30, 30), 0.2)]
+    with patch.object(type(detector), "find", return_value=unsure):
+        assert largest_face(scene, detector) == Box(9, 9, 30, 30)

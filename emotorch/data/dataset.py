@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from emotorch.data import folders
 from emotorch.data.images import SIZE, hash_pixels, write_png
-from emotorch.data.sources import MANIFEST, Reading, SourceImage
+from emotorch.data.sources import MANIFEST, Reading, SourceImage, scene_detector
 from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import STAMP_NAME, StageBuild, hash_file, read_json, stage_folder, visible, write_csv
@@ -115,6 +115,8 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
         "sources": scheme.sources,
         "inputs": {dataset: _fingerprint(paths, source) for dataset, source in sources.items()},
         **({"size": longest} if sized else {}),
+        # Another one cuts faces a little otherwise.
+        **({"detector": scene_detector().name} if any(task.source.reading is Reading.SCENE for task in tasks) else {}),
     }
     _tell_of_other_size(paths.originals, stamp)
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:

@@ -228,11 +228,10 @@ class Haar:
             raise EmoTorchError(f"{path}: OpenCV's face cascade cannot be read; reinstall opencv-python")
         return Haar(cascade)
 
-    def find(self, pixels: Pixels, side: int, neighbours: int = _HAAR_NEIGHBOURS) -> list[Face]:
-        """As of every detector; fewer `neighbours` find more, and more that are none."""
+    def find(self, pixels: Pixels, side: int) -> list[Face]:
         smaller, scale = _shrunk(to_grey(pixels), side)
         smallest = max(_HAAR_SMALLEST_PIXELS, round(min(smaller.shape) * _HAAR_SMALLEST))
-        return self._find(smaller, scale, neighbours, smallest, 0)
+        return self._find(smaller, scale, _HAAR_NEIGHBOURS, smallest, 0)
 
     def find_near(self, region: Pixels, width: int) -> list[Face]:
         side = round(max(region.shape[:2]) * min(1.0, _HAAR_NEAR_PIXELS / width))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emotorch.data.detectors import Detector, Haar
+from emotorch.data.detectors import Detector
 from emotorch.data.faces import Box, Face, without_overlaps
 from emotorch.data.images import Pixels, shrink
 
@@ -62,14 +62,13 @@ def find_face_near(pixels: Pixels, known: Box, detector: Detector) -> Face | Non
     return best if best is not None and best.box.overlap(known) > _NEAR_OVERLAP else None
 
 
-def largest_face(pixels: Pixels) -> Box | None:
-    """The largest face by the cascade; looked for again with a laxer threshold when there is none at first."""
-    cascade = Haar.open()
-    for neighbours in (5, 2):
-        faces = cascade.find(pixels, cascade.side, neighbours)
-        if faces:
-            return max(sorted((face.box for face in faces), key=lambda box: (box.x, box.y)), key=lambda box: box.area)
-    return None
+def largest_face(pixels: Pixels, detector: Detector) -> Box | None:
+    """The largest face of a picture that shows one; where none is found for sure, what is the most like one."""
+    faces = detector.find(pixels, detector.side)
+    sure = [face.box for face in faces if face.score >= detector.threshold]
+    if sure:
+        return max(sorted(sure, key=lambda box: (box.x, box.y)), key=lambda box: box.area)
+    return max(faces, key=lambda face: face.score).box if faces else None
 
 
 def _best(faces: list[Face]) -> float:

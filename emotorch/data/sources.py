@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.faces import centre_square, cut_face
 from emotorch.data.finding import largest_face
 from emotorch.data.images import (
@@ -21,6 +22,13 @@ from emotorch.data.images import (
 from emotorch.errors import EmoTorchError
 
 MANIFEST = "manifest.csv"
+
+
+def scene_detector() -> Detector:
+    """What finds the face in a scene: the best detector that is here."""
+    detector = open_detector("auto")
+    assert detector is not None, "only `none` is no detector"
+    return detector
 
 
 class Reading(Enum):
@@ -65,7 +73,7 @@ class SourceImage:
             return SourceFace(face, face, True)
         grey, box, found = read_picture(self.path), None, True
         if self.reading is Reading.SCENE:
-            box = largest_face(grey)
+            box = largest_face(grey, scene_detector())
             found, box = box is not None, box or centre_square(grey)
         face = cut_face(grey, box)
         if not longest:
