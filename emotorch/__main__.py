@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from emotorch import __version__, cli
-from emotorch.inference.arguments import INTERRUPTED, run_demo, run_prediction
+from emotorch.inference.arguments import run_demo, run_prediction
 
 # Of the two that ship the one that a person who has a photo wants.
 _MODEL = "compact"
@@ -21,7 +21,7 @@ _MODEL = "compact"
 
 def main() -> None:
     """The command `emotorch`, and `python -m emotorch`."""
-    cli.run(_run, interrupted=INTERRUPTED)
+    cli.run(_run)
 
 
 def _run() -> int | None:

