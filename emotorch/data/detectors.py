@@ -121,7 +121,7 @@ def _best_detector() -> Detector:
 
 @lru_cache(maxsize=1)
 def _say_cascade() -> None:
-    logger.info(
+    logger.warning(
         "faces are found by OpenCV's cascade, which misses more and takes longer than the networks: "
         "%s fetches one (0.2 MB)",
         yunet.COMMAND,
