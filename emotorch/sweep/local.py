@@ -200,4 +200,7 @@ def _work(connection: Connection, lock: int, log: Path, paths: Paths, index: Dat
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
             task: Job | Measurement = connection.recv()
-            connection.send(run_job(paths, task, index) if isinstance(task, Job) else measure(task))
+            if isinstance(task, Job):
+                connection.send(run_job(paths, task, index))
+            else:
+                connection.send(measure(task, task.settings.pixel_form(index)))

@@ -6,10 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 
+from emotorch.data.images import PixelForm
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import new_network
+from emotorch.seeding import generator
 from emotorch.tables import counted
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.loop import LabelledPixels, Trainer
@@ -69,15 +72,15 @@ class _TimeIsUpError(Exception):
     pass
 
 
-def measure(task: Measurement) -> float:
-    """Images per second of a training on random pixels."""
+def measure(task: Measurement, form: PixelForm) -> float:
+    """Images per second of a training on random pixels in the form that the runs read."""
     settings = task.settings
     make_repeatable(settings.threads)
     device = choose_device(settings.device)
     recipe = replace(settings.recipe, epochs=10**9, early_stop_patience=0)
     classes, images = len(settings.scheme.labels), _BATCHES * recipe.batch_size
-    pixels = torch.randint(0, 256, (images, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    training = LabelledPixels(pixels.to(device), (torch.arange(images) % classes).to(device))
+    pixels = generator("measurement").integers(0, 256, (images, *form.shape), np.uint8)
+    training = LabelledPixels.of(pixels, np.arange(images) % classes, device)
     network = new_network(settings).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = Trainer(network, recipe, training, {}, classes=classes, seed=settings.seed, threads=settings.threads)
     ended: list[float] = []
