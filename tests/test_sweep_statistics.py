@@ -16,6 +16,7 @@ from emotorch.sweep.statistics import (
     SweepRuns,
     best_of_n_table,
     describe,
+    describe_pairs,
     describe_search,
     paired_table,
     pairs,
@@ -105,6 +106,12 @@ def test_settings_under_several_seeds_are_told_from_the_seeds() -> None:
     assert [len(group) for group in repeated(matter)] == [8] * 5
     (line,) = [line for line in describe(matter) if "seeds" in line]
     assert line.startswith("Of 5 settings, each under 8 seeds, 9")
+    assert "Left out" not in line
+    matter.frame.loc[3, "collapsed"] = True
+    matter = replace(matter, frame=matter.frame)
+    (line,) = [line for line in describe(matter) if "seeds" in line]
+    assert line.startswith("Of 4 settings, each under 8 seeds")
+    assert line.endswith("Left out: 1 setting of which a run collapsed.")
     do_not = sweep(spread("do not", runs=40), settings, seeds)
     (line,) = [line for line in describe(do_not) if "seeds" in line]
     assert "(95% interval 0–" in line
@@ -146,3 +153,7 @@ def test_runs_of_equal_settings_and_seed_are_paired_and_their_differences_are_te
     assert table.loc["distance", "high"] < 0
     assert table.loc["training accuracy, %", "difference"] == 0
     assert len(pairs(leaky, sweep(honest.distances, honest.frame["fer"] + 1))) == 0
+    assert describe_pairs(paired, "a", "b").startswith("30 pairs of runs of equal settings and seed, a less b: ")
+    leaky.frame.loc[0, "collapsed"] = True
+    said = describe_pairs(pairs(leaky, honest), "a", "b")
+    assert said.startswith("30 pairs of runs of equal settings and seed (in 1 of them a run collapsed), a less b: ")

@@ -203,11 +203,15 @@ def _describe_settings(runs: SweepRuns) -> Iterator[str]:
     )
 
 
+def _settings(runs: SweepRuns) -> list[str]:
+    """The columns of what was planned for a run beside its seed."""
+    columns = list(runs.frame.columns)
+    return [column for column in columns[1 : columns.index("model")] if column != "seed"]
+
+
 def repeated(runs: SweepRuns) -> list[pd.DataFrame]:
     """The runs of each setting that was trained under several seeds, of those with the most."""
-    settings = [column for column in runs.frame.columns[1:] if column != "seed"]
-    settings = settings[: settings.index("model")]
-    groups = [group for _, group in runs.sound.groupby(settings, sort=False)]
+    groups = [group for _, group in runs.sound.groupby(_settings(runs), sort=False)]
     size = max((len(group) for group in groups), default=0)
     return [group for group in groups if len(group) == size] if size > 1 else []
 
@@ -216,12 +220,14 @@ def _describe_seeds(runs: SweepRuns) -> Iterator[str]:
     groups = repeated(runs)
     if len(groups) < 2:
         return
+    left_out = runs.frame.groupby(_settings(runs)).ngroups - len(groups)
+    note = f" Left out: {counted(left_out, 'setting')} of which a run collapsed." if left_out else ""
     parts = split_variance([np.log(group["distance"].to_numpy(np.float64)) for group in groups])
     yield (
         f"Of {parts.groups} settings, each under {parts.size} seeds, {100 * parts.between:.0f}% of the variance of "
         f"the distance's logarithm is between settings (95% interval {100 * parts.low:.0f}–{100 * parts.high:.0f}%; "
         f"F test, p = {p_value(parts.p)}); the rest is the seed: a setting's distances spread by a factor of "
-        f"{math.exp(parts.within):.2f} (one standard deviation)."
+        f"{math.exp(parts.within):.2f} (one standard deviation).{note}"
     )
 
 
@@ -311,8 +317,10 @@ def describe_pairs(paired: pd.DataFrame, name: str, other: str) -> str:
     """What a change of the split, or of the code, does to runs of equal settings and seed."""
     found = paired_table(paired).frame.set_index("measured")
     accuracy, distance = (found.loc[title] for title in ("combined validation accuracy, %", "distance"))
+    collapsed = int((paired["collapsed"].astype(bool) | paired["collapsed_other"].astype(bool)).sum())
+    note = f" (in {collapsed} of them a run collapsed)" if collapsed else ""
     return (
-        f"{counted(len(paired), 'pair')} of runs of equal settings and seed, {name} less {other}: combined validation "
-        f"accuracy {accuracy['difference']:+.2f} points ({accuracy['low']:+.2f} to {accuracy['high']:+.2f}), distance "
+        f"{counted(len(paired), 'pair')} of runs of equal settings and seed{note}, {name} less {other}: combined "
+        f"validation accuracy {accuracy['difference']:+.2f} points ({accuracy['low']:+.2f} to {accuracy['high']:+.2f}), distance "
         f"{distance['difference']:+.5f} ({distance['low']:+.5f} to {distance['high']:+.5f})."
     )
