@@ -1,6 +1,8 @@
 """Pictures: what a stage writes is read back exactly, and what is damaged or foreign is named."""
 
+import contextlib
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,10 +20,12 @@ from PIL import Image
 from emotorch.data.images import (
     SIZE,
     Pixels,
+    decode_photo,
     decode_picture,
     encode_png,
     hash_pixels,
     read_face,
+    read_photo,
     read_picture,
     resize,
     write_faces,
@@ -148,6 +152,28 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b"")
     with refusal(f"{path}: not a readable image"):
         read_face(path)
+
+
+def test_a_phone_s_heic_picture_is_called_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "IMG_0001.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with refusal(f"{path}: a HEIC picture, which cannot be read here; save it as JPEG"):
+        read_photo(path)
+    with refusal("bytes: a HEIC picture"):
+        decode_photo(path.read_bytes(), Path("bytes"))
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no names for pipes here")
+@pytest.mark.parametrize(("content", "problem"), [(encode_png(FACE), ""), (b"no picture", "not a readable image")])
+def test_a_picture_comes_through_a_pipe_or_is_named(content: bytes, problem: str) -> None:
+    """As in `emotorch <(curl …)`."""
+    end, start = os.pipe()
+    os.write(start, content)
+    os.close(start)
+    path = Path(f"/dev/fd/{end}")
+    with refusal(f"{path}: {problem}") if problem else contextlib.nullcontext():
+        assert np.array_equal(read_photo(path), FACE)
+    os.close(end)
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -29,6 +30,8 @@ SIZE = 48  # pixels; FER-2013's side length, and that of all that the baseline r
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 # More than any camera gives, and less than fills the memory.
 MAX_PIXELS = 200_000_000
+# How the files start that phones make of photos, and Pillow does not read.
+_HEIC = re.compile(rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL)
 # Of what is odd in a file that can be read; what is damaged is an error, which says so in one line.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns of more than this, and refuses more than twice as many
@@ -253,9 +256,11 @@ def decode_photo(
             return pixels
     except _UnknownFormatError:
         deep = None if formats else _decode_deep(data, path, max_pixels)
-        if deep is None:
-            raise
-        return deep
+        if deep is not None:
+            return deep
+        if _HEIC.match(_start(data, 12)):
+            raise EmoTorchError(f"{path}: a HEIC picture, which cannot be read here; save it as JPEG") from None
+        raise
 
 
 class _UnknownFormatError(EmoTorchError):
@@ -264,15 +269,19 @@ class _UnknownFormatError(EmoTorchError):
 
 def _decode_deep(data: bytes | BinaryIO, path: Path, max_pixels: int) -> Pixels | None:
     """See `hdr.decode`, also for None; of a file of another kind no more is read than its start."""
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
-    file.seek(0)
-    if not file.read(max(map(len, hdr.STARTS))).startswith(hdr.STARTS):
+    if not _start(data, max(map(len, hdr.STARTS))).startswith(hdr.STARTS):
         return None
-    file.seek(0)
     try:
-        return hdr.decode(file.read(), max_pixels)
+        return hdr.decode(_start(data, -1), max_pixels)
     except ValueError as error:
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
+
+
+def _start(data: bytes | BinaryIO, length: int) -> bytes:
+    """So many bytes of a file from its start; all with -1."""
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    file.seek(0)
+    return file.read(length)
 
 
 def photo_of(image: Image.Image) -> Pixels:
@@ -301,7 +310,7 @@ def to_colours(pixels: Pixels) -> Pixels:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
-    """Raises EmoTorchError when the file is missing or may not be read."""
+    """A file to be read from any place, also a pipe. Raises EmoTorchError when it is missing or may not be read."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -309,7 +318,7 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except ValueError as error:  # a name with a null character
         raise EmoTorchError(f"{path}: {error}") from error
     with file:
-        yield file
+        yield file if file.seekable() else io.BytesIO(file.read())
 
 
 @contextmanager
