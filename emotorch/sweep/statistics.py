@@ -321,6 +321,7 @@ def describe_pairs(paired: pd.DataFrame, name: str, other: str) -> str:
     note = f" (in {collapsed} of them a run collapsed)" if collapsed else ""
     return (
         f"{counted(len(paired), 'pair')} of runs of equal settings and seed{note}, {name} less {other}: combined "
-        f"validation accuracy {accuracy['difference']:+.2f} points ({accuracy['low']:+.2f} to {accuracy['high']:+.2f}), distance "
-        f"{distance['difference']:+.5f} ({distance['low']:+.5f} to {distance['high']:+.5f})."
+        f"validation accuracy {accuracy['difference']:+.2f} points "
+        f"({accuracy['low']:+.2f} to {accuracy['high']:+.2f}), distance {distance['difference']:+.5f} "
+        f"({distance['low']:+.5f} to {distance['high']:+.5f})."
     )
