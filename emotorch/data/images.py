@@ -78,7 +78,6 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = _png_chunk(b"IEND", b"")
 
-
 _FACE_HEADER = _SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
 # A stored (uncompressed) 48×48 picture takes one 4 KiB disk block, as a compressed one does, and is written
 # and read several times faster: 2 bytes of zlib header, 5 of the stored block's, the rows with a filter
@@ -240,11 +239,7 @@ def decode_photo(
 ) -> Pixels:
     """A user's picture, whatever its name says, upright; (H, W) uint8 grey, or (H, W, 3) red, green, blue.
 
-    Args:
-        data: See `decode_picture`, also for the other ones.
-        path: Likewise.
-        formats: Likewise.
-        max_pixels: Likewise.
+    The arguments are those of `decode_picture`.
 
     Raises:
         EmoTorchError: see `read_picture`.
