@@ -271,7 +271,7 @@ def test_without_image_usage_the_official_test_images_stand_in(lively: Trained) 
     for name, of in (("fer-public", "PublicTest"), ("fer-private", "PrivateTest")):
         number = sum(row["usage"] == of for row in rows)
         assert read_counts(folder, name).sum() == number
-        line = next(place for place, text in enumerate(said) if f"on {name}: {number} images" in text)
+        line = next(place for place, text in enumerate(said) if f"on FER {of} (stands in): {number} images" in text)
         assert f"FER {of} stands in" in said[line + 1]
         assert "no image_usage.csv" in said[line + 1]
         assert "which of these images it was trained on is unknown" in said[line + 2]
@@ -306,7 +306,7 @@ def test_what_a_run_was_not_validated_on_is_scored_beside_the_rest(lively: Train
     said, folder = evaluate(lively)
     before, ckp, training = scores(said)
     assert "on FER validation (held out)" in before
-    assert "on ckp: 12 images" in ckp
+    assert "on CK+ (unseen): 12 images" in ckp
     assert said[said.index(ckp) + 1].strip() == "the run was not validated on any of it"
     assert read_counts(folder, "ckp").sum() == 12
     assert "training images" in training

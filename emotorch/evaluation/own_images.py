@@ -209,8 +209,9 @@ def _whole(loaded: LoadedRun, dataset: Dataset, stands_in: str) -> tuple[list[Ev
             continue
         said = f"{part.title} stands in for its validation images: {stands_in}" if stands_in else _NOT_VALIDATED
         title = f"{loaded.run.name} on {part.title} ({'stands in' if stands_in else 'unseen'})"
-        first, *others = evaluation.lines
         marked = mark_synthetic(title, loaded.paths.is_synthetic)
+        first, *others = evaluation.lines
+        first = first.replace(evaluation.title, marked, 1)
         evaluations.append(_indented(replace(evaluation, title=marked, lines=[first, said, *others])))
     return evaluations, missing
 
