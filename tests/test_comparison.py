@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -464,6 +465,17 @@ def test_they_come_after_those_that_are_compared_each_kind_by_itself(paths: Path
     assert "scheme seven, trained on FER (official), focal: ranked by loss (the smaller the better)" in said
     assert "scheme seven, trained on FER (official), focal of gamma 3: ranked by loss" in said
     assert "model_00003 has no interval" in said
+
+
+def test_runs_that_ckp_validates_too_are_ranked_apart_from_those_without(paths: Paths) -> None:
+    add_seven(paths, 1, 50)
+    of_ckp = add_seven(paths, 2, 60)
+    for kind in ("counts", "matrix"):
+        shutil.copy(of_ckp / f"confusion_{kind}_fer_val.csv", of_ckp / f"confusion_{kind}_ckp_val.csv")
+    assert [(ranking.title, len(ranking.runs)) for ranking in compare(paths).rankings] == [
+        ("scheme seven, trained on FER (official)", 1),
+        ("scheme seven, trained on FER (official), validated on CK+ too", 1),
+    ]
 
 
 def test_the_four_factors_stand_in_the_table(paths: Paths) -> None:

@@ -29,7 +29,7 @@ class Kind:
 
     Attributes:
         scheme: Their label scheme's name.
-        data: What they trained on, and by which split.
+        data: What they trained on, by which split, and whether CK+ validated too.
         loss: What they minimise, where that is what ranks them; else empty. Of two gammas the focal loss is two.
         criterion: What ranks them.
     """
@@ -97,30 +97,34 @@ def measure_watched(run: Run, record: Mapping[str, Any]) -> WatchedRun:
     if np.isnan(getattr(score, criterion.name)):
         raise EmoTorchError(f"{reason}; nor is its {criterion.word} known")
     counts = [matrix.counts for matrix in matrices if matrix.counts is not None]
+    has_ckp = CKP.key in run.sets_with("confusion_matrix_{}_val.csv")
     low, high = _interval(criterion, np.sum(counts, axis=0)) if len(counts) == len(matrices) else (np.nan, np.nan)
     return WatchedRun(
         model=run.name,
         accuracies=(read_accuracies(run).get("Training Accuracy", np.nan), score.accuracy),
         macro_f1=score.macro_f1,
-        has_ckp=CKP.key in run.sets_with("confusion_matrix_{}_val.csv"),
+        has_ckp=has_ckp,
         classes=len(matrices[0].labels),
         never_predicted=never_predicted(matrices),
         low=low,
         high=high,
-        kind=_kind(settings, recipe, criterion, leaky=bool(record.get(LEAKY))),
+        kind=_kind(settings, recipe, criterion, has_ckp=has_ckp, leaky=bool(record.get(LEAKY))),
         reason=reason,
         score=score,
         **stated(record),
     )
 
 
-def _kind(settings: Mapping[str, Any], recipe: Mapping[str, Any], criterion: Criterion, *, leaky: bool) -> Kind:
+def _kind(
+    settings: Mapping[str, Any], recipe: Mapping[str, Any], criterion: Criterion, *, has_ckp: bool, leaky: bool
+) -> Kind:
     trained_on = str(settings.get("train_on", FER.name))
     split = f" ({recipe.get('fer_usage')})" if trained_on == FER.name else ""
     loss = str(recipe.get("loss")) if criterion == LOSS else ""
     if loss == "focal" and "focal_gamma" in recipe:
         loss += f" of gamma {recipe['focal_gamma']:g}"
-    data = f"trained on {dataset_title(trained_on)}{split}{', leaky' if leaky else ''}"
+    ckp = ", validated on CK+ too" if has_ckp and trained_on != CKP.name else ""
+    data = f"trained on {dataset_title(trained_on)}{split}{ckp}{', leaky' if leaky else ''}"
     return Kind(scheme_name(settings), data, loss, criterion)
 
 
