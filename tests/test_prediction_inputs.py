@@ -400,7 +400,7 @@ def test_a_face_is_cropped_in_prediction_as_in_training(desk: Desk) -> None:
     path = desk.picture("S005_001_00000001.png", draw_scene([SyntheticFace(220, 120, 200)]))
     trained_on = SourceImage(path, "anger", Reading.SCENE).read()
     assert trained_on.found
-    (prediction,) = desk.ask(path, desk.model, "--detector", "haar")
+    (prediction,) = desk.ask(path, desk.model)
     assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(trained_on.face), abs=1e-6)
 
 
