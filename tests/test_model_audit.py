@@ -16,10 +16,12 @@ from running import call_script, error_line
 
 from emotorch.data import dataset, fer2013
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import get_scheme
-from emotorch.model_audit.audit import Audit, Protocol, Request, audit, describe, judge
+from emotorch.model_audit.audit import Audit, Request, audit, describe, judge
 from emotorch.model_audit.faults import Scored, find_memory_faults
 from emotorch.model_audit.foreign import open_foreign
+from emotorch.model_audit.scores import WITHOUT_COPIES, Protocol
 from emotorch.networks import create_network
 from emotorch.paths import Paths
 from emotorch.runs.folder import find_run
@@ -173,8 +175,6 @@ def test_batch_statistics_at_test_time_are_found(bands: Paths, tmp_path: Path) -
 
 
 def test_a_model_that_was_trained_on_public_test_is_found(bands: Paths, tmp_path: Path) -> None:
-    from emotorch.evaluation.evaluate import load_set
-
     known = load_set(bands, "fer-public", get_scheme("seven"))
     templates = known.pixels.reshape(len(known.labels), -1).astype(np.float32) / 255
     remembered = np.eye(7, dtype=np.float32)[known.labels] * 1000
@@ -250,7 +250,7 @@ def test_a_claim_is_judged_by_the_interval(bands: Paths, tmp_path: Path) -> None
 
 def test_a_claim_says_where_it_would_hold(bands: Paths, tmp_path: Path) -> None:
     (main,) = audited(bands, write_graph(tmp_path / "claim.onnx"), dataset="fer-public").sets
-    copied = replace(main, protocols=[main.main, Protocol("as many copies of Training rows", 208, 210)])
+    copied = replace(main, protocols=[main.main, Protocol(WITHOUT_COPIES, "as many copies of Training rows", 208, 210)])
     holds, verdict = judge(0.99, [copied])
     assert not holds
     assert verdict.endswith("It would on as many copies of Training rows (99.05%).")
@@ -412,3 +412,26 @@ def test_an_audit_is_told_in_sentences(bands: Paths, tmp_path: Path) -> None:
     assert lines[0].startswith("told: 48×48×1, values unit, classes angry")
     assert any(line.startswith("FER PublicTest, with test-time augmentation: ") for line in lines)
     assert lines[-1].startswith("99.00% does not hold")
+
+
+def test_what_a_run_of_ours_was_trained_on_is_left_out_and_what_chose_its_epoch_is_said(
+    bands: Paths, tmp_path: Path
+) -> None:
+    images = load_set(bands, "fer-public", get_scheme("seven"))
+    folder = tmp_path / "model_00001"
+    folder.mkdir()
+    rows = [
+        f"{file},{usage},angry,0,0,{source},PublicTest"
+        for file, source, usage in zip(
+            images.files, images.hashes, 60 * ["training"] + 150 * ["fer_validation"], strict=True
+        )
+    ]
+    header = "image_path,usage,emotion,label_index,dataset_index,source_hash,fer_usage"
+    (folder / "image_usage.csv").write_text("\n".join([header, *rows]) + "\n")
+    (scored,) = audited(bands, write_graph(folder / "model.onnx"), dataset="fer-public").sets
+    assert scored.main.images == 150
+    assert scored.notes == ["60 that it was trained on are left out", "150 of these images chose the epoch"]
+    usage = folder / "image_usage.csv"
+    usage.write_text(usage.read_text().replace("fer_validation", "training"))
+    with pytest.raises(EmoTorchError, match="trained on all of these images"):
+        audited(bands, folder / "model.onnx", dataset="fer-public")

@@ -1,28 +1,21 @@
 """The audit of a model: how it is to be read, what it honestly scores, its faults, and whether a claim holds."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from emotorch.data.duplicates import THRESHOLD, find_alike
 from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex
 from emotorch.datasets import FER, FER_USAGES, LONGEST_SIDE, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import EvaluationSet, load_set
-from emotorch.evaluation.tta import augmented_copies
 from emotorch.files import hash_file
 from emotorch.labels import SCHEMES, LabelScheme
-from emotorch.metrics import calibration
-from emotorch.metrics.intervals import wilson_interval
 from emotorch.model_audit.faults import (
     Fault,
     Scored,
@@ -32,21 +25,27 @@ from emotorch.model_audit.faults import (
     find_not_finite,
     outputs_as_probabilities,
 )
-from emotorch.model_audit.foreign import Floats, ForeignModel, Signature, open_foreign
-from emotorch.model_audit.inputs import Reading, Trial, find_reading, mean_f1, score
+from emotorch.model_audit.foreign import ForeignModel, Signature, open_foreign
+from emotorch.model_audit.inputs import Reading, Trial, find_reading
+from emotorch.model_audit.scores import (
+    PRIVATE,
+    PUBLIC,
+    SetAudit,
+    score_set,
+    score_training,
+    some_of,
+    unseen_part,
+)
 from emotorch.networks.describe import Size
 from emotorch.paths import Paths
-from emotorch.seeding import generator
-from emotorch.training.preprocessing import to_tensor
+from emotorch.runs.folder import Run, run_in
+from emotorch.runs.usage import TrainingImages
 
-# Training rows that readings are chosen on, and that test scores are compared with: as many as PublicTest has.
-_TRIED_ON, _COMPARED = 400, 3589
-# Test images that robustness is measured on.
-_CORRUPTED = 500
+# Training rows that readings are chosen on.
+_TRIED_ON = 400
 _TIMED, _WARMED_UP = 60, 10
-_PUBLIC, _PRIVATE = "fer-public", "fer-private"
 # What is scored where no dataset is named, of what is here.
-_USUAL = (_PUBLIC, _PRIVATE, "ckp", "raf")
+_USUAL = (PUBLIC, PRIVATE, "ckp", "raf")
 
 
 @dataclass(frozen=True)
@@ -79,62 +78,6 @@ class Request:
         if self.claim is not None and not 0 <= self.claim <= 1:
             hint = f"; did you mean {self.claim / 100:g}?" if 1 < self.claim <= 100 else ""
             raise UsageError(f"--claim {self.claim:g}: an accuracy is from 0 to 1{hint}")
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A score, and the way that it was come by."""
-
-    title: str
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
-
-    @cached_property
-    def interval(self) -> tuple[float, float]:
-        """95%, from 0 to 1."""
-        low, high = wilson_interval(self.correct, self.images)
-        return low / 100, high / 100
-
-    def line(self) -> str:
-        low, high = self.interval
-        return f"{self.title}: {self.accuracy:.2%} (95% interval {100 * low:.2f}–{100 * high:.2f}), n {self.images:,}"
-
-
-@dataclass(frozen=True)
-class SetAudit:
-    """What a model scores on a set of images.
-
-    Attributes:
-        name: As options write it.
-        title: As people read it.
-        counts: (K, K), with one more row and column where it predicts classes that the set has not.
-        macro_f1: Percent.
-        protocols: The score, and without the images that have a twin in Training, with test-time augmentation, ….
-        twins: Of the images, by their kind: exact, mirrored, near.
-        ece: Expected calibration error, 0 to 1.
-        right: (N,) which images are predicted right.
-        sources: (N,) equal for images that are not independent.
-        robustness: The mean error of each corruption over its severities, percent; empty unless asked for.
-    """
-
-    name: str
-    title: str
-    counts: NDArray[np.int64]
-    macro_f1: float
-    protocols: Sequence[Protocol]
-    twins: Mapping[str, int]
-    ece: float
-    right: NDArray[np.bool_] = field(repr=False)
-    sources: NDArray[np.str_] = field(repr=False)
-    robustness: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def main(self) -> Protocol:
-        return self.protocols[0]
 
 
 @dataclass(frozen=True)
@@ -212,6 +155,7 @@ class Audit:
                     "macro_f1": scored.macro_f1,
                     "ece": scored.ece,
                     "twins": dict(scored.twins),
+                    "notes": list(scored.notes),
                     "protocols": [
                         {**asdict(protocol), "accuracy": protocol.accuracy, "interval": protocol.interval}
                         for protocol in scored.protocols
@@ -243,8 +187,9 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
     scheme = _scheme_of(labels, model.signature.classes)
     training = _training_rows(paths, scheme)
     sets = _load_sets(paths, scheme, request.dataset, model.signature)
+    sets, notes = _unseen(run_in(paths, path.parent), sets)
     tried = training if training is not None else sets[0]
-    tried = tried.part(_some(len(tried.labels), _TRIED_ON))
+    tried = tried.part(some_of(len(tried.labels), _TRIED_ON))
     trials = find_reading(model, tried.pixels, tried.labels, scheme, scaling=request.scaling, labels=labels)
     reading, outputs = trials[0].reading, trials[0].reading.outputs(model, tried.pixels)
     faults = list(find_not_finite(outputs))
@@ -252,9 +197,22 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         faults += outputs_as_probabilities(outputs)[1]
         faults += find_batch_faults(model, reading, tried.pixels, tried.labels)
         faults += find_label_faults(trials[0], outputs, tried.labels, scheme, _others(model, request, tried, scheme))
-    scored = [_score(model, reading, scheme, images, training, request) for images in sets]
-    known = None if training is None else _on_training(model, reading, scheme, training)
-    faults += find_memory_faults(known, _honest(scored, _PUBLIC), _honest(scored, _PRIVATE), scheme)
+    scored = [
+        score_set(
+            model,
+            reading,
+            scheme,
+            images,
+            training,
+            notes=notes[images.name],
+            claim=request.claim,
+            tta=request.tta,
+            robustness=request.robustness,
+        )
+        for images in sets
+    ]
+    known = None if training is None else score_training(model, reading, scheme, training)
+    faults += find_memory_faults(known, unseen_part(scored, PUBLIC), unseen_part(scored, PRIVATE), scheme)
     holds, verdict = judge(request.claim, scored)
     return Audit(
         name=name,
@@ -337,11 +295,28 @@ def _load_sets(paths: Paths, scheme: LabelScheme, dataset: str | None, signature
     return found
 
 
-def _some(number: int, most: int) -> NDArray[np.bool_]:
-    """So many of the images, drawn by a fixed seed."""
-    chosen = np.zeros(number, dtype=bool)
-    chosen[generator("audit", "some").permutation(number)[:most]] = True
-    return chosen
+def _unseen(run: Run, sets: Sequence[EvaluationSet]) -> tuple[list[EvaluationSet], dict[str, list[str]]]:
+    """The sets without what a run in the model's folder was trained on, and what is to be said of each.
+
+    Raises:
+        EmoTorchError: nothing is left.
+    """
+    known = [TrainingImages.of(run, validation=validation) for validation in (False, True)]
+    trained, validated = (list(images.hashes) if images else [] for images in known)
+    left: list[EvaluationSet] = []
+    notes: dict[str, list[str]] = {}
+    for images in sets:
+        seen = np.isin(images.hashes, trained)
+        if seen.all():
+            continue
+        part = images.part(~seen)
+        chose = int(np.isin(part.hashes, validated).sum())
+        left.append(part)
+        notes[images.name] = [f"{seen.sum():,} that it was trained on are left out"] if seen.any() else []
+        notes[images.name] += [f"{chose:,} of these images chose the epoch"] if chose else []
+    if not left:
+        raise EmoTorchError("the model was trained on all of these images: nothing is left to score it on")
+    return left, notes
 
 
 def _others(model: ForeignModel, request: Request, tried: EvaluationSet, scheme: LabelScheme) -> list[Trial]:
@@ -352,116 +327,7 @@ def _others(model: ForeignModel, request: Request, tried: EvaluationSet, scheme:
     return find_reading(model, tried.pixels, tried.labels, scheme, scaling=None, labels=labels)
 
 
-# --- Scores -------------------------------------------------------------------------------------------------
-
-
-def _score(
-    model: ForeignModel,
-    reading: Reading,
-    scheme: LabelScheme,
-    images: EvaluationSet,
-    training: EvaluationSet | None,
-    request: Request,
-) -> SetAudit:
-    outputs = np.nan_to_num(reading.outputs(model, images.pixels))
-    right = reading.classes.predictions(outputs, len(scheme.labels)) == images.labels
-    title = _title(images.name)
-    protocols = [Protocol(title, int(right.sum()), len(right))]
-    twins = {}
-    if training is not None and images.name in (_PUBLIC, _PRIVATE):
-        twins = _twins(images, training)
-        exact, every = twins["exact"], np.logical_or.reduce(list(twins.values()))
-        protocols += [
-            Protocol(f"{title}, without {kinds} of Training rows", int(right[~found].sum()), int((~found).sum()))
-            for kinds, found in (("exact copies", exact), ("exact, near and mirrored copies", every))
-            if found.any() and not found.all()
-        ]
-    # Where a claim is too high, it may be that of another protocol.
-    if request.tta or (request.claim is not None and request.claim > protocols[0].interval[1]):
-        copies = _with_tta(model, reading, images.pixels)
-        hits = reading.classes.predictions(copies, len(scheme.labels)) == images.labels
-        protocols.append(Protocol(f"{title}, with test-time augmentation", int(hits.sum()), len(hits)))
-    counts = score(reading.classes, outputs, images.labels, scheme)
-    probabilities = reading.classes.placed(outputs_as_probabilities(outputs)[0], len(scheme.labels))
-    return SetAudit(
-        name=images.name,
-        title=title,
-        counts=counts,
-        macro_f1=mean_f1(counts, scheme),
-        protocols=protocols,
-        twins={kind: int(found.sum()) for kind, found in twins.items()},
-        ece=calibration.measure(probabilities, images.labels).ece,
-        right=right,
-        sources=images.hashes,
-        robustness=_robustness(model, reading, scheme, images) if request.robustness else {},
-    )
-
-
-def _title(name: str) -> str:
-    """What a person reads of a dataset or a folder; a whole dataset has images that others train on, and says so."""
-    if name not in PARTS:
-        return name
-    part = PARTS[name]
-    training = " and ".join(part.dataset.training)
-    return part.title if part.usages or not training else f"{part.title} with its {training} images"
-
-
-def _twins(images: EvaluationSet, training: EvaluationSet) -> dict[str, NDArray[np.bool_]]:
-    """Which images have a copy among the Training rows, by its kind; each image counts for the first kind."""
-    exact = np.isin(images.hashes, training.hashes)
-    found = {"exact": exact}
-    left = np.flatnonzero(~exact)
-    for kind, faces in (("near", images.pixels[left]), ("mirrored", images.pixels[left, :, ::-1])):
-        alike = {
-            first for first, _ in find_alike(np.ascontiguousarray(faces), training.pixels, THRESHOLD, within=False)
-        }
-        of_kind = np.zeros_like(exact)
-        of_kind[left[sorted(alike)]] = True
-        found[kind] = of_kind & ~np.logical_or.reduce(list(found.values()))
-    return found
-
-
-def _with_tta(model: ForeignModel, reading: Reading, pixels: NDArray[np.uint8]) -> Floats:
-    """(N, K) mean probabilities over the copies of each image."""
-    copies = []
-    for copy in augmented_copies(to_tensor(pixels)):
-        images = (copy[:, 0] if pixels.ndim == 3 else copy.permute(0, 2, 3, 1)).numpy().astype(np.uint8)
-        copies.append(outputs_as_probabilities(np.nan_to_num(reading.outputs(model, images)))[0])
-    return np.asarray(np.mean(copies, axis=0), np.float32)
-
-
-def _robustness(model: ForeignModel, reading: Reading, scheme: LabelScheme, images: EvaluationSet) -> dict[str, float]:
-    """The mean error of each corruption over its severities, percent, on some of the images."""
-    part = images.part(_some(len(images.labels), _CORRUPTED))
-    hashes = part.hashes.tolist()
-    errors = {}
-    for name in CORRUPTIONS:
-        wrong = [
-            reading.classes.predictions(
-                np.nan_to_num(reading.outputs(model, corrupt(part.pixels, hashes, name, severity))), len(scheme.labels)
-            )
-            != part.labels
-            for severity in SEVERITIES
-        ]
-        errors[name] = 100 * float(np.mean(wrong))
-    return errors
-
-
-def _on_training(model: ForeignModel, reading: Reading, scheme: LabelScheme, training: EvaluationSet) -> Scored:
-    """On as many Training rows as PublicTest has."""
-    part = training.part(_some(len(training.labels), _COMPARED))
-    outputs = np.nan_to_num(reading.outputs(model, part.pixels))
-    right = reading.classes.predictions(outputs, len(scheme.labels)) == part.labels
-    return Scored("Training rows", int(right.sum()), len(right))
-
-
-def _honest(sets: Sequence[SetAudit], name: str) -> Scored | None:
-    """An official test without the exact copies of Training rows."""
-    for found in sets:
-        if found.name == name:
-            protocol = next((one for one in found.protocols if "exact copies" in one.title), found.main)
-            return Scored(found.title, protocol.correct, protocol.images)
-    return None
+# --- Speed -------------------------------------------------------------------------------------------------
 
 
 def _latency(path: Path, request: Request, reading: Reading, images: EvaluationSet) -> float:
@@ -517,6 +383,7 @@ def describe(found: Audit) -> Iterator[str]:
     yield f"{found.latency_ms:.2f} ms for an image"
     for scored in found.sets:
         yield from (protocol.line() for protocol in scored.protocols)
+        yield from (f"{scored.title}: {note}" for note in scored.notes)
         yield f"{scored.title}: macro-F1 {scored.macro_f1:.2f}%, expected calibration error {scored.ece:.2%}"
         if scored.robustness:
             mean = float(np.mean(list(scored.robustness.values())))

@@ -17,6 +17,7 @@ from emotorch.metrics.paired import holm, mcnemar
 from emotorch.model_audit.audit import Audit, Request, audit, describe
 from emotorch.model_audit.foreign import ONNX_SUFFIX
 from emotorch.model_audit.page import audit_page
+from emotorch.model_audit.scores import WITHOUT_COPIES
 from emotorch.paths import Paths
 from emotorch.runs.folder import run_in, weights_file
 from emotorch.runs.private_test import record_private_scoring
@@ -110,7 +111,7 @@ def models_table(audits: Sequence[Audit]) -> Table:
         for scored in found.sets:
             main = scored.main
             low, high = main.interval
-            copies = next((one for one in scored.protocols if "near" in one.title), None)
+            copies = scored.by(WITHOUT_COPIES)
             rows.append(
                 {
                     "model": found.name,

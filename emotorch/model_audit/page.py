@@ -5,8 +5,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from emotorch.metrics.confusion import class_scores, row_proportions
-from emotorch.model_audit.audit import Audit, SetAudit, training_line
+from emotorch.model_audit.audit import Audit, training_line
 from emotorch.model_audit.inputs import SCALING_TITLES, trials_table
+from emotorch.model_audit.scores import SetAudit
 from emotorch.reports.page import Fact, Section, matrix, pairs, render, sentences, table, text
 from emotorch.runs.confusion import Matrix
 from emotorch.tables import Table, counted
@@ -69,6 +70,7 @@ def _scores(found: Audit, scored: SetAudit) -> list[Markup]:
     proportions = np.asarray(row_proportions(scored.counts)).tolist()
     parts = [
         table(Table(frame, formats)),
+        *map(text, (f"{note}." for note in scored.notes)),
         text(f"Macro-F1 {scored.macro_f1:.2f}%; expected calibration error {scored.ece:.2%}."),
         table(Table(classes, formats)),
         matrix(Matrix(tuple(labels), proportions, scored.counts.tolist()), scored.title),

@@ -1,0 +1,237 @@
+"""What a foreign model scores on a set of images, by the ways in which such scores are come by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from emotorch.data.duplicates import THRESHOLD, find_alike
+from emotorch.datasets import PARTS
+from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.evaluation.tta import augmented_copies
+from emotorch.labels import LabelScheme
+from emotorch.metrics import calibration
+from emotorch.metrics.intervals import wilson_interval
+from emotorch.model_audit.faults import Scored, outputs_as_probabilities
+from emotorch.model_audit.foreign import Floats, ForeignModel
+from emotorch.model_audit.inputs import Reading, mean_f1, score
+from emotorch.seeding import generator
+from emotorch.training.preprocessing import to_tensor
+
+PUBLIC, PRIVATE = "fer-public", "fer-private"
+# Ways to come by a score: as a user would; without images that have a copy in training, exact or any; with test-time
+# augmentation.
+PLAIN, WITHOUT_TWINS, WITHOUT_COPIES, WITH_TTA = "plain", "without_twins", "without_copies", "with_tta"
+
+# Training rows that test scores are compared with: as many as PublicTest has. Images that robustness is measured on.
+_COMPARED, _CORRUPTED = 3589, 500
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A score, and the way that it was come by.
+
+    Attributes:
+        kind: That way; see the constants above.
+        title: The images, and the way in words.
+        correct: How many are right.
+        images: Of so many.
+    """
+
+    kind: str
+    title: str
+    correct: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.images
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95%, from 0 to 1."""
+        low, high = wilson_interval(self.correct, self.images)
+        return low / 100, high / 100
+
+    def line(self) -> str:
+        low, high = self.interval
+        return f"{self.title}: {self.accuracy:.2%} (95% interval {100 * low:.2f}–{100 * high:.2f}), n {self.images:,}"
+
+
+@dataclass(frozen=True)
+class SetAudit:
+    """What a model scores on a set of images.
+
+    Attributes:
+        name: As options write it.
+        title: As people read it.
+        counts: (K, K), with one more row and column where it predicts classes that the set has not.
+        macro_f1: Percent.
+        protocols: The score, and without the images that have a twin in Training, with test-time augmentation, ….
+        twins: Of the images, by their kind: exact, mirrored, near.
+        ece: Expected calibration error, 0 to 1.
+        right: (N,) which images are predicted right.
+        sources: (N,) equal for images that are not independent.
+        notes: What else is to be said of the images.
+        robustness: The mean error of each corruption over its severities, percent; empty unless asked for.
+    """
+
+    name: str
+    title: str
+    counts: NDArray[np.int64]
+    macro_f1: float
+    protocols: Sequence[Protocol]
+    twins: Mapping[str, int]
+    ece: float
+    right: NDArray[np.bool_] = field(repr=False)
+    sources: NDArray[np.str_] = field(repr=False)
+    notes: Sequence[str] = ()
+    robustness: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def main(self) -> Protocol:
+        return self.protocols[0]
+
+    def by(self, kind: str) -> Protocol | None:
+        """The score that was come by in some way; None where that makes no difference, or was not asked for."""
+        return next((protocol for protocol in self.protocols if protocol.kind == kind), None)
+
+
+def some_of(number: int, most: int) -> NDArray[np.bool_]:
+    """So many of the images, drawn by a fixed seed."""
+    chosen = np.zeros(number, dtype=bool)
+    chosen[generator("audit", "some").permutation(number)[:most]] = True
+    return chosen
+
+
+def score_set(
+    model: ForeignModel,
+    reading: Reading,
+    scheme: LabelScheme,
+    images: EvaluationSet,
+    training: EvaluationSet | None,
+    *,
+    notes: Sequence[str] = (),
+    claim: float | None = None,
+    tta: bool = False,
+    robustness: bool = False,
+) -> SetAudit:
+    """Scores a model on a set of images.
+
+    Args:
+        model: The model.
+        reading: How it is read.
+        scheme: Of the images' labels.
+        images: The set; at least one.
+        training: FER-2013's Training rows, of which copies may be among the images; None where they are not here.
+        notes: What else is to be said of the images.
+        claim: Where the score is below it, test-time augmentation is tried too.
+        tta: Try it in any case.
+        robustness: Measure that too.
+    """
+    outputs = np.nan_to_num(reading.outputs(model, images.pixels))
+    right = reading.classes.predictions(outputs, len(scheme.labels)) == images.labels
+    title = _title(images.name)
+    protocols = [Protocol(PLAIN, title, int(right.sum()), len(right))]
+    twins = {}
+    if training is not None and images.name in (PUBLIC, PRIVATE):
+        twins = _twins(images, training)
+        exact, every = twins["exact"], np.logical_or.reduce(list(twins.values()))
+        protocols += [
+            Protocol(kind, f"{title}, without {words} of Training rows", int(right[~found].sum()), int((~found).sum()))
+            for kind, words, found in (
+                (WITHOUT_TWINS, "exact copies", exact),
+                (WITHOUT_COPIES, "exact, near and mirrored copies", every),
+            )
+            if found.any() and not found.all()
+        ]
+    # Where a claim is too high, it may be that of another protocol.
+    if tta or (claim is not None and claim > protocols[0].interval[1]):
+        copies = _with_tta(model, reading, images.pixels)
+        hits = reading.classes.predictions(copies, len(scheme.labels)) == images.labels
+        protocols.append(Protocol(WITH_TTA, f"{title}, with test-time augmentation", int(hits.sum()), len(hits)))
+    counts = score(reading.classes, outputs, images.labels, scheme)
+    probabilities = reading.classes.placed(outputs_as_probabilities(outputs)[0], len(scheme.labels))
+    return SetAudit(
+        name=images.name,
+        title=title,
+        counts=counts,
+        macro_f1=mean_f1(counts, scheme),
+        protocols=protocols,
+        twins={kind: int(found.sum()) for kind, found in twins.items()},
+        ece=calibration.measure(probabilities, images.labels).ece,
+        right=right,
+        sources=images.hashes,
+        notes=notes,
+        robustness=_robustness(model, reading, scheme, images) if robustness else {},
+    )
+
+
+def _title(name: str) -> str:
+    """What a person reads of a dataset or a folder; a whole dataset has images that others train on, and says so."""
+    if name not in PARTS:
+        return name
+    part = PARTS[name]
+    training = " and ".join(part.dataset.training)
+    return part.title if part.usages or not training else f"{part.title} with its {training} images"
+
+
+def _twins(images: EvaluationSet, training: EvaluationSet) -> dict[str, NDArray[np.bool_]]:
+    """Which images have a copy among the Training rows, by its kind; each image counts for the first kind."""
+    exact = np.isin(images.hashes, training.hashes)
+    found = {"exact": exact}
+    left = np.flatnonzero(~exact)
+    for kind, faces in (("near", images.pixels[left]), ("mirrored", images.pixels[left, :, ::-1])):
+        alike = {
+            first for first, _ in find_alike(np.ascontiguousarray(faces), training.pixels, THRESHOLD, within=False)
+        }
+        of_kind = np.zeros_like(exact)
+        of_kind[left[sorted(alike)]] = True
+        found[kind] = of_kind & ~np.logical_or.reduce(list(found.values()))
+    return found
+
+
+def _with_tta(model: ForeignModel, reading: Reading, pixels: NDArray[np.uint8]) -> Floats:
+    """(N, K) mean probabilities over the copies of each image."""
+    copies = []
+    for copy in augmented_copies(to_tensor(pixels)):
+        images = (copy[:, 0] if pixels.ndim == 3 else copy.permute(0, 2, 3, 1)).numpy().astype(np.uint8)
+        copies.append(outputs_as_probabilities(np.nan_to_num(reading.outputs(model, images)))[0])
+    return np.asarray(np.mean(copies, axis=0), np.float32)
+
+
+def _robustness(model: ForeignModel, reading: Reading, scheme: LabelScheme, images: EvaluationSet) -> dict[str, float]:
+    """The mean error of each corruption over its severities, percent, on some of the images."""
+    part = images.part(some_of(len(images.labels), _CORRUPTED))
+    hashes = part.hashes.tolist()
+    errors = {}
+    for name in CORRUPTIONS:
+        wrong = [
+            reading.classes.predictions(
+                np.nan_to_num(reading.outputs(model, corrupt(part.pixels, hashes, name, severity))), len(scheme.labels)
+            )
+            != part.labels
+            for severity in SEVERITIES
+        ]
+        errors[name] = 100 * float(np.mean(wrong))
+    return errors
+
+
+def score_training(model: ForeignModel, reading: Reading, scheme: LabelScheme, training: EvaluationSet) -> Scored:
+    """On as many Training rows as PublicTest has."""
+    part = training.part(some_of(len(training.labels), _COMPARED))
+    outputs = np.nan_to_num(reading.outputs(model, part.pixels))
+    right = reading.classes.predictions(outputs, len(scheme.labels)) == part.labels
+    return Scored("Training rows", int(right.sum()), len(right))
+
+
+def unseen_part(sets: Sequence[SetAudit], name: str) -> Scored | None:
+    """An official test without the exact copies of Training rows."""
+    for found in sets:
+        if found.name == name:
+            protocol = found.by(WITHOUT_TWINS) or found.main
+            return Scored(found.title, protocol.correct, protocol.images)
+    return None
