@@ -244,6 +244,13 @@ def positive_integer(text: str) -> int:
     return value
 
 
+def seconds(text: str) -> float:
+    value = _number(text, float)
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds: above 0")
+    return value
+
+
 def seed(text: str) -> int:
     value = _number(text, int)
     if not 0 <= value < 2**32:

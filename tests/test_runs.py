@@ -254,7 +254,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed
     """A network with batch norm and dropout, with augmentation, and the checkpoint that the kill left behind."""
     options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 3, "--set", "batch_size=4")
     paths = copy_root(seven, tmp_path / "killed")
-    process, folder = start_training(paths, *options, "--checkpoint-every", 1)
+    process, folder = start_training(paths, *options, "--checkpoint-every", 0.1)
     deadline = time.monotonic() + 300
     while not torch.load(folder / "model_last.pth", weights_only=True)["progress"]["step"]:
         assert process.poll() is None, process.communicate()[1]

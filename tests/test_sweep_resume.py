@@ -232,7 +232,9 @@ def test_the_same_sweep_twice_at_once_is_refused_and_another_one_shares_no_folde
 ) -> None:
     process = start(root, 1)
     until(lambda: bool(list_runs(root.models)), process)
+    process.send_signal(signal.SIGSTOP)  # else it may end before the other has begun
     assert "the same sweep" in error_line(call_script(root, SWEEP, *OPTIONS))
+    process.send_signal(signal.SIGCONT)
     other = Path(last_line(call_script(root, SWEEP, *OPTIONS, "--workers", 1, "--new")))
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0

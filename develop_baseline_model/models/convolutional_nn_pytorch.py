@@ -35,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--checkpoint-every",
-        type=cli.positive_integer,
+        type=cli.seconds,
         default=120,
         metavar="SECONDS",
         help="how often an epoch that lasts is saved: what a kill loses at most (default: %(default)s)",
