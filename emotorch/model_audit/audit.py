@@ -13,7 +13,7 @@ from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex
 from emotorch.datasets import FER, FER_USAGES, LONGEST_SIDE, PARTS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import EvaluationSet, load_set
+from emotorch.evaluation.evaluate import EvaluationSet, load_set, seen_in_training
 from emotorch.files import hash_file
 from emotorch.labels import SCHEMES, LabelScheme
 from emotorch.model_audit.faults import (
@@ -187,7 +187,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
     scheme = _scheme_of(labels, model.signature.classes)
     training = _training_rows(paths, scheme)
     sets = _load_sets(paths, scheme, request.dataset, model.signature)
-    sets, notes = _unseen(run_in(paths, path.parent), sets)
+    sets, notes = _unseen(run_in(paths, path.parent), paths.for_scheme(scheme.name), sets)
     tried = training if training is not None else sets[0]
     tried = tried.part(some_of(len(tried.labels), _TRIED_ON))
     trials = find_reading(model, tried.pixels, tried.labels, scheme, scaling=request.scaling, labels=labels)
@@ -295,22 +295,22 @@ def _load_sets(paths: Paths, scheme: LabelScheme, dataset: str | None, signature
     return found
 
 
-def _unseen(run: Run, sets: Sequence[EvaluationSet]) -> tuple[list[EvaluationSet], dict[str, list[str]]]:
+def _unseen(run: Run, paths: Paths, sets: Sequence[EvaluationSet]) -> tuple[list[EvaluationSet], dict[str, list[str]]]:
     """The sets without what a run in the model's folder was trained on, and what is to be said of each.
 
     Raises:
         EmoTorchError: nothing is left.
     """
-    known = [TrainingImages.of(run, validation=validation) for validation in (False, True)]
-    trained, validated = (list(images.hashes) if images else [] for images in known)
+    trained, validated = (TrainingImages.of(run, validation=validation) for validation in (False, True))
     left: list[EvaluationSet] = []
     notes: dict[str, list[str]] = {}
     for images in sets:
-        seen = np.isin(images.hashes, trained)
+        by_name = images.name in PARTS
+        seen, _ = seen_in_training(images, trained, paths, by_name=by_name)
         if seen.all():
             continue
         part = images.part(~seen)
-        chose = int(np.isin(part.hashes, validated).sum())
+        chose = int(seen_in_training(part, validated, paths, by_name=by_name)[0].sum())
         left.append(part)
         notes[images.name] = [f"{seen.sum():,} that it was trained on are left out"] if seen.any() else []
         notes[images.name] += [f"{chose:,} of these images chose the epoch"] if chose else []

@@ -18,7 +18,7 @@ from emotorch.model_audit.audit import Audit, Request, audit, describe
 from emotorch.model_audit.foreign import ONNX_SUFFIX
 from emotorch.model_audit.page import audit_page
 from emotorch.model_audit.scores import WITHOUT_COPIES
-from emotorch.paths import Paths
+from emotorch.paths import SHIPPED_MODELS, Paths
 from emotorch.runs.folder import run_in, weights_file
 from emotorch.runs.private_test import record_private_scoring
 from emotorch.tables import Table, p_value, to_text, with_interval, write_table
@@ -62,8 +62,9 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
     table = models_table(audits)
     write_table(paths.evaluations / "models.csv", table)
     print(to_text(table))
-    if len(audits) > 1:
-        print("\n" + to_text(pairs_table(audits)))
+    pairs = pairs_table(audits)
+    if len(pairs.frame):
+        print("\n" + to_text(pairs))
     print(paths.evaluations / "models.csv")
     return int(not all(found.passed for found in audits))
 
@@ -82,7 +83,8 @@ def _record_private_scorings(paths: Paths, path: Path, found: Audit) -> None:
 def _split(paths: Paths, files: Sequence[str]) -> tuple[list[tuple[str, Path]], str | None]:
     """The models, with what to call each, and the dataset."""
     *first, last = files
-    is_dataset = last in PARTS or (Path(last).is_dir() and not list(Path(last).glob("*.pth")))
+    is_model = any((folder / last / "model.pth").is_file() for folder in (Path(), paths.models, SHIPPED_MODELS))
+    is_dataset = last in PARTS or (Path(last).is_dir() and not is_model)
     named, dataset = (first, last) if is_dataset else (list(files), None)
     if not named:
         raise UsageError(f"{last} is a dataset: name a model's file before it")
@@ -138,6 +140,7 @@ def models_table(audits: Sequence[Audit]) -> Table:
             "parameters": "{:,}",
             "ms": "{:.2f}",
         },
+        csv_formats=dict.fromkeys(("n", "parameters"), "{:d}"),
     )
 
 
