@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from emotorch.data.images import PixelForm
-from emotorch.data.selection import DatasetIndex, Factors
+from emotorch.data.selection import DatasetIndex, Factors, Selection, select
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.overrides import override
 from emotorch.recipes import Recipe, get_recipe
@@ -30,6 +30,17 @@ class Settings:
         """What the run reads its images as: see `DatasetIndex.form_for`."""
         config = self.recipe.network_config
         return index.form_for(int(config["image_size"]), int(config["channels"]), self.train_on)
+
+    def select(self, index: DatasetIndex) -> Selection:
+        """The images of a run with these settings; see `select` for what is raised."""
+        return select(
+            index,
+            self.factors,
+            train_on=self.train_on,
+            fer_usage=self.recipe.fer_usage,
+            split=self.recipe.split,
+            seed=self.seed,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "scheme": self.scheme.as_dict()}

@@ -17,7 +17,7 @@ from torch import nn
 from emotorch import __version__
 from emotorch.data.cache import LazyArray
 from emotorch.data.images import PixelForm, Pixels
-from emotorch.data.selection import DatasetIndex, ImageSet, Selection, select
+from emotorch.data.selection import DatasetIndex, ImageSet, Selection
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import FER, dataset_title
 from emotorch.errors import EmoTorchError, UsageError
@@ -85,14 +85,7 @@ def read_run_data(index: DatasetIndex, settings: Settings) -> RunData:
         EmoTorchError: a stage has not run, a class is empty, a file is missing or damaged; see `read_teachers` too.
     """
     started = time.perf_counter()
-    selection = select(
-        index,
-        settings.factors,
-        train_on=settings.train_on,
-        fer_usage=settings.recipe.fer_usage,
-        split=settings.recipe.split,
-        seed=settings.seed,
-    )
+    selection = settings.select(index)
     form = settings.pixel_form(index)
     pixels = {name: images.lazy(form) for name, images in selection.sets().items()}
     teachers = read_teachers(index.paths, settings.recipe.teachers, settings.scheme, selection)

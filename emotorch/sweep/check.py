@@ -1,7 +1,7 @@
 """What every run of a sweep would fail by, or could not be ranked by, found before the first."""
 
 from emotorch.analyses.criterion import LOSS, criterion_of
-from emotorch.data.selection import DatasetIndex, select
+from emotorch.data.selection import DatasetIndex
 from emotorch.errors import UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import new_network
@@ -32,14 +32,7 @@ def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
     if len(gammas) > 1 and criterion_of(base.as_dict()) == LOSS:
         raise UsageError("--vary focal_gamma changes the loss itself, which ranks the runs: add --set watch=macro_f1")
     # Whatever a smaller factor draws is a part of what the largest draws.
-    selection = select(
-        index,
-        highest.factors,
-        train_on=base.train_on,
-        fer_usage=base.recipe.fer_usage,
-        split=base.recipe.split,
-        seed=highest.seed,
-    )
+    selection = highest.select(index)
     read_teachers(index.paths, base.recipe.teachers, base.scheme, selection)
     for settings in (lowest, highest):
         new_network(settings)

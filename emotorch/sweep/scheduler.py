@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.operations import OPERATIONS
-from emotorch.data.selection import DatasetIndex, ImageSet, select
+from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.paths import Paths
@@ -159,14 +159,7 @@ class _Scheduler:
         This happens here while the workers train the runs before.
         """
         try:
-            selection = select(
-                self.index,
-                job.settings.factors,
-                train_on=job.settings.train_on,
-                fer_usage=job.settings.recipe.fer_usage,
-                split=job.settings.recipe.split,
-                seed=job.settings.seed,
-            )
+            selection = job.settings.select(self.index)
         except EmoTorchError:
             return  # the run itself meets the error and records it
         drawn = np.zeros_like(self.read)
