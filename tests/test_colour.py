@@ -33,6 +33,8 @@ from emotorch.training.augmentation import augment as augment_batch
 from emotorch.training.checkpoints import load_model
 from emotorch.training.preprocessing import InputForm, to_input, to_tensor
 
+pytestmark = pytest.mark.slow
+
 MODELS = "develop_baseline_model/models"
 MOODS = ("happy", "neutral", "sad", "surprise")
 # The inverse of luminance and the two axes of the colour plane.

@@ -33,6 +33,8 @@ from emotorch.inference.demo import FORMATS, MAX_BYTES, MAX_PICTURES, MAX_PIXELS
 from emotorch.inference.reader import FaceReader
 from emotorch.paths import REPOSITORY, Paths
 
+pytestmark = pytest.mark.slow
+
 needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux's /proc")
 KEYS = {"input", "model", "detector", "faces", "error"}
 

@@ -27,6 +27,8 @@ from emotorch.paths import Paths
 from emotorch.runs.folder import find_run
 from emotorch.runs.private_test import private_scorings
 
+pytestmark = pytest.mark.slow
+
 AUDIT = "develop_baseline_model/models/audit_model.py"
 FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SEVEN = get_scheme("seven")

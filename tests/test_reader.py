@@ -37,6 +37,8 @@ from emotorch.runs.folder import Run
 from emotorch.training import checkpoints
 from emotorch.training.loop import LabelledPixels, Trainer
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 # Both compute in float32, in another order.
 CLOSE = 1e-5

@@ -19,6 +19,8 @@ from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run, find_run
 from emotorch.runs.private_test import private_scorings
 
+pytestmark = pytest.mark.slow
+
 CARD = f"{MODELS}/write_model_card.py"
 ERRORS = f"{MODELS}/show_errors.py"
 

@@ -23,6 +23,8 @@ from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.labels import get_scheme
 from emotorch.paths import AUGMENTED, Paths
 
+pytestmark = pytest.mark.slow
+
 HELPERS = "develop_baseline_model/helpers"
 ORIGINALS = f"{HELPERS}/create_train_test_subsets.py"
 VARIANTS = f"{HELPERS}/create_train_test_subsets_augmented.py"

@@ -19,6 +19,8 @@ from emotorch.files import hash_file
 from emotorch.labels import SCHEMES
 from emotorch.paths import Paths
 
+pytestmark = pytest.mark.slow
+
 ROWS = 300
 CKPLUS_IMAGES = 84
 # Enough to learn from, and for a second of drawing.

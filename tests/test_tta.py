@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from conftest import draw_images
 from published import published_state
@@ -13,6 +14,8 @@ from emotorch.evaluation.tta import COPIES, SHIFT, augmented_copies, mean_predic
 from emotorch.metrics.calibration import probabilities
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 FACES = draw_images(7, seed=3)

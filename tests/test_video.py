@@ -23,6 +23,8 @@ from emotorch.inference.video import FaceTracker, Frame, FramePredictions, Video
 from emotorch.inference.video_output import VIDEO_CODECS, draw_predictions, write_video
 from emotorch.paths import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 def walk(frames: int) -> list[list[SyntheticFace]]:
     """One face walks to the right; another shows itself from frame 15 to 39."""
