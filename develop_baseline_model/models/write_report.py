@@ -43,7 +43,8 @@ def main() -> None:
         for name, found in zip(options.beside, beside, strict=True):
             if found is None:
                 parser.error(f"--beside {name}: no sweep in {paths.models}")
-        print(write_sweep_page(paths, sweep, [folder for folder in beside if folder is not None]))
+        page, lines = write_sweep_page(paths, sweep, [folder for folder in beside if folder is not None])
+        print(*lines, page, sep="\n")
     else:
         # One thread to an operation: the analyses share them out.
         loaded = LoadedRun.load(paths, options.name, device=options.device, threads=1)

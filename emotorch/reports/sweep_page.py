@@ -30,7 +30,7 @@ RUNS_NAME, BEST_OF_N_NAME = "runs.csv", "best_of_n.csv"
 Plan = Mapping[int, Mapping[str, float]]
 
 
-def write_sweep_page(paths: Paths, folder: Path, beside: Sequence[Path] = ()) -> Path:
+def write_sweep_page(paths: Paths, folder: Path, beside: Sequence[Path] = ()) -> tuple[Path, list[str]]:
     """Writes the page of a sweep, also of one that is not finished, and what its runs say together as tables.
 
     Args:
@@ -39,24 +39,30 @@ def write_sweep_page(paths: Paths, folder: Path, beside: Sequence[Path] = ()) ->
         beside: Of other sweeps, to compare it with.
 
     Returns:
-        The page.
+        The page, and the sentences on it.
 
     Raises:
         EmoTorchError: a file of a sweep is damaged, or the runs of another cannot be compared with the original.
     """
     about, plan, results = read_about(folder), read_plan(folder), read_results(folder)
     comparison = _compare(paths, results)
-    sections = []
+    sections: list[Section] = []
+    lines = [] if comparison is None else [f"{comparison.first.describe_noise()}."]
     if comparison is not None and comparison.distances:
         runs = _sweep_runs(folder, results, comparison)
         write_table(folder / RUNS_NAME, Table(runs.frame))
-        sections.append(Section("together", "What the runs say together", _together(folder, runs)))
-        sections += [
-            Section(other.name, f"Beside {other.name}", _beside(paths, runs, folder, other)) for other in beside
-        ]
+        together = statistics.describe(runs)
+        sections.append(
+            Section("together", "What the runs say together", [sentences(together), *_best_of(folder, runs)])
+        )
+        lines += together
+        for other in beside:
+            said, tables = _beside(paths, runs, folder, other)
+            sections.append(Section(other.name, f"Beside {other.name}", [sentences([said]), *tables]))
+            lines.append(said)
     page = folder / NAME
     write_text(page, sweep_page(paths, folder.name, about, plan, results, comparison, sections))
-    return page
+    return page, lines
 
 
 def _compare(paths: Paths, results: Sequence[Result]) -> Comparison | None:
@@ -72,18 +78,17 @@ def _sweep_runs(folder: Path, results: Sequence[Result], comparison: Comparison)
     return SweepRuns.of(folder.name, design, planned, results, comparison)
 
 
-def _together(folder: Path, runs: SweepRuns) -> list[Markup]:
-    parts = [sentences(statistics.describe(runs))]
-    if runs.tells_of_more:
-        best = statistics.best_of_n_table(runs)
-        write_table(folder / BEST_OF_N_NAME, best)
-        alternative = f"Distance of the best of n runs of {runs.name}, over n"
-        parts.append(drawing(statistics.best_of_n_figure(runs), alternative))
-        parts.append(table(best, caption="Distance of the best of n runs, with its 95% interval."))
-    return parts
+def _best_of(folder: Path, runs: SweepRuns) -> list[Markup]:
+    if not runs.tells_of_more:
+        return []
+    best = statistics.best_of_n_table(runs)
+    write_table(folder / BEST_OF_N_NAME, best)
+    alternative = f"Distance of the best of n runs of {runs.name}, over n"
+    caption = "Distance of the best of n runs, with its 95% interval."
+    return [drawing(statistics.best_of_n_figure(runs), alternative), table(best, caption=caption)]
 
 
-def _beside(paths: Paths, runs: SweepRuns, folder: Path, other: Path) -> list[Markup]:
+def _beside(paths: Paths, runs: SweepRuns, folder: Path, other: Path) -> tuple[str, list[Markup]]:
     """What runs of equal settings and seed differ by; else what was gained by choosing runs by results."""
     results = read_results(other)
     comparison = _compare(paths, results)
@@ -92,9 +97,9 @@ def _beside(paths: Paths, runs: SweepRuns, folder: Path, other: Path) -> list[Ma
     others = _sweep_runs(other, results, comparison)
     paired = statistics.pairs(runs, others)
     if len(paired) > 1:
-        lines = [statistics.describe_pairs(paired, folder.name, other.name)]
-        return [sentences(lines), table(statistics.paired_table(paired), caption="First less second, paired.")]
-    return [text(statistics.describe_search(runs, others))]
+        said = statistics.describe_pairs(paired, folder.name, other.name)
+        return said, [table(statistics.paired_table(paired), caption="First less second, paired.")]
+    return statistics.describe_search(runs, others), []
 
 
 def sweep_page(
