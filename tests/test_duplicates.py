@@ -10,7 +10,7 @@ import pytest
 from conftest import prepare, refusal, tree, write_small_fer
 from running import call_script, error_line, read_table
 
-from emotorch.data import audit, duplicates
+from emotorch.data import audit, duplicates, likeness
 from emotorch.data.duplicates import EXACT, MIRRORED, NEAR, Duplicates, Pair
 from emotorch.data.images import Pixels, encode_png
 from emotorch.errors import UsageError
@@ -85,8 +85,8 @@ def test_different_photos_are_not_alike_even_where_their_areas_are(tmp_path: Pat
         picture = np.clip(areas + 12 * detail / detail.std(), 0, 255).astype(np.uint8)
         write(tmp_path, {f"a/{number}.png": cut(picture)})
     faces = audit.read(tmp_path).faces
-    bits = duplicates.perceptual_bits(faces)
-    assert len(duplicates._candidates(bits, bits)[0]) > 0
+    bits = likeness.perceptual_bits(faces)
+    assert len(likeness._candidates(bits, bits)[0]) > 0
     assert search(tmp_path).pairs == []
 
 
@@ -101,16 +101,16 @@ def test_mirrored_copies_are_found_when_asked_for(tmp_path: Path) -> None:
 def test_a_larger_or_smaller_cut_is_compared_at_its_own_scale(factor: float) -> None:
     for seed in range(4):
         picture = photo(seed)
-        assert duplicates.similarity(*duplicates._details(np.stack([cut(picture), scaled(picture, factor)]))) > 0.95
+        assert likeness.similarity(*likeness._details(np.stack([cut(picture), scaled(picture, factor)]))) > 0.95
 
 
 def test_a_symmetric_copy_is_near_and_not_mirrored_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_MOST_BITS_APART", 64)
+    monkeypatch.setattr(likeness, "_MOST_BITS_APART", 64)
     picture = cut(photo(6)).astype(float)
     face = 0.45 * picture[:, ::-1] + 0.55 * picture
     write(tmp_path, {"a/1.png": face.astype(np.uint8), "a/2.png": (0.8 * face).astype(np.uint8)})
-    detail, reflection = duplicates._details(np.stack([face, face[:, ::-1]]).astype(np.uint8))
-    assert duplicates.similarity(detail, reflection) > duplicates.THRESHOLD
+    detail, reflection = likeness._details(np.stack([face, face[:, ::-1]]).astype(np.uint8))
+    assert likeness.similarity(detail, reflection) > likeness.THRESHOLD
     assert described(search(tmp_path, mirrored=True)) == [(NEAR, "a/1.png", "a/2.png")]
 
 
@@ -130,7 +130,7 @@ def test_blank_and_faint_pictures_are_like_nothing(tmp_path: Path) -> None:
 
 
 def test_candidates_are_all_pairs_of_few_differing_bits_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_BLOCK", 7)
+    monkeypatch.setattr(likeness, "_BLOCK", 7)
     rng = np.random.default_rng(2)
     bits = np.repeat(rng.choice([-1.0, 1.0], (6, 64)), 4, axis=0)
     bits *= rng.choice([-1.0, 1.0], bits.shape, p=[0.1, 0.9])
@@ -138,9 +138,9 @@ def test_candidates_are_all_pairs_of_few_differing_bits_across_blocks(monkeypatc
     expected = {
         (i, j): distance
         for i, j in itertools.combinations(range(len(bits)), 2)
-        if (distance := int((bits[i] != bits[j]).sum())) <= duplicates._MOST_BITS_APART
+        if (distance := int((bits[i] != bits[j]).sum())) <= likeness._MOST_BITS_APART
     }
-    pairs, distances = duplicates._candidates(bits, bits)
+    pairs, distances = likeness._candidates(bits, bits)
     assert 0 < len(expected) < 100
     assert dict(zip(map(tuple, pairs.tolist()), distances.tolist(), strict=True)) == expected
 

@@ -40,7 +40,7 @@ def main() -> None:
 
     from pathlib import Path
 
-    from emotorch.data import audit, duplicates
+    from emotorch.data import audit, duplicates, likeness
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
@@ -48,7 +48,7 @@ def main() -> None:
     dataset = audit.read(Path(options.folder).resolve() if options.folder else paths.originals)
     if options.apply:
         duplicates.check_movable(dataset)
-    threshold = duplicates.THRESHOLD if options.threshold is None else options.threshold
+    threshold = likeness.THRESHOLD if options.threshold is None else options.threshold
     found = duplicates.find(dataset, threshold=threshold, mirrored=options.mirrored)
     print(f"{dataset.folder}: {len(dataset.entries)} images, {len(dataset.unreadable)} files that cannot be read")
     print(duplicates.summary(found, duplicates.KINDS if options.mirrored else duplicates.KINDS[:2]))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from emotorch.data.duplicates import THRESHOLD, find_alike
+from emotorch.data.likeness import THRESHOLD, find_alike
 from emotorch.datasets import PARTS
 from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.evaluation.tta import augmented_copies
