@@ -130,8 +130,11 @@ def test_a_leaky_sweep_is_paired_with_one_that_is_not(root: Paths) -> None:
     leaky = replace(QUICK, recipe=replace(QUICK.recipe, split="published"))
     made = [run(root, design(seed=7), base) for base in (leaky, QUICK)]
     assert model_names(root) == ["model_00001_leaky", "model_00002_leaky", "model_00003", "model_00004"]
-    html = Path(last_line(call_script(root, REPORT, made[0].name, "--beside", made[1].name))).read_text()
-    assert f"2 pairs of runs of equal settings and seed, {made[0].name} less {made[1].name}:" in html
+    said = call_script(root, REPORT, made[0].name, "--beside", made[1].name)
+    html = Path(last_line(said)).read_text()
+    pairs = f"2 pairs of runs of equal settings and seed, {made[0].name} less {made[1].name}:"
+    assert pairs in html
+    assert pairs in said.stdout
     rows = read_table(made[0].folder / "runs.csv")
     assert [row["model"] for row in rows] == ["model_00001_leaky", "model_00002_leaky"]
     assert [int(row["seed"]) for row in rows] == [8, 9]
