@@ -257,10 +257,6 @@ def cut_short(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-900])
 
 
-def make_jpeg(file: Path) -> None:
-    Image.fromarray(read_face(file)).save(file, "JPEG")
-
-
 def make_text(file: Path) -> None:
     file.write_text("not a picture")
 
@@ -274,7 +270,6 @@ def make_larger(file: Path) -> None:
     ("spoil", "message"),
     [
         (cut_short, "damaged image "),
-        (make_jpeg, "holds a JPEG image, not what its name says"),
         (make_text, "not a readable image"),
         (make_larger, "64×64 pixels where 48×48 are expected"),
     ],

@@ -21,13 +21,13 @@ from emotorch.data.images import (
     SIZE,
     Pixels,
     decode_photo,
-    decode_picture,
     encode_png,
     hash_pixels,
     read_face,
     read_photo,
     read_picture,
     resize,
+    to_grey,
     write_faces,
 )
 from emotorch.errors import EmoTorchError
@@ -50,13 +50,17 @@ def written(tmp_path: Path, data: bytes, name: str = "face.png") -> Path:
     return path
 
 
+def grey(data: bytes, path: Path) -> Pixels:
+    return to_grey(decode_photo(data, path))
+
+
 # Our own PNG.
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(pixels=PICTURES)
 def test_any_picture_comes_back_as_it_was(pixels: Pixels) -> None:
-    assert np.array_equal(decode_picture(encode_png(pixels), Path("any.png")), pixels)
+    assert np.array_equal(decode_photo(encode_png(pixels), Path("any.png")), pixels)
 
 
 @pytest.fixture(scope="module")
@@ -136,21 +140,24 @@ def test_half_a_face_is_damaged(tmp_path: Path) -> None:
 # What is no face.
 
 
-def test_a_jpeg_named_png_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, encode(Image.fromarray(FACE), "JPEG"))
-    with refusal(f"{path}: holds a JPEG image, not what its name says"):
-        read_face(path)
-
-
 def test_a_text_named_png_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b"anger, fear, calm, surprise\n")
     with refusal(f"{path}: not a readable image"):
         read_face(path)
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, b"")
-    with refusal(f"{path}: not a readable image"):
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "an empty file; "),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the file itself"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"PK\x03\x04" + bytes(30), "a zip archive (unpack it)"),
+    ],
+)
+def test_what_lies_in_a_picture_s_place_is_called_what_it_is(tmp_path: Path, content: bytes, what: str) -> None:
+    path = written(tmp_path, content)
+    with refusal(f"{path}: not a readable image but {what}"):
         read_face(path)
 
 
@@ -176,12 +183,6 @@ def test_a_picture_comes_through_a_pipe_or_is_named(content: bytes, problem: str
     os.close(end)
 
 
-def test_another_ending_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, encode_png(FACE), "face.txt")
-    with refusal(f"{path}: not an image (.png, .jpg, .jpeg are read)"):
-        read_picture(path)
-
-
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     with refusal(f"{path}: No such file or directory"):
@@ -200,7 +201,7 @@ def test_more_pixels_than_any_camera_has_are_refused() -> None:
     huge[16:24] = struct.pack(">II", 60_000, 60_000)
     huge[29:33] = struct.pack(">I", zlib.crc32(huge[12:29]))
     with pytest.raises(EmoTorchError, match=r"^huge\.png: .*pixels"):
-        decode_picture(bytes(huge), Path("huge.png"))
+        decode_photo(bytes(huge), Path("huge.png"))
 
 
 # What becomes of other pictures.
@@ -214,39 +215,37 @@ def test_grey_values_of_a_jpeg_are_close(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
 def test_a_grey_picture_is_grey_in_any_mode(mode: str) -> None:
     image = Image.fromarray(FACE).convert(mode)
-    assert np.abs(decode_picture(encode(image, "PNG"), Path("face.png")).astype(int) - FACE).max() <= 1
+    assert np.abs(grey(encode(image, "PNG"), Path("face.png")).astype(int) - FACE).max() <= 1
 
 
 def test_colours_become_their_luma() -> None:
     image = Image.new("RGB", (3, 1))
     for x, colour in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]):
         image.putpixel((x, 0), colour)
-    assert decode_picture(encode(image, "PNG"), Path("colours.png")).tolist() == [[76, 150, 29]]
+    assert grey(encode(image, "PNG"), Path("colours.png")).tolist() == [[76, 150, 29]]
 
 
 def test_the_inks_of_a_cmyk_jpeg_are_the_right_way_round() -> None:
     image = Image.fromarray(FACE).convert("RGB").convert("CMYK")
-    pixels = decode_picture(encode(image, "JPEG", quality=95), Path("scan.jpg"))
+    pixels = grey(encode(image, "JPEG", quality=95), Path("scan.jpg"))
     assert np.abs(pixels.astype(int) - FACE).max() < 12
 
 
 def test_sixteen_bits_keep_their_proportions() -> None:
     values = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
-    assert decode_picture(encode(Image.fromarray(values), "PNG"), Path("deep.png")).tolist() == [[0, 1, 128, 255]]
+    assert grey(encode(Image.fromarray(values), "PNG"), Path("deep.png")).tolist() == [[0, 1, 128, 255]]
 
 
 def test_black_and_white_are_black_and_white() -> None:
     image = Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1")
-    assert decode_picture(encode(image, "PNG"), Path("drawing.png")).tolist() == [[0, 255]]
+    assert grey(encode(image, "PNG"), Path("drawing.png")).tolist() == [[0, 255]]
 
 
 def test_an_animation_shows_its_first_picture() -> None:
     first, second = (Image.fromarray(face) for face in draw_images(2, seed=8))
     animation = encode(first, "GIF", save_all=True, append_images=[second])
-    pixels = decode_picture(animation, Path("face.gif"), check_name=False)
+    pixels = grey(animation, Path("face.gif"))
     assert np.abs(pixels.astype(int) - np.asarray(first)).max() <= 1
-    with refusal("face.gif: not an image"):
-        decode_picture(animation, Path("face.gif"))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +263,7 @@ def test_a_turned_photo_stands_upright(orientation: int, upright: Callable[[Pixe
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(Image.fromarray(photo), "PNG", exif=exif)
-    assert np.array_equal(decode_picture(data, Path("photo.png")), upright(photo))
+    assert np.array_equal(grey(data, Path("photo.png")), upright(photo))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -278,7 +277,7 @@ def test_what_is_transparent_is_white(mode: str) -> None:
         image = Image.new("RGBA", (2, 1), (10, 10, 10, 255))
         image.putpixel((1, 0), (10, 10, 10, 0))
         data = encode(image.convert(mode), "PNG")
-    assert decode_picture(data, Path("logo.png")).tolist() == [[10, 255]]
+    assert grey(data, Path("logo.png")).tolist() == [[10, 255]]
 
 
 # Hashes and sizes.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from emotorch.data import folders
+from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import SIZE, hash_pixels, write_png
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, scene_detector
 from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
@@ -121,6 +122,8 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
     _tell_of_other_size(paths.originals, stamp)
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:
         if build is not None:
+            # Stage 1 wrote those whose pixels' hash is known.
+            tell_misnamed(task.source.path for task in tasks if task.source.hash is None)
             _write_images(build, tasks, scheme, workers)
             records = _collect(build, tasks)
             _write_manifest(build, tasks, records, paths, sized=bool(sized))

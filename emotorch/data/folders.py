@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from emotorch.data.images import SUFFIXES
+from emotorch.data.formats import is_picture
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import FER_BOTH_TESTS, FER_USAGES
 from emotorch.errors import EmoTorchError
@@ -110,11 +110,11 @@ def _read(folder: Path, scheme: LabelScheme, reading: Reading, usage: str) -> _F
         files = visible(class_folder)
         label = scheme.label_of(class_folder.name)
         if label is None:
-            found.unused[class_folder.name] += sum(path.suffix.lower() in SUFFIXES for path in files)
+            found.unused[class_folder.name] += sum(map(is_picture, files))
             continue
         for path in files:
-            if path.suffix.lower() not in SUFFIXES:
-                raise EmoTorchError(f"{path}: not an image ({', '.join(SUFFIXES)} are read); move it away")
+            if not is_picture(path):
+                raise EmoTorchError(f"{path}: not an image; move it away")
             found.images.append(SourceImage(path, label, reading, usage=usage))
     return found
 

@@ -4,7 +4,6 @@ import hashlib
 import io
 import logging
 import os
-import re
 import struct
 import warnings
 import zlib
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from emotorch.data import hdr
+from emotorch.data.formats import START, other_content, picture_format
 from emotorch.errors import EmoTorchError
 
 logger = logging.getLogger(__name__)
@@ -27,11 +27,8 @@ logger = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 
 SIZE = 48  # pixels; FER-2013's side length, and that of all that the baseline reads
-SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 # More than any camera gives, and less than fills the memory.
 MAX_PIXELS = 200_000_000
-# How the files start that phones make of photos, and Pillow does not read.
-_HEIC = re.compile(rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL)
 # Of what is odd in a file that can be read; what is damaged is an error, which says so in one line.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns of more than this, and refuses more than twice as many
@@ -165,7 +162,7 @@ def read_face(path: Path) -> Pixels:
     """
     data = _read_bytes(path)
     own = _decode_own_png(data)
-    pixels = decode_picture(data, path) if own is None else own
+    pixels = to_grey(decode_photo(data, path)) if own is None else own
     if pixels.shape != (SIZE, SIZE):
         raise EmoTorchError(f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels where {SIZE}×{SIZE} are expected")
     return pixels
@@ -179,16 +176,19 @@ def read_stored(path: Path) -> Pixels:
     """
     data = _read_bytes(path)
     own = _decode_own_png(data)
-    return decode_picture(data, path, colour=True) if own is None else own
+    return _without_equal_colours(decode_photo(data, path)) if own is None else own
 
 
 def read_picture(path: Path, *, colour: bool = False) -> Pixels:
-    """A picture of any size, upright; see `decode_picture`.
+    """A dataset's picture of any size and format, upright: its grey values, (H, W) uint8.
+
+    With `colour` the red, green and blue, (H, W, 3), of a picture that has any.
 
     Raises:
-        EmoTorchError: the file is missing, damaged, too large, or not what its name says.
+        EmoTorchError: the file is missing, damaged or too large.
     """
-    return decode_picture(_read_bytes(path), path, colour=colour)
+    pixels = read_photo(path)
+    return _without_equal_colours(pixels) if colour else to_grey(pixels)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -198,54 +198,22 @@ def _read_bytes(path: Path) -> bytes:
         raise EmoTorchError(f"{path}: {error.strerror or error}") from error
 
 
-def decode_picture(
-    data: bytes | BinaryIO,
-    path: Path,
-    *,
-    colour: bool = False,
-    check_name: bool = True,
-    formats: tuple[str, ...] | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> Pixels:
-    """Decodes a picture: its grey values, (H, W) uint8, or its colours, (H, W, 3), red, green, blue.
-
-    Args:
-        data: The file's content, or the open file: of that no more is read than is needed.
-        path: The file's name, for messages and for `check_name`.
-        colour: Give the colours of a picture that has any; of one without, the grey values.
-        check_name: Refuse a file whose ending promises another format than it holds: in a dataset that is
-            a sign of a broken conversion.
-        formats: Pillow's names of those to read; None for all that it knows.
-        max_pixels: A picture with more is refused before it is decoded.
-
-    Raises:
-        EmoTorchError: see `read_picture`.
-    """
-    with _opened(data, path, check_name, formats, max_pixels) as image:
-        upright = _upright(image)
-        pixels = _without_equal_colours(_photo(upright)) if colour else _to_grey(upright)
-        _say_animated(image, path)
-        return pixels
-
-
-def _say_animated(image: Image.Image, path: Path) -> None:
-    # A camera's MPO holds one photo several times.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        logger.info("%s: holds several pictures, of which the first is read", path)
-
-
 def decode_photo(
     data: bytes | BinaryIO, path: Path, *, formats: tuple[str, ...] | None = None, max_pixels: int = MAX_PIXELS
 ) -> Pixels:
-    """A user's picture, whatever its name says, upright; (H, W) uint8 grey, or (H, W, 3) red, green, blue.
+    """A picture, whatever its name says, upright; (H, W) uint8 grey, or (H, W, 3) red, green, blue.
 
-    The arguments are those of `decode_picture`.
+    Args:
+        data: The file's content, or the open file: of that no more is read than is needed.
+        path: The file's name, for messages.
+        formats: Pillow's names of those to read; None for all that can be read.
+        max_pixels: A picture with more is refused before it is decoded.
 
     Raises:
-        EmoTorchError: see `read_picture`.
+        EmoTorchError: it is damaged, too large, or no picture.
     """
     try:
-        with _opened(data, path, False, formats, max_pixels) as image:
+        with _opened(data, path, formats, max_pixels) as image:
             pixels = _photo(_upright(image))
             _say_animated(image, path)
             return pixels
@@ -253,9 +221,19 @@ def decode_photo(
         deep = None if formats else _decode_deep(data, path, max_pixels)
         if deep is not None:
             return deep
-        if _HEIC.match(_start(data, 12)):
+        start = _start(data, START)
+        if picture_format(start) == "HEIC":
             raise EmoTorchError(f"{path}: a HEIC picture, which cannot be read here; save it as JPEG") from None
+        other = other_content(start)
+        if other:
+            raise EmoTorchError(f"{path}: not a readable image but {other}; replace or remove it") from None
         raise
+
+
+def _say_animated(image: Image.Image, path: Path) -> None:
+    # A camera's MPO holds one photo several times.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        logger.info("%s: holds several pictures, of which the first is read", path)
 
 
 class _UnknownFormatError(EmoTorchError):
@@ -318,15 +296,11 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _opened(
-    data: bytes | BinaryIO, path: Path, check_name: bool, formats: tuple[str, ...] | None, max_pixels: int
+    data: bytes | BinaryIO, path: Path, formats: tuple[str, ...] | None, max_pixels: int
 ) -> Iterator[Image.Image]:
-    """See `decode_picture`, also for what is raised while the picture is in use."""
-    if check_name and path.suffix.lower() not in SUFFIXES:
-        raise EmoTorchError(f"{path}: not an image ({', '.join(SUFFIXES)} are read); move it away")
+    """See `decode_photo`, also for what is raised while the picture is in use."""
     opened = io.BytesIO(data) if isinstance(data, bytes) else data
     with _pillow_errors(path), Image.open(opened, formats=formats) as image:
-        if check_name and image.format != SUFFIXES[path.suffix.lower()]:
-            raise EmoTorchError(f"{path}: holds a {image.format} image, not what its name says; rename it")
         if image.width * image.height > max_pixels:
             raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
         yield image
@@ -348,20 +322,15 @@ def _pillow_errors(path: Path) -> Iterator[None]:
 def _photo(upright: Image.Image) -> Pixels:
     """The colours of what `_upright` gives, or the grey values of a file that has only these."""
     grey = _is_deep(upright) or upright.mode in ("1", "L")
-    return _to_grey(upright) if grey else np.asarray(upright.convert("RGB"), dtype=np.uint8)
+    if not grey:
+        return np.asarray(upright.convert("RGB"), dtype=np.uint8)
+    return hdr.to_bytes(np.asarray(upright)) if _is_deep(upright) else np.asarray(upright.convert("L"), dtype=np.uint8)
 
 
 def _without_equal_colours(pixels: Pixels) -> Pixels:
     """The grey values of a picture in which red, green and blue are equal all over; else its colours."""
     has_colour = pixels.ndim == 3 and (pixels != pixels[:, :, :1]).any()
     return pixels if has_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])
-
-
-def _to_grey(upright: Image.Image) -> Pixels:
-    """Grey values of what `_upright` gives."""
-    if _is_deep(upright):
-        return hdr.to_bytes(np.asarray(upright))
-    return np.asarray(upright.convert("L"), dtype=np.uint8)
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emotorch.data import folders
+from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import Indices
@@ -112,6 +113,8 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = 
     found, left_out = folders.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
+
+    tell_misnamed(image.path for image in found)
 
     def read(form: PixelForm) -> Pixels:
         return np.stack([image.read_as(form) for image in found])

@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.files import visible
 
 logger = logging.getLogger(__name__)
 
-# Of what can be read; in a folder, only files with such a name are taken for pictures.
-PICTURE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".hdr", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"}
-    | {".ppm", ".tga", ".tif", ".tiff", ".webp"}
-)
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 )

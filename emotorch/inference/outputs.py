@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 
 from emotorch.cli import one_line
+from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import Pixels, read_photo, to_colours
 from emotorch.errors import UsageError, needs_extra
 from emotorch.files import printable, write_csv
-from emotorch.inference.inputs import OUTPUT_STEM, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Input, Kind
+from emotorch.inference.inputs import OUTPUT_STEM, VIDEO_SUFFIXES, Input, Kind
 from emotorch.inference.predictions import PicturePredictions, Prediction
 from emotorch.inference.video import FramePredictions
 from emotorch.tables import text_table
@@ -180,7 +181,7 @@ def check_targets(options: OutputOptions, inputs: Sequence[Input]) -> None:
         UsageError: one cannot, or is.
     """
     # In `--csv *.jpg` the shell puts the first picture where the table goes.
-    if options.csv and options.csv.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+    if options.csv and options.csv.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
         raise UsageError(f"--csv {options.csv}: a table takes no picture's or video's name; name a .csv file")
     for option, target in (("--csv", options.csv), ("--save", options.save)):
         if target and target.resolve() in {item.path.resolve() for item in inputs if not item.error}:
