@@ -34,6 +34,12 @@ class Box:
     def cut(self, pixels: Pixels) -> Pixels:
         return pixels[self.y : self.y + self.height, self.x : self.x + self.width]
 
+    def within(self, width: int, height: int) -> "Box":
+        """The part of it that is in a picture of so many pixels; without width or height where none is."""
+        left, top = max(self.x, 0), max(self.y, 0)
+        right, bottom = min(self.x + self.width, width), min(self.y + self.height, height)
+        return Box(left, top, max(right - left, 0), max(bottom - top, 0))
+
     def overlap(self, other: "Box") -> float:
         """Intersection over union, 0-1."""
         shared = self._shared(other)

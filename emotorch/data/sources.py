@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from emotorch.data.detectors import Detector, open_detector
-from emotorch.data.faces import centre_square, cut_face
+from emotorch.data.faces import Box, centre_square, cut_face
 from emotorch.data.finding import largest_face
 from emotorch.data.images import (
     GREY_FACE,
@@ -50,6 +50,7 @@ class SourceImage:
         usage: The dataset's own split (`Training`, `PublicTest`, `train`, …), or empty.
         subject: The person shown, where the dataset tells, or empty.
         hash: What the pixels must hash to, where that is known.
+        box: Where the face is in the picture, where the dataset tells; it is cut out then, whatever the reading.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class SourceImage:
     usage: str = ""
     subject: str = ""
     hash: str | None = None
+    box: Box | None = None
 
     def read(self, longest: int = 0) -> "SourceFace":
         """The face, as the baseline takes it and as it is to be stored.
@@ -71,8 +73,10 @@ class SourceImage:
         if self.reading is Reading.FACE:
             face = self._read_face()
             return SourceFace(face, face, True)
-        grey, box, found = read_picture(self.path), None, True
-        if self.reading is Reading.SCENE:
+        grey, box, found = read_picture(self.path), self.box, True
+        if box is not None:
+            box = self._within(grey, box)
+        elif self.reading is Reading.SCENE:
             box = largest_face(grey, scene_detector())
             found, box = box is not None, box or centre_square(grey)
         face = cut_face(grey, box)
@@ -85,7 +89,19 @@ class SourceImage:
         """The face in a form, for images that are no scenes; see `read`."""
         if form == GREY_FACE or self.reading is not Reading.CROP:
             return bring_to(self.read().face, form)
-        return bring_to(read_picture(self.path, colour=form.channels > 1), form)
+        picture = read_picture(self.path, colour=form.channels > 1)
+        return bring_to(picture if self.box is None else self._within(picture, self.box).cut(picture), form)
+
+    def _within(self, picture: Pixels, box: Box) -> Box:
+        """The part of a dataset's box that is in the picture: detectors draw some beyond its edge."""
+        height, width = picture.shape[:2]
+        within = box.within(width, height)
+        if not within.width or not within.height:
+            raise EmoTorchError(
+                f"{self.path}: its box ({box.x}, {box.y}, {box.width}, {box.height}) is outside of the picture, "
+                f"{width}×{height} pixels; mend its row"
+            )
+        return within
 
     def _read_face(self) -> Pixels:
         pixels = read_face(self.path)
