@@ -344,13 +344,34 @@ def weights() -> dict[str, Tensor]:
     return timm.create_model("resnet10t").state_dict()
 
 
-@pytest.mark.parametrize("form", ["plain", "state_dict", "safetensors"])
-def test_pretrained_weights_go_into_the_backbone(form: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
+def wrapped(weights: dict[str, Tensor], *wrappers: str) -> dict[str, Tensor]:
+    return {f"{''.join(wrappers)}{name}": value for name, value in weights.items()}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda w: w,
+        lambda w: {"state_dict": w, "epoch": 3, "arch": "resnet10t"},
+        lambda w: {"model": w, "model_args": {"width": 1}},
+        lambda w: {"net": w, "model": "resnet10t"},
+        lambda w: {"model": {"name": "resnet10t"}, "net": w},
+        lambda w: {"model_state_dict": wrapped(w, "module.")},
+        lambda w: {"state_dict": wrapped(w, "model.")},
+        lambda w: wrapped(w, "_orig_mod.", "module."),
+        "safetensors",
+    ],
+)
+def test_pretrained_weights_go_into_the_backbone(
+    form: object, weights: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever they are wrapped; the head of other classes is left out, which is said."""
+    caplog.set_level("INFO")
     path = tmp_path / f"weights.{'safetensors' if form == 'safetensors' else 'pth'}"
-    if form == "safetensors":
-        save_file(weights, path)
+    if callable(form):
+        torch.save(form(weights), path)
     else:
-        torch.save(weights if form == "plain" else {"state_dict": weights, "epoch": 3}, path)
+        save_file(weights, path)
     network = small()
     before = copy.deepcopy(network.state_dict())
     start_from(network, path, trained_layers=0)
@@ -358,6 +379,7 @@ def test_pretrained_weights_go_into_the_backbone(form: str, weights: dict[str, T
         expected = weights[name.removeprefix("backbone.")] if name.startswith("backbone.") else before[name]
         assert torch.equal(value, expected), name
     assert all(parameter.requires_grad for parameter in network.parameters())
+    assert caplog.messages == [f"{path}: its head, of 1000 classes, is left out; this network's own starts fresh"]
 
 
 def test_grey_images_give_the_features_that_their_colour_copies_gave(
@@ -419,6 +441,36 @@ def test_a_network_without_a_backbone_starts_from_all_of_its_weights(tmp_path: P
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), source.parameters(), strict=True))
     with refusal("trained_layers=3 is for a network with a backbone"):
         start_from(network, tmp_path / "model.pth", trained_layers=3)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "timm:test_resnet"])
+def test_a_head_for_other_classes_starts_fresh(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model of this pipeline in another scheme: all else is taken, and equal classes take the head too."""
+    caplog.set_level("INFO")
+    path = tmp_path / "model.pth"
+    source, network = create_network(name, {**REQUIRED, "num_classes": 7}), create_network(name, REQUIRED)
+    torch.save({"model_state_dict": source.state_dict(), "model_config": {}}, path)
+    before = copy.deepcopy(network.state_dict())
+    start_from(network, path, trained_layers=0)
+    fresh = {key for key, value in network.state_dict().items() if not torch.equal(value, source.state_dict()[key])}
+    head = {key.rpartition(".")[0] for key in fresh}
+    assert len(head) == 1
+    assert all(torch.equal(network.state_dict()[key], before[key]) for key in fresh)
+    said = f"{path}: its head {head.pop()}, of 7 classes and not 4, is left out; this network's own starts fresh"
+    assert caplog.messages == [said]
+    same = create_network(name, {**REQUIRED, "num_classes": 7})
+    start_from(same, path, trained_layers=0)
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in same.state_dict().items())
+
+
+def test_a_head_that_differs_in_more_than_classes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(SharedCNN(64, 1, 7).state_dict() | {"fc.weight": torch.zeros(7, 9)}, path)
+    with refusal(f"{path}: does not fit SharedCNN: fc.weight has shape (7, 9), not (4, 256)"):
+        start_from(SharedCNN(64, 1, 4), path, trained_layers=0)
+    torch.save(without(SharedCNN(64, 1, 7).state_dict(), "fc.bias"), path)
+    with refusal(f"{path}: does not fit SharedCNN: fc.bias is missing in it"):
+        start_from(SharedCNN(64, 1, 7), path, trained_layers=0)
 
 
 def without(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

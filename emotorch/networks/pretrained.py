@@ -1,5 +1,6 @@
 """Starting from the weights of a file, with only the last layers trained."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,14 @@ from emotorch.errors import EmoTorchError
 from emotorch.networks.backbone import BackboneClassifier
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 
+logger = logging.getLogger(__name__)
+
 # Where files keep the weights, when they hold more: this pipeline's, timm's and others'.
 _PARTS = ("model_state_dict", "state_dict", "model", "net")
-_PARALLEL = "module."
+# What stands before every name where another module held the network: nn.DataParallel's, torch.compile's, and what
+# those who write training loops call it.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
+_BACKBONE = "backbone."
 
 
 def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
@@ -21,11 +27,13 @@ def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
 
     A layer is a module with parameters of its own: a convolution, a norm, a linear. Keras counts activations and
     additions too: its last 50 layers of ResNet50V2 are the last 27 here. A network without a backbone takes the
-    weights of all of it.
+    weights of all of it, and so does one with a backbone from a file of such a network. A head for another number of
+    classes starts fresh; that is logged.
 
     Args:
         network: Changed in place.
-        path: A state dict (.pth or .safetensors) with the names of timm or, where they agree, torchvision.
+        path: A state dict (.pth or .safetensors), or a checkpoint with one in it, with this network's own names, or
+            for the backbone those of timm or, where they agree, torchvision.
         trained_layers: How many of the backbone's last layers are trained; 0 for all.
 
     Raises:
@@ -35,10 +43,14 @@ def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
     if not isinstance(network, BackboneClassifier):
         if trained_layers:
             raise EmoTorchError(f"trained_layers={trained_layers} is for a network with a backbone: set it to 0")
-        _load(network, read_state(path), path)
+        _load_with_head(network, read_state(path), path)
         return
     try:
-        _load(network.backbone, _adapt(read_state(path), network.backbone, path), path)
+        weights = read_state(path)
+        if any(name.startswith(_BACKBONE) for name in weights):
+            _load_with_head(network, weights, path)
+        else:
+            _load(network.backbone, _adapt(weights, network.backbone, path), path)
     except EmoTorchError as error:
         raise EmoTorchError(f"{error}{_what_fits(network.backbone)}") from None
     if trained_layers:
@@ -62,22 +74,27 @@ def layers_of(network: nn.Module) -> list[nn.Module]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, also in a part of it, or named as nn.DataParallel names them: with `module.` in front.
+    """The weights in a file, also in a part of it, or with what a wrapper puts before every name, such as `module.`.
 
     Raises:
         EmoTorchError: the file cannot be read, or is none of weights.
     """
     state = read_tensors(path)
     if isinstance(state, dict):
-        state = next((state[part] for part in _PARTS if isinstance(state.get(part), dict)), state)
+        state = next((state[part] for part in _PARTS if _holds_tensors(state.get(part))), state)
     if not isinstance(state, dict) or not state:
         raise EmoTorchError(f"{path}: no weights in it, but {type(state).__name__}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise EmoTorchError(f"{path}: {name!r} in it is no tensor; it is not a file of weights")
-    if all(name.startswith(_PARALLEL) for name in state):
-        state = {name.removeprefix(_PARALLEL): value for name, value in state.items()}
+    while wrapper := next((wrapper for wrapper in _WRAPPERS if all(name.startswith(wrapper) for name in state)), ""):
+        state = {name.removeprefix(wrapper): value for name, value in state.items()}
     return state
+
+
+def _holds_tensors(part: object) -> bool:
+    """A checkpoint's `model` may also be a name, or a table of settings."""
+    return isinstance(part, dict) and any(isinstance(value, Tensor) for value in part.values())
 
 
 def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[str, Tensor]:
@@ -94,7 +111,11 @@ def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[
     ours = backbone.state_dict()
     # A head may be several modules, of which the backbone has kept some, such as a norm.
     heads = tuple(f"{head.partition('.')[0]}." for head in _names(known.get("classifier")))
-    weights = {name: value for name, value in weights.items() if name in ours or not name.startswith(heads)}
+    head = [name for name in weights if name not in ours and name.startswith(heads)]
+    matrices = [weights[name] for name in head if weights[name].ndim >= 2]
+    if matrices:
+        _say_fresh(path, f"head, of {len(matrices[-1])} classes")
+    weights = {name: value for name, value in weights.items() if name not in head}
     for convolution in _names(known.get("first_conv")):
         name, expected = f"{convolution}.weight", ours.get(f"{convolution}.weight")
         # timm adapts weights for colour only. Their sum over the colours is right for grey images, repeated as these.
@@ -106,6 +127,29 @@ def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[
 def _names(stated: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
     """timm's configurations name one module, several, or none."""
     return (stated,) if isinstance(stated, str) else tuple(stated or ())
+
+
+def _say_fresh(path: Path, head: str) -> None:
+    logger.info("%s: its %s, is left out; this network's own starts fresh", path, head)
+
+
+def _load_with_head(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """As `_load`; but the last layer starts fresh where the file's is the same but for the number of classes."""
+    last = layers_of(network)[-1]
+    prefix = next(f"{name}." for name, module in network.named_modules() if module is last)
+    own = {f"{prefix}{name}": value for name, value in last.state_dict().items()}
+    theirs = {name: weights[name] for name in own if name in weights}
+    if theirs.keys() == own.keys() and all(_is_alike(theirs[name], own[name]) for name in own):
+        classes, wanted = ({len(value) for value in layer.values()} for layer in (theirs, own))
+        if len(classes) == 1 and classes != wanted:
+            _say_fresh(path, f"head {prefix[:-1]}, of {classes.pop()} classes and not {wanted.pop()}")
+            weights = weights | own
+    _load(network, weights, path)
+
+
+def _is_alike(tensor: Tensor, other: Tensor) -> bool:
+    """Whether they differ in the first dimension at most."""
+    return tensor.ndim == other.ndim and tensor.shape[1:] == other.shape[1:]
 
 
 def _load(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
