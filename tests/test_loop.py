@@ -11,12 +11,10 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor
 
-from emotorch.labels import get_scheme
 from emotorch.metrics.scores import Score
 from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import Augmentation, Recipe, get_recipe
-from emotorch.training import checkpoints
 from emotorch.training.device import computes_in_bfloat16
 from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.loop import network_outputs as outputs_of
@@ -255,29 +253,6 @@ def test_outputs_are_the_same_for_any_number_of_threads_and_in_the_images_order(
     outputs = network_outputs(network, images.pixels, threads=3)
     assert torch.equal(outputs, network_outputs(network, images.pixels))
     assert torch.equal(outputs[512:1024], network_outputs(network, images.pixels[512:1024]))
-
-
-def test_a_training_that_goes_on_from_its_file_ends_bit_for_bit_as_an_undisturbed_one(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, plateau_patience=1, early_stop_patience=4)
-    wrong = {"fer": striped(30, seed=1, shift=1), "ckp": striped(7, seed=2)}
-    undisturbed = trainer(recipe, wrong)
-    undisturbed.run(ignore)
-    assert len(undisturbed.history) == 4
-
-    def save_and_die_after_2(state: Trainer) -> None:
-        description = checkpoints.describe(recipe, get_scheme("emotorch4"))
-        checkpoints.save(tmp_path / "last.pth", {**description, **state.state()})
-        if len(state.history) == 2:
-            raise KeyboardInterrupt
-
-    killed = trainer(recipe, wrong)
-    with pytest.raises(KeyboardInterrupt):
-        killed.run(save_and_die_after_2)
-    resumed = trainer(recipe, wrong)
-    resumed.load_state(checkpoints.read(tmp_path / "last.pth"))
-    assert len(resumed.history) == 2
-    resumed.run(ignore)
-    assert same(state_without_times(resumed), state_without_times(undisturbed))
 
 
 def test_a_finished_training_goes_on_with_nothing_but_its_best_weights(tmp_path: Path) -> None:

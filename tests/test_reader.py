@@ -208,7 +208,8 @@ def test_a_damaged_onnx_file_is_named(exported: Path, tmp_path: Path, content: b
     [
         ({"scheme": None}, "no scheme in its metadata: not a file that export_onnx.py wrote"),
         ({"scheme": "{"}, "its metadata is damaged"),
-        ({"scheme": json.dumps(get_scheme("seven").as_dict())}, "7 labels for 4 outputs"),
+        ({"scheme": json.dumps(get_scheme("seven").as_dict())}, "its labels are not those of its scheme"),
+        ({"scheme": json.dumps(get_scheme("seven").as_dict()), "labels": None}, "7 labels for 4 outputs"),
         ({"temperature": "warm"}, "its metadata is damaged"),
         ({"temperature": "nan"}, "temperature nan is no number above 0"),
         ({"weights_sha256": None}, "no weights_sha256 in its metadata"),

@@ -98,6 +98,8 @@ class Metadata:
             raise EmoTorchError(f"no {error.args[0]} in its metadata: not a file that export_onnx.py wrote") from None
         except ValueError as error:
             raise EmoTorchError(f"its metadata is damaged ({error})") from None
+        if properties.get("labels", in_order := json.dumps(found.scheme.labels)) != in_order:
+            raise EmoTorchError(f"its labels are not those of its scheme: {properties['labels']}")
         if not 0 < found.temperature < math.inf:
             raise EmoTorchError(f"temperature {found.temperature} is no number above 0")
         return found

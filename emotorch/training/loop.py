@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from emotorch.data.cache import LazyArray
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
+from emotorch.errors import EmoTorchError
 from emotorch.metrics.scores import NO_SCORE, EpochScores, Score
 from emotorch.networks import get_architecture
 from emotorch.recipes import Augmentation, Recipe
@@ -51,7 +52,16 @@ class LabelledPixels:
 
     @classmethod
     def of(cls, pixels: Pixels | LazyArray[Pixels], labels: Indices, device: torch.device) -> "LabelledPixels":
-        """On a CPU a lazy array stays lazy."""
+        """On a CPU a lazy array stays lazy.
+
+        Raises:
+            EmoTorchError: pixels are no bytes, or labels no whole numbers: they could be NaN.
+        """
+        dtype = pixels.store.dtype if isinstance(pixels, LazyArray) else pixels.dtype
+        if dtype != np.uint8:
+            raise EmoTorchError(f"pixels are bytes (uint8), not {dtype}")
+        if labels.dtype != np.int64:
+            raise EmoTorchError(f"labels are whole numbers (int64), not {labels.dtype}")
         images: Images
         if isinstance(pixels, LazyArray) and device.type == "cpu":
             images = LazyArray(to_tensor(pixels.store), torch.from_numpy(pixels.positions))
@@ -127,7 +137,12 @@ class Trainer:
             threads: Of a CPU.
             soft_targets: What the teachers predict for the images of a step, as these are trained on: augmented and
                 mixed, before a small first size shrinks them. None without teachers.
+
+        Raises:
+            EmoTorchError: a label is of none of the classes.
         """
+        for images in (training, *validation.values()):
+            _require_classes(images.labels, classes)
         self.network = network
         self.recipe = recipe
         self.history: list[EpochScores] = []
@@ -376,6 +391,12 @@ class Trainer:
         self._best_value = state["best_value"]
         self._progress = _Progress(**state["progress"])
         self.history = [EpochScores.from_dict(scores) for scores in state["history"]]
+
+
+def _require_classes(labels: Tensor, classes: int) -> None:
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        raise EmoTorchError(f"a label is {wrong[0].item()}: there are {classes} classes, from 0")
 
 
 def _cut(whole: slice, parts: int) -> list[slice]:
