@@ -17,7 +17,7 @@ from typing import TypeVar
 from emotorch.datasets import DATASETS, FER, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, ToldError
 from emotorch.labels import DEFAULT, SCHEMES
-from emotorch.recipes import FER_USAGE_CHOICES, SPLITS
+from emotorch.recipes import DROP_COPIES, FER_USAGE_CHOICES, KEEP_COPIES, SPLITS
 
 Number = TypeVar("Number", int, float)
 
@@ -63,6 +63,7 @@ def add_subset_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="copy again what is there and up to date")
     add_train_on_option(parser, "what is split")
     add_fer_usage_option(parser)
+    add_copies_options(parser)
     add_scheme_option(parser)
 
 
@@ -117,6 +118,27 @@ def add_fer_usage_option(parser: _Options, default: str | None = "all") -> None:
     )
 
 
+def add_copies_options(parser: _Options) -> None:
+    """What becomes of training images that show what is held out."""
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--keep-copies",
+        dest="copies",
+        action="store_const",
+        const=KEEP_COPIES,
+        help="train on what, in a given split of your own data, also validates or tests: equal, mirrored and near "
+        "copies, and images of the same people; the run is marked leaky (default: they are left out, and counted)",
+    )
+    choice.add_argument(
+        "--drop-copies",
+        dest="copies",
+        action="store_const",
+        const=DROP_COPIES,
+        help="leave such images out of a known dataset's official training set too (default: it stays whole; twins are "
+        "counted, and scored apart)",
+    )
+
+
 def add_scheme_option(parser: _Options, default: str | None = DEFAULT) -> None:
     parser.add_argument(
         "--scheme",
@@ -159,6 +181,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "protocol, with them on both sides: its runs are named model_NNNNN_leaky, are compared only on request, and "
         "never ship (default: the recipe's own, by_source)",
     )
+    add_copies_options(data)
     data.add_argument(
         "--seed",
         type=seed,

@@ -15,6 +15,8 @@ METRIC_NAMES = ("loss", "accuracy", "macro_f1")
 SAMPLING_NAMES = ("shuffled", "balanced")
 FER_FOLDS = tuple(f"fold{number}" for number in range(1, 6))
 BY_SOURCE, PUBLISHED_SPLIT = SPLITS = ("by_source", "published")
+# What becomes of training images that show held-out ones: what suits the dataset, or one of the other two always.
+COPIES_CHOICES = SUITED_COPIES, KEEP_COPIES, DROP_COPIES = ("auto", "keep", "drop")
 FER_USAGE_CHOICES = ("all", "training", "official", "search", *FER_FOLDS)
 # Mean and standard deviation of each channel, of grey values 0-1.
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -96,6 +98,9 @@ class Recipe:
         split: `by_source` keeps an image, its copies and its variants on one side; `published` holds out images after
             the variants are drawn, as the published baseline did: variants and copies are on both sides, and every
             run of it is marked `leaky`.
+        copies: Training images that are copies of held-out ones, or show a person of theirs, in a split that came with
+            the data: `auto` leaves them out, but of a known dataset, whose official split stays whole; `keep` trains
+            on them, and marks the run `leaky`; `drop` leaves them out of an official split too.
         variants: Part of stage 3's variants that training and validation draw when no option says.
         loss: `cosine_proximity`, `cross_entropy` or `focal`.
         focal_gamma: Of the focal loss: how little the images count that are right already.
@@ -138,6 +143,7 @@ class Recipe:
     distillation: float = 0.7
     fer_usage: str = "official"
     split: str = BY_SOURCE
+    copies: str = SUITED_COPIES
     variants: float = 0.0
     loss: str = "cross_entropy"
     focal_gamma: float = 2.0
@@ -173,6 +179,7 @@ class Recipe:
             ("normalization", tuple(NORMALIZATIONS)),
             ("fer_usage", FER_USAGE_CHOICES),
             ("split", SPLITS),
+            ("copies", COPIES_CHOICES),
             ("loss", LOSS_NAMES),
             ("sampling", SAMPLING_NAMES),
             ("optimizer", OPTIMIZER_NAMES),

@@ -11,8 +11,9 @@ from conftest import prepare, refusal, tree, write_small_fer
 from running import call_script, error_line, read_table
 
 from emotorch.data import audit, duplicates, likeness
-from emotorch.data.duplicates import EXACT, MIRRORED, NEAR, Duplicates, Pair
+from emotorch.data.duplicates import Duplicates, Pair
 from emotorch.data.images import Pixels, encode_png
+from emotorch.data.likeness import EXACT, MIRRORED, NEAR
 from emotorch.errors import UsageError
 from emotorch.paths import Paths
 

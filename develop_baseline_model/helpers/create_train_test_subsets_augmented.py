@@ -33,6 +33,7 @@ def main() -> None:
         train_on=options.train_on,
         augmented=True,
         fer_usage=options.fer_usage,
+        copies=options.copies,
         force=options.force,
     )
     for subset in subsets:

@@ -51,7 +51,7 @@ def main() -> None:
     threshold = likeness.THRESHOLD if options.threshold is None else options.threshold
     found = duplicates.find(dataset, threshold=threshold, mirrored=options.mirrored)
     print(f"{dataset.folder}: {len(dataset.entries)} images, {len(dataset.unreadable)} files that cannot be read")
-    print(duplicates.summary(found, duplicates.KINDS if options.mirrored else duplicates.KINDS[:2]))
+    print(duplicates.summary(found, likeness.KINDS if options.mirrored else likeness.KINDS[:2]))
     table = duplicates.write_pairs(paths.reports, found)
     if options.apply:
         to = duplicates.destination(dataset.folder, paths)

@@ -31,7 +31,7 @@ def main() -> None:
         help="of the confusion matrices' distances (default: %(default)s)",
     )
     parser.add_argument(
-        "--leaky", action="store_true", help="compare runs of the published split too, which are left out otherwise"
+        "--leaky", action="store_true", help="compare runs of the published split, or with --keep-copies, too"
     )
     options = parser.parse_args()
 

@@ -32,7 +32,7 @@ from emotorch.figures.canvas import save
 from emotorch.figures.ranking import ranking_figure
 from emotorch.files import timestamped
 from emotorch.paths import Paths
-from emotorch.runs.folder import FINISHED, LEAKY, Run, first_run, list_runs
+from emotorch.runs.folder import COPIES, FINISHED, LEAKY, Run, first_run, list_runs
 from emotorch.tables import Table, counted, to_text, write_table
 from emotorch.workers import map_in_order
 
@@ -166,7 +166,8 @@ def measure_runs(runs: Iterable[Run], weights: Weights, *, leaky: bool = False) 
             if status != FINISHED:
                 measured.left_out.append((run.name, status))
             elif record.get(LEAKY) and not leaky:
-                measured.left_out.append((run.name, "leaky: trained with the published split"))
+                trained = "on copies of held-out images" if record.get(COPIES) else "with the published split"
+                measured.left_out.append((run.name, f"leaky: trained {trained}"))
             elif why_no_original(record_table(record, "settings")):
                 measured.watched.append(measure_watched(run, record))
             else:

@@ -9,16 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emotorch.data.audit import AuditedFolder
-from emotorch.data.likeness import THRESHOLD, find_alike
+from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR, THRESHOLD, find_alike
 from emotorch.data.split import group_sources
 from emotorch.datasets import CLASS_FOLDERS, DATASETS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import timestamped
 from emotorch.paths import Paths
 from emotorch.tables import Table, to_text, write_table
-
-EXACT, NEAR, MIRRORED = "exact", "near", "mirrored"
-KINDS = (EXACT, NEAR, MIRRORED)
 
 _COLUMNS = [
     *("file_a", "file_b", "kind", "distance", "similarity", "label_a", "label_b", "split_a", "split_b"),

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from emotorch.data.images import SIZE, Pixels
 from emotorch.workers import progress
 
+# How two images can be of one photo.
+EXACT, NEAR, MIRRORED = "exact", "near", "mirrored"
+KINDS = (EXACT, NEAR, MIRRORED)
+
 # In FER-2013 the similarities of candidates fall to a floor between 0.65 and 0.75: below are other people's
 # portraits; of the hundred pairs just above 0.75, looked at one by one, all but one are the same photo.
 THRESHOLD = 0.75

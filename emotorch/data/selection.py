@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.cache import ChangedError, LazyArray, PixelCache
+from emotorch.data.copies import PhotoPairs
 from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS
 from emotorch.data.images import GREY_FACE, SIZE, PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
+from emotorch.data.sides import Shared, Sides, split_sides
 from emotorch.data.sources import MANIFEST, read_manifest
-from emotorch.data.split import VALIDATION_SHARE, Indices, draw, fold_numbers, group_sources, validation_mask
+from emotorch.data.split import Indices, draw, validation_mask
 from emotorch.data.variants import variant_file
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme, command
 from emotorch.paths import STAGE_2, STAGE_3, Paths
-from emotorch.recipes import BY_SOURCE, FER_FOLDS, FER_USAGE_CHOICES, PUBLISHED_SPLIT
+from emotorch.recipes import BY_SOURCE, DROP_COPIES, FER_USAGE_CHOICES, PUBLISHED_SPLIT, SUITED_COPIES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
-_SEARCH_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class DatasetIndex:
         channels: 1 of grey files, 3 of colour.
         stored_hashes: Of the files' own pixels.
         packed: (N, …) pixels in some form by operation, on a machine that has these in memory and no files; else None.
+        pairs: The photos of the dataset that trains, on such a machine, where it needs to know them.
     """
 
     paths: Paths
@@ -74,6 +76,7 @@ class DatasetIndex:
     channels: Indices
     stored_hashes: NDArray[np.str_]
     packed: Mapping[int, Pixels] | None = None
+    pairs: PhotoPairs | None = None
 
     @classmethod
     def load(cls, paths: Paths, scheme: LabelScheme) -> "DatasetIndex":
@@ -121,6 +124,11 @@ class DatasetIndex:
             channels=channels,
             stored_hashes=stored_hashes,
         )
+
+    @property
+    def cache_folder(self) -> Path:
+        """Of what is worked out once for all runs on this very dataset."""
+        return self.paths.cache / self.fingerprint[:16]
 
     def has(self, dataset: str) -> bool:
         return bool((self.datasets == dataset).any())
@@ -237,7 +245,7 @@ class ImageSet:
 
 
 def _cache(index: DatasetIndex, form: PixelForm) -> PixelCache:
-    folder = index.paths.cache / index.fingerprint[:16]
+    folder = index.cache_folder
     if not folder.exists() and index.paths.cache.exists():
         # Other caches belong to datasets that were made anew since.
         for outdated in index.paths.cache.iterdir():
@@ -254,11 +262,13 @@ class Selection:
         training: What is trained on.
         validation: What decides over the best epoch, by the name that files use: `fer`, `ckp`, …
         reference: Originals that no factor touches, the same for every run of the same split, by name.
+        shared: Training images that show what is held out; None where nobody looked for them.
     """
 
     training: ImageSet
     validation: Mapping[str, ImageSet]
     reference: Mapping[str, ImageSet]
+    shared: Shared | None = None
 
     def sets(self) -> dict[str, ImageSet]:
         """All of them: `training`, `fer`, `ckp`, `fer_reference`, …"""
@@ -273,6 +283,7 @@ def select(
     train_on: str = FER.name,
     fer_usage: str = "all",
     split: str = BY_SOURCE,
+    copies: str = SUITED_COPIES,
     seed: int,
 ) -> Selection:
     """Splits a dataset by source and thins each side by the factors.
@@ -280,7 +291,8 @@ def select(
     FER-2013 is split 85/15, of all or of its Training rows; CK+ then validates too, as published. For a search
     among recipes a tenth of the Training rows is held out, or one of five folds, and nothing else takes part. With the
     official split, and in every other dataset, the given splits count: PublicTest, or a folder's `val`, selects,
-    and test images take no part. Where none is given, 15% are held out (of CK+, whole subjects).
+    and test images take no part. Where none is given, 15% are held out, whole persons where they are known; what else
+    is kept apart, `emotorch.data.sides` says.
 
     The published split holds out 15% of what the factors have drawn, image by image: variants of an image and its
     copies are on both sides, as in the published baseline. No held-out FER original is then unseen, so that there is
@@ -292,12 +304,13 @@ def select(
         train_on: The name of a dataset or of a folder.
         fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, the `search` one, or a fold.
         split: By source, or as published.
+        copies: Whether training images that show held-out ones are left out: see `Recipe.copies`.
         seed: Of the drawing; the split has its own, fixed one.
 
     Raises:
         EmoTorchError: a class has no training image, or stage 3 has not run and a factor needs it.
         UsageError: an unknown `fer_usage` or `train_on`; or the published split of other data than FER-2013, of
-            official usages or folds, or without the variants of stage 3.
+            official usages or folds, without the variants of stage 3, or without copies.
     """
     if fer_usage not in FER_USAGE_CHOICES:
         raise UsageError(f"FER usage {fer_usage!r} is none of {', '.join(FER_USAGE_CHOICES)}")
@@ -305,8 +318,9 @@ def select(
         known = ", ".join(np.unique(index.datasets).tolist())
         raise UsageError(f"there are no {train_on} images in {index.paths.originals}: it has {known}")
     if split == PUBLISHED_SPLIT:
-        _check_published(index, train_on, fer_usage)
-    training_rows, held_out_rows = _split(index, train_on, fer_usage)
+        _check_published(index, train_on, fer_usage, copies)
+    sides = split_sides(index, train_on, fer_usage, copies)
+    training_rows, held_out_rows = sides.training, sides.held_out
     ckp_rows = index.originals_of(CKP.name).rows
     name = find_dataset(train_on).key
 
@@ -331,22 +345,37 @@ def select(
         training,
         {name: images for name, images in validation.items() if len(images)},
         {name: images for name, images in reference.items() if len(images)},
+        sides.shared,
     )
     for label, count in zip(index.scheme.labels, selection.training.class_counts(), strict=True):
         if count == 0:
-            there = (index.labels[training_rows] == index.scheme.index(label)).any()
-            remedy = (
-                "raise --fer or --fer-aug, in a sweep their ranges"
-                if there
-                else f"{index.paths.originals}/{train_on}/{label} has none"
+            raise EmoTorchError(
+                f"the training set has no image of class {label!r}: {_remedy(index, sides, train_on, label)}"
             )
-            raise EmoTorchError(f"the training set has no image of class {label!r}: {remedy}")
     if any((images.operations > 0).any() for images in selection.sets().values()):
         index.check_augmented()
     return selection
 
 
-def _check_published(index: DatasetIndex, train_on: str, fer_usage: str) -> None:
+def _remedy(index: DatasetIndex, sides: Sides, train_on: str, label: str) -> str:
+    """Why the training set has no image of a class, and what to do."""
+
+    def has(rows: Indices) -> bool:
+        return bool((index.labels[rows] == index.scheme.index(label)).any())
+
+    if has(sides.training):
+        return "raise --fer or --fer-aug, in a sweep their ranges"
+    if sides.shared and has(sides.shared.rows):
+        return (
+            "all that there are show what validates or tests, as copies or the same people; divide the images anew, or "
+            "train on them with --keep-copies"
+        )
+    return f"{index.paths.originals}/{train_on}/{label} has none"
+
+
+def _check_published(index: DatasetIndex, train_on: str, fer_usage: str, copies: str) -> None:
+    if copies == DROP_COPIES:
+        raise UsageError("--drop-copies: the published split has copies on both sides; leave one of the two out")
     if train_on != FER.name or fer_usage not in ("all", "training"):
         raise UsageError(
             f"the published split is of FER-2013, all rows or the Training rows: not of {train_on}, {fer_usage}"
@@ -355,36 +384,6 @@ def _check_published(index: DatasetIndex, train_on: str, fer_usage: str) -> None
         index.check_augmented()
     except EmoTorchError as error:
         raise UsageError(f"the published split mixes images with their variants, and there are none: {error}") from None
-
-
-def _split(index: DatasetIndex, train_on: str, fer_usage: str) -> tuple[Indices, Indices]:
-    """The rows that train, and those that are held out to validate."""
-    if train_on == FER.name and fer_usage == "all":
-        return _hold_out(index, index.originals_of(FER.name).rows)
-    dataset, of_dataset = find_dataset(train_on), index.datasets == train_on
-    # Where no split is given the usage is empty, and every image may train.
-    training = np.flatnonzero(of_dataset & np.isin(index.usages, ["", *dataset.training]))
-    selecting = np.flatnonzero(of_dataset & np.isin(index.usages, list(dataset.selecting)))
-    if train_on == FER.name and fer_usage == "training":
-        return _hold_out(index, training)
-    if train_on == FER.name and fer_usage == "search":
-        return _hold_out(index, training, _SEARCH_SHARE)
-    if train_on == FER.name and fer_usage in FER_FOLDS:
-        folds = fold_numbers(_sources(index, training), index.labels[training], len(FER_FOLDS))
-        held_out = folds == FER_FOLDS.index(fer_usage)
-        return training[~held_out], training[held_out]
-    return (training, selecting) if len(selecting) else _hold_out(index, training)
-
-
-def _hold_out(index: DatasetIndex, rows: Indices, share: float = VALIDATION_SHARE) -> tuple[Indices, Indices]:
-    held_out = validation_mask(_sources(index, rows), index.labels[rows], share=share)
-    return rows[~held_out], rows[held_out]
-
-
-def _sources(index: DatasetIndex, rows: Indices) -> Indices:
-    """(N,) equal for images that must be on one side: of one person where persons are known, else of equal pixels."""
-    subjects = index.subjects[rows]
-    return group_sources(np.where(subjects == "", index.hashes[rows], subjects))
 
 
 def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float, key: Sequence[object]) -> ImageSet:

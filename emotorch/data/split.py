@@ -20,6 +20,39 @@ def group_sources(hashes: NDArray[np.str_]) -> Indices:
     return np.unique(hashes, return_inverse=True)[1].astype(np.int64)
 
 
+def join_sources(keys: NDArray[np.str_], hashes: NDArray[np.str_], pairs: Indices) -> Indices:
+    """(N,) group numbers: equal where keys or pixels are equal or a pair joins two images, also through others.
+
+    Groups are numbered in the order of their least keys: it does not matter in which order the images are listed.
+
+    Args:
+        keys: (N,) of each image: the person, or what else tells its source.
+        hashes: (N,) of the pixels.
+        pairs: (M, 2) positions of images that belong together.
+    """
+    joined = connected(len(keys), np.concatenate([_ties(keys), _ties(hashes), pairs]))
+    order = np.lexsort((keys, joined))
+    least = keys[order][np.unique(joined[order], return_index=True)[1]]
+    return group_sources(least)[joined]
+
+
+def connected(number: int, pairs: Indices) -> Indices:
+    """(N,) from 0: equal for positions that (M, 2) pairs join, directly or through others."""
+    from scipy.sparse import coo_array  # here: a training on FER-2013 needs none of it
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = pairs.T
+    graph = coo_array((np.ones(len(pairs), bool), (first, second)), shape=(number, number))
+    return connected_components(graph, directed=False)[1].astype(np.int64)  # type: ignore[no-any-return]
+
+
+def _ties(values: NDArray[np.str_]) -> Indices:
+    """(M, 2) positions of equal values, each with the next of its kind."""
+    order = np.argsort(values, kind="stable")
+    equal = values[order[1:]] == values[order[:-1]]
+    return np.stack([order[:-1][equal], order[1:][equal]], axis=1)
+
+
 def validation_mask(
     groups: Indices, labels: Indices, *, share: float = VALIDATION_SHARE, seed: int = SPLIT_SEED
 ) -> NDArray[np.bool_]:

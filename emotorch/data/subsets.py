@@ -1,5 +1,6 @@
 """The training's own split as folders, for other programs: the optional subset helpers."""
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,15 @@ import numpy as np
 
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, select
+from emotorch.data.sides import Shared
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.files import STAMP_NAME, stage_folder
 from emotorch.paths import AUGMENTED
+from emotorch.recipes import SUITED_COPIES
 from emotorch.workers import progress
+
+logger = logging.getLogger(__name__)
 
 # The published names; of any other dataset than FER-2013 the folders are NAME/train, NAME/val and NAME/test.
 _FER_FOLDERS = {
@@ -38,7 +43,9 @@ class Subset:
     twins: int
 
 
-def create(index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: str, force: bool) -> list[Subset]:
+def create(
+    index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: str, copies: str | None = None, force: bool
+) -> list[Subset]:
     """Copies the images that train, validate and test into the scheme's `TRAIN-VAL DATA/`, by class.
 
     Those of an official test that neither train nor validate are the test; where there are none, there is no such
@@ -49,13 +56,15 @@ def create(index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: st
         train_on: The name of a dataset or of a folder, as in training.
         augmented: The variants (every one of them) instead of the originals.
         fer_usage: As in training.
+        copies: As in training; None for what suits the dataset.
         force: Copy again what is there.
 
     Raises:
         EmoTorchError: a stage has not run, or a class has no training image.
         UsageError: stage 2 has read no such dataset.
     """
-    sets = _sets(index, train_on, augmented, fer_usage)
+    copies = copies or SUITED_COPIES
+    sets, shared = _sets(index, train_on, augmented, fer_usage, copies)
     suffix = AUGMENTED if augmented else ""
     if train_on == FER.name:
         folders = {part: index.paths.subsets / f"{name}{suffix}" for part, name in _FER_FOLDERS.items()}
@@ -64,7 +73,14 @@ def create(index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: st
     for part, folder in folders.items():
         if part not in sets and (folder / STAMP_NAME).is_file():
             shutil.rmtree(folder)
-    stamp = {"inputs": index.fingerprint, "fer_usage": fer_usage, "operations": list(OPERATIONS) if augmented else []}
+    if shared and len(shared.rows):
+        logger.info("%s: %s", train_on, shared.describe())
+    stamp = {
+        "inputs": index.fingerprint,
+        "fer_usage": fer_usage,
+        "operations": list(OPERATIONS) if augmented else [],
+        **({"copies": shared.as_dict()} if shared else {}),
+    }
     subsets = []
     for part, images in sets.items():
         with stage_folder(folders[part], stamp, stage="a subset helper", force=force) as build:
@@ -75,19 +91,23 @@ def create(index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: st
     return subsets
 
 
-def _sets(index: DatasetIndex, train_on: str, augmented: bool, fer_usage: str) -> dict[str, ImageSet]:
-    """`train`, and where there are such images `val`, `test`, and `ckp`, which validates too."""
+def _sets(
+    index: DatasetIndex, train_on: str, augmented: bool, fer_usage: str, copies: str
+) -> tuple[dict[str, ImageSet], Shared | None]:
+    """`train`, and where there are such images `val`, `test`, and `ckp`, which validates too; and what they shared."""
     factors = Factors(0.0, 1.0, 0.0, 1.0) if augmented else Factors(1.0, 0.0, 1.0, 0.0)
-    selection = select(index, factors, train_on=train_on, fer_usage=fer_usage, seed=SPLIT_SEED)
+    selection = select(index, factors, train_on=train_on, fer_usage=fer_usage, copies=copies, seed=SPLIT_SEED)
     dataset = find_dataset(train_on)
     sets = {"train": selection.training}
     sets |= {"val" if name == dataset.key else name: images for name, images in selection.validation.items()}
     official = (index.datasets == train_on) & np.isin(index.usages, [*dataset.selecting, *dataset.tests])
-    tests = np.setdiff1d(np.flatnonzero(official), np.concatenate([images.rows for images in sets.values()]))
+    left_out = [selection.shared.rows] if selection.shared else []
+    seen = np.concatenate([*(images.rows for images in sets.values()), *left_out])
+    tests = np.setdiff1d(np.flatnonzero(official), seen)
     if len(tests):
         operations = range(1, len(OPERATIONS) + 1) if augmented else [0]
         sets["test"] = ImageSet(index, np.repeat(tests, len(operations)), np.tile(operations, len(tests)))
-    return sets
+    return sets, selection.shared
 
 
 def _copy(images: ImageSet, folder: Path) -> None:

@@ -39,6 +39,7 @@ class Settings:
             train_on=self.train_on,
             fer_usage=self.recipe.fer_usage,
             split=self.recipe.split,
+            copies=self.recipe.copies,
             seed=self.seed,
         )
 
@@ -86,4 +87,6 @@ def _recipe_from_options(options: argparse.Namespace) -> Recipe:
         recipe = replace(recipe, fer_usage=options.fer_usage)
     if options.split is not None:
         recipe = replace(recipe, split=options.split)
+    if options.copies is not None:
+        recipe = replace(recipe, copies=options.copies)
     return recipe

@@ -30,6 +30,7 @@ from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import PUBLISHED_SPLIT
 from emotorch.runs.folder import (
+    COPIES,
     FINISHED,
     HASHES,
     LEAKY,
@@ -191,7 +192,7 @@ def _new_record(
         "labels": list(settings.scheme.labels),
         "settings": settings.as_dict(),
         "split_seed": SPLIT_SEED,
-        **({LEAKY: True} if settings.recipe.split == PUBLISHED_SPLIT else {}),
+        **({LEAKY: True} if _is_leaky(settings, data.selection) else {}),
         "seed": settings.seed,
         "factors": asdict(settings.factors),
         # All of them, also those that the recipe does not train.
@@ -204,6 +205,7 @@ def _new_record(
             "pixels": asdict(data.form),
         },
         "counts": {name: len(images) for name, images in data.selection.sets().items()},
+        **({COPIES: data.selection.shared.as_dict()} if data.selection.shared else {}),
         "teachers_sha256": list(data.teachers.hashes),
         "versions": {
             "emotorch": __version__,
@@ -213,6 +215,12 @@ def _new_record(
             "numpy": np.__version__,
         },
     }
+
+
+def _is_leaky(settings: Settings, selection: Selection) -> bool:
+    """Whether what is trained on shows held-out images by intent; an official split's twins are scored apart."""
+    shared = selection.shared
+    return settings.recipe.split == PUBLISHED_SPLIT or (shared is not None and shared.kept and len(shared.rows) > 0)
 
 
 def _code_version() -> str | None:
@@ -232,6 +240,8 @@ def _code_version() -> str | None:
 def _describe_data(index: DatasetIndex, selection: Selection) -> str:
     sets = [f"{len(images)} of {dataset_title(name)}" for name, images in selection.validation.items()]
     text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
+    if selection.shared and len(selection.shared.rows):
+        text += f"; {selection.shared.describe()}"
     return (
         text
         if index.has("CKP") or FER.key not in selection.validation

@@ -105,7 +105,7 @@ def _require_sound(run: Run) -> None:
     if run.status(record) != FINISHED:
         raise EmoTorchError(f"{run.name} is not finished: only a whole run ships")
     if record.get(LEAKY):
-        raise EmoTorchError(f"{run.name} is leaky: its validation images have variants among those it was trained on")
+        raise EmoTorchError(f"{run.name} is leaky: it was trained on variants or copies of what validates it")
 
 
 def _require_shippable(run: Run) -> None:

@@ -63,6 +63,8 @@ LISTED_IN = "images_listed_in"
 # Of a run with variants or copies of its training images among those that it is validated on: a key of its record,
 # and the end of its folder's name.
 LEAKY = "leaky"
+# A key of the record of a run whose data was searched for training images that show held-out ones: how many there are.
+COPIES = "copies"
 _NUMBERED = re.compile(rf"model_(\d{{5,}})(_{LEAKY})?$")
 
 

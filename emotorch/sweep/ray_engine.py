@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from emotorch.data.copies import found_pairs
 from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
@@ -117,7 +118,9 @@ class _Dataset:
         operations = range(1 + len(OPERATIONS)) if variants else (0,)
         form = base.pixel_form(index)
         blocks = {operation: put(_block(index, rows, operation, form)) for operation in operations}
-        return cls(put(index), stamps, blocks)
+        # Whether a run needs them or not was found out before the first: they were looked for then.
+        known = replace(index, pairs=found_pairs(index, base.train_on))
+        return cls(put(known), stamps, blocks)
 
 
 def _block(index: DatasetIndex, rows: Any, operation: int, form: PixelForm) -> Pixels:

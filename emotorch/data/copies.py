@@ -1,0 +1,77 @@
+"""Which images of a dataset are of one photo: found once for all runs, and kept beside the pixel cache."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.data.likeness import THRESHOLD, find_alike
+from emotorch.data.split import Indices
+from emotorch.errors import EmoTorchError
+from emotorch.files import write_atomically
+
+if TYPE_CHECKING:
+    from emotorch.data.selection import DatasetIndex
+
+
+@dataclass(frozen=True)
+class PhotoPairs:
+    """Pairs of images of one photo whose pixels differ; of equal images the first one stands for all.
+
+    Attributes:
+        rows: (M, 2) of the index.
+        mirrored: (M,) whether one of the two is mirrored.
+    """
+
+    rows: Indices
+    mirrored: NDArray[np.bool_]
+
+
+def photo_pairs(index: "DatasetIndex", dataset: str) -> PhotoPairs:
+    """The near and mirrored copies within a dataset; see `emotorch.data.likeness`.
+
+    Raises:
+        EmoTorchError: a file is missing, damaged or changed, or the cache cannot be written.
+    """
+    found = index.pairs or found_pairs(index, dataset)
+    if found is None:
+        found, path = _find(index, dataset), _file(index, dataset)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, partial(_write, found))
+        except OSError as error:
+            raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+    return found
+
+
+def found_pairs(index: "DatasetIndex", dataset: str) -> PhotoPairs | None:
+    """Those that were found before; None where nobody has looked for them in this very dataset."""
+    try:
+        table = np.load(_file(index, dataset), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if table.ndim != 2 or table.shape[1] != 3 or not ((table >= 0) & (table < max(len(index.files), 2))).all():
+        return None
+    return PhotoPairs(table[:, :2], table[:, 2].astype(bool))
+
+
+def _file(index: "DatasetIndex", dataset: str) -> Path:
+    return index.cache_folder / f"copies_{dataset}_{THRESHOLD:g}.npy"
+
+
+def _find(index: "DatasetIndex", dataset: str) -> PhotoPairs:
+    rows = np.flatnonzero(index.datasets == dataset)
+    rows = rows[np.sort(np.unique(index.hashes[rows], return_index=True)[1])]
+    faces = index.originals(rows).read()
+    near = find_alike(faces, faces, THRESHOLD)
+    mirrored = [places for places in find_alike(faces, faces[:, :, ::-1], THRESHOLD) if places not in near]
+    places = np.array([*near, *mirrored], np.int64).reshape(-1, 2)
+    return PhotoPairs(rows[places], np.arange(len(places)) >= len(near))
+
+
+def _write(pairs: PhotoPairs, path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.column_stack([pairs.rows, pairs.mirrored]))
