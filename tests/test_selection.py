@@ -84,7 +84,7 @@ def test_without_grouping_the_leak_is_seen(index: DatasetIndex, monkeypatch: pyt
     twins = with_many_twins(index, 1)
     everything = Factors(1, 1, 1, 1)
     assert not leaked(select(twins, everything, fer_usage="all", seed=42))
-    monkeypatch.setattr("emotorch.data.selection.group_sources", lambda hashes: np.arange(len(hashes)))
+    monkeypatch.setattr("emotorch.data.sides.group_sources", lambda hashes: np.arange(len(hashes)))
     assert len(leaked(select(twins, everything, fer_usage="all", seed=42))) > 10
 
 
