@@ -100,9 +100,9 @@ def add_dataset_argument(parser: argparse.ArgumentParser) -> None:
 def add_train_on_option(parser: _Options, what: str) -> None:
     parser.add_argument(
         "--train-on",
-        default=FER.name,
         metavar="NAME",
-        help=f"{what}: {', '.join(DATASETS)} or a folder of FER-Datasets/ that stage 2 has read (default: %(default)s)",
+        help=f"{what}: {', '.join(DATASETS)} or another dataset that stage 2 has read, by the name that it gave "
+        f"(default: {FER.name}; without that the only one there is)",
     )
 
 

@@ -4,14 +4,13 @@ A new dataset is a record here and a module of `emotorch.data` that reads it. Im
 scripts' help can name the datasets; a reader is imported when it reads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from emotorch.data.sources import SourceImage
+    from emotorch.data.layouts import Finding, Folder
 
 FER_USAGES = ("Training", "PublicTest", "PrivateTest")
 # FER-2013 as class folders: its `test` holds both official tests, and no file tells which it is of.
@@ -28,8 +27,7 @@ class Dataset:
         name: Of its folder in stage 2's, and in the manifest: `FER`.
         title: In tables and figures: `CK+`.
         full_title: In running text: `FER-2013`.
-        folder: What stage 2 reads, below FER-Datasets/.
-        reader: The module whose `list_images(folder)` lists its images; empty for class folders.
+        reader: The module whose `recognise(folder)` finds it below FER-Datasets; empty for class folders.
         classes: Its own names of them, in the order of its own numbers where it has numbers.
         training: What its own split calls the images that train.
         selecting: And those that choose the epoch.
@@ -43,7 +41,6 @@ class Dataset:
     name: str
     title: str
     full_title: str
-    folder: str
     reader: str = ""
     classes: tuple[str, ...] = ()
     training: tuple[str, ...] = ()
@@ -58,20 +55,15 @@ class Dataset:
         """Its name in options and in the names of files: `fer`."""
         return self.name.lower()
 
-    def list_images(self, folder: Path) -> "list[SourceImage]":
-        """Its images below a folder, each with the class and the usage that the dataset gives it.
-
-        Raises:
-            EmoTorchError: the folder is not laid out as the dataset's are, or a file does not belong there.
-        """
-        return cast("list[SourceImage]", import_module(self.reader).list_images(folder))
+    def recognise(self, folder: "Folder") -> "Iterable[Finding]":
+        """What of it lies in a folder; see `emotorch.data.layouts`."""
+        return cast("Iterable[Finding]", import_module(self.reader).recognise(folder))
 
 
 FER = Dataset(
     name="FER",
     title="FER",
     full_title="FER-2013",
-    folder="FER2013img",
     reader="emotorch.data.fer2013",
     classes=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
     training=FER_USAGES[:1],
@@ -88,7 +80,6 @@ CKP = Dataset(
     name="CKP",
     title="CK+",
     full_title="CK+",
-    folder="CK+",
     reader="emotorch.data.ckplus",
     classes=("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"),
     tells_persons=True,
@@ -98,7 +89,6 @@ RAF = Dataset(
     name="RAF",
     title="RAF-DB",
     full_title="RAF-DB",
-    folder="RAF-DB",
     reader="emotorch.data.rafdb",
     classes=("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
     training=("train",),
@@ -106,9 +96,7 @@ RAF = Dataset(
     card_id="raf-db",
 )
 # What all class folders of the user's own have in common; their name is that of their folder.
-CLASS_FOLDERS = Dataset(
-    name="", title="", full_title="", folder="", training=("train",), selecting=("val",), tests=("test",)
-)
+CLASS_FOLDERS = Dataset(name="", title="", full_title="", training=("train",), selecting=("val",), tests=("test",))
 DATASETS = {dataset.name: dataset for dataset in (FER, CKP, RAF)}
 
 
@@ -117,7 +105,7 @@ def find_dataset(name: str) -> Dataset:
     found = DATASETS.get(name.upper())
     if found is not None:
         return found
-    return replace(CLASS_FOLDERS, name=name, title=name, full_title=name, folder=name)
+    return replace(CLASS_FOLDERS, name=name, title=name, full_title=name)
 
 
 def dataset_title(name: str) -> str:

@@ -136,12 +136,14 @@ def hash_file(path: Path) -> str:
 _CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
 
+def is_clutter(name: str) -> bool:
+    """Whether an entry of a folder is hidden, or operating-system clutter."""
+    return name.startswith(".") or name in _CLUTTER
+
+
 def visible(folder: Path) -> list[Path]:
     """The entries of a folder, sorted by name, without hidden files and operating-system clutter."""
-    return sorted(
-        (path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _CLUTTER),
-        key=lambda path: path.name,
-    )
+    return sorted((path for path in folder.iterdir() if not is_clutter(path.name)), key=lambda path: path.name)
 
 
 def count_files(folder: Path) -> int:
@@ -149,7 +151,7 @@ def count_files(folder: Path) -> int:
     total = 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _CLUTTER:
+            if is_clutter(entry.name):
                 continue
             total += count_files(Path(entry.path)) if entry.is_dir() else 1
     return total

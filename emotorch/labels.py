@@ -159,6 +159,11 @@ def _nearest(name: object, right: Iterable[str]) -> str:
     return f", only {', '.join(right)}"
 
 
+def emotion_name(class_name: str) -> str:
+    """FER-2013's name of an emotion that a dataset spells otherwise; any other name as it is, in lower case."""
+    return _FER_NAMES.get(class_name.lower(), class_name.lower())
+
+
 def known_emotions() -> tuple[str, ...]:
     """Every name of an emotion that a class folder may have."""
     classes = (name for dataset in DATASETS.values() for name in dataset.classes)

@@ -9,7 +9,6 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.datasets import CKP, FER
 from emotorch.labels import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -23,6 +22,8 @@ STAGE_1 = "develop_baseline_model/helpers/FER_csv_to_img.py"
 STAGE_2 = "develop_baseline_model/helpers/create_original_dataset.py"
 STAGE_3 = "develop_baseline_model/helpers/augment_original_dataset.py"
 STAGE_4 = "develop_baseline_model/models/convolutional_nn_pytorch.py"
+# What stage 1 makes, below FER-Datasets.
+FER_IMAGES = "FER2013img"
 # What the folders of stages 2 and 3 are called, for whatever scheme: the first begins so, the second also ends so.
 ORIGINALS, AUGMENTED = "FER-Original-Dataset", "-Augmented"
 
@@ -59,25 +60,18 @@ class Paths:
 
     @property
     def fer_csv(self) -> Path:
+        """Where FER-2013's CSV lies by convention; stage 1 finds it anywhere."""
         return self.raw / "fer-2013" / "fer2013" / "fer2013.csv"
 
     @property
-    def fer_folders(self) -> tuple[Path, Path]:
-        """Where FER-2013 may be as class folders instead of the CSV."""
-        return self.raw / "fer-2013", self.raw / "fer2013"
-
-    @property
-    def has_fer_folders(self) -> bool:
-        """Whether FER-2013 is there as class folders, in its split."""
-        return any((folder / "train").is_dir() for folder in self.fer_folders)
-
-    @property
     def fer_images(self) -> Path:
-        return self.raw / FER.folder
+        """FER-2013 as stage 1 writes it."""
+        return self.raw / FER_IMAGES
 
     @property
     def ckplus(self) -> Path:
-        return self.raw / CKP.folder
+        """Where synthetic faces in CK+'s layout are drawn."""
+        return self.raw / "CK+"
 
     @property
     def synthetic_marker(self) -> Path:

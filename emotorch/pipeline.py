@@ -9,8 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from emotorch.data.recognition import recognise
 from emotorch.data.synthetic_dataset import write_dataset
+from emotorch.datasets import CKP, FER
 from emotorch.errors import SYNTHETIC_FOLDER, EmoTorchError
+from emotorch.labels import DEFAULT, get_scheme
 from emotorch.paths import REPOSITORY, STAGE_1, STAGE_2, STAGE_3, STAGE_4, Paths
 from emotorch.runs.folder import FINISHED, Run, find_run, list_runs
 from emotorch.runs.scores import read_accuracies
@@ -36,8 +39,9 @@ class StageError(EmoTorchError):
 
 
 def choose_root(paths: Paths) -> tuple[Paths, bool]:
-    """The user's root where FER-2013 is there; else one of its own for synthetic faces, and True."""
-    if paths.fer_csv.is_file() or paths.has_fer_folders:
+    """The user's root where FER-Datasets holds anything; else one of its own for synthetic faces, and True."""
+    there = recognise(paths, get_scheme(DEFAULT))
+    if there.datasets or there.passed_over:
         return paths, False
     return Paths(paths.root / SYNTHETIC_FOLDER), True
 
@@ -55,11 +59,10 @@ def run_all(paths: Paths, models: int, training: Sequence[str] = ()) -> None:
     """
     chosen, synthetic = choose_root(paths)
     if synthetic:
-        print(f"No {paths.fer_csv}: drawing synthetic faces in {chosen.root} instead.", flush=True)
+        print(f"No dataset in {paths.raw}: drawing synthetic faces in {chosen.root} instead.", flush=True)
         write_dataset(chosen)
     started = time.perf_counter()
-    if chosen.fer_csv.is_file():
-        run_stage(chosen, "stage 1", STAGE_1)
+    run_stage(chosen, "stage 1", STAGE_1)
     run_stage(chosen, "stage 2", STAGE_2)
     run_stage(chosen, "stage 3", STAGE_3)
     trained = run_stage(chosen, "stage 4", STAGE_4, *training)
@@ -68,8 +71,9 @@ def run_all(paths: Paths, models: int, training: Sequence[str] = ()) -> None:
         others = ("--num-models", str(models - 1), *training)
         run_stage(chosen, "stage 5", f"{_MODELS}/train_multiple_models.py", *others)
     run_stage(chosen, "stage 6", f"{_MODELS}/compare_models_to_original.py")
-    for dataset in ("fer", "ckp") if chosen.ckplus.is_dir() else ("fer",):
-        run_stage(chosen, "stage 7", f"{_MODELS}/evaluate_model.py", model, dataset)
+    evaluated = [dataset.key for dataset in (FER, CKP) if (chosen.originals / dataset.name).is_dir()]
+    for arguments in [[model, key] for key in evaluated] or [[model]]:
+        run_stage(chosen, "stage 7", f"{_MODELS}/evaluate_model.py", *arguments)
     run_stage(chosen, "stage 8", f"{_MODELS}/plot_confusion_matrix.py", model)
     run_stage(chosen, "stage 8", f"{_MODELS}/plot_training_history.py", model)
     note = ", on synthetic faces: the figures say that it works, and nothing about real ones" if synthetic else ""
@@ -87,8 +91,7 @@ def prepare_datasets(paths: Paths, schemes: Sequence[str]) -> None:
     Raises:
         StageError: a stage failed.
     """
-    if not paths.has_fer_folders:
-        run_stage(paths, "stage 1", STAGE_1)
+    run_stage(paths, "stage 1", STAGE_1)
     for scheme in schemes:
         run_stage(paths, "stage 2", STAGE_2, "--scheme", scheme)
 

@@ -23,8 +23,10 @@ from running import Trained, copy_root, copy_trained, error_line, replace_weight
 from emotorch.data import dataset, fer2013
 from emotorch.data import variants as augmented
 from emotorch.data.images import Pixels
+from emotorch.data.recognition import find_copies
+from emotorch.data.sources import SourceImage
 from emotorch.data.synthetic_dataset import write_fer2013_csv
-from emotorch.datasets import FER, FER_USAGES, RAF
+from emotorch.datasets import FER, FER_USAGES, RAF, Dataset
 from emotorch.errors import EmoTorchError
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
@@ -80,7 +82,7 @@ def write_small_rafdb(paths: Paths, seed: int = 6, train: int = 4, test: int = 2
     """RAF-DB with so many images for training and test, of its seven classes in turn, larger than 48×48."""
     counts = {"train": train, "test": test}
     names = [f"{usage}_{number:05d}" for usage, count in counts.items() for number in range(1, count + 1)]
-    aligned, labels = paths.raw / RAF.folder / "Image" / "aligned", paths.raw / RAF.folder / "EmoLabel"
+    aligned, labels = paths.raw / "RAF-DB" / "Image" / "aligned", paths.raw / "RAF-DB" / "EmoLabel"
     aligned.mkdir(parents=True)
     labels.mkdir()
     for name, face in zip(names, draw_images(len(names), seed), strict=True):
@@ -88,6 +90,11 @@ def write_small_rafdb(paths: Paths, seed: int = 6, train: int = 4, test: int = 2
         cv2.imwrite(str(aligned / f"{name}_aligned.jpg"), coloured)
     lines = [f"{name}.jpg {number % len(RAF.classes) + 1}" for number, name in enumerate(names)]
     (labels / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
+
+
+def images_of(paths: Paths, dataset: Dataset) -> list[SourceImage]:
+    """The images of the fullest copy of a known dataset."""
+    return find_copies(paths, dataset)[0].images()
 
 
 def prepare(paths: Paths, *, variants: bool = True) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_images, refusal, write_small_ckplus
+from conftest import draw_images, images_of, refusal, write_small_ckplus
 
-from emotorch.data.ckplus import list_images
 from emotorch.data.faces import Box, centre_square
 from emotorch.data.finding import largest_face
 from emotorch.data.images import Pixels, encode_png, resize
 from emotorch.data.sources import Reading, scene_detector
+from emotorch.datasets import CKP
 from emotorch.paths import Paths
 
 
@@ -47,7 +47,7 @@ def write_sequence(root: Path, subject: str, sequence: str, frames: list[Pixels]
 
 def test_class_folders_tell_emotion_and_subject(paths: Paths) -> None:
     write_small_ckplus(paths)
-    images = list_images(paths.ckplus)
+    images = images_of(paths, CKP)
     assert len(images) == 18
     assert {(image.emotion, image.subject) for image in images} == {
         (emotion, subject) for emotion in ("anger", "contempt", "surprise") for subject in ("S005", "S010")
@@ -61,27 +61,22 @@ def test_files_beside_the_class_folders_are_no_images(paths: Paths) -> None:
     write_small_ckplus(paths)
     (paths.ckplus / "README.txt").write_text("The licence.")
     (paths.ckplus / "anger" / ".DS_Store").write_text("")
-    assert len(list_images(paths.ckplus)) == 18
+    assert len(images_of(paths, CKP)) == 18
 
 
 def test_an_unknown_class_is_named(paths: Paths) -> None:
     write_small_ckplus(paths)
     (paths.ckplus / "boredom").mkdir()
+    (paths.ckplus / "boredom" / "S005_002_00000001.png").write_bytes(b"")
     with refusal(f"{paths.ckplus}/boredom: not a class of CK+"):
-        list_images(paths.ckplus)
+        images_of(paths, CKP)
 
 
 def test_a_file_without_a_subject_is_named(paths: Paths) -> None:
     write_small_ckplus(paths)
     (paths.ckplus / "anger" / "holiday.png").write_bytes(b"")
     with refusal(f"{paths.ckplus}/anger/holiday.png: not named like S010_004_00000017"):
-        list_images(paths.ckplus)
-
-
-def test_a_folder_of_neither_layout_is_named(paths: Paths) -> None:
-    paths.ckplus.mkdir(parents=True)
-    with refusal(f"{paths.ckplus}: neither class folders"):
-        list_images(paths.ckplus)
+        images_of(paths, CKP)
 
 
 # The original's sequences.
@@ -95,7 +90,7 @@ def test_the_last_three_frames_of_a_labelled_sequence_are_the_peak(
     write_sequence(paths.ckplus, "S010", "003", frames, None)
     write_sequence(paths.ckplus, "S005", "001", frames, "   3.0000000e+00\n")
     with caplog.at_level(logging.INFO):
-        images = list_images(paths.ckplus)
+        images = images_of(paths, CKP)
     assert [(image.path.name, image.emotion, image.subject) for image in images] == [
         (f"{subject}_{sequence}_{frame:08d}.png", emotion, subject)
         for subject, sequence, emotion in (("S005", "001", "disgust"), ("S010", "002", "surprise"))
@@ -109,19 +104,19 @@ def test_a_label_that_is_no_emotion_is_named(paths: Paths, code: str) -> None:
     write_sequence(paths.ckplus, "S005", "001", list(draw_images(3, seed=1)), code)
     label = paths.ckplus / "Emotion" / "S005" / "001" / "S005_001_00000003_emotion.txt"
     with refusal(f"{label}: '{code}' is not an emotion number from 1 to 7"):
-        list_images(paths.ckplus)
+        images_of(paths, CKP)
 
 
 def test_a_sequence_without_a_peak_is_named(paths: Paths) -> None:
     folder = write_sequence(paths.ckplus, "S005", "001", list(draw_images(2, seed=1)), "3")
     with refusal(f"{folder}: 2 frames, fewer than the 3 of a peak"):
-        list_images(paths.ckplus)
+        images_of(paths, CKP)
 
 
 def test_sequences_without_any_label_are_no_dataset(paths: Paths) -> None:
     write_sequence(paths.ckplus, "S005", "001", list(draw_images(3, seed=1)), None)
-    with refusal(f"{paths.ckplus}: no sequence has an emotion label in Emotion/"):
-        list_images(paths.ckplus)
+    with refusal(f"{paths.ckplus / 'cohn-kanade-images'}: no sequence has an emotion label in Emotion/"):
+        images_of(paths, CKP)
 
 
 @pytest.mark.parametrize("right", [-150, 0, 150])
@@ -131,7 +126,7 @@ def test_the_face_is_cut_out_wherever_it_is(paths: Paths, right: int) -> None:
     assert box is not None
     assert abs(box.x + box.width / 2 - (320 + right)) < 20
     write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
-    read = list_images(paths.ckplus)[0].read()
+    read = images_of(paths, CKP)[0].read()
     assert read.found
     # The same face in the same frame of its own, wherever it stood in the scene.
     in_the_middle = resize(Box(box.x - right, box.y, box.width, box.height).cut(draw_scene()))
@@ -143,6 +138,6 @@ def test_without_a_face_the_middle_is_taken(paths: Paths) -> None:
     scene[:, 20:80] = 160
     write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
     assert centre_square(scene) == Box(20, 0, 60, 60)
-    read = list_images(paths.ckplus)[0].read()
+    read = images_of(paths, CKP)[0].read()
     assert not read.found
     assert read.face.tolist() == np.full((48, 48), 160).tolist()

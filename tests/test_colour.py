@@ -63,7 +63,7 @@ def write_tints(paths: Paths, counts: Mapping[str, int]) -> None:
 
 def write_fine_rafdb(paths: Paths, count: int = 84) -> None:
     """RAF-DB of 100×100 colour pictures, whose finest lines 48 pixels cannot hold."""
-    aligned, labels = paths.raw / RAF.folder / "Image" / "aligned", paths.raw / RAF.folder / "EmoLabel"
+    aligned, labels = paths.raw / "RAF-DB" / "Image" / "aligned", paths.raw / "RAF-DB" / "EmoLabel"
     aligned.mkdir(parents=True)
     labels.mkdir()
     rng = np.random.default_rng(8)

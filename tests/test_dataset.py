@@ -19,11 +19,12 @@ from conftest import (
     write_small_rafdb,
 )
 from PIL import Image
+from running import error_line
 
 from emotorch.data import dataset, fer2013
 from emotorch.data.images import encode_png, hash_pixels, read_face, read_stored
 from emotorch.data.sources import read_manifest
-from emotorch.datasets import FER, RAF
+from emotorch.datasets import FER
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 
@@ -108,7 +109,11 @@ def test_without_ckplus_it_runs_and_says_so(paths: Paths, script: Script) -> Non
     fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
     done = script(paths, STAGE_2)
     assert done.returncode == 0
-    assert done.stderr == f"no CK+ in {paths.ckplus}: everything runs without it\n"
+    csv = paths.relative(paths.fer_csv)
+    assert done.stderr.splitlines() == [
+        f"{csv}: FER-2013, a CSV of emotion, pixels and usage",
+        f"no CK+ in {paths.raw}: everything runs without it",
+    ]
     assert done.stdout.splitlines() == [
         f"{paths.originals}: written",
         "  FER: 16 images (anger 4, fear 4, calm 4, surprise 4)",
@@ -219,7 +224,7 @@ def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) ->
         file = paths.ckplus / emotion / "S010_004_00000017.png"
         file.parent.mkdir(parents=True)
         file.write_bytes(encode_png(np.full((48, 48), grey, np.uint8)))
-    aligned, labels = paths.raw / RAF.folder / "Image" / "aligned", paths.raw / RAF.folder / "EmoLabel"
+    aligned, labels = paths.raw / "RAF-DB" / "Image" / "aligned", paths.raw / "RAF-DB" / "EmoLabel"
     aligned.mkdir(parents=True)
     labels.mkdir()
     for code in range(1, 8):
@@ -245,8 +250,15 @@ def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) ->
 # Bad input.
 
 
+def test_without_any_dataset_it_fails(paths: Paths, script: Script) -> None:
+    line = the_error(script(paths, STAGE_2))
+    assert line == f"error: {paths.raw}: no dataset in it; docs/datasets.md says what goes there"
+
+
 def test_without_stage_1_it_says_what_to_run(paths: Paths, script: Script) -> None:
-    assert the_error(script(paths, STAGE_2)) == (f"error: {paths.fer_images} does not exist: run {STAGE_1} first")
+    write_small_fer(paths, rows=28, twins=0)
+    line = error_line(script(paths, STAGE_2))
+    assert line == f"error: {paths.fer_images} does not exist: run {STAGE_1} first"
 
 
 def test_an_unknown_scheme_is_wrong_usage(paths: Paths, script: Script) -> None:
@@ -280,7 +292,7 @@ def test_a_spoilt_picture_is_named(
     file = raw.raw / place
     good = file.read_bytes()
     spoil(file)
-    assert the_error(script(raw, STAGE_2)).startswith(f"error: {file}: {message}")
+    assert error_line(script(raw, STAGE_2)).startswith(f"error: {file}: {message}")
     assert not raw.originals.exists()
     file.write_bytes(good)
     create(raw)
@@ -290,7 +302,7 @@ def test_a_spoilt_picture_is_named(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("CK+/anger/notes.txt", "not a PNG file; move it away"),
+        ("CK+/anger/notes.txt", "not an image; move it away"),
         ("CK+/boredom/S010_001_00000016.png", "not a class of CK+"),
         ("FER2013img/fear/notes.txt", "not from the CSV"),
         ("FER2013img/fear/fear_000003.png", "not from the CSV"),
@@ -301,7 +313,7 @@ def test_a_foreign_file_is_named(raw: Paths, script: Script, place: str, message
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(encode_png(draw_images(1, seed=5)[0]))
     named = file.parent if "boredom" in place else file
-    assert the_error(script(raw, STAGE_2)).startswith(f"error: {named}: {message}")
+    assert error_line(script(raw, STAGE_2)).startswith(f"error: {named}: {message}")
     assert not raw.originals.exists()
 
 
@@ -321,9 +333,9 @@ def test_a_missing_picture_is_named(raw: Paths) -> None:
 
 def test_a_missing_picture_of_rafdb_is_named(raw: Paths, script: Script) -> None:
     write_small_rafdb(raw)
-    file = raw.raw / RAF.folder / "Image" / "aligned" / "train_00001_aligned.jpg"
+    file = raw.raw / "RAF-DB" / "Image" / "aligned" / "train_00001_aligned.jpg"
     file.unlink()
-    assert the_error(script(raw, STAGE_2)) == f"error: {file}: No such file or directory"
+    assert error_line(script(raw, STAGE_2)) == f"error: {file}: No such file or directory"
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ import sys
 from importlib import import_module
 
 import pytest
-from conftest import write_small_ckplus, write_small_rafdb
+from conftest import images_of, write_small_ckplus, write_small_rafdb
 
-from emotorch.data.folders import SPLITS
 from emotorch.datasets import CKP, DATASETS, FER, FER_USAGES, PARTS, RAF, Dataset, dataset_title, find_dataset
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
@@ -16,10 +15,10 @@ from emotorch.paths import Paths
 
 
 def test_the_names_of_a_dataset_stay() -> None:
-    assert [(found.name, found.key, found.title, found.full_title, found.folder) for found in DATASETS.values()] == [
-        ("FER", "fer", "FER", "FER-2013", "FER2013img"),
-        ("CKP", "ckp", "CK+", "CK+", "CK+"),
-        ("RAF", "raf", "RAF-DB", "RAF-DB", "RAF-DB"),
+    assert [(found.name, found.key, found.title, found.full_title) for found in DATASETS.values()] == [
+        ("FER", "fer", "FER", "FER-2013"),
+        ("CKP", "ckp", "CK+", "CK+"),
+        ("RAF", "raf", "RAF-DB", "RAF-DB"),
     ]
     assert {name: (part.dataset.name, part.usages) for name, part in PARTS.items()} == {
         "fer": ("FER", ()),
@@ -39,7 +38,7 @@ def test_the_names_of_a_dataset_stay() -> None:
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
 def test_a_record_fits_its_reader_and_every_scheme(dataset: Dataset) -> None:
-    assert callable(import_module(dataset.reader).list_images)
+    assert callable(import_module(dataset.reader).recognise)
     assert len(set(dataset.classes)) == len(dataset.classes)
     for scheme in ("emotorch4", "seven", "mood4"):
         assert set(get_scheme(scheme).sources[dataset.name]) <= set(dataset.classes)
@@ -52,7 +51,7 @@ def test_images_have_the_classes_usages_and_persons_of_the_record(paths: Paths) 
     write_small_ckplus(paths)
     write_small_rafdb(paths)
     for dataset in (CKP, RAF):
-        images = dataset.list_images(paths.raw / dataset.folder)
+        images = images_of(paths, dataset)
         assert {image.emotion for image in images} <= set(dataset.classes)
         assert {image.usage for image in images} <= {"", *dataset.training, *dataset.selecting, *dataset.tests}
         assert all(bool(image.subject) == dataset.tells_persons for image in images)
@@ -65,8 +64,8 @@ def test_each_official_usage_of_fer_has_one_part_in_a_training() -> None:
 def test_a_name_is_found_however_it_is_written_and_any_other_is_that_of_class_folders() -> None:
     assert find_dataset("ckp") is find_dataset("CKP") is CKP
     own = find_dataset("Faces")
-    assert (own.name, own.key, own.title, own.folder) == ("Faces", "faces", "Faces", "Faces")
-    assert {*own.training, *own.selecting, *own.tests} == set(SPLITS.values())
+    assert (own.name, own.key, own.title) == ("Faces", "faces", "Faces")
+    assert {*own.training, *own.selecting, *own.tests} == {"train", "val", "test"}
     assert [dataset_title(name) for name in ("fer", "ckp", "raf", "faces")] == ["FER", "CK+", "RAF-DB", "faces"]
 
 

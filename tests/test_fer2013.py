@@ -9,6 +9,7 @@ import pytest
 from conftest import Script, draw_images, the_error, tree, write_fer_csv, write_small_fer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from running import last_line
 
 from emotorch.data.fer2013 import _parse_pixels, _parse_pixels_slowly, _parse_rows, parse_row
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
@@ -237,7 +238,6 @@ def test_a_bad_line_is_named(
     [
         fault("empty", lambda file: file.write_text(""), ": the file is empty"),
         fault("header only", lambda file: edit_rows(file, lambda lines: lines[:2]), ": a header but no rows"),
-        fault("missing", lambda file: file.unlink(), " does not exist: put FER-2013's fer2013.csv there"),
     ],
 )
 def test_a_csv_without_rows_is_named(
@@ -246,6 +246,10 @@ def test_a_csv_without_rows_is_named(
     spoil(paths.fer_csv)
     assert the_error(script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}{message}")
     assert not paths.fer_images.exists()
+
+
+def test_without_fer_2013_there_is_nothing_to_do(paths: Paths, script: Script) -> None:
+    assert last_line(script(paths, STAGE_1)) == f"nothing to do: no FER-2013 in {paths.raw}"
 
 
 def test_the_first_bad_row_is_named_whatever_the_workers(paths: Paths, script: Script) -> None:

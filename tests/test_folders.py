@@ -155,7 +155,7 @@ def test_an_emotion_that_the_scheme_leaves_out_is_counted(raw: Paths, caplog: py
     put(folder / "train" / "happy", "happy", 3)
     put(folder / "val" / "happy", "happy", 1, first=3)
     create(raw)
-    assert "Split: 6 images take no part in emotorch4 (Contempt 2, happy 4)" in caplog.messages
+    assert "Split: 6 images take no part in emotorch4 (contempt 2, happy 4)" in caplog.messages
     assert len(manifest(raw, "Split")) == 1
 
 
@@ -177,13 +177,18 @@ def test_twins_across_given_splits_are_kept_and_counted(raw: Paths, caplog: pyte
     assert line == "Split: 4 images have an exact twin in another given split; all are kept"
 
 
-def test_what_has_no_class_folders_takes_no_part_and_is_said(raw: Paths, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_dataset_is_passed_over_and_said(raw: Paths, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    (raw.raw / "papers" / "2013").mkdir(parents=True)
+    put(raw.raw / "papers" / "figures" / "2013", "fear", 2)
+    (raw.raw / "papers" / "paper.csv").write_text("title,year\n")
+    (raw.raw / "empty").mkdir()
     (raw.raw / "notes.txt").write_text("x")
     assert set(create(raw)) == {"FER"}
-    assert f"{raw.raw / 'papers'}: no class folders in it; it takes no part" in caplog.messages
-    assert not any("notes" in message or "FER2013img" in message for message in caplog.messages)
+    (line,) = (message for message in caplog.messages if "not recognised" in message)
+    assert line == (
+        "FER-Datasets/papers: not recognised, passed over: 2 pictures, and no class folders or names that tell what "
+        "they show; no known columns in paper.csv"
+    )
 
 
 def test_datasets_stand_side_by_side_and_get_variants(raw: Paths, script: Script) -> None:
@@ -241,18 +246,12 @@ def test_stage_3_tells_the_command_with_the_scheme(raw: Paths, script: Script) -
     [
         ("Faces/hapy/1.png", "no known emotion (angry, disgust, fear, happy, sad, surprise, neutral, anger, "),
         ("Faces/7/1.png", "no known emotion ("),
-        ("Faces/train/1.png", "{raw}/Faces/fear: neither of train, val, validation, test"),
+        ("Faces/train/1.png", "{raw}/Faces/fear: no folder of a given split"),
         ("Faces/fear/notes.txt", "not an image; move it away"),
         ("Faces/fear/more/1.png", "{raw}/Faces/fear/more: not an image"),
         ("Split/train/hapy/1.png", "no known emotion ("),
-        ("Split/fear/1.png", "{raw}/Split/fear: neither of train, val, validation, test, the folders of given splits"),
-        ("Split/extra/1.png", "neither of train, val, validation, test"),
-        ("my faces/fear/1.png", "{raw}/my faces: a dataset's folder has letters, digits, -, _ and +"),
-        ("Ckp/fear/1.png", "{raw}/Ckp: its name is CK+'s in the dataset folder; rename it"),
-        ("fer/fear/1.png", "{raw}/fer: its name is FER-2013's in the dataset folder; rename it"),
-        ("ck+/fear/1.png", "{raw}/ck+: rename it to CK+"),
-        ("FER-2013/train/fear/1.png", "{raw}/FER-2013: rename it to fer-2013"),
-        ("faces/fear/1.png", "{raw}/faces: its name is Faces's in the dataset folder; rename it"),
+        ("Split/fear/1.png", "{raw}/Split/fear: no folder of a given split"),
+        ("Split/extra/1.png", "no folder of a given split (train, val, test)"),
     ],
 )
 def test_what_does_not_belong_there_is_named(raw: Paths, stray: str, message: str) -> None:
@@ -265,6 +264,25 @@ def test_what_does_not_belong_there_is_named(raw: Paths, stray: str, message: st
     with refusal(message.format(raw=raw.raw) if message.startswith("{raw}") else f"{named}: {message}"):
         create(raw)
     assert not raw.originals.exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("my faces (2)", "my-faces-2"),
+        ("Gesichter für mich", "Gesichter-fur-mich"),
+        ("表情", "own"),
+        ("Ckp", "Ckp-2"),
+        ("fer", "fer-2"),
+        ("faces/archive/images", "faces-2"),
+        ("x" * 60, "x" * 40),
+        ("a--b", "a--b"),
+    ],
+)
+def test_a_name_is_made_plain_and_is_no_other_s(raw: Paths, folder: str, name: str) -> None:
+    put(raw.raw / "Faces" / "fear", "fear", 1)
+    put(raw.raw / folder / "fear", "fear", 1)
+    assert set(create(raw)) == {"FER", "Faces", name}
 
 
 def test_class_folders_without_an_image_are_named(raw: Paths) -> None:
@@ -346,36 +364,24 @@ def test_fer2013_s_faces_are_48_by_48(paths: Paths) -> None:
 def test_the_csv_wins_over_class_folders(raw: Paths, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     put_fer(raw.raw / "fer-2013")
-    line = f"{raw.raw / 'fer-2013'}: FER-2013 is read from its CSV; these class folders take no part"
     create(raw)
-    assert line in caplog.messages
+    assert "FER-Datasets/fer-2013: FER-2013 too, " in caplog.text
     assert {Path(row["source"]).parts[1] for row in manifest(raw, "FER")} == {"FER2013img"}
     raw.fer_csv.unlink()  # stage 1 has written what was in it
     caplog.clear()
     create(raw)
-    assert line in caplog.messages
+    assert "FER-Datasets/FER2013img: FER-2013, written by stage 1" in caplog.text
 
 
-def test_a_csv_without_stage_1_is_not_replaced_by_class_folders(paths: Paths) -> None:
+def test_of_a_csv_and_class_folders_the_fuller_is_read(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     write_small_fer(paths, rows=7, twins=0)
     put_fer(paths.raw / "fer2013")
-    with refusal(f"{paths.fer_images} does not exist: run {STAGE_1} first"):
-        create(paths)
-
-
-def test_fer2013_s_class_folders_are_in_its_official_split_alone(paths: Paths) -> None:
-    put(paths.raw / "fer-2013" / "fear", "fear", 1)
-    with refusal(f"{paths.raw / 'fer-2013'}: FER-2013 as class folders is needed in its official split"):
-        create(paths)
-    (paths.raw / "fer-2013" / "train").mkdir()
-    (paths.raw / "fer-2013" / "fear").rename(paths.raw / "fer-2013" / "train" / "fear")
-    put(paths.raw / "fer-2013" / "validation" / "fear", "fear", 1)
-    with refusal(f"{paths.raw / 'fer-2013' / 'validation'}: neither of train, test"):
-        create(paths)
-    (paths.raw / "fer-2013" / "validation").rename(paths.raw / "fer-2013" / "test")
-    put_fer(paths.raw / "fer2013")
-    with refusal(f"{paths.raw / 'fer-2013'} and {paths.raw / 'fer2013'} both hold FER-2013 as class folders"):
-        create(paths)
+    put_fer(paths.raw / "a copy of fer-2013", train=1)
+    assert "FER-2013 is here as class folders" in call_script(paths, STAGE_1).stdout
+    create(paths)
+    assert {Path(row["source"]).parts[1] for row in manifest(paths, "FER")} == {"fer2013"}
+    assert "not taken: FER-Datasets/fer2013 is fuller" in caplog.text
 
 
 # Evaluation's own listing.
@@ -420,7 +426,3 @@ def test_own_class_folders_need_no_other_dataset(paths: Paths) -> None:
     assert f"no FER-2013 in {paths.raw}: name what trains by --train-on" in done.stderr
     index = DatasetIndex.load(paths, MOOD4)
     assert set(index.datasets) == {"own"}
-    # A folder of FER-2013's own is never passed over.
-    paths.fer_csv.parent.mkdir(parents=True)
-    with refusal(f"{paths.fer_images} does not exist: run {STAGE_1} first"):
-        dataset.create(paths, MOOD4, workers=1, force=False)

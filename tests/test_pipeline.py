@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Script, write_small_ckplus, write_small_fer
-from running import MODELS, call_script, error_line
+from running import MODELS, call_script, error_line, last_line
 
 from emotorch import cli, pipeline
 from emotorch.errors import UsageError
@@ -85,10 +85,12 @@ def test_without_fer_2013_it_goes_on_with_synthetic_faces_in_a_root_of_their_own
         raise StageError(title, 1)
 
     monkeypatch.setattr(pipeline, "run_stage", stop)
-    with pytest.raises(StageError, match="stage 2 failed"):
+    with pytest.raises(StageError, match="stage 1 failed"):
         run_all(paths, 1)
     assert drawn == [Paths(paths.root / "synthetic")]
-    assert f"No {paths.fer_csv}: drawing synthetic faces in {paths.root / 'synthetic'}" in capsys.readouterr().out
+    assert (
+        f"No dataset in {paths.raw}: drawing synthetic faces in {paths.root / 'synthetic'}" in capsys.readouterr().out
+    )
     write_small_fer(paths)
     assert choose_root(paths) == (paths, False)
 
@@ -108,8 +110,8 @@ def test_what_finds_nothing_names_the_root_that_has_it(paths: Paths) -> None:
     there.fer_csv.parent.mkdir(parents=True)
     there.fer_csv.touch()
     hint = f"{there.root} has it: set EMOTORCH_ROOT={there.root}"
+    assert last_line(call_script(paths, f"{HELPERS}/FER_csv_to_img.py")).endswith(f"; {hint}")
     for name, *words in (
-        (f"{HELPERS}/FER_csv_to_img.py",),
         (f"{HELPERS}/augment_original_dataset.py",),
         (f"{HELPERS}/explore_dataset.py",),
         (f"{MODELS}/convolutional_nn_pytorch.py",),

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import refusal, write_small_rafdb
+from conftest import images_of, refusal, write_small_rafdb
 
-from emotorch.data.rafdb import list_images
 from emotorch.data.sources import Reading
 from emotorch.datasets import RAF
 from emotorch.paths import Paths
@@ -14,34 +13,34 @@ from emotorch.paths import Paths
 @pytest.fixture
 def listing(paths: Paths) -> Path:
     write_small_rafdb(paths)
-    return paths.raw / RAF.folder / "EmoLabel" / "list_patition_label.txt"
+    return paths.raw / "RAF-DB" / "EmoLabel" / "list_patition_label.txt"
 
 
 def test_the_list_tells_class_and_split(paths: Paths, listing: Path) -> None:
-    images = list_images(paths.raw / RAF.folder)
+    images = images_of(paths, RAF)
     assert [image.emotion for image in images] == ["surprise", "fear", "disgust", "happiness", "sadness", "anger"]
     assert [image.usage for image in images] == ["train"] * 4 + ["test"] * 2
-    assert images[4].path == paths.raw / RAF.folder / "Image" / "aligned" / "test_00001_aligned.jpg"
+    assert images[4].path == paths.raw / "RAF-DB" / "Image" / "aligned" / "test_00001_aligned.jpg"
     assert {image.reading for image in images} == {Reading.CROP}
 
 
 def test_the_folder_may_hold_basic(paths: Paths, listing: Path) -> None:
-    direct = [image.emotion for image in list_images(paths.raw / RAF.folder)]
-    (paths.raw / RAF.folder / "basic").mkdir()
+    direct = [image.emotion for image in images_of(paths, RAF)]
+    (paths.raw / "RAF-DB" / "basic").mkdir()
     for folder in ("Image", "EmoLabel"):
-        (paths.raw / RAF.folder / folder).rename(paths.raw / RAF.folder / "basic" / folder)
-    assert [image.emotion for image in list_images(paths.raw / RAF.folder)] == direct
+        (paths.raw / "RAF-DB" / folder).rename(paths.raw / "RAF-DB" / "basic" / folder)
+    assert [image.emotion for image in images_of(paths, RAF)] == direct
 
 
 def test_pictures_are_shrunk_to_faces(paths: Paths, listing: Path) -> None:
-    read = list_images(paths.raw / RAF.folder)[0].read()
+    read = images_of(paths, RAF)[0].read()
     assert read.face.shape == read.stored.shape == (48, 48)
     assert read.found
 
 
 def test_blank_lines_and_other_line_ends_are_read(paths: Paths, listing: Path) -> None:
     listing.write_bytes(b"\xef\xbb\xbf" + listing.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
-    assert len(list_images(paths.raw / RAF.folder)) == 6
+    assert len(images_of(paths, RAF)) == 6
 
 
 @pytest.mark.parametrize(
@@ -54,19 +53,16 @@ def test_blank_lines_and_other_line_ends_are_read(paths: Paths, listing: Path) -
 def test_a_line_that_is_none_is_named(paths: Paths, listing: Path, line: str) -> None:
     listing.write_text(listing.read_text() + line + "\n")
     with refusal(f"{listing}, line 7: {line!r} is not like 'train_00001.jpg 5'"):
-        list_images(paths.raw / RAF.folder)
+        images_of(paths, RAF)
 
 
 def test_a_list_that_is_no_text_is_named(paths: Paths, listing: Path) -> None:
     listing.write_text(listing.read_text(), encoding="utf-16")
     with refusal(f"{listing}, line 1: "):
-        list_images(paths.raw / RAF.folder)
+        images_of(paths, RAF)
 
 
 def test_a_missing_or_empty_list_is_named(paths: Paths, listing: Path) -> None:
     listing.write_text("\n")
     with refusal(f"{listing}: the file is empty"):
-        list_images(paths.raw / RAF.folder)
-    listing.unlink()
-    with refusal(f"{listing} does not exist"):
-        list_images(paths.raw / RAF.folder)
+        images_of(paths, RAF)

@@ -1,9 +1,9 @@
 """Stage 1 of 8. Writes FER-2013's CSV as PNG files.
 
-Reads  FER-Datasets/fer-2013/fer2013/fer2013.csv
+Reads  the CSV of FER-2013, wherever it lies below FER-Datasets/ (fer-2013/fer2013/fer2013.csv, by convention)
 Writes FER-Datasets/FER2013img/<emotion>/<emotion>_<row>.png and manifest.csv
 
-Where FER-2013 is there as class folders and not as a CSV, there is nothing to do: stage 2 reads these.
+Where FER-2013 is not there, or as class folders, which stage 2 reads, there is nothing to do.
 """
 
 from emotorch import cli
@@ -20,13 +20,22 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.data import fer2013
+    from emotorch.data.recognition import find_copies
+    from emotorch.datasets import FER
+    from emotorch.errors import found_elsewhere
     from emotorch.paths import Paths
 
     paths = Paths.from_environment()
-    if paths.has_fer_folders and not paths.fer_csv.is_file():
-        print("nothing to do: FER-2013 is here as class folders, which stage 2 reads")
+    copies = find_copies(paths, FER)
+    if not copies:
+        print(f"nothing to do: no FER-2013 in {paths.raw}{found_elsewhere(paths.fer_csv)}")
         return
-    done = fer2013.convert(paths, workers=options.workers, force=options.force, skip_bad_rows=options.skip_bad_rows)
+    if copies[0].where.is_dir():
+        print(f"nothing to do: FER-2013 is here as class folders, which stage 2 reads: {copies[0].where}")
+        return
+    done = fer2013.convert(
+        paths, csv=copies[0].where, workers=options.workers, force=options.force, skip_bad_rows=options.skip_bad_rows
+    )
     state = "up to date" if done.up_to_date else "written"
     print(f"{paths.fer_images}: {done.images} images {state}")
     if done.skipped:

@@ -20,6 +20,7 @@ def main() -> None:
     cli.add_subset_options(parser)
     options = parser.parse_args()
 
+    from emotorch.data.dataset import training_dataset
     from emotorch.data.selection import DatasetIndex
     from emotorch.data.subsets import create
     from emotorch.labels import get_scheme
@@ -30,7 +31,7 @@ def main() -> None:
     index = DatasetIndex.load(paths, scheme)
     subsets = create(
         index,
-        train_on=options.train_on,
+        train_on=training_dataset(paths, options.train_on),
         augmented=True,
         fer_usage=options.fer_usage,
         copies=options.copies,

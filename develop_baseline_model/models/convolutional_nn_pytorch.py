@@ -71,7 +71,7 @@ def main() -> None:
         if options.resume:
             run = resume(paths, find_run(paths, options.resume))
         else:
-            run = train_new(paths, Settings.from_options(options))
+            run = train_new(paths, Settings.from_options(options, paths))
         if distributed.is_main_process():
             print(read_report(run))
             print(run.folder)

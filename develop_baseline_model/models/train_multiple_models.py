@@ -125,7 +125,8 @@ def main() -> int:
     from emotorch.sweep.scheduler import run_sweep
     from emotorch.tables import to_text
 
-    settings, paths = Settings.from_options(options), Paths.from_environment()
+    paths = Paths.from_environment()
+    settings = Settings.from_options(options, paths)
     published = FactorRanges(FER_RANGE, FER_AUG_RANGE, CKP_RANGE, CKP_AUG_RANGE)
     design = Design(
         options.strategy,

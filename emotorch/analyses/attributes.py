@@ -10,7 +10,7 @@ import csv
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +146,7 @@ def _by_path(
     ends: dict[str, list[int]] = defaultdict(list)
     sources = _raw_files(paths, images, scheme)
     if table.key == _PUBLISHED_KEY:
-        _check_numbering(paths, table, sources.values())
+        _check_numbering(paths, table, sources)
     for place, file in enumerate(images.files):
         for name in {file, sources.get(file, file)}:
             whole[name].append(place)
@@ -178,18 +178,19 @@ def _raw_files(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> dict
     return {folder + row["file"]: row["source"] for row in rows}
 
 
-def _check_numbering(paths: Paths, table: AttributeTable, sources: Iterable[str]) -> None:
+def _check_numbering(paths: Paths, table: AttributeTable, sources: Mapping[str, str]) -> None:
     """The published numbers count the files of stage 1, and those of CK+'s class folders, in their order.
 
     Raises:
         EmoTorchError: other files have been numbered here.
     """
-    counted = tuple(
-        f"{paths.relative(folder)}/" for folder in (paths.fer_images, *map(paths.ckplus.joinpath, CKP.classes))
-    )
-    numbered = (FER.folder, *(folder.name for folder in paths.fer_folders), CKP.folder)
-    for source in sources:
-        if source.split("/")[1] in numbered and not source.startswith(counted):
+    for file, source in sources.items():
+        dataset = file.split("/")[1]
+        if dataset == FER.name:
+            counted = source.startswith(f"{paths.relative(paths.fer_images)}/")
+        else:
+            counted = dataset != CKP.name or source.split("/")[-2] in CKP.classes
+        if not counted:
             raise EmoTorchError(
                 f"{table.path}: its numbers are of FER-2013's CSV and of CK+'s class folders, and {source} is of "
                 "neither: name the images by their files, in a column image_path"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.dataset import STORED_HASH
-from emotorch.data.folders import SPLITS
 from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels, read_face, read_picture, read_stored
+from emotorch.data.layouts import split_of
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError, found_elsewhere
@@ -158,7 +158,7 @@ def _list_manifest(folder: Path, stage: str) -> list[Entry]:
 def _list_class_folders(folder: Path) -> list[Entry]:
     """Files beside the class folders (a licence, a manifest) are no images and no fault."""
     subfolders = [path for path in visible(folder) if path.is_dir()]
-    split_folders = [path for path in subfolders if path.name.lower() in SPLITS]
+    split_folders = [path for path in subfolders if split_of(path.name)]
     if not split_folders:
         return [entry for path in subfolders for entry in _list_class(folder, path, "")]
     if len(split_folders) < len(subfolders):
@@ -169,7 +169,7 @@ def _list_class_folders(folder: Path) -> list[Entry]:
         for split in split_folders
         for path in visible(split)
         if path.is_dir()
-        for entry in _list_class(folder, path, SPLITS[split.name.lower()])
+        for entry in _list_class(folder, path, split_of(split.name) or "")
     ]
 
 

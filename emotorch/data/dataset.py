@@ -2,19 +2,19 @@
 
 import hashlib
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from emotorch.data import folders
 from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import SIZE, hash_pixels, write_png
+from emotorch.data.layouts import Recognised
+from emotorch.data.recognition import recognise, tell
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, scene_detector
-from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.datasets import DATASETS, FER, LONGEST_SIDE
+from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, StageBuild, hash_file, read_json, stage_folder, visible, write_csv
 from emotorch.labels import DEFAULT, LabelScheme
 from emotorch.paths import Paths
@@ -27,8 +27,6 @@ MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", 
 STORED_HASH = "stored_hash"
 SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
 _IMAGES_PER_CHUNK = 256
-_BESIDE_FER = [dataset for dataset in DATASETS.values() if dataset is not FER]
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,22 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
         return Summary(_count(tasks, scheme), up_to_date=build is None)
 
 
+def training_dataset(paths: Paths, given: str | None) -> str:
+    """The name of the dataset that trains: the given one, in whatever letter case; else FER-2013, or the only one.
+
+    Raises:
+        UsageError: none is given, and stage 2 has read several, without FER-2013.
+    """
+    there = [path.name for path in visible(paths.originals) if path.is_dir()] if paths.originals.is_dir() else []
+    if given is not None:
+        return next((name for name in there if name.lower() == given.lower()), given)
+    if FER.name in there or not there:
+        return FER.name
+    if len(there) > 1:
+        raise UsageError(f"--train-on: name one of the datasets in {paths.originals}: {', '.join(there)}")
+    return there[0]
+
+
 def _tell_of_other_size(folder: Path, stamp: Mapping[str, Any]) -> None:
     """Says so where the folder was made for another size: it is made anew then, never mixed."""
     made_from = read_json(folder / STAMP_NAME).get("made_from", stamp) if (folder / STAMP_NAME).is_file() else stamp
@@ -143,65 +157,26 @@ def _tell_of_other_size(folder: Path, stamp: Mapping[str, Any]) -> None:
 
 
 def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
-    sources: dict[str, _Source] = {}
-    others = _find_class_folders(paths, scheme) if paths.raw.is_dir() else {}
-    has_others = bool(others) or any((paths.raw / dataset.folder).is_dir() for dataset in _BESIDE_FER)
-    if has_others and not any(folder.is_dir() for folder in (paths.fer_images, *paths.fer_folders)):
-        logger.info("no FER-2013 in %s: name what trains by --train-on", paths.raw)
-    else:
-        sources[FER.name] = _find_fer(paths, scheme)
-    for dataset in _BESIDE_FER:
-        folder = paths.raw / dataset.folder
-        if folder.is_dir():
-            sources[dataset.name] = _Source(dataset.list_images(folder), scheme.sources[dataset.name])
-        elif dataset is CKP:
-            logger.info("no CK+ in %s: everything runs without it", folder)
-    return sources | others
+    """All datasets below FER-Datasets; says what each folder was taken for."""
+    recognition = recognise(paths, scheme)
+    tell(recognition, paths)
+    if not recognition.datasets:
+        raise EmoTorchError(
+            f"{paths.raw}: no dataset in it; docs/datasets.md says what goes there{found_elsewhere(paths.raw)}"
+        )
+    return {name: _source(found, scheme) for name, found in recognition.datasets.items()}
 
 
-def _find_fer(paths: Paths, scheme: LabelScheme) -> _Source:
-    """FER-2013 from its CSV, else from class folders in its official splits."""
-    found = [folder for folder in paths.fer_folders if folders.has_classes(folder, scheme)]
-    if not found or paths.fer_csv.is_file() or paths.fer_images.is_dir():
-        if found:
-            logger.info("%s: FER-2013 is read from its CSV; these class folders take no part", found[0])
-        images = FER.list_images(paths.fer_images)
-        return _Source(images, scheme.sources[FER.name], listing=paths.fer_images / MANIFEST)
-    if len(found) > 1:
-        raise EmoTorchError(f"{found[0]} and {found[1]} both hold FER-2013 as class folders: move one away")
-    if not folders.has_splits(found[0], scheme, folders.FER_SPLITS):
-        raise EmoTorchError(f"{found[0]}: FER-2013 as class folders is needed in its official split, train/ and test/")
-    return _as_labelled(folders.list_dataset(found[0], scheme, folders.FER_SPLITS, Reading.FACE), scheme)
-
-
-def _as_labelled(images: Sequence[SourceImage], scheme: LabelScheme) -> _Source:
-    """A source of class folders, which are read as the scheme's labels."""
-    splits = {image.usage for image in images} != {""}
-    return _Source(images, {label: label for label in scheme.labels}, given_splits=splits)
-
-
-def _find_class_folders(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
-    """The datasets that are folders of class folders, by their folders' names."""
-    others = (paths.raw / dataset.folder for dataset in _BESIDE_FER)
-    known = {folder.name.lower(): folder for folder in (*paths.fer_folders, *others)}
-    taken = {dataset.key: f"{dataset.full_title}'s" for dataset in DATASETS.values()}
-    sources = {}
-    for folder in visible(paths.raw):
-        if not folder.is_dir() or folder in known.values() or folder == paths.fer_images:
-            continue
-        name = folder.name
-        if not folders.has_classes(folder, scheme):
-            logger.info("%s: no class folders in it; it takes no part", folder)
-            continue
-        if name.lower() in known:
-            raise EmoTorchError(f"{folder}: rename it to {known[name.lower()].name}, or to another name of its own")
-        if not _FOLDER_NAME.fullmatch(name):
-            raise EmoTorchError(f"{folder}: a dataset's folder has letters, digits, -, _ and +, at most 40; rename it")
-        if name.lower() in taken:
-            raise EmoTorchError(f"{folder}: its name is {taken[name.lower()]} in the dataset folder; rename it")
-        taken[name.lower()] = f"{name}'s"
-        sources[name] = _as_labelled(folders.list_dataset(folder, scheme), scheme)
-    return sources
+def _source(found: Recognised, scheme: LabelScheme) -> _Source:
+    images = found.images()
+    own = {image.emotion: label for image in images if (label := scheme.label_of(image.emotion)) is not None}
+    mapping = scheme.sources[found.dataset] if found.dataset in DATASETS else own
+    unused = Counter(image.emotion for image in images if image.emotion not in mapping)
+    if unused and found.dataset not in DATASETS:
+        by_class = ", ".join(f"{name} {count}" for name, count in sorted(unused.items()))
+        logger.info("%s: %d images take no part in %s (%s)", found.dataset, unused.total(), scheme.name, by_class)
+    splits = found.dataset not in DATASETS and {image.usage for image in images} != {""}
+    return _Source(images, mapping, found.listing, splits)
 
 
 def _number(dataset: str, source: _Source, longest: int) -> list[_Task]:

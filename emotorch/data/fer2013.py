@@ -6,7 +6,7 @@ contests" (2013); https://www.kaggle.com/c/challenges-in-representation-learning
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypedDict
@@ -14,12 +14,14 @@ from typing import BinaryIO, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.data import fer2013_folders
 from emotorch.data.images import SIZE, Pixels, hash_pixels, write_faces
+from emotorch.data.layouts import Finding, Folder, Recognised
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import FER, FER_USAGES
-from emotorch.errors import EmoTorchError, found_elsewhere
-from emotorch.files import StageBuild, read_stamp, stage_folder, visible, write_csv, write_text
-from emotorch.paths import STAGE_1, Paths
+from emotorch.errors import EmoTorchError
+from emotorch.files import STAMP_NAME, StageBuild, read_stamp, stage_folder, visible, write_csv, write_text
+from emotorch.paths import FER_IMAGES, STAGE_1, Paths
 from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
@@ -78,19 +80,23 @@ class Summary:
     up_to_date: bool
 
 
-def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool) -> Summary:
+def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv: Path | None = None) -> Summary:
     """Writes every row of the CSV as `FER2013img/<emotion>/<emotion>_<row:06d>.png`, and the manifest.
 
     Rows count from 0 after the header. Without `skip_bad_rows` the first bad row ends it; with it, bad
     rows are listed in `skipped_rows.csv`.
 
+    Args:
+        paths: The root.
+        workers: Processes.
+        force: Write again what is there.
+        skip_bad_rows: Leave bad rows out.
+        csv: The file; None for the one that lies where it does by convention.
+
     Raises:
-        EmoTorchError: the CSV is missing, empty, has another header, or a bad row (with its line).
+        EmoTorchError: the CSV is empty, has another header, or a bad row (with its line).
     """
-    csv = paths.fer_csv
-    if not csv.is_file():
-        remedy = f"put FER-2013's fer2013.csv there (FER-Datasets/README.md){found_elsewhere(csv)}"
-        raise EmoTorchError(f"{csv} does not exist: {remedy}")
+    csv = csv or paths.fer_csv
     offsets, digest = _read_through(csv)
     stamp = {"stage": 1, "csv": digest, "skip_bad_rows": skip_bad_rows}
     with stage_folder(paths.fer_images, stamp, stage="stage 1", force=force) as build:
@@ -98,6 +104,42 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool) -> 
             return Summary(*_count_existing(paths.fer_images), up_to_date=True)
         _convert_chunks(build, csv, offsets, workers, skip_bad_rows)
         return _finish(build, csv, len(offsets) - 1)
+
+
+def recognise(folder: Folder) -> Iterator[Finding]:
+    """FER-2013 as its CSV, as what stage 1 made of that, or as class folders."""
+    converted = folder.raw / FER_IMAGES
+    if folder.path == converted and STAMP_NAME in folder.files:
+        yield Recognised(
+            FER.name,
+            converted,
+            "written by stage 1",
+            covers=frozenset({converted}),
+            images=lambda: list_images(converted),
+            count=lambda: sum(_count_existing(converted)),
+            listing=converted / MANIFEST,
+            preference=2,
+        )
+        return
+    for csv in folder.tables:
+        if csv.name.lower() == "fer2013.csv":
+            yield _recognise_csv(csv, converted)
+    found = fer2013_folders.recognise(folder)
+    if found is not None:
+        yield found
+
+
+def _recognise_csv(csv: Path, converted: Path) -> Recognised:
+    return Recognised(
+        FER.name,
+        csv,
+        "a CSV of emotion, pixels and usage",
+        covers=frozenset({csv, converted}),
+        images=lambda: list_images(converted),
+        count=lambda: len(_read_through(csv)[0]) - 1,
+        listing=converted / MANIFEST,
+        preference=1,
+    )
 
 
 def list_images(folder: Path) -> list[SourceImage]:

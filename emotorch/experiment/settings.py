@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from emotorch.data.dataset import training_dataset
 from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex, Factors, Selection, select
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.overrides import override
+from emotorch.paths import Paths
 from emotorch.recipes import Recipe, get_recipe
 
 
@@ -47,16 +49,21 @@ class Settings:
         return {**asdict(self), "scheme": self.scheme.as_dict()}
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> "Settings":
-        """From what stages 4 and 5 read; what a stage has no option for, and None, stand for the default."""
+    def from_options(cls, options: argparse.Namespace, paths: Paths) -> "Settings":
+        """From what stages 4 and 5 read; what a stage has no option for, and None, stand for the default.
+
+        Raises:
+            UsageError: an option is wrong, or none says which of several datasets trains.
+        """
         recipe = _recipe_from_options(options)
+        scheme = get_scheme(options.scheme or recipe.scheme)
         given = {name: value for name, value in vars(options).items() if value is not None}
         factors = {f.name: given[f.name] for f in fields(Factors) if f.name in given}
         return cls(
             recipe=recipe,
-            scheme=get_scheme(options.scheme or recipe.scheme),
+            scheme=scheme,
             factors=Factors(**{"fer_aug": recipe.variants, "ckp_aug": recipe.variants, **factors}),
-            train_on=options.train_on,
+            train_on=training_dataset(paths.for_scheme(scheme.name), options.train_on),
             seed=options.seed,
             device=options.device,
             threads=options.threads,

@@ -1,0 +1,225 @@
+"""What a dataset's module sees of FER-Datasets, and what it says of it: the protocol of recognition.
+
+`recognise(folder)` of a dataset's module looks at one folder, by the names below it and the heads of its tables, and
+gives what it found. No picture is opened for that but a few, where their size matters.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from emotorch.data.formats import PICTURE_SUFFIXES, is_picture
+from emotorch.data.sources import SourceImage
+from emotorch.errors import EmoTorchError
+from emotorch.files import is_clutter
+
+_TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# What folders of given splits are called, as words of their names.
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder below FER-Datasets, with the names of all that is in it.
+
+    Attributes:
+        path: Where it is.
+        raw: FER-Datasets itself.
+        files: Names of its files, sorted; without hidden ones and clutter.
+        folders: Its subfolders, sorted by name.
+    """
+
+    path: Path
+    raw: Path
+    files: tuple[str, ...] = field(repr=False)
+    folders: tuple["Folder", ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path, raw: Path | None = None) -> "Folder":
+        """All that is below a folder, by names alone."""
+        return cls._read(str(path), raw or path, frozenset())
+
+    @classmethod
+    def _read(cls, path: str, raw: Path, above: frozenset[str]) -> "Folder":
+        files, folders = [], []
+        above |= {os.path.realpath(path)}
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                if not entry.is_dir():
+                    files.append(entry.name)
+                elif not entry.is_symlink() or os.path.realpath(entry.path) not in above:
+                    folders.append(cls._read(entry.path, raw, above))
+        folders.sort(key=lambda folder: folder.path.name)
+        return cls(Path(path), raw, tuple(sorted(files)), tuple(folders))
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files."""
+        return tuple(self.path / name for name in self.files)
+
+    @cached_property
+    def pictures(self) -> tuple[Path, ...]:
+        """The files that end like pictures."""
+        return tuple(path for path in self.paths if path.suffix.lower() in PICTURE_SUFFIXES)
+
+    @cached_property
+    def tables(self) -> tuple[Path, ...]:
+        """The files that end like tables or lists."""
+        return tuple(path for path in self.paths if path.name.lower().endswith(_TABLE_ENDINGS))
+
+    def walk(self) -> Iterator["Folder"]:
+        """It and all folders below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    def find(self, *names: str) -> "Folder | None":
+        """The subfolder of one of these lower-case names, in whatever letter case it has them."""
+        return next((folder for folder in self.folders if folder.name.lower() in names), None)
+
+    def is_called(self, pattern: re.Pattern[str]) -> bool:
+        """Whether its own name, or that of a folder above it and below FER-Datasets, matches somewhere."""
+        return any(pattern.search(name) for name in self.path.relative_to(self.raw).parts)
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A dataset that was found.
+
+    Attributes:
+        dataset: The name of its record; empty for class folders of the user's own.
+        where: The folder or the file that it is.
+        why: What it was known by, as a person reads it: `by file names like S010_004_00000017.png`.
+        covers: Folders and files that belong to it: nothing else is looked for there.
+        images: Lists its images, each with the dataset's own class, or raises an EmoTorchError where it is broken.
+        count: How many images it holds; of several copies of a dataset the fullest is taken.
+        listing: Gives a file by which all images' content is known, where there is one.
+        preference: Of copies with equally many images the one with the lowest is taken.
+        notes: What else is to be said of it, a sentence each.
+    """
+
+    dataset: str
+    where: Path
+    why: str
+    covers: frozenset[Path]
+    images: Callable[[], list[SourceImage]]
+    count: Callable[[], int]
+    listing: Path | None = None
+    preference: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """What looks like a part of a dataset; said where nothing else is made of it.
+
+    Attributes:
+        where: The folder or the file.
+        found: What is there and what is missing: `RAF-DB's list without Image/aligned/`.
+    """
+
+    where: Path
+    found: str
+
+
+Finding = Recognised | Incomplete
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder of one class's images.
+
+    Attributes:
+        folder: It.
+        split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
+        split_name: That folder's name.
+        emotion: What `class_of` made of its name.
+    """
+
+    folder: Folder
+    split: str
+    split_name: str
+    emotion: str
+
+
+def split_of(name: str) -> str | None:
+    """`train`, `val` or `test` for the name of a folder or file that says so; else None."""
+    words = {_SPLIT_WORDS[word] for word in map(str.lower, _WORDS.findall(name)) if word in _SPLIT_WORDS}
+    return words.pop() if len(words) == 1 else None
+
+
+def class_folders(folder: Folder, class_of: Callable[[str], str | None]) -> list[ClassFolder]:
+    """The class folders in a folder, by themselves or in folders of given splits; empty where there are none.
+
+    Args:
+        folder: Of one dataset.
+        class_of: The class of a folder's name, in lower case and without a number before it (`0_angry`); None for
+            what is none.
+    """
+    here = _classes_in(folder, class_of, "", "")
+    if here:
+        return here
+    return [
+        found
+        for split_folder in folder.folders
+        if (split := split_of(split_folder.name))
+        for found in _classes_in(split_folder, class_of, split, split_folder.name)
+    ]
+
+
+def _classes_in(
+    folder: Folder, class_of: Callable[[str], str | None], split: str, split_name: str
+) -> list[ClassFolder]:
+    found = ((sub, class_of(plain_class(sub.name))) for sub in folder.folders)
+    return [ClassFolder(sub, split, split_name, emotion) for sub, emotion in found if emotion is not None]
+
+
+def plain_class(name: str) -> str:
+    """The name of a class folder in lower case, without a number before it: `angry` of `0_Angry`."""
+    return re.sub(r"^\d+[\s._-]+(?=\D)", "", name.strip().lower())
+
+
+def count_pictures(classes: Iterable[ClassFolder]) -> int:
+    """How many pictures class folders hold, by their names."""
+    return sum(len(found.folder.pictures) for found in classes)
+
+
+def class_pictures(folder: Folder, classes: Sequence[ClassFolder], title: str) -> Iterator[tuple[ClassFolder, Path]]:
+    """Every picture of class folders, with its folder.
+
+    Args:
+        folder: Which `class_folders` looked into.
+        classes: What it found.
+        title: Of the dataset, for messages.
+
+    Raises:
+        EmoTorchError: a folder of pictures beside them is no class of the dataset, or one of them holds something else.
+    """
+    known = {found.folder.path for found in classes}
+    names = ", ".join(dict.fromkeys(found.emotion for found in classes))
+    for parent in (folder, *folder.folders):
+        if any(sub.path in known for sub in parent.folders):
+            for sub in parent.folders:
+                if sub.path not in known and any(part.pictures for part in sub.walk()):
+                    raise EmoTorchError(f"{sub.path}: not a class of {title} ({names}); move it away")
+    for found in classes:
+        if found.folder.folders:
+            raise EmoTorchError(f"{found.folder.folders[0].path}: a folder in a class folder; move it away")
+        for path in found.folder.paths:
+            if not is_picture(path):
+                raise EmoTorchError(f"{path}: not an image; move it away")
+            yield found, path

@@ -1,0 +1,179 @@
+"""What lies below FER-Datasets: every dataset by what its files, tables and folders say, under whatever name.
+
+Each dataset's module looks at every folder, from the top down; class folders of the user's own come last. Of several
+copies of one dataset the fullest is taken. What nobody recognises is named.
+"""
+
+import logging
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emotorch.data import folders
+from emotorch.data.layouts import Folder, Incomplete, Recognised
+from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
+from emotorch.files import printable
+from emotorch.labels import LabelScheme
+from emotorch.paths import Paths
+
+logger = logging.getLogger(__name__)
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
+_LONGEST_NAME = 40
+# Folders that say nothing of what is in them: a dataset in them is called after the one above.
+_NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download"}
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What FER-Datasets holds.
+
+    Attributes:
+        datasets: By the name that they have in stage 2's folders: known ones first, in the order of their records.
+        others: Further copies of datasets that are taken from elsewhere.
+        passed_over: What is no dataset, and why.
+    """
+
+    datasets: dict[str, Recognised]
+    others: list[Recognised]
+    passed_over: list[Incomplete]
+
+
+def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
+    """Looks through FER-Datasets.
+
+    Args:
+        paths: The root.
+        scheme: Whose labels class folders of the user's own may be called by.
+    """
+    if not paths.raw.is_dir():
+        return Recognition({}, [], [])
+    root = Folder.read(paths.raw)
+    found, incomplete = _look_through(root, DATASETS.values(), scheme)
+    datasets: dict[str, Recognised] = {}
+    others: list[Recognised] = []
+    for name in DATASETS:
+        copies = _fullest_first([copy for copy in found if copy.dataset == name])
+        if copies:
+            datasets[name] = copies[0]
+            others += copies[1:]
+    for own in (finding for finding in found if not finding.dataset):
+        name = _own_name(own.where, paths.raw, datasets)
+        datasets[name] = replace(own, dataset=name)
+    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
+    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed)])
+
+
+def find_copies(paths: Paths, dataset: Dataset) -> list[Recognised]:
+    """All copies of one known dataset below FER-Datasets, the fullest first."""
+    if not paths.raw.is_dir():
+        return []
+    return _fullest_first(_look_through(Folder.read(paths.raw), [dataset], None)[0])
+
+
+def _look_through(
+    folder: Folder, datasets: Iterable[Dataset], scheme: LabelScheme | None
+) -> tuple[list[Recognised], list[Incomplete]]:
+    """What was found in a folder and below it; without a scheme no class folders of the user's own."""
+    findings = [finding for dataset in datasets for finding in dataset.recognise(folder)]
+    found: list[Recognised] = []
+    for finding in findings:
+        # Of two records that take the same files the first has them.
+        if isinstance(finding, Recognised) and not any(finding.where in other.covers for other in found):
+            found.append(finding)
+    covered = {path for finding in found for path in finding.covers}
+    if scheme is not None and not covered & {folder.path, *(sub.path for sub in folder.folders)}:
+        found += folders.recognise(folder, scheme)
+        covered = {path for finding in found for path in finding.covers}
+    incomplete = [finding for finding in findings if isinstance(finding, Incomplete) and finding.where not in covered]
+    if folder.path not in covered:
+        for sub in folder.folders:
+            if sub.path not in covered:
+                found_below, incomplete_below = _look_through(sub, datasets, scheme)
+                found += found_below
+                incomplete += incomplete_below
+    # Where something is made of a folder, a part of something else in it is of no interest.
+    taken = {path for finding in found for path in finding.covers}
+    return found, [finding for finding in incomplete if finding.where not in taken]
+
+
+def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
+    """The topmost folders with pictures or tables that nobody claims."""
+    if folder.path in claimed:
+        return
+    inside = list(folder.walk())
+    if any(part.path in claimed or claimed.intersection(part.tables) for part in inside):
+        if found := _contents([folder], claimed):
+            yield Incomplete(folder.path, found)
+        for sub in folder.folders:
+            yield from _unknown(sub, claimed)
+    elif folder.path == folder.raw:
+        for sub in folder.folders:
+            yield from _unknown(sub, claimed)
+    elif found := _contents(inside, claimed):
+        yield Incomplete(folder.path, found)
+
+
+def _contents(inside: list[Folder], claimed: set[Path]) -> str:
+    """What pictures and tables some folders hold, in words; empty where they hold none."""
+    pictures = sum(len(part.pictures) for part in inside)
+    tables = [path.name for part in inside for path in part.tables if path not in claimed and path.suffix != ".txt"]
+    found = [f"{pictures} pictures, and no class folders or names that tell what they show"] if pictures else []
+    found += [f"no known columns in {', '.join(tables[:3])}"] if tables else []
+    return "; ".join(found)
+
+
+def _fullest_first(copies: list[Recognised]) -> list[Recognised]:
+    """Copies of one dataset; what belongs to one of them is none of its own."""
+    apart = [copy for copy in copies if not any(copy.where in other.covers for other in copies if other is not copy)]
+    if len(apart) < 2:
+        return apart
+    return sorted(apart, key=lambda copy: (-copy.count(), copy.preference, copy.where))
+
+
+def _own_name(where: Path, raw: Path, taken: Iterable[str]) -> str:
+    """A plain name for the user's own dataset, after its folder, that no other has."""
+    parts = [where.name, *(folder.name for folder in where.parents if folder != raw and folder.is_relative_to(raw))]
+    telling = next((part for part in parts if part.lower() not in _NAMELESS), parts[0])
+    ascii_name = unicodedata.normalize("NFKD", telling).encode("ascii", "ignore").decode()
+    plain = _NOT_PLAIN.sub("-", ascii_name).strip("-_+")[:_LONGEST_NAME].rstrip("-_+") or "own"
+    if _PLAIN.fullmatch(telling):
+        plain = telling
+    used = {name.lower() for name in (*taken, *DATASETS)}
+    name, number = plain, 1
+    while name.lower() in used:
+        number += 1
+        name = f"{plain[: _LONGEST_NAME - 4]}-{number}"
+    return name
+
+
+def tell(recognition: Recognition, paths: Paths) -> None:
+    """Says what each folder was taken for and why, which copies are not, and what was passed over."""
+
+    def shown(path: Path) -> str:
+        return printable(path.relative_to(paths.root).as_posix())
+
+    for name, found in recognition.datasets.items():
+        title = find_dataset(name).full_title
+        logger.info("%s: %s, %s", shown(found.where), title, "; ".join((found.why, *found.notes)))
+    for copy in recognition.others:
+        taken = recognition.datasets[copy.dataset]
+        title = find_dataset(copy.dataset).full_title
+        is_fuller = taken.count() > copy.count()
+        logger.info(
+            "%s: %s too, %s; not taken: %s is %s",
+            shown(copy.where),
+            title,
+            copy.why,
+            shown(taken.where),
+            "fuller" if is_fuller else "as full",
+        )
+    for missing in recognition.passed_over:
+        logger.info("%s: not recognised, passed over: %s", shown(missing.where), missing.found)
+    if recognition.datasets and FER.name not in recognition.datasets:
+        logger.info("no FER-2013 in %s: name what trains by --train-on", paths.raw)
+    elif FER.name in recognition.datasets and CKP.name not in recognition.datasets:
+        logger.info("no CK+ in %s: everything runs without it", paths.raw)
