@@ -302,7 +302,7 @@ def test_a_spoilt_picture_is_named(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("CK+/anger/notes.txt", "not an image; move it away"),
+        ("CK+/anger/notes.txt", "not named like S010_004_00000017.png"),
         ("CK+/boredom/S010_001_00000016.png", "not a class of CK+"),
         ("FER2013img/fear/notes.txt", "not from the CSV"),
         ("FER2013img/fear/fear_000003.png", "not from the CSV"),
