@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from emotorch.analyses.criterion import ACCURACY
 from emotorch.data.selection import Factors
 from emotorch.errors import UsageError
 from emotorch.experiment.settings import Settings
+from emotorch.paths import Paths
 from emotorch.recipes import get_recipe
 from emotorch.sweep.job import Result
 from emotorch.sweep.plan import (
@@ -46,7 +48,8 @@ def test_published_ranges_are_the_defaults() -> None:
 def test_a_recipe_without_variants_has_no_ranges_but_those_that_are_given() -> None:
     def ranges(recipe: str, **given: tuple[float, float]) -> FactorRanges:
         options = cli_options("--recipe", recipe)
-        return choose_ranges(Settings.from_options(options), FactorRanges(), dict.fromkeys(FACTOR_NAMES) | given)
+        settings = Settings.from_options(options, Paths(Path("nowhere")))
+        return choose_ranges(settings, FactorRanges(), dict.fromkeys(FACTOR_NAMES) | given)
 
     assert ranges("emotorch") == FactorRanges()
     assert ranges("emotorch", fer=(0.2, 0.3)) == FactorRanges(fer=(0.2, 0.3))
