@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import contextlib
 import hashlib
 import http.client
 import io
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +21,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import uvicorn
 from browser import DEMO, SECONDS, Demo, serve_demo
 from conftest import draw_images, tree
+from fastapi.responses import PlainTextResponse
 from PIL import Image
 from published import LABELS, published_state
 from running import PREDICT, call_script, error_line
@@ -29,7 +32,9 @@ from test_predictions import blank, face
 
 from emotorch.data.images import Pixels
 from emotorch.inference import demo as server
-from emotorch.inference.demo import FORMATS, MAX_BYTES, MAX_PICTURES, MAX_PIXELS
+from emotorch.inference import demo_limits as limits
+from emotorch.inference.demo import FORMATS, MAX_PIXELS
+from emotorch.inference.demo_limits import MAX_BYTES, MAX_CONNECTIONS, LimitedProtocol, Queue, Uploads
 from emotorch.inference.reader import FaceReader
 from emotorch.paths import REPOSITORY, Paths
 
@@ -290,40 +295,57 @@ def test_there_are_no_pages_that_load_scripts_from_elsewhere(demo: Demo) -> None
         assert request(demo, "GET", path)[0] == 404
 
 
-def test_more_pictures_than_there_is_memory_for_are_turned_away_and_the_others_predicted_for(demo: Demo) -> None:
-    """Uploads that began and do not go on hold all places."""
+HEAD = b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+def upload(length: int) -> bytes:
+    return HEAD + f"Content-Length: {length}\r\n\r\n".encode()
+
+
+@contextlib.contextmanager
+def stalled(port: int, *starts: bytes) -> Iterator[list[socket.socket]]:
+    """Connections that have sent so much, and send no more."""
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection(("127.0.0.1", port), SECONDS)) for _ in starts]
+        for connection, start in zip(opened, starts, strict=True):
+            connection.sendall(start)
+        yield opened
+
+
+def test_who_stalls_locks_nobody_out(demo: Demo) -> None:
     body = encode(face(160))
-    head = f"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    slow = [socket.create_connection(("127.0.0.1", demo.port), timeout=SECONDS) for _ in range(MAX_PICTURES)]
-    try:
-        for connection in slow:
-            connection.sendall(head + body[:100])
-        end = time.monotonic() + SECONDS
-        while (refused := ask(demo, body))[0] == 200:
-            assert time.monotonic() < end
-        assert refused[0] == 503
-        assert "Too many pictures at once" in refused[1]["error"]
-        assert request(demo, "GET", "/")[0] == 200
-        slow[0].close()  # who goes leaves a place
-        for connection in slow[1:]:
-            connection.sendall(body[100:])
-            response = http.client.HTTPResponse(connection)
-            response.begin()
-            assert response.status == 200
-    finally:
-        for connection in slow:
-            connection.close()
-    assert ask(demo, body)[0] == 200
+    starts = [upload(len(body)) + body[:100]] * 8 + [b"POST /answer"] * 100 + [b""] * 40
+    with stalled(demo.port, *starts) as connections:
+        for _ in range(3):
+            started = time.monotonic()
+            assert ask(demo, body)[0] == 200
+            assert time.monotonic() - started < 5
+        connections[0].sendall(body[100:])  # who goes on is answered
+        response = http.client.HTTPResponse(connections[0])
+        response.begin()
+        assert response.status == 200
 
 
-def test_an_upload_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "UPLOAD_SECONDS", 0.05)
+def test_where_there_is_no_room_for_one_more_connection_the_one_that_stalled_longest_goes(demo: Demo) -> None:
+    with stalled(demo.port, *[b"GET / HTTP/1.1\r\n"] * (MAX_CONNECTIONS + 5)) as connections:
+        assert request(demo, "GET", "/about")[0] == 200
+        assert [connection.recv(1) for connection in connections[:6]] == [b""] * 6
+        connections[-1].sendall(b"Host: 127.0.0.1\r\n\r\n")
+        assert connections[-1].recv(12) == b"HTTP/1.1 200"
+
+
+def answer_to_part(*, more: bool = True, then: float = SECONDS) -> tuple[int, dict[str, Any]]:
+    """What the page says to a part of an upload; after it nothing comes for a time, then the client goes."""
     app = server.create_app(cast(FaceReader, None), "model.pth")
     sent: list[MutableMapping[str, Any]] = []
+    parts = [{"type": "http.request", "body": b".", "more_body": more}]
 
     async def receive() -> dict[str, Any]:
-        await asyncio.sleep(SECONDS)
-        raise AssertionError("it still waits")
+        if parts:
+            return parts.pop()
+        if then:
+            await asyncio.sleep(then)
+        return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
@@ -333,8 +355,136 @@ def test_an_upload_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch
         **{"query_string": b"", "scheme": "http", "http_version": "1.1", "headers": [(b"host", b"localhost")]},
     }
     asyncio.run(app(scope, receive, send))
-    assert sent[0]["status"] == 408
-    assert "took too long" in json.loads(sent[1]["body"])["error"]
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+@pytest.mark.parametrize("limit", ["seconds", "stalled_seconds"])
+def test_an_upload_that_does_not_end_is_given_up(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Uploads, limit, 0.05)
+    status, said = answer_to_part()
+    assert (status, said["faces"]) == (408, [])
+    assert "took too long" in said["error"]
+    status, said = answer_to_part(then=0)
+    assert (status, said["error"]) == (400, "The picture did not arrive whole.")
+
+
+def test_uploads_have_a_limit_together_and_who_stalled_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_BYTES_TOGETHER", 10)
+    uploads = Uploads()
+
+    class Slow:
+        """A request whose body comes in parts, with a time before each."""
+
+        def __init__(self, *parts: tuple[float, bytes]) -> None:
+            self.headers: dict[str, str] = {}
+            self.parts = parts
+
+        async def stream(self) -> AsyncIterator[bytes]:
+            for seconds, part in self.parts:
+                await asyncio.sleep(seconds)
+                yield part
+
+    async def read(request: Slow) -> str:
+        with uploads.one() as one:
+            try:
+                await one.read(cast(Any, request))
+                await asyncio.sleep(0.3)  # it waits in the queue, and keeps its room
+                return b"".join(one.parts).decode()
+            except limits.RefusedError as refusal:
+                return f"{refusal.status}"
+
+    async def all_at_once() -> list[str]:
+        return await asyncio.gather(
+            read(Slow((0, b"aaaa"), (SECONDS, b"a"))),
+            read(Slow((0.05, b"bbbb"), (0.1, b"bb"))),
+            read(Slow((0.1, b"cccc"))),
+            read(Slow((0.2, b"dddd"))),
+        )
+
+    assert asyncio.run(all_at_once()) == ["503", "bbbbbb", "cccc", "503"]
+
+
+def test_the_queue_is_bounded_in_length_and_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_WAITING", 2)
+    monkeypatch.setattr(Queue, "seconds", 0.1)
+
+    async def wait(queue: Queue, seconds: float) -> str:
+        try:
+            async with queue.turn():
+                await asyncio.sleep(seconds)
+                return "done"
+        except limits.RefusedError as refusal:
+            return f"{refusal.status}"
+
+    async def all_at_once(seconds: float) -> list[str]:
+        queue = Queue()
+        return await asyncio.gather(wait(queue, seconds), *(wait(queue, 0) for _ in range(3)))
+
+    assert asyncio.run(all_at_once(0.01)) == ["done", "done", "done", "503"]
+    assert asyncio.run(all_at_once(0.3)) == ["done", "503", "503", "503"]
+
+
+@pytest.fixture
+def short_times(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a page in a thread of this process, whose limits for connections are short."""
+    for limit in ("head_seconds", "reading_seconds", "idle_seconds"):
+        monkeypatch.setattr(LimitedProtocol, limit, 0.2)
+    app = server.create_app(cast(FaceReader, None), "model.pth")
+    app.add_api_route("/large", lambda: PlainTextResponse("." * 20_000_000))
+    config = uvicorn.Config(app, http=LimitedProtocol, ws="none", lifespan="off", log_level="error")
+    config.timeout_keep_alive = LimitedProtocol.idle_seconds
+    running = uvicorn.Server(config)
+    listener = server.listen(0)
+    thread = threading.Thread(target=running.run, args=([listener],))
+    thread.start()
+    yield listener.getsockname()[1]
+    running.should_exit = True
+    thread.join(SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("start", "reply"),
+    [
+        (b"", b""),
+        (b"GET /abo", b""),
+        (b"GET /about HTTP/1.1\r\nHost: localhost\r\n", b""),
+        (b"GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n", b"Not Found"),
+        (b"GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\nGET /ab", b"Not Found"),
+        (b"GET /missing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n.", b"Not Found"),
+    ],
+    ids=["nothing", "a line's start", "half a head", "idle", "half a second request", "a body that nobody reads"],
+)
+def test_a_connection_that_stalls_is_closed(short_times: int, start: bytes, reply: bytes) -> None:
+    with stalled(short_times, start) as (connection,):
+        connection.settimeout(5)
+        said = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert reply in said if reply else said == b""
+
+
+def test_a_head_that_comes_byte_by_byte_has_no_more_time(short_times: int) -> None:
+    with stalled(short_times, b"GET /about HTTP/1.1\r\n") as (connection,):
+        end = time.monotonic() + SECONDS
+        with contextlib.suppress(OSError):
+            while time.monotonic() < end:
+                connection.sendall(b"X")
+                time.sleep(0.05)
+        assert time.monotonic() < end
+
+
+def test_who_does_not_read_the_reply_is_closed(short_times: int) -> None:
+    with stalled(short_times, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n") as (connection,):
+        time.sleep(0.6)
+        size = 0
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(2**20):
+                size += len(part)
+        assert size < 20_000_000
+
+
+def test_who_has_gone_is_not_worked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_predict", lambda *_: pytest.fail("nobody waits for it"))
+    status, _ = answer_to_part(more=False, then=0)
+    assert status == 400
 
 
 @needs_proc

