@@ -34,6 +34,13 @@ class Dataset:
         tests: And those that are neither trained on nor choose anything.
         scored_apart: Usages that can be scored by a name of their own, by what that name ends in: `fer-public`;
             several are scored together.
+        called: A regular expression that finds it in the names of folders, in whatever letter case.
+        files: Another one for the names of its files; the groups `code` and `person` tell class and person.
+        file_example: Such a name.
+        first_number: What the numbers of its classes begin with.
+        counts: How many images each of its classes has, in their order, by what of it has so many.
+        terms: On what terms it is given, in a few words.
+        page: Where it is from.
         tells_persons: Whether it says who is shown: a person is then on one side of a split.
         card_id: What a model card's metadata call it; empty for its name.
     """
@@ -47,6 +54,13 @@ class Dataset:
     selecting: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     scored_apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    called: str = ""
+    files: str = ""
+    file_example: str = ""
+    first_number: int = 0
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    terms: str = ""
+    page: str = ""
     tells_persons: bool = False
     card_id: str = ""
 
@@ -74,6 +88,17 @@ FER = Dataset(
         "private": FER_USAGES[2:],
         "test": (*FER_USAGES[1:], FER_BOTH_TESTS),
     },
+    called=r"fer[\s_-]*(20)?13",
+    files=rf"({'|'.join(FER_USAGES)})_\d+\.",
+    file_example="PublicTest_12345.jpg",
+    counts={
+        "training set": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+        "two tests": (958, 111, 1024, 1774, 1247, 831, 1233),
+        "public test": (467, 56, 496, 895, 653, 415, 607),
+        "private test": (491, 55, 528, 879, 594, 416, 626),
+    },
+    terms="a contest's rules",
+    page="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
     card_id="fer2013",
 )
 CKP = Dataset(
@@ -82,6 +107,11 @@ CKP = Dataset(
     full_title="CK+",
     reader="emotorch.data.ckplus",
     classes=("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"),
+    called=r"ck[\s_-]*(\+|plus|48|extended)|cohn",
+    files=r"(?P<person>S\d{3})_\d{3}_\d{8}\.",
+    file_example="S010_004_00000017.png",
+    terms="an agreement for research, on request",
+    page="https://www.jeffcohn.net/Resources/",
     tells_persons=True,
     card_id="ck-plus",
 )
@@ -93,16 +123,86 @@ RAF = Dataset(
     classes=("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
     training=("train",),
     tests=("test",),
+    called=r"(?<![a-z])raf(?![a-z])|raf[\s_-]?db",
+    files=r"(train|test)_\d+_aligned\.",
+    file_example="train_00001_aligned.jpg",
+    first_number=1,
+    counts={
+        "training set": (1290, 281, 717, 4772, 1982, 705, 2524),
+        "test set": (329, 74, 160, 1185, 478, 162, 680),
+    },
+    terms="an agreement for research, on request",
+    page="http://www.whdeng.cn/RAF/model1.html",
     card_id="raf-db",
+)
+AFFECTNET = Dataset(
+    name="AffectNet",
+    title="AffectNet",
+    full_title="AffectNet",
+    reader="emotorch.data.affectnet",
+    classes=("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"),
+    training=("train",),
+    selecting=("val",),
+    tests=("test",),
+    called=r"affect[\s_-]*net",
+    files=r"[0-9a-f]{56}\.",
+    file_example="0a1b….jpg with 56 hexadecimal digits",
+    counts={
+        "training set": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
+        "validation set": (500, 500, 500, 500, 500, 500, 500, 500),
+    },
+    terms="an agreement for research, on request",
+    page="http://mohammadmahoor.com/affectnet/",
+    card_id="affectnet",
+)
+JAFFE = Dataset(
+    name="JAFFE",
+    title="JAFFE",
+    full_title="JAFFE",
+    reader="emotorch.data.jaffe",
+    classes=("neutral", "happiness", "sadness", "surprise", "anger", "disgust", "fear"),
+    called="jaffe",
+    files=r"(?P<person>[A-Z]{2})\.(?P<code>AN|DI|FE|HA|NE|SA|SU)\d+\.\d+\.",
+    file_example="KA.AN1.39.tiff",
+    terms="for research that earns nothing; the pictures may not be published",
+    page="https://zenodo.org/records/3451524",
+    tells_persons=True,
+    card_id="jaffe",
+)
+KDEF = Dataset(
+    name="KDEF",
+    title="KDEF",
+    full_title="KDEF",
+    reader="emotorch.data.kdef",
+    classes=("afraid", "angry", "disgusted", "happy", "neutral", "sad", "surprised"),
+    called="kdef",
+    files=r"[AB](?P<person>[FM]\d\d)(?P<code>AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)\.",
+    file_example="AF01ANS.JPG",
+    terms="for research that earns nothing, on request",
+    page="https://www.kdef.se",
+    tells_persons=True,
+    card_id="kdef",
+)
+EXPW = Dataset(
+    name="ExpW",
+    title="ExpW",
+    full_title="ExpW",
+    reader="emotorch.data.expw",
+    classes=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+    called=r"(?<![a-z])exp[\s_-]?w(?![a-z])|expression[\s_-]*in[\s_-]*the[\s_-]*wild",
+    counts={"list": (3671, 3995, 1088, 30537, 10559, 7060, 34883)},
+    terms="for research that earns nothing",
+    page="http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
+    card_id="expw",
 )
 # What all class folders of the user's own have in common; their name is that of their folder.
 CLASS_FOLDERS = Dataset(name="", title="", full_title="", training=("train",), selecting=("val",), tests=("test",))
-DATASETS = {dataset.name: dataset for dataset in (FER, CKP, RAF)}
+DATASETS = {dataset.name: dataset for dataset in (FER, CKP, RAF, AFFECTNET, JAFFE, KDEF, EXPW)}
 
 
 def find_dataset(name: str) -> Dataset:
     """The dataset of a name, as folders or as options write it; any other name is that of class folders."""
-    found = DATASETS.get(name.upper())
+    found = next((dataset for dataset in DATASETS.values() if dataset.key == name.lower()), None)
     if found is not None:
         return found
     return replace(CLASS_FOLDERS, name=name, title=name, full_title=name)

@@ -12,24 +12,30 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from emotorch.datasets import CKP, DATASETS, FER, Dataset
+from emotorch.datasets import CKP, DATASETS, FER, RAF, Dataset
 from emotorch.errors import EmoTorchError, UsageError
 
 DEFAULT = "emotorch4"
 
 # FER-2013's name for what other datasets, and its own copies as class folders, call otherwise.
 _FER_NAMES = {
+    "afraid": "fear",
     "anger": "angry",
     "disgusted": "disgust",
     "fearful": "fear",
     "happiness": "happy",
+    "joy": "happy",
     "sadness": "sad",
+    "scared": "fear",
+    "suprise": "surprise",
     "surprised": "surprise",
 }
 # Labels become folders and columns, a scheme's name a part of a folder's name.
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLAIN_RULE = "lower-case letters, digits, - and _, at most 40"
 _FILE_KEYS = ("labels", "sources", "without_fer")
+# Datasets that give a user's scheme only what its tables list; records of runs count on that.
+_LISTED_ONLY = (FER, CKP, RAF)
 _MOODS = ("happy", "neutral", "sad", "surprise")
 
 
@@ -92,9 +98,11 @@ class LabelScheme:
 
     @classmethod
     def from_dict(cls, value: object) -> "LabelScheme":
-        """What `as_dict` gave; a dataset that is not listed takes no part.
+        """What `as_dict` gave, or a user wrote.
 
-        Of a built-in scheme, a dataset that was not known yet when it was recorded has today's classes.
+        Of FER-2013, CK+ and RAF-DB what is not listed takes no part. Every other dataset that is not listed gives its
+        classes as class folders do, see `label_of`. A built-in scheme has today's classes of what was not known yet
+        when it was recorded.
 
         Raises:
             EmoTorchError: it is not that of a scheme; the message names the key.
@@ -117,7 +125,12 @@ class LabelScheme:
         built_in = SCHEMES.get(str(name))
         if built_in is not None and built_in.labels == labels:
             read |= {dataset: dict(built_in.sources[dataset]) for dataset in DATASETS if dataset not in sources}
-        return cls(str(name), labels, read)
+        scheme = cls(str(name), labels, read)
+        for dataset in DATASETS.values():
+            if dataset not in _LISTED_ONLY and dataset.name not in sources:
+                found = {emotion: scheme.label_of(emotion) for emotion in dataset.classes}
+                read[dataset.name] = {emotion: label for emotion, label in found.items() if label is not None}
+        return scheme
 
 
 def _is_plain(name: object) -> bool:
@@ -217,7 +230,7 @@ def read_scheme(path: Path) -> LabelScheme:
     """A user's own scheme, named like its file.
 
     `labels` in the order of the network's outputs; for each dataset a table of its classes, by its own names;
-    and, if need be, the labels that no class of FER-2013 gives:
+    and, if need be, the labels that no class of FER-2013 gives (see `LabelScheme.from_dict` for datasets without one):
 
         labels = ["positive", "negative", "scorn"]
         without_fer = ["scorn"]

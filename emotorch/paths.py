@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emotorch.files import printable
 from emotorch.labels import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -117,8 +118,8 @@ class Paths:
         return "" if self.scheme == DEFAULT else f"-{self.scheme}"
 
     def relative(self, path: Path) -> str:
-        """The path as records state it: below the root, with forward slashes."""
-        return path.relative_to(self.root).as_posix()
+        """The path as records state it: below the root, with forward slashes; see `printable`."""
+        return printable(path.relative_to(self.root).as_posix())
 
 
 def mark_synthetic(title: str, is_synthetic: bool) -> str:

@@ -19,17 +19,25 @@ def test_the_names_of_a_dataset_stay() -> None:
         ("FER", "fer", "FER", "FER-2013"),
         ("CKP", "ckp", "CK+", "CK+"),
         ("RAF", "raf", "RAF-DB", "RAF-DB"),
+        ("AffectNet", "affectnet", "AffectNet", "AffectNet"),
+        ("JAFFE", "jaffe", "JAFFE", "JAFFE"),
+        ("KDEF", "kdef", "KDEF", "KDEF"),
+        ("ExpW", "expw", "ExpW", "ExpW"),
     ]
     assert {name: (part.dataset.name, part.usages) for name, part in PARTS.items()} == {
         "fer": ("FER", ()),
         "ckp": ("CKP", ()),
         "raf": ("RAF", ()),
+        "affectnet": ("AffectNet", ()),
+        "jaffe": ("JAFFE", ()),
+        "kdef": ("KDEF", ()),
+        "expw": ("ExpW", ()),
         "fer-public": ("FER", ("PublicTest",)),
         "fer-private": ("FER", ("PrivateTest",)),
         "fer-test": ("FER", ("PublicTest", "PrivateTest", "PublicTest+PrivateTest")),
     }
-    assert [part.title for part in PARTS.values()][2:] == [
-        "RAF-DB",
+    assert [part.title for part in PARTS.values()][6:] == [
+        "ExpW",
         "FER PublicTest",
         "FER PrivateTest",
         "FER PublicTest and PrivateTest",

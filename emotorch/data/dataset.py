@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from emotorch.data.formats import tell_misnamed
-from emotorch.data.images import SIZE, hash_pixels, write_png
+from emotorch.data.images import SIZE, hash_pixels, read_photo, write_png
 from emotorch.data.layouts import Recognised
 from emotorch.data.recognition import recognise, tell
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, scene_detector
 from emotorch.datasets import DATASETS, FER, LONGEST_SIDE
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
-from emotorch.files import STAMP_NAME, StageBuild, hash_file, read_json, stage_folder, visible, write_csv
+from emotorch.files import STAMP_NAME, StageBuild, hash_file, printable, read_json, stage_folder, visible, write_csv
 from emotorch.labels import DEFAULT, LabelScheme
 from emotorch.paths import Paths
 from emotorch.workers import work_through
@@ -27,6 +27,7 @@ MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", 
 STORED_HASH = "stored_hash"
 SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
 _IMAGES_PER_CHUNK = 256
+_NAMED = 10  # files in a message, at most
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,10 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
         if build is not None:
             # Stage 1 wrote those whose pixels' hash is known.
             tell_misnamed(task.source.path for task in tasks if task.source.hash is None)
-            _write_images(build, tasks, scheme, workers)
+            try:
+                _write_images(build, tasks, scheme, workers)
+            except EmoTorchError as error:
+                raise _with_others_damaged(error, tasks) from None
             records = _collect(build, tasks)
             _write_manifest(build, tasks, records, paths, sized=bool(sized))
             _report(tasks, records, sources)
@@ -198,6 +202,10 @@ def _fingerprint(paths: Paths, source: _Source) -> str:
     digest = hashlib.sha256()
     for image in source.images:
         digest.update(f"{paths.relative(image.path)}\0{image.emotion}\0{hash_file(image.path)}\n".encode())
+        if image.box is not None:
+            digest.update(repr(image.box).encode())
+    if any(image.usage or image.subject for image in source.images):
+        digest.update(repr([(image.usage, image.subject) for image in source.images]).encode())
     return digest.hexdigest()
 
 
@@ -206,6 +214,21 @@ def _write_images(build: StageBuild, tasks: Sequence[_Task], scheme: LabelScheme
         for label in scheme.labels:
             (build.folder / dataset / label).mkdir(parents=True, exist_ok=True)
     work_through(build, _chunks(build.folder, tasks), _write_chunk, workers, "dataset")
+
+
+def _with_others_damaged(error: EmoTorchError, tasks: Sequence[_Task]) -> EmoTorchError:
+    """The error about the first file that cannot be read, with the others: so that all are mended at once."""
+    others = []
+    for path in dict.fromkeys(task.source.path for task in tasks):
+        try:
+            read_photo(path)
+        except EmoTorchError as found:
+            if str(found) != str(error):
+                others.append(printable(path.name))
+    if not others or not str(error).startswith(tuple(str(task.source.path) for task in tasks)):
+        return error
+    names = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    return EmoTorchError(f"{error} ({len(others)} more files cannot be read: {names})")
 
 
 def _chunks(folder: Path, tasks: Sequence[_Task]) -> list[_Chunk]:

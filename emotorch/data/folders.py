@@ -1,14 +1,30 @@
 """Class folders: `<folder>/<class>/*.png`, as most datasets are handed around; with given splits or without."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from emotorch.data import listed
 from emotorch.data.formats import is_picture
-from emotorch.data.layouts import Folder, Recognised, class_folders, count_pictures, split_of
+from emotorch.data.known import ask_whose, class_number, list_crops
+from emotorch.data.layouts import (
+    ClassFolder,
+    Finding,
+    Folder,
+    Incomplete,
+    Recognised,
+    class_folders,
+    class_pictures,
+    count_pictures,
+    split_of,
+)
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
 from emotorch.files import visible
 from emotorch.labels import LabelScheme, known_emotions
+
+# Class folders that are numbers; persons and sequences have longer ones.
+_CLASS_NUMBER = re.compile(r"\d|class\D?\d+")
 
 
 def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], list[str]]:
@@ -31,52 +47,39 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
     return images, sorted(left_out)
 
 
-def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Recognised]:
-    """Class folders of known emotions, or of a scheme's labels, by themselves or in given splits."""
+def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
+    """Data of the user's own: a table of labels, or class folders of known emotions or of a scheme's labels."""
+    tables = list(listed.recognise(folder, scheme))
+    yield from tables
+    if tables:
+        return
     classes = class_folders(folder, lambda name: name if scheme.knows(name) else None)
     if classes:
-        splits = sorted({found.split_name for found in classes} - {""})
-        names = ", ".join(sorted({found.folder.name for found in classes}))
-        yield Recognised(
-            "",
-            folder.path,
-            f"class folders ({names})" + (f" in {', '.join(splits)}" if splits else ""),
-            covers=frozenset({folder.path}),
-            images=lambda: list_dataset(folder.path, scheme),
-            count=lambda: count_pictures(classes),
-        )
+        yield _class_folders(folder, classes, scheme)
+    elif not split_of(folder.name) or folder.path.parent == folder.raw:  # else it was asked of the folder above
+        numbered = class_folders(folder, lambda name: name if _CLASS_NUMBER.fullmatch(name) else None)
+        numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
+        if len(numbers) > 1 and count_pictures(numbered):
+            yield Incomplete(folder.path, ask_whose(numbers, "class folders"))
 
 
-def list_dataset(folder: Path, scheme: LabelScheme) -> list[SourceImage]:
-    """The images of `<folder>/<class>/` or `<folder>/<split>/<class>/`, each with the name of its class folder.
-
-    Args:
-        folder: Of one dataset.
-        scheme: Whose labels class folders may be called by.
-
-    Raises:
-        EmoTorchError: a folder of no known emotion, splits beside other folders, a file that is no image, or
-            no image at all.
-    """
-    split_folders = [path for path in _subfolders(folder) if split_of(path.name)]
-    for path in _subfolders(folder) if split_folders else ():
-        if path not in split_folders:
-            raise EmoTorchError(
-                f"{path}: no folder of a given split (train, val, test), as others beside it; move it away"
-            )
-    images: list[SourceImage] = []
-    for path in split_folders or [folder]:
-        for class_folder in _subfolders(path):
-            if not scheme.knows(class_folder.name):
-                raise EmoTorchError(
-                    f"{class_folder}: no known emotion ({', '.join(known_emotions())}) and no label of scheme "
-                    f"{scheme.name} ({', '.join(scheme.labels)}); rename it, or move it away"
-                )
-            usage = split_of(path.name) or "" if split_folders else ""
-            images += _list_class(class_folder, class_folder.name.lower(), usage)
-    if not images:
-        raise EmoTorchError(f"{folder}: no images in its class folders; put them in, or move the folder away")
-    return images
+def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: LabelScheme) -> Recognised:
+    splits = sorted({found.split_name for found in classes} - {""})
+    persons = {found.person for found in classes} - {""}
+    names = ", ".join(sorted({found.emotion for found in classes}))
+    what = f"class folders ({names})" + (f" in {', '.join(splits)}" if splits else "")
+    unknown = (
+        f"no known emotion ({', '.join(known_emotions())}) and no label of scheme {scheme.name} "
+        f"({', '.join(scheme.labels)})"
+    )
+    return Recognised(
+        "",
+        folder.path,
+        what + (f", with folders of {len(persons)} persons ({min(persons)}, …)" if persons else ""),
+        covers=frozenset({folder.path}),
+        images=lambda: list_crops(class_pictures(folder, classes, folder.name, unknown)),
+        count=lambda: count_pictures(classes),
+    )
 
 
 def _list_class(folder: Path, emotion: str, usage: str) -> list[SourceImage]:

@@ -7,7 +7,7 @@ gives what it found. No picture is opened for that but a few, where their size m
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,12 @@ _SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+# Folders that say nothing of what is in them.
+NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download"}
+# Words before the number of a class: `class003`.
+CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
+# Words that say nothing in the name of a class folder.
+_EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,7 @@ class Incomplete:
 
 
 Finding = Recognised | Incomplete
+ClassOf = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -148,12 +155,14 @@ class ClassFolder:
         split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
         split_name: That folder's name.
         emotion: What `class_of` made of its name.
+        person: Whose folder it is, where persons have folders below the classes or above them; else empty.
     """
 
     folder: Folder
     split: str
     split_name: str
     emotion: str
+    person: str = ""
 
 
 def split_of(name: str) -> str | None:
@@ -162,35 +171,69 @@ def split_of(name: str) -> str | None:
     return words.pop() if len(words) == 1 else None
 
 
-def class_folders(folder: Folder, class_of: Callable[[str], str | None]) -> list[ClassFolder]:
-    """The class folders in a folder, by themselves or in folders of given splits; empty where there are none.
+def class_folders(folder: Folder, class_of: ClassOf) -> list[ClassFolder]:
+    """The class folders in a folder, with given splits and persons above or below them; empty where there are none.
 
     Args:
         folder: Of one dataset.
-        class_of: The class of a folder's name, in lower case and without a number before it (`0_angry`); None for
-            what is none.
+        class_of: The class of a folder's plain name (see `plain_class`); None for what is none.
     """
-    here = _classes_in(folder, class_of, "", "")
-    if here:
-        return here
-    return [
-        found
-        for split_folder in folder.folders
-        if (split := split_of(split_folder.name))
-        for found in _classes_in(split_folder, class_of, split, split_folder.name)
+    found = list(_find_classes(folder, class_of, ClassFolder(folder, "", "", "")))
+    persons: dict[str, set[str]] = {}
+    for one in found:
+        persons.setdefault(one.emotion, set()).add(one.person)
+    if all(len(names) < 2 for names in persons.values()):  # a folder more, but nobody's
+        return [replace(one, person="") for one in found]
+    return found
+
+
+def _find_classes(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
+    """The class folders below a folder; `place` has the split and the person that the folders above it tell."""
+    classes = [(sub, class_of(plain_class(sub.name))) for sub in folder.folders]
+    splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
+    if any(emotion is not None for _, emotion in classes):
+        for sub, emotion in classes:
+            if emotion is not None:
+                yield from _within_class(sub, class_of, replace(place, emotion=emotion))
+    elif splits:
+        for sub in splits:
+            yield from _find_classes(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
+    elif not place.person and folder.path != folder.raw:
+        for sub in _persons(folder, class_of):
+            yield from _find_classes(sub, class_of, replace(place, person=sub.name))
+
+
+def _persons(folder: Folder, class_of: ClassOf) -> list[Folder]:
+    """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders."""
+    shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in folder.folders}
+    with_classes = [
+        sub
+        for sub in folder.folders
+        if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
     ]
+    alike = len(shapes) == 1 and "#" in shapes.pop() and len(with_classes) == len(folder.folders) > 1
+    return with_classes if alike else []
 
 
-def _classes_in(
-    folder: Folder, class_of: Callable[[str], str | None], split: str, split_name: str
-) -> list[ClassFolder]:
-    found = ((sub, class_of(plain_class(sub.name))) for sub in folder.folders)
-    return [ClassFolder(sub, split, split_name, emotion) for sub, emotion in found if emotion is not None]
+def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
+    """A class folder, and those of given splits or of persons in it."""
+    if folder.files or not folder.folders:
+        yield replace(place, folder=folder)
+    for sub in folder.folders:
+        split = split_of(sub.name)
+        if split and not place.split:
+            yield from _within_class(sub, class_of, replace(place, split=split, split_name=sub.name))
+        elif place.person or sub.name.lower() in NAMELESS or class_of(plain_class(sub.name)) == place.emotion:
+            yield from _within_class(sub, class_of, place)
+        else:
+            yield from _within_class(sub, class_of, replace(place, person=sub.name))
 
 
 def plain_class(name: str) -> str:
-    """The name of a class folder in lower case, without a number before it: `angry` of `0_Angry`."""
-    return re.sub(r"^\d+[\s._-]+(?=\D)", "", name.strip().lower())
+    """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry` and `angry faces`."""
+    plain = name.strip().lower()
+    words = [word for word in re.split(r"[\s._-]+", plain) if word not in _EMPTY_WORDS and not word.isdecimal()]
+    return words[0] if len(words) == 1 else plain
 
 
 def count_pictures(classes: Iterable[ClassFolder]) -> int:
@@ -198,28 +241,37 @@ def count_pictures(classes: Iterable[ClassFolder]) -> int:
     return sum(len(found.folder.pictures) for found in classes)
 
 
-def class_pictures(folder: Folder, classes: Sequence[ClassFolder], title: str) -> Iterator[tuple[ClassFolder, Path]]:
+def class_pictures(
+    folder: Folder, classes: Sequence[ClassFolder], title: str, unknown: str = ""
+) -> Iterator[tuple[ClassFolder, Path]]:
     """Every picture of class folders, with its folder.
 
     Args:
         folder: Which `class_folders` looked into.
         classes: What it found.
         title: Of the dataset, for messages.
+        unknown: What a folder of pictures beside them is, for messages, where that is not `no class of` the dataset.
 
     Raises:
-        EmoTorchError: a folder of pictures beside them is no class of the dataset, or one of them holds something else.
+        EmoTorchError: a folder of pictures beside them is no class, one of them holds something else, or none an image.
     """
     known = {found.folder.path for found in classes}
+    above = {parent for path in known for parent in path.parents}
     names = ", ".join(dict.fromkeys(found.emotion for found in classes))
-    for parent in (folder, *folder.folders):
-        if any(sub.path in known for sub in parent.folders):
-            for sub in parent.folders:
-                if sub.path not in known and any(part.pictures for part in sub.walk()):
-                    raise EmoTorchError(f"{sub.path}: not a class of {title} ({names}); move it away")
+    for parent in folder.walk():
+        if parent.path not in above or parent.path in known:
+            continue
+        for sub in parent.folders:
+            if sub.path not in known | above and any(part.pictures for part in sub.walk()):
+                raise EmoTorchError(
+                    f"{sub.path}: {unknown or f'not a class of {title} ({names})'}; rename it, or move it away"
+                )
+    none = True
     for found in classes:
-        if found.folder.folders:
-            raise EmoTorchError(f"{found.folder.folders[0].path}: a folder in a class folder; move it away")
         for path in found.folder.paths:
             if not is_picture(path):
                 raise EmoTorchError(f"{path}: not an image; move it away")
+            none = False
             yield found, path
+    if none:
+        raise EmoTorchError(f"{folder.path}: no images in its class folders; put them in, or move the folder away")

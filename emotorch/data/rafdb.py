@@ -1,36 +1,53 @@
-"""RAF-DB's basic classes, from its own list file and aligned faces.
+"""RAF-DB's basic classes: its own list with aligned faces, or class folders 1 to 7.
 
 Source: Li, Deng and Du, "Reliable crowdsourcing and deep locality-preserving learning for expression
 recognition in the wild" (CVPR 2017).
 """
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from emotorch.data.known import class_of, recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
+from emotorch.data.listed import Table, tables_in
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import RAF
 from emotorch.errors import EmoTorchError
 
-_LIST = "list_patition_label.txt"  # the dataset's own spelling
+# The dataset's own spelling, and the right one.
+_LIST = re.compile(r"list_par?tition_label\.txt", re.IGNORECASE)
 
 
 def recognise(folder: Folder) -> Iterator[Finding]:
-    """The folder that has `EmoLabel/list_patition_label.txt` and `Image/aligned/` in it."""
-    labels = folder.find("emolabel")
-    if labels is None or _LIST not in labels.files:
-        return
-    listing = labels.path / _LIST
-    pictures = folder.find("image")
-    aligned = pictures and pictures.find("aligned")
-    if pictures is None or aligned is None:
-        yield Incomplete(labels.path, f"RAF-DB's {_LIST} without Image/aligned/ beside it")
-        return
-    yield Recognised(
+    """RAF-DB by its list, in `EmoLabel/` or beside the pictures; or class folders, also with tables beside them."""
+    for labels in (folder, folder.find("emolabel")):
+        listed = labels and next((labels.path / name for name in labels.files if _LIST.fullmatch(name)), None)
+        if labels and listed:
+            yield _listed(folder, labels, listed)
+            return
+    # In one of its copies tables of the labels lie beside the folder with the class folders.
+    tables = tables_in(folder)
+    for base in (folder, *(folder.folders if tables else ())):
+        for finding in recognise_class_folders(base, RAF):
+            if isinstance(finding, Recognised) and tables:
+                finding = _checked(finding, tables)
+            yield finding
+
+
+def _listed(folder: Folder, labels: Folder, listing: Path) -> Finding:
+    aligned = next((below for below in folder.walk() if below.name.lower() == "aligned" and below.pictures), None)
+    if aligned is None:
+        return Incomplete(
+            listing, "RAF-DB's list, without the pictures of Image/aligned/ beside it; unpack aligned.zip"
+        )
+    top = folder.path / aligned.path.relative_to(folder.path).parts[0]
+    return Recognised(
         RAF.name,
         folder.path,
-        f"its list {_LIST}",
-        covers=frozenset({labels.path, pictures.path}),
+        f"its list {listing.name}",
+        covers=frozenset({labels.path, top}),
         images=lambda: list_images(listing, aligned.path),
         count=lambda: len(aligned.pictures),
     )
@@ -57,3 +74,25 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
     if not images:
         raise EmoTorchError(f"{listing}: the file is empty")
     return images
+
+
+def _checked(found: Recognised, tables: list[Table]) -> Recognised:
+    """Class folders with tables of the same labels: what the one has and the other has not is an error."""
+
+    def images() -> list[SourceImage]:
+        listed = found.images()
+        by_name = {image.path.name: image for image in listed}
+        for table in tables:
+            for line, cells in table.rows:
+                name = Path(table.cell(cells, "path")).name
+                if name not in by_name:
+                    raise table.error(line, f"no file {name!r} in the class folders of {found.where}")
+                emotion, folder = class_of(RAF)(table.cell(cells, "label")), by_name[name].path.parent
+                if emotion != by_name[name].emotion:
+                    raise table.error(line, f"{name} is in the folder {folder}, which says {by_name[name].emotion}")
+        return listed
+
+    names = ", ".join(table.path.name for table in tables)
+    told = (f"labels as in {names}",) if any(table.rows for table in tables) else (f"{names}: without rows",)
+    covers = found.covers | {table.path for table in tables}
+    return replace(found, images=images, covers=covers, notes=(*found.notes, *told))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data import folders
-from emotorch.data.layouts import Folder, Incomplete, Recognised
+from emotorch.data.layouts import NAMELESS, Folder, Incomplete, Recognised
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
 from emotorch.labels import LabelScheme
@@ -23,8 +23,6 @@ logger = logging.getLogger(__name__)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
-# Folders that say nothing of what is in them: a dataset in them is called after the one above.
-_NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,9 @@ def _look_through(
             found.append(finding)
     covered = {path for finding in found for path in finding.covers}
     if scheme is not None and not covered & {folder.path, *(sub.path for sub in folder.folders)}:
-        found += folders.recognise(folder, scheme)
+        own = list(folders.recognise(folder, scheme))
+        found += [finding for finding in own if isinstance(finding, Recognised)]
+        findings += own
         covered = {path for finding in found for path in finding.covers}
     incomplete = [finding for finding in findings if isinstance(finding, Incomplete) and finding.where not in covered]
     if folder.path not in covered:
@@ -137,7 +137,8 @@ def _fullest_first(copies: list[Recognised]) -> list[Recognised]:
 def _own_name(where: Path, raw: Path, taken: Iterable[str]) -> str:
     """A plain name for the user's own dataset, after its folder, that no other has."""
     parts = [where.name, *(folder.name for folder in where.parents if folder != raw and folder.is_relative_to(raw))]
-    telling = next((part for part in parts if part.lower() not in _NAMELESS), parts[0])
+    # A dataset in a folder that says nothing is called after the one above.
+    telling = next((part for part in parts if part.lower() not in NAMELESS), parts[0])
     ascii_name = unicodedata.normalize("NFKD", telling).encode("ascii", "ignore").decode()
     plain = _NOT_PLAIN.sub("-", ascii_name).strip("-_+")[:_LONGEST_NAME].rstrip("-_+") or "own"
     if _PLAIN.fullmatch(telling):

@@ -22,6 +22,7 @@ from emotorch.datasets import FER_BOTH_TESTS, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.official_tests import describe_tests, record_scoring
+from emotorch.files import printable
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
@@ -131,7 +132,7 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = 
 
 
 def _recorded(path: Path, paths: Paths) -> str:
-    return paths.relative(path) if path.is_relative_to(paths.root) else path.as_posix()
+    return paths.relative(path) if path.is_relative_to(paths.root) else printable(path.as_posix())
 
 
 def sources_of(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> NDArray[np.str_]:

@@ -1,0 +1,66 @@
+"""AffectNet: class folders by number or name, or the official folders of pictures and annotations.
+
+Source: Mollahosseini, Hasani and Mahoor, "AffectNet: a database for facial expression, valence, and arousal computing
+in the wild" (IEEE Transactions on Affective Computing, 2019).
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from emotorch.data.known import recognise_class_folders
+from emotorch.data.layouts import Finding, Folder, Recognised, split_of
+from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import AFFECTNET
+from emotorch.errors import EmoTorchError
+
+logger = logging.getLogger(__name__)
+
+_ENDING = "_exp.npy"
+
+
+def recognise(folder: Folder) -> Iterator[Finding]:
+    """AffectNet as class folders, or as `train_set/` and `val_set/` with `images/` and `annotations/` in them."""
+    parts = [part for part in folder.folders if split_of(part.name) and _annotated(part)]
+    if not parts:
+        yield from recognise_class_folders(folder, AFFECTNET)
+        return
+    yield Recognised(
+        AFFECTNET.name,
+        folder.path,
+        f"annotations like 12{_ENDING} beside its pictures",
+        covers=frozenset({folder.path}),
+        images=lambda: [image for part in parts for image in _list_annotated(part)],
+        count=lambda: sum(len(images.pictures) for part in parts if (images := part.find("images"))),
+    )
+
+
+def _annotated(part: Folder) -> bool:
+    annotations = part.find("annotations")
+    return annotations is not None and any(name.endswith(_ENDING) for name in annotations.files[:100])
+
+
+def _list_annotated(part: Folder) -> list[SourceImage]:
+    pictures, annotations = part.find("images"), part.find("annotations")
+    if pictures is None or annotations is None:
+        raise EmoTorchError(f"{part.path}: annotations/ without images/ beside it")
+    listed, others = [], 0
+    for path in pictures.pictures:
+        number = _read_number(annotations.path / f"{path.stem}{_ENDING}")
+        if number < len(AFFECTNET.classes):
+            emotion, usage = AFFECTNET.classes[number], split_of(part.name) or ""
+            listed.append(SourceImage(path, emotion, Reading.CROP, usage=usage))
+        else:
+            others += 1
+    if others:
+        logger.info("%s: %d pictures without an emotion (none, uncertain, no face) are left out", part.path, others)
+    return listed
+
+
+def _read_number(path: Path) -> int:
+    try:
+        return int(np.load(path, allow_pickle=False).item())
+    except (OSError, ValueError, EOFError) as error:
+        raise EmoTorchError(f"{path}: no annotation of a picture ({error})") from error

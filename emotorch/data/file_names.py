@@ -1,0 +1,72 @@
+"""Datasets whose file names tell class and person, wherever the files lie: in one folder, by person, or by class."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+
+from emotorch.data.known import are_named_as, is_called_as, recognise_class_folders
+from emotorch.data.layouts import Finding, Folder, Recognised, split_of
+from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import Dataset
+from emotorch.files import printable
+from emotorch.labels import emotion_name, known_emotions
+
+logger = logging.getLogger(__name__)
+
+
+def recognise(
+    folder: Folder, dataset: Dataset, class_of_code: Mapping[str, str], reading: Reading
+) -> Iterator[Finding]:
+    """A dataset by its files' names, of whose pattern the groups `code` and `person` tell class and person.
+
+    Args:
+        folder: To look at.
+        dataset: Its record.
+        class_of_code: The dataset's class for each code, in upper case.
+        reading: How a file becomes a face.
+    """
+    holders = [below for below in folder.walk() if below.pictures]
+    if holders and all(are_named_as(_names(below), dataset) for below in holders):
+        splits = sorted({below.name for below in folder.walk() if below is not folder and split_of(below.name)})
+        yield Recognised(
+            dataset.name,
+            folder.path,
+            f"file names like {dataset.file_example}",
+            covers=frozenset({folder.path}),
+            images=lambda: _list_images(holders, dataset, class_of_code, reading),
+            count=lambda: sum(len(below.pictures) for below in holders),
+            notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
+        )
+    elif is_called_as(folder, dataset):
+        note = "the files' names do not tell who is shown"
+        yield from recognise_class_folders(folder, dataset, notes=(note,))
+
+
+def _names(folder: Folder) -> list[str]:
+    return [path.name for path in folder.pictures]
+
+
+def _list_images(
+    holders: list[Folder], dataset: Dataset, class_of_code: Mapping[str, str], reading: Reading
+) -> list[SourceImage]:
+    pattern = re.compile(dataset.files, re.IGNORECASE)
+    images, strangers, elsewhere = [], [], []
+    emotions = {emotion_name(name) for name in known_emotions()}
+    for holder in holders:
+        folder_says = emotion_name(holder.name)
+        for path in holder.pictures:
+            match = pattern.match(path.name)
+            if match is None:
+                strangers.append(path)
+                continue
+            emotion = class_of_code[match["code"].upper()]
+            if folder_says in emotions and folder_says != emotion_name(emotion):
+                elsewhere.append(path)
+            images.append(SourceImage(path, emotion, reading, subject=match["person"].upper()))
+    for paths, what in (
+        (strangers, f"files are not named like {dataset.file_example} and are left out"),
+        (elsewhere, "files lie in a folder of another class than their names say, and are read by their names"),
+    ):
+        if paths:
+            logger.warning("%s: %d %s (first: %s)", dataset.full_title, len(paths), what, printable(str(paths[0])))
+    return images

@@ -1,0 +1,128 @@
+"""Class folders of the datasets that are known: what a folder's name or number stands for, and whose it is.
+
+Numbers stand for other emotions in every dataset. They are read as one's where something else says so too: the names of
+the files, how many there are of each class, or the name of a folder. Else the user is asked.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from emotorch.data.layouts import (
+    CLASS_WORDS,
+    ClassFolder,
+    ClassOf,
+    Finding,
+    Folder,
+    Recognised,
+    class_folders,
+    class_pictures,
+    count_pictures,
+)
+from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import DATASETS, Dataset
+from emotorch.labels import emotion_name
+
+_NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
+# So many names of a folder's files tell how all are called.
+_NAMES = 200
+# Copies leave out a damaged file or two.
+_COUNT_TOLERANCE = 0.01
+
+
+def class_number(name: str) -> int | None:
+    """The number of a class folder that is called by one: of `3`, `003`, `class003`."""
+    match = _NUMBER.fullmatch(name.strip().lower())
+    return None if match is None else int(match[1])
+
+
+def class_of(dataset: Dataset) -> ClassOf:
+    """What gives a dataset's own class for its number, or for a name of the same emotion; None for what is none."""
+    by_emotion = {emotion_name(own): own for own in dataset.classes}
+
+    def find(name: str) -> str | None:
+        number = class_number(name)
+        if number is None:
+            return by_emotion.get(emotion_name(name))
+        place = number - dataset.first_number
+        return dataset.classes[place] if 0 <= place < len(dataset.classes) else None
+
+    return find
+
+
+def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
+    """Whether most files have such names as the dataset's."""
+    if not dataset.files:
+        return False
+    pattern = re.compile(dataset.files, re.IGNORECASE)
+    some = names[:_NAMES]
+    return sum(pattern.match(name) is not None for name in some) > len(some) / 2
+
+
+def is_called_as(folder: Folder, dataset: Dataset) -> bool:
+    """Whether the folder, or one above it, is called after the dataset."""
+    return bool(dataset.called) and folder.is_called(re.compile(dataset.called, re.IGNORECASE))
+
+
+def signs_of(dataset: Dataset, folder: Folder, classes: Sequence[ClassFolder]) -> str:
+    """What says that class folders are the dataset's, for a person to read; empty where nothing does."""
+    names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
+    if names and are_named_as(names, dataset):
+        return f"file names like {dataset.file_example}"
+    if is_called_as(folder, dataset):
+        return f"the name of the folder {folder.name}" if folder.path != folder.raw else ""
+    return _counts_sign(dataset, classes)
+
+
+def _counts_sign(dataset: Dataset, classes: Sequence[ClassFolder]) -> str:
+    for split in {found.split for found in classes}:
+        counts = Counter[str]()
+        for found in classes:
+            counts[found.emotion] += len(found.folder.pictures) if found.split == split else 0
+        for what, published in dataset.counts.items():
+            if all(
+                abs(counts[emotion] - count) <= _COUNT_TOLERANCE * count
+                for emotion, count in zip(dataset.classes, published, strict=True)
+            ):
+                return f"as many pictures of each class as its {what} has"
+    return ""
+
+
+def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[str, ...] = ()) -> Iterator[Finding]:
+    """A dataset as class folders of its classes, by name or number, in given splits or without."""
+    classes = class_folders(folder, class_of(dataset))
+    why = signs_of(dataset, folder, classes) if classes else ""
+    if why:
+        yield Recognised(
+            dataset.name,
+            folder.path,
+            f"class folders, {why}",
+            covers=frozenset({folder.path}),
+            images=lambda: list_crops(class_pictures(folder, classes, dataset.full_title)),
+            count=lambda: count_pictures(classes),
+            notes=notes,
+        )
+
+
+def list_crops(pictures: Iterable[tuple[ClassFolder, Path]]) -> list[SourceImage]:
+    """Pictures in class folders as images of crops, each with the split and the person that its folders tell."""
+    return [
+        SourceImage(path, found.emotion, Reading.CROP, usage=found.split, subject=found.person)
+        for found, path in pictures
+    ]
+
+
+def ask_whose(numbers: Iterable[int], what: str) -> str:
+    """The question that numbers alone leave open, with the way out; `what` are the numbers: `class folders`."""
+    lowest, highest = min(numbers := list(numbers)), max(numbers)
+    fitting = [
+        dataset.full_title
+        for dataset in DATASETS.values()
+        if lowest >= dataset.first_number and highest < dataset.first_number + len(dataset.classes)
+    ]
+    whose = f"which stand for other emotions in each of {', '.join(fitting)}" if fitting else "of no known dataset"
+    return (
+        f"{what} that are numbers, {lowest} to {highest}, {whose}; which dataset is it? Rename the folder, so that its "
+        "name has the dataset's in it, or put the emotions' names in the place of the numbers"
+    )
