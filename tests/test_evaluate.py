@@ -375,7 +375,12 @@ def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(li
     ours = lively.folder.name
     fails("model_00042", "fer", "no model folder 'model_00042'", ours, status=2)
     fails("model_original", "fer", "model_original/model.pth does not exist")
-    fails(ours, "fer2013", "'fer2013' is neither a folder nor one of fer, ckp, raf, fer-public, fer-private", status=2)
+    fails(
+        ours,
+        "fer2013",
+        "'fer2013' is neither a folder nor one of fer, ckp, raf, affectnet, jaffe, kdef, expw, fer-public",
+        status=2,
+    )
     fails(ours, "raf", "has no RAF images")
     (tmp_path / "empty").mkdir()
     fails(ours, tmp_path / "empty", "empty", "no images in class folders")

@@ -27,14 +27,16 @@ def recognise(folder: Folder) -> Iterator[Finding]:
     if listing is None:
         yield from recognise_class_folders(folder, EXPW)
         return
-    if any(_find_list(sub) is not None and _has_pictures(sub) for sub in folder.folders):
+    if any(_find_list(sub) is not None and sub.has_pictures for sub in folder.folders):
         return  # all of it is further below
-    if _has_pictures(folder):
+    if folder.has_pictures:
+        pictures = [below.pictures[0] for below in folder.walk() if below.pictures]
+        listed = listing.read_text(encoding="utf-8-sig", errors="surrogateescape")
         yield Recognised(
             EXPW.name,
             folder.path,
             f"its list {listing.name}, with lines like {_EXAMPLE!r}",
-            covers=frozenset({folder.path}),
+            covers=folder.parts([listing, *(path for path in pictures if path.name in listed)]),
             images=lambda: list_images(listing, folder),
             count=lambda: len(listing.read_bytes().splitlines()),
         )
@@ -55,10 +57,6 @@ def _find_list(folder: Folder) -> Path | None:
 def _starts_as_list(path: Path) -> bool:
     first = read_start(path).decode("utf-8-sig", "replace").splitlines()[:1]
     return bool(first) and _LINE.fullmatch(first[0]) is not None
-
-
-def _has_pictures(folder: Folder) -> bool:
-    return any(below.pictures for below in folder.walk())
 
 
 def list_images(listing: Path, folder: Folder) -> list[SourceImage]:

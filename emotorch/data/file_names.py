@@ -26,13 +26,15 @@ def recognise(
         reading: How a file becomes a face.
     """
     holders = [below for below in folder.walk() if below.pictures]
+    if not folder.pictures and sum(sub.has_pictures for sub in folder.folders) == 1:
+        return  # all of it is further below
     if holders and all(are_named_as(_names(below), dataset) for below in holders):
         splits = sorted({below.name for below in folder.walk() if below is not folder and split_of(below.name)})
         yield Recognised(
             dataset.name,
             folder.path,
             f"file names like {dataset.file_example}",
-            covers=frozenset({folder.path}),
+            covers=folder.parts(below.pictures[0] for below in holders),
             images=lambda: _list_images(holders, dataset, class_of_code, reading),
             count=lambda: sum(len(below.pictures) for below in holders),
             notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),

@@ -87,6 +87,18 @@ class Folder:
         """The files that end like tables or lists."""
         return tuple(path for path in self.paths if path.name.lower().endswith(_TABLE_ENDINGS))
 
+    @cached_property
+    def has_pictures(self) -> bool:
+        """Whether there is a picture in it or below it, by the names."""
+        return bool(self.pictures) or any(folder.has_pictures for folder in self.folders)
+
+    def parts(self, paths: Iterable[Path]) -> frozenset[Path]:
+        """What to cover for files below it: its subfolders that hold some; and itself, where it does."""
+        tops = {path.relative_to(self.path).parts for path in paths}
+        covered = {self.path / parts[0] for parts in tops if len(parts) > 1}
+        is_own = self.path != self.raw and any(len(parts) == 1 for parts in tops)
+        return frozenset(covered | ({self.path} if is_own else set()))
+
     def walk(self) -> Iterator["Folder"]:
         """It and all folders below it."""
         yield self

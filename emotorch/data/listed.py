@@ -113,7 +113,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, or tables in a subfolder of theirs beside those of pictures."""
     tables = tables_in(folder)
     if folder.path != folder.raw:
-        tables += [table for sub in folder.folders if not _has_pictures(sub) for table in tables_in(sub)]
+        tables += [table for sub in folder.folders if not sub.has_pictures for table in tables_in(sub)]
     tables = [table for table in tables if table.rows]
     if not tables:
         return
@@ -124,10 +124,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         where = first.cell(first.rows[0][1], "path")
         yield Incomplete(first.path, f"a table of labels, without its pictures (first: {printable(where)})")
         return
-    covers = {folder.path / path.relative_to(folder.path).parts[0] for path in found} - set(found)
-    covers |= {table.path for table in tables}
-    if folder.path != folder.raw and any(path.parent == folder.path for path in found):
-        covers.add(folder.path)
+    covers = folder.parts(found) | {table.path for table in tables}
     dataset = _dataset_of(folder, tables, found)
     numbers = {number for table in tables for label in table.labels if (number := class_number(label)) is not None}
     if numbers and dataset is None:
@@ -138,14 +135,10 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         dataset.name if dataset else "",
         folder.path if folder.path != folder.raw else tables[0].path,
         f"the labels in {names}",
-        covers=frozenset(covers),
+        covers=covers,
         images=lambda: list_images(tables, finder, dataset, scheme),
         count=lambda: len(found),
     )
-
-
-def _has_pictures(folder: Folder) -> bool:
-    return any(below.pictures for below in folder.walk())
 
 
 def _dataset_of(folder: Folder, tables: Sequence[Table], files: Sequence[Path]) -> Dataset | None:
