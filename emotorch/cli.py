@@ -67,6 +67,18 @@ def add_subset_options(parser: argparse.ArgumentParser) -> None:
     add_scheme_option(parser)
 
 
+def add_threshold_option(parser: argparse.ArgumentParser) -> None:
+    """How much alike two images of one photo are; see `emotorch.data.likeness`."""
+    parser.add_argument(
+        "--threshold",
+        type=fraction,
+        metavar="X",
+        help="least similarity of near-duplicates, 0-1 (default: 0.75: of the hundred pairs of FER-2013 just above "
+        "it, 99 are the same photo); raise it to 0.85 where portraits are alike, and before copies are moved, lower "
+        "it to 0.7 to see more; 1 leaves exact copies only",
+    )
+
+
 def add_model_argument(parser: argparse.ArgumentParser, *, or_newest: bool = False) -> None:
     parser.add_argument(
         "model",

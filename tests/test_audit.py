@@ -5,12 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_images, refusal
+from conftest import draw_images, refusal, write_small_ckplus, write_small_fer
 from PIL import Image
 from running import copy_root
 
-from emotorch.data import audit
+from emotorch.data import audit, duplicates, faults
 from emotorch.data.images import Pixels, encode_png
+from emotorch.errors import UsageError
+from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 
 
@@ -22,7 +24,7 @@ def write(path: Path, pixels: Pixels) -> None:
 def findings(folder: Path) -> dict[str, list[str]]:
     """The files of each kind of fault that some file has."""
     read = audit.read(folder)
-    found = audit.inspect(read, audit.measure(read.faces))
+    found = faults.inspect(read, faults.measure(read.faces), faults.photos_of(duplicates.find(read, threshold=1.0)))
     return {kind.name: [image.entry.file for image in kind.images] for kind in found if kind.images}
 
 
@@ -54,8 +56,8 @@ def test_folders_of_another_shape_are_refused(tmp_path: Path) -> None:
     with refusal(f"{tmp_path}: no readable image"):
         audit.read(tmp_path)
     (face,) = draw_images(1, seed=8)
-    write(tmp_path / "deep" / "set" / "joy" / "1.png", face)
-    with refusal(f"{tmp_path / 'deep' / 'set' / 'joy'}: a folder where images are expected"):
+    write(tmp_path / "deep" / "set" / "of" / "things" / "1.png", face)
+    with refusal(f"{tmp_path / 'deep' / 'set' / 'of' / 'things'}: a folder where images are expected"):
         audit.read(tmp_path / "deep")
     for file in ("train/joy/1.png", "joy/1.png"):
         write(tmp_path / "mixed" / file, face)
@@ -67,13 +69,71 @@ def test_folders_of_another_shape_are_refused(tmp_path: Path) -> None:
         audit.read(tmp_path / "bad")
 
 
+def test_a_dataset_is_recognised_wherever_it_lies_and_its_persons_and_splits_are_read(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "root")
+    write_small_ckplus(paths)
+    paths.ckplus.rename(paths.raw / "CK+48 (1)")
+    read = audit.read(paths.raw / "CK+48 (1)", paths)
+    assert {entry.person for entry in read.entries} == {"S005", "S010"}
+    assert {entry.label for entry in read.entries} == {"anger", "surprise", "contempt"}
+    (origin,) = read.origins
+    assert (origin.title, origin.refused, origin.formats) == ("CK+", "", {"PNG": 18})
+    by_name = audit.read_dataset("ckp", paths, get_scheme("emotorch4"))
+    assert [entry.file for entry in by_name.entries] == [entry.file for entry in read.entries]
+    with pytest.raises(UsageError, match=r"^other: neither a folder or file, nor a dataset of .* \(CKP\)"):
+        audit.read_dataset("other", paths, get_scheme("emotorch4"))
+
+
+def test_the_rows_of_a_csv_are_read_before_stage_1_and_bad_ones_are_named(paths: Paths) -> None:
+    write_small_fer(paths, rows=20, twins=4)
+    with paths.fer_csv.open("a") as file:
+        file.write("3,1 2 3,Training\n")
+    read = audit.read(paths.fer_csv, paths)
+    assert len(read.entries) == 20
+    assert (read.entries[0].file, read.entries[0].label, read.entries[0].split) == (
+        "fer2013.csv, line 2",
+        "angry",
+        "Training",
+    )
+    (bad,) = read.unreadable
+    assert bad.detail == f"{paths.fer_csv}, line 22: 3 pixels instead of 2304"
+    table = paths.raw / "notes.csv"
+    table.write_text("a,b\n1,2\n")
+    with refusal(f"{table}: no table of a known dataset"):
+        audit.read(table, paths)
+
+
+def test_what_stage_2_would_refuse_is_audited_with_its_reason(paths: Paths) -> None:
+    faces = draw_images(5, seed=9)
+    for number, file in enumerate(("happy/anna/1.png", "happy/ben/1.png", "fear/anna/1.png", "holiday/anna/1.png")):
+        write(paths.raw / "mine" / file, faces[number])
+    read = audit.read(paths.raw / "mine", paths)
+    assert sorted((entry.label, entry.person) for entry in read.entries) == [
+        ("fear", "anna"),
+        ("happy", "anna"),
+        ("happy", "ben"),
+        ("holiday", "anna"),
+    ]
+    (origin,) = read.origins
+    assert "holiday" in origin.refused
+
+
+def test_a_person_in_two_splits_of_a_dataset_is_found(paths: Paths) -> None:
+    faces = draw_images(4, seed=10)
+    files = ("train/happy/anna/1.png", "train/happy/ben/1.png", "val/happy/anna/1.png", "val/fear/carl/1.png")
+    for file, face in zip(files, faces, strict=True):
+        write(paths.raw / "mine" / file, face)
+    found = findings(paths.raw / "mine")
+    assert found == {"people, other split": ["train/happy/anna/1.png", "val/happy/anna/1.png"]}
+
+
 # --- Measures -----------------------------------------------------------------------------------------------
 
 
 def test_measures_are_those_of_each_image_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "_BLOCK", 3)
+    monkeypatch.setattr(faults, "_BLOCK", 3)
     faces = draw_images(8, seed=1)
-    measures = audit.measure(faces)
+    measures = faults.measure(faces)
     for position, face in enumerate(faces.astype(np.float64)):
         laplacian = cv2.Laplacian(face, cv2.CV_64F)[1:-1, 1:-1]
         expected = face.mean(), face.std(), laplacian.var()
@@ -85,7 +145,7 @@ def test_blur_lowers_sharpness_and_darkening_brightness() -> None:
     face = draw_images(1, seed=2)[0]
     noisy = np.clip(face.astype(int) + np.random.default_rng(0).integers(-20, 21, face.shape), 0, 255).astype(np.uint8)
     blurred = cv2.GaussianBlur(noisy, (0, 0), 1.5)
-    measures = audit.measure(np.stack([noisy, blurred, noisy // 2]))
+    measures = faults.measure(np.stack([noisy, blurred, noisy // 2]))
     assert measures.sharpness[1] < 0.2 * measures.sharpness[0]
     assert measures.brightness[2] == pytest.approx(measures.brightness[0] / 2, abs=1)
 

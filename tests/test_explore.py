@@ -1,3 +1,6 @@
+import json
+import re
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from running import call_script, copy_root, last_line, read_table
+from test_duplicates import cut, photo
 
+from emotorch.data.images import write_png
 from emotorch.figures import dataset as pictures
 from emotorch.figures.dataset import SheetRow
 from emotorch.paths import Paths
@@ -94,6 +99,81 @@ def test_synthetic_faces_are_called_so_on_every_picture(paths: Paths, monkeypatc
     assert all("FER-Original-Dataset (synthetic faces):" in title for title in titles)
 
 
+# --- The page, and CI ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Own data in which everything is wrong: copies and a person in two splits, two labels of one photo, a blank."""
+    paths = Paths(tmp_path_factory.mktemp("own"))
+    pictures = [cut(photo(seed)) for seed in range(8)]
+    files = {
+        "train/happy/anna/1.png": pictures[0],
+        "train/happy/ben/2.png": pictures[1],
+        "train/fear/anna/3.png": pictures[2],
+        "train/fear/ben/4.png": pictures[3],
+        "val/happy/carl/5.png": pictures[0],
+        "val/happy/dora/6.png": np.ascontiguousarray(pictures[1][:, ::-1]),
+        "val/fear/dora/7.png": (pictures[2] * 0.8).astype(np.uint8),
+        "val/fear/anna/8.png": pictures[4],
+        "val/surprise/carl/9.png": pictures[3],
+        "val/surprise/carl/10.png": np.zeros((48, 48), np.uint8),
+        "val/surprise/dora/11.png": pictures[5][:20, :40],
+    }
+    for file, pixels in files.items():
+        path = paths.raw / "mine" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, np.ascontiguousarray(pixels))
+    return paths
+
+
+def test_json_says_what_splits_share_and_fail_on_leak_exits_with_1(own: Paths) -> None:
+    done = call_script(own, SCRIPT, "mine", "--json", "--fail-on", "leak")
+    assert re.search(r"error: 9 images of photos or people that several splits have: see .*dataset_report", done.stderr)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["images"] == 11
+    assert found["shared"] == [
+        {"split": "train", "other": "val", "exact": 2, "near": 1, "mirrored": 1, "people": 2},
+        {"split": "val", "other": "train", "exact": 2, "near": 1, "mirrored": 1, "people": 1},
+    ]
+    assert found["leak"] == 9
+    assert found["findings"]["twins, other label"] == 2
+    assert found["findings"]["blank"] == 1
+    assert found["findings"]["small"] == found["findings"]["not square"] == 1
+    assert found["read"][0]["refused"] is None
+    report = Path(found["report"])
+    written = json.loads((report / "audit.json").read_text())
+    assert {**written, "report": str(report)} == found
+    pairs = {(row["kind"], row["across_splits"]) for row in read_table(report / "copies.csv")}
+    assert pairs == {("exact", "yes"), ("near", "yes"), ("mirrored", "yes")}
+
+
+def test_without_leaks_and_without_the_option_the_exit_is_0(own: Paths, tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    shutil.copytree(own.raw / "mine" / "train", paths.raw / "mine")
+    clean = call_script(paths, SCRIPT, "FER-Datasets/mine", "--fail-on", "leak")
+    assert clean.returncode == 0, clean.stderr
+    assert "What splits share" not in (Path(last_line(clean)) / "report.html").read_text()
+    assert call_script(own, SCRIPT, "mine").returncode == 0
+
+
+def test_the_page_is_whole_and_shows_each_kind_of_fault(own: Paths) -> None:
+    page = (Path(last_line(call_script(own, SCRIPT, "mine"))) / "report.html").read_text()
+    for words in (
+        "9 images of photos or people that several splits have",
+        "class folders (fear, happy, surprise) in train, val",
+        "Mirrored copies, in several splits: 1 pair",
+        "The same person, in several splits: 1 person",
+        "fear ≠ surprise",
+        "Blank, one grey value all over: 1 image",
+        "4 people named",
+    ):
+        assert words in page, words
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert page.count('<img src="data:image/png;base64,') > 12
+
+
 # --- Pictures -----------------------------------------------------------------------------------------------
 
 
@@ -103,14 +183,14 @@ def spread(labels: int) -> dict[str, np.ndarray]:
 
 
 FIGURES = {
-    "one split": lambda: pictures._balance_figure({"all": {"joy": 3, "fear": 0}}, "T"),
-    "seven splits": lambda: pictures._balance_figure(
+    "one split": lambda: pictures.balance_figure({"all": {"joy": 3, "fear": 0}}, "T"),
+    "seven splits": lambda: pictures.balance_figure(
         {f"FER split {number}": {f"class number {label}": 7215 * label for label in range(7)} for number in range(7)},
         LONG_TITLE,
     ),
-    "one class": lambda: pictures._distributions_figure(spread(1), spread(1), "T"),
-    "seven classes": lambda: pictures._distributions_figure(spread(7), spread(7), LONG_TITLE),
-    "blank images": lambda: pictures._distributions_figure({"joy": np.zeros(3)}, {"joy": np.zeros(3)}, "T"),
+    "one class": lambda: pictures.distributions_figure(spread(1), spread(1), "T"),
+    "seven classes": lambda: pictures.distributions_figure(spread(7), spread(7), LONG_TITLE),
+    "blank images": lambda: pictures.distributions_figure({"joy": np.zeros(3)}, {"joy": np.zeros(3)}, "T"),
     "one image": lambda: pictures._sheet_figure([SheetRow("", draw_images(1, 0))], LONG_TITLE, 12),
     "captions": lambda: pictures._sheet_figure(
         [SheetRow("a caption that is longer than the row of images is wide " * 2, draw_images(9, 0))] * 3, "T", 4
@@ -152,6 +232,6 @@ def test_a_sheet_keeps_every_pixel(tmp_path: Path) -> None:
 
 def test_wrong_input_is_named() -> None:
     with pytest.raises(ValueError, match="different classes"):
-        pictures._balance_figure({"a": {"joy": 1}, "b": {"fear": 1}}, "T")
+        pictures.balance_figure({"a": {"joy": 1}, "b": {"fear": 1}}, "T")
     with pytest.raises(ValueError, match="uint8, is needed"):
         pictures._sheet_figure([SheetRow("", draw_images(2, 0).astype(float))], "T", 3)

@@ -19,14 +19,7 @@ def main() -> None:
     parser = cli.make_parser(__doc__, f"{script}\n  {script} FER-Datasets/NAME --threshold 0.85 --apply")
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help="default: the dataset of stage 2")
     cli.add_scheme_option(parser)
-    parser.add_argument(
-        "--threshold",
-        type=cli.fraction,
-        metavar="X",
-        help="least similarity of near-duplicates, 0-1 (default: 0.75: of the hundred pairs of FER-2013 just above "
-        "it, 99 are the same photo); raise it to 0.85 before --apply on other data, lower it to 0.7 to see more; "
-        "1 leaves exact copies only",
-    )
+    cli.add_threshold_option(parser)
     parser.add_argument(
         "--mirrored", action="store_true", help="mirrored copies too, in about twice the time; FER-2013 has few"
     )

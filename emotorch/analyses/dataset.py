@@ -2,16 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from emotorch.data.audit import AuditedFolder, Finding, Measures, inspect, measure
-from emotorch.evaluation.evaluate import synthetic_suffix
+from emotorch.data.audit import AuditedFolder
+from emotorch.data.duplicates import Duplicates, find, table_of_pairs
+from emotorch.data.faults import (
+    Finding,
+    Measures,
+    Photo,
+    SharedImages,
+    inspect,
+    measure,
+    people_in_several,
+    photos_of,
+    shared_images,
+)
 from emotorch.figures import dataset as figures
-from emotorch.files import new_folder
-from emotorch.paths import Paths
+from emotorch.files import write_json
 from emotorch.seeding import generator
 from emotorch.tables import Table, to_text, write_table
 
@@ -22,38 +35,94 @@ _ALL = "all"
 
 
 @dataclass(frozen=True)
-class DatasetReport:
-    """What was found and where it was written.
+class Audit:
+    """All that was found out about a dataset.
 
     Attributes:
-        folder: With all files of the report.
-        text: For a terminal.
+        audited: It.
+        measures: Of its images.
+        duplicates: The pairs of images of one photo.
+        photos: The photos that several images are of.
+        findings: Every kind of fault that is looked for.
+        shared: What splits have of one another.
+        people: Who is shown in several splits, with these, and where.
     """
 
-    folder: Path
-    text: str
+    audited: AuditedFolder
+    measures: Measures
+    duplicates: Duplicates
+    photos: Sequence[Photo]
+    findings: Sequence[Finding]
+    shared: Sequence[SharedImages]
+    people: Sequence[tuple[str, list[str], list[int]]]
+
+    @cached_property
+    def leaking(self) -> set[int]:
+        """The images of photos and of people that several splits have."""
+        of_photos = {position for photo in self.photos if photo.is_shared for position in photo.positions}
+        return of_photos | {position for _, _, positions in self.people for position in positions}
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs; the number of images is that of those that could be read."""
+        audited = self.audited
+        return {
+            "path": str(audited.folder),
+            "images": len(audited.entries),
+            "read": [
+                {
+                    "dataset": origin.title,
+                    "where": str(origin.where),
+                    "why": origin.why,
+                    "notes": list(origin.notes),
+                    "formats": dict(origin.formats),
+                    "refused": origin.refused or None,
+                }
+                for origin in audited.origins
+            ],
+            "classes": class_counts(audited),
+            "findings": {finding.name: len(finding.images) for finding in self.findings},
+            "shared": [{"split": one.split, "other": one.other, **one.counts} for one in self.shared],
+            "leak": len(self.leaking),
+        }
 
 
-def write_dataset_report(paths: Paths, audited: AuditedFolder, *, examples: int) -> DatasetReport:
-    """Writes `reports/dataset_report_<time>/`, whole or not at all.
+def make_audit(audited: AuditedFolder, threshold: float) -> Audit:
+    """Measures all images, and looks for copies and faults.
 
     Args:
-        paths: The root.
         audited: The dataset.
-        examples: Images shown of each kind of fault, and files named in `findings.csv`.
+        threshold: The least similarity of near copies; see `emotorch.data.likeness`.
     """
     measures = measure(audited.faces)
-    findings = inspect(audited, measures)
-    counts = class_counts(audited)
-    title = f"{audited.folder.name}{synthetic_suffix(paths, str(audited.folder))}"
-    with new_folder(paths.reports, "dataset_report") as new:
-        _write_balance(new.prepared, counts, title)
-        _write_measures(new.prepared, audited, measures, title)
-        _write_samples(new.prepared, audited, title)
-        _write_findings(new.prepared, audited, findings, title, examples)
-    return DatasetReport(
-        new.final, f"{to_text(_balance_table(counts))}\n\n{to_text(_finding_table(audited, findings))}"
+    duplicates = find(audited, threshold=threshold, mirrored=True)
+    photos = photos_of(duplicates)
+    findings = inspect(audited, measures, photos)
+    return Audit(
+        audited, measures, duplicates, photos, findings, shared_images(audited, photos), people_in_several(audited)
     )
+
+
+def write_audit_files(folder: Path, audit: Audit, title: str, examples: int) -> None:
+    """Writes the tables and pictures of an audit, and `audit.json`.
+
+    Args:
+        folder: There already.
+        audit: What was found.
+        title: Of the dataset.
+        examples: Images shown of each kind of fault, and files named in `findings.csv`.
+    """
+    _write_balance(folder, class_counts(audit.audited), title)
+    _write_measures(folder, audit.audited, audit.measures, title)
+    _write_samples(folder, audit.audited, title)
+    _write_findings(folder, audit.audited, audit.findings, title, examples)
+    write_table(folder / "copies.csv", table_of_pairs(audit.duplicates))
+    write_json(folder / "audit.json", audit.as_dict())
+
+
+def describe(audit: Audit) -> str:
+    """For a terminal: class balance, and how many images have which fault."""
+    counts = class_counts(audit.audited)
+    return f"{to_text(balance_table(counts))}\n\n{to_text(finding_table(audit))}"
 
 
 # --- Balance ------------------------------------------------------------------------------------------------
@@ -80,7 +149,7 @@ def _write_balance(folder: Path, counts: Mapping[str, Mapping[str, int]], title:
     figures.plot_class_balance(folder / "class_balance.png", counts, f"{title}: class balance")
 
 
-def _balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+def balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
     """A row for each class and one for all; a column for each split."""
     images = pd.DataFrame(counts)
     images.loc[_ALL] = images.sum()
@@ -113,14 +182,17 @@ def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, ti
     ]
     spread = pd.DataFrame(rows, columns=["class", "measure", "images", *percentiles])
     write_table(folder / "brightness_sharpness.csv", Table(spread, dict.fromkeys(percentiles, "{:.2f}")))
-    brightness, sharpness = (
-        {str(label): images[name].to_numpy() for label, images in frame.groupby("class")}
-        for name in ("brightness", "sharpness")
-    )
     picture = folder / "brightness_sharpness.png"
+    brightness, sharpness = (by_class(audited, measures, name) for name in ("brightness", "sharpness"))
     figures.plot_brightness_sharpness(
         picture, brightness, sharpness, f"{title}: brightness and sharpness at 48×48 pixels"
     )
+
+
+def by_class(audited: AuditedFolder, measures: Measures, name: str) -> dict[str, NDArray[np.float64]]:
+    """A measure's values by class."""
+    labels, values = np.array(audited.labels), getattr(measures, name)
+    return {label: values[labels == label] for label in sorted(set(audited.labels))}
 
 
 def _write_samples(folder: Path, audited: AuditedFolder, title: str) -> None:
@@ -171,8 +243,9 @@ def _write_findings(
         figures.plot_sheet(folder / "findings.png", rows, f"{title}: what may be wrong", max(examples, 1))
 
 
-def _finding_table(audited: AuditedFolder, findings: Sequence[Finding]) -> Table:
-    total = len(audited.entries) + len(audited.unreadable)
+def finding_table(audit: Audit) -> Table:
+    """A row for each kind of fault."""
+    total = len(audit.audited.entries) + len(audit.audited.unreadable)
     frame = pd.DataFrame(
         {
             "finding": finding.name,
@@ -181,6 +254,6 @@ def _finding_table(audited: AuditedFolder, findings: Sequence[Finding]) -> Table
             "meaning": finding.meaning,
             "first": finding.images[0].entry.file if finding.images else None,
         }
-        for finding in findings
+        for finding in audit.findings
     )
     return Table(frame, {"images": "{:,}", "percent": "{:.2f}"})

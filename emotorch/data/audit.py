@@ -1,48 +1,47 @@
-"""An audit of a folder of labelled images: what is in it, faults and all, and which images have which fault.
+"""The images of a folder, a table or a dataset, faults and all, for an audit.
 
-The folder is a stage's dataset or anyone's class folders; nothing in it is changed.
+Whatever it is, it is recognised as stage 2 recognises it. What stage 2 would refuse is audited all the same, as far as
+class folders can be made out. Nothing is changed.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.data import fer2013
 from emotorch.data.dataset import STORED_HASH
+from emotorch.data.formats import picture_format, read_start
 from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels, read_face, read_picture, read_stored
-from emotorch.data.layouts import split_of
-from emotorch.data.sources import MANIFEST, read_manifest
-from emotorch.data.split import group_sources
-from emotorch.errors import EmoTorchError, found_elsewhere
+from emotorch.data.layouts import Recognised, split_of
+from emotorch.data.recognition import recognise, recognise_folder
+from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
+from emotorch.datasets import DATASETS, FER, find_dataset
+from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, read_stamp, visible
-from emotorch.paths import STAGE_1, STAGE_2
+from emotorch.labels import DEFAULT, LabelScheme, get_scheme
+from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.workers import progress
 
 _STAGES = {1: STAGE_1, 2: STAGE_2}
 _MANIFEST_COLUMNS = ("file", "emotion", "usage", "hash")
 
-# Grey levels of the mean. In FER-2013 most pictures beyond are blank, a warning sign or "image not available".
-BLACK_BELOW, WHITE_ABOVE = 20, 230
-# Grey levels of the standard deviation. One in a thousand pictures of FER-2013 has less than 17.
-CONTRAST_BELOW = 15
-_WIDEST = 1.5  # times as long one way as the other: a face squeezed that much looks like another
-_BLOCK = 2048  # images that are measured at once
-
-_Values = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, by what its folder or the manifest says of it.
+    """A file, or a row of a table, by what its folder, its name or a list says of it.
 
     Attributes:
-        file: Below the folder, with forward slashes.
-        label: Its class, as the folder calls it.
+        file: Below the folder, with forward slashes; of a row the table and its line.
+        label: Its class, as the dataset calls it.
         usage: The given split it is in, or empty.
-        dataset: Which of a stage-2 folder's datasets it is from; empty elsewhere.
+        dataset: Which dataset it is from, where there are several; else empty.
         hash: Of the file's pixels, where a manifest tells.
+        person: Who is shown, where that is told; else empty.
     """
 
     file: str
@@ -50,6 +49,7 @@ class Entry:
     usage: str = ""
     dataset: str = ""
     hash: str = ""
+    person: str = ""
 
     @property
     def split(self) -> str:
@@ -73,8 +73,29 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What was read, and how.
+
+    Attributes:
+        title: Of the dataset.
+        where: Its folder or file.
+        why: What it was known by.
+        notes: What else is to be said.
+        refused: Why stage 2 would not take it; empty where it would.
+        formats: Files by what they hold: `PNG`, …
+    """
+
+    title: str
+    where: Path
+    why: str
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+    formats: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
 class AuditedFolder:
-    """What a folder holds.
+    """What a folder or a table holds.
 
     Attributes:
         folder: Where it is.
@@ -84,6 +105,7 @@ class AuditedFolder:
         hashes: (N,) of the pixels in the file's own size.
         sizes: (N, 2) height and width of the files.
         unreadable: The files that could not be read, and why not.
+        origins: What it was taken for.
     """
 
     folder: Path
@@ -93,6 +115,7 @@ class AuditedFolder:
     hashes: NDArray[np.str_]
     sizes: NDArray[np.int64]
     unreadable: Sequence[Found]
+    origins: Sequence[Origin] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -103,228 +126,235 @@ class AuditedFolder:
         return [entry.split for entry in self.entries]
 
 
-def read(folder: Path) -> AuditedFolder:
-    """Reads every image of a stage-1 or stage-2 folder, or of `<folder>/[<split>/]<class>/`.
+@dataclass(frozen=True)
+class _Picture:
+    """What was read of an image: its own pixels in grey, and the face that the baseline would see."""
+
+    pixels: Pixels
+    face: Pixels
+
+
+# An image, and how it is read; reading raises EmoTorchError.
+_Listed = tuple[Entry, Callable[[], _Picture]]
+
+
+def read(target: Path, paths: Paths | None = None, scheme: LabelScheme | None = None) -> AuditedFolder:
+    """Reads every image of a stage-1 or stage-2 folder, of any dataset's, of class folders, or of a table's rows.
+
+    Args:
+        target: A folder or a table.
+        paths: The root, for what lies in it.
+        scheme: Whose labels class folders may be called by; the baseline's by default.
 
     Raises:
-        EmoTorchError: no such folder, not of that shape, or without a single readable image.
+        EmoTorchError: no such folder or file, of no known shape, or without a single readable image.
     """
-    if not folder.is_dir():
-        remedy = f"run {STAGE_2} first, or name a folder of class folders{found_elsewhere(folder)}"
-        raise EmoTorchError(f"{folder} does not exist: {remedy}")
-    stamped = (folder / STAMP_NAME).is_file()
-    made_from = read_stamp(folder, "its stage") if stamped else {}
+    scheme = scheme or get_scheme(DEFAULT)
+    if not target.exists():
+        remedy = f"run {STAGE_2} first, or name a folder, a table or a dataset{found_elsewhere(target)}"
+        raise EmoTorchError(f"{target} does not exist: {remedy}")
+    if (target / STAMP_NAME).is_file():
+        return _read_stage(target)
+    raw = paths.raw if paths and target.is_relative_to(paths.raw) else target.parent
+    found = recognise_folder(target if target.is_dir() else target.parent, raw, scheme)
+    if target.is_file():
+        found = [one for one in found if target == one.where or target in one.covers]
+        if not found:
+            raise EmoTorchError(f"{target}: no table of a known dataset, and no labels.csv; docs/datasets.md has them")
+    return _read_recognised(target, found)
+
+
+def read_dataset(name: str, paths: Paths, scheme: LabelScheme) -> AuditedFolder:
+    """Reads a dataset by its name: as it lies in FER-Datasets, else as stage 2 has it.
+
+    Raises:
+        UsageError: there is none of this name.
+        EmoTorchError: see `read`.
+    """
+    recognised = recognise(paths, scheme).datasets
+    names = list(recognised)
+    for known, found in recognised.items():
+        if known.lower() == name.lower():
+            return _read_recognised(found.where, [found])
+    if (paths.originals / STAMP_NAME).is_file():
+        stored = dict.fromkeys(entry.dataset for entry in _list_manifest(paths.originals, STAGE_2))
+        for known in stored:
+            if known.lower() == name.lower():
+                return _read_stage(paths.originals, known)
+        names += [known for known in stored if known not in names]
+    known_names = ", ".join(names) or "there is none"
+    raise UsageError(f"{name}: neither a folder or file, nor a dataset of {paths.root} ({known_names})")
+
+
+# --- Listing ------------------------------------------------------------------------------------------------
+
+
+def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
+    """A folder with a stage's stamp, or one dataset of stage 2's."""
+    made_from = read_stamp(folder, "its stage")
     number = made_from.get("stage")
     stage = _STAGES.get(number) if isinstance(number, int) else None
-    entries = _list_manifest(folder, stage) if stage else _list_class_folders(folder)
-    read_pixels = (read_stored if "size" in made_from else read_face) if stage else read_picture
+    if stage is None:  # a helper's class folders, without a list of them
+        listed = list(_list_class_folders(folder, folder))
+        return _collect(folder, listed, [Origin(folder.name, folder, "class folders, written by a helper")], "a stage")
+    read_pixels = read_stored if "size" in made_from else read_face
+    entries = _list_manifest(folder, stage)
+    if dataset:
+        entries = [replace(entry, dataset="") for entry in entries if entry.dataset == dataset]
+    listed = [(entry, partial(_read_as, read_pixels, folder / entry.file)) for entry in entries]
+    title = find_dataset(dataset).full_title if dataset else folder.name
+    return _collect(folder, listed, [Origin(title, folder, f"written by {stage}")], stage)
+
+
+def _list_manifest(folder: Path, stage: str) -> list[Entry]:
+    rows = read_manifest(folder, _MANIFEST_COLUMNS, stage)
+    return [
+        Entry(
+            row["file"],
+            row["emotion"],
+            row["usage"],
+            row.get("dataset", ""),
+            row.get(STORED_HASH, row["hash"]),
+            row.get("subject", ""),
+        )
+        for row in rows
+    ]
+
+
+def _read_recognised(target: Path, found: Sequence[Recognised]) -> AuditedFolder:
+    """What was recognised in a folder or a file; without anything, class folders of whatever classes."""
+    listed: list[_Listed] = []
+    origins = []
+    for one in found:
+        title = find_dataset(one.dataset).full_title if one.dataset in DATASETS else one.dataset or one.where.name
+        origin = Origin(title, one.where, one.why, one.notes)
+        dataset = (one.dataset or one.where.name) if len(found) > 1 else ""
+        try:
+            images = list(_list_rows(one.where) if _is_fer_table(one) else _list_images(one.images(), target))
+        except EmoTorchError as error:
+            if not one.where.is_dir() or one.dataset in DATASETS:
+                raise
+            images = list(_list_class_folders(one.where, target))
+            origin = replace(origin, refused=str(error))
+        origin.formats.update(_format(target / entry.file) for entry, _ in images)
+        listed += [(replace(entry, dataset=dataset), read_picture) for entry, read_picture in images]
+        origins.append(origin)
+    if not found:
+        listed = list(_list_class_folders(target, target))
+        formats = Counter(_format(target / entry.file) for entry, _ in listed)
+        origins = [Origin(target.name, target, "class folders, of no emotion that is known", formats=formats)]
+    return _collect(target, listed, origins, None)
+
+
+def _is_fer_table(found: Recognised) -> bool:
+    return found.dataset == FER.name and found.where.is_file()
+
+
+def _list_rows(csv: Path) -> Iterator[_Listed]:
+    """The rows of FER-2013's CSV, before stage 1 or after."""
+    for line, row in fer2013.read_rows(csv):
+        file = f"{csv.name}, line {line}"
+        if isinstance(row, ValueError):
+            yield Entry(file, ""), partial(_refuse, f"{csv}, line {line}: {row}")
+        else:
+            emotion, pixels, usage = row
+            yield Entry(file, emotion, usage), partial(_Picture, pixels, pixels)
+
+
+def _list_images(images: Iterable[SourceImage], target: Path) -> Iterator[_Listed]:
+    rows: Counter[Path] = Counter()
+    for image in images:
+        file = image.path.relative_to(target) if image.path.is_relative_to(target) else image.path
+        name = file.as_posix()
+        if not image.path.is_file() or image.path == target:
+            rows[image.path] += 1
+            name = f"{image.path.name}, row {rows[image.path]}"
+        entry = Entry(name, image.emotion, image.usage, hash=image.hash or "", person=image.subject)
+        if image.reading is Reading.FACE and image.path.is_file():
+            yield entry, partial(_read_as, read_face, image.path)
+        elif image.reading is Reading.CROP and image.box is None:
+            yield entry, partial(_read_as, read_picture, image.path)
+        else:
+            yield entry, partial(_read_source, image)
+
+
+def _list_class_folders(folder: Path, base: Path) -> Iterator[_Listed]:
+    """Files beside the class folders (a licence, a manifest) are no images and no fault; names are below `base`."""
+    subfolders = [path for path in visible(folder) if path.is_dir()]
+    split_folders = [path for path in subfolders if split_of(path.name)]
+    if split_folders and len(split_folders) < len(subfolders):
+        stranger = next(path for path in subfolders if path not in split_folders)
+        raise EmoTorchError(f"{stranger}: stands beside {split_folders[0].name}/ but is no split; move it away")
+    for parent in split_folders or [folder]:
+        usage = (split_of(parent.name) or "") if split_folders else ""
+        for class_folder in visible(parent):
+            if class_folder.is_dir():
+                yield from _list_class(base, class_folder, Entry("", class_folder.name, usage))
+
+
+def _list_class(base: Path, class_folder: Path, like: Entry) -> Iterator[_Listed]:
+    for path in visible(class_folder):
+        if not path.is_dir():
+            entry = replace(like, file=path.relative_to(base).as_posix())
+            yield entry, partial(_read_as, read_picture, path)
+        elif like.person:
+            raise EmoTorchError(
+                f"{path}: a folder where images are expected; name a folder of <class>/<image> or "
+                f"<split>/<class>/<image>, also with folders of persons ({MANIFEST} is read of the folders of stages 1 "
+                "and 2 only)"
+            )
+        else:
+            yield from _list_class(base, path, replace(like, person=path.name))
+
+
+# --- Reading ------------------------------------------------------------------------------------------------
+
+
+def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> _Picture:
+    pixels = read_pixels(path)
+    return _Picture(pixels, bring_to(pixels, GREY_FACE))
+
+
+def _read_source(image: SourceImage) -> _Picture:
+    face = image.read().face
+    return _Picture(read_picture(image.path) if picture_format(read_start(image.path)) else face, face)
+
+
+def _refuse(reason: str) -> _Picture:
+    raise EmoTorchError(reason)
+
+
+def _format(path: Path) -> str:
+    """What a file holds; of a row of a table nothing is to be told."""
+    return (picture_format(read_start(path)) or "unknown") if path.is_file() else "rows"
+
+
+def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin], stage: str | None) -> AuditedFolder:
     readable: list[Entry] = []
     unreadable: list[Found] = []
-    faces = np.empty((len(entries), SIZE, SIZE), np.uint8)
+    faces = np.empty((len(listed), SIZE, SIZE), np.uint8)
     hashes: list[str] = []
     sizes: list[tuple[int, ...]] = []
-    for entry in progress(entries, total=len(entries), description="reading images", unit="image"):
+    for entry, load in progress(listed, total=len(listed), description="reading images", unit="image"):
         try:
-            pixels = read_pixels(folder / entry.file)
+            picture = load()
         except EmoTorchError as error:
             unreadable.append(Found(entry, str(error)))
             continue
-        faces[len(readable)] = bring_to(pixels, GREY_FACE)
-        hashes.append(hash_pixels(pixels))
-        sizes.append(pixels.shape[:2])
+        faces[len(readable)] = bring_to(picture.face, GREY_FACE)
+        hashes.append(hash_pixels(picture.pixels))
+        sizes.append(picture.pixels.shape[:2])
         readable.append(entry)
     if not readable:
         reason = f": {unreadable[0].detail}" if unreadable else ""
         raise EmoTorchError(f"{folder}: no readable image{reason}")
     return AuditedFolder(
         folder=folder,
-        stage=(stage or "a stage") if stamped else None,
+        stage=stage,
         entries=readable,
         faces=faces[: len(readable)],
         hashes=np.array(hashes, dtype=np.str_),
         sizes=np.array(sizes, dtype=np.int64),
         unreadable=unreadable,
+        origins=origins,
     )
-
-
-def _list_manifest(folder: Path, stage: str) -> list[Entry]:
-    rows = read_manifest(folder, _MANIFEST_COLUMNS, stage)
-    return [
-        Entry(row["file"], row["emotion"], row["usage"], row.get("dataset", ""), row.get(STORED_HASH, row["hash"]))
-        for row in rows
-    ]
-
-
-def _list_class_folders(folder: Path) -> list[Entry]:
-    """Files beside the class folders (a licence, a manifest) are no images and no fault."""
-    subfolders = [path for path in visible(folder) if path.is_dir()]
-    split_folders = [path for path in subfolders if split_of(path.name)]
-    if not split_folders:
-        return [entry for path in subfolders for entry in _list_class(folder, path, "")]
-    if len(split_folders) < len(subfolders):
-        stranger = next(path for path in subfolders if path not in split_folders)
-        raise EmoTorchError(f"{stranger}: stands beside {split_folders[0].name}/ but is no split; move it away")
-    return [
-        entry
-        for split in split_folders
-        for path in visible(split)
-        if path.is_dir()
-        for entry in _list_class(folder, path, split_of(split.name) or "")
-    ]
-
-
-def _list_class(folder: Path, class_folder: Path, usage: str) -> list[Entry]:
-    entries = []
-    for path in visible(class_folder):
-        if path.is_dir():
-            raise EmoTorchError(
-                f"{path}: a folder where images are expected; name a folder of <class>/<image> or "
-                f"<split>/<class>/<image> ({MANIFEST} is read of the folders of stages 1 and 2 only)"
-            )
-        entries.append(Entry(path.relative_to(folder).as_posix(), class_folder.name, usage))
-    return entries
-
-
-# --- Measuring ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Of each image, at the 48×48 pixels that a network sees.
-
-    Attributes:
-        brightness: (N,) mean grey value.
-        contrast: (N,) standard deviation of the grey values.
-        sharpness: (N,) variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield
-            microscopy", 2000): low where the picture is blurred.
-    """
-
-    brightness: _Values
-    contrast: _Values
-    sharpness: _Values
-
-
-def measure(faces: Pixels) -> Measures:
-    """Measures (N, 48, 48) faces."""
-    blocks = [faces[start : start + _BLOCK].astype(np.float32) for start in range(0, len(faces), _BLOCK)]
-
-    def of_all(values: Iterable[NDArray[np.float32]]) -> _Values:
-        return np.concatenate(list(values)).astype(np.float64)
-
-    return Measures(
-        brightness=of_all(block.mean(axis=(1, 2)) for block in blocks),
-        contrast=of_all(block.std(axis=(1, 2)) for block in blocks),
-        sharpness=of_all(_laplacian(block).var(axis=(1, 2)) for block in blocks),
-    )
-
-
-def _laplacian(faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    neighbours = faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:]
-    return neighbours - 4 * faces[:, 1:-1, 1:-1]
-
-
-# --- Faults -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A kind of fault, and every image that has it.
-
-    Attributes:
-        name: How tables call it.
-        meaning: In words.
-        images: Those that have it; twins stand together.
-    """
-
-    name: str
-    meaning: str
-    images: Sequence[Found]
-
-
-def inspect(audited: AuditedFolder, measures: Measures) -> list[Finding]:
-    """Every kind of fault that is looked for, also those that no image has."""
-    return [
-        Finding("unreadable", "missing, damaged, or no image", audited.unreadable),
-        Finding("changed", "not the picture that the manifest tells of", _changed(audited)),
-        *_twins(audited),
-        *_faint(audited, measures),
-        *_shapes(audited),
-    ]
-
-
-def _changed(audited: AuditedFolder) -> list[Found]:
-    return [
-        Found(entry, "other pixels", position)
-        for position, entry in enumerate(audited.entries)
-        if entry.hash and entry.hash != audited.hashes[position]
-    ]
-
-
-def _twins(audited: AuditedFolder) -> list[Finding]:
-    groups = group_sources(audited.hashes)
-    sizes = np.bincount(groups)
-    members = np.flatnonzero(sizes[groups] > 1)
-    # By group, groups in the order of their first image.
-    firsts = np.unique(groups, return_index=True)[1]
-    members = members[np.lexsort((members, firsts[groups[members]]))]
-    every: list[Found] = []
-    conflicting: list[Found] = []
-    across: list[Found] = []
-    for number, twins in enumerate(np.split(members, np.flatnonzero(np.diff(groups[members])) + 1), start=1):
-        positions = twins.tolist()
-        entries = [audited.entries[position] for position in positions]
-        labels, splits = ({getattr(entry, name) for entry in entries} for name in ("label", "split"))
-        detail = f"group {number}, {len(entries)} images: {', '.join(sorted(labels))}"
-        if len(splits) > 1:
-            detail += f"; {', '.join(sorted(splits))}"
-        found = [Found(entry, detail, position) for entry, position in zip(entries, positions, strict=True)]
-        every += found
-        conflicting += found if len(labels) > 1 else []
-        across += found if len(splits) > 1 else []
-    return [
-        Finding("twins", "equal pixels", every),
-        Finding("twins, other label", "equal pixels, different labels", conflicting),
-        Finding("twins, other split", "equal pixels in different splits", across),
-    ]
-
-
-def _faint(audited: AuditedFolder, measures: Measures) -> list[Finding]:
-    constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
-    faint = (measures.contrast < CONTRAST_BELOW) & ~constant
-
-    def found(chosen: NDArray[np.bool_], values: _Values, what: str) -> list[Found]:
-        return [
-            Found(audited.entries[position], f"{what} {values[position]:.1f}", position)
-            for position in np.flatnonzero(chosen).tolist()
-        ]
-
-    brightness, contrast = measures.brightness, measures.contrast
-    return [
-        Finding("blank", "one grey value all over", found(constant, brightness, "grey value")),
-        Finding("black", f"mean below {BLACK_BELOW} of 255", found(brightness < BLACK_BELOW, brightness, "mean")),
-        Finding("white", f"mean above {WHITE_ABOVE} of 255", found(brightness > WHITE_ABOVE, brightness, "mean")),
-        Finding(
-            "low contrast",
-            f"standard deviation below {CONTRAST_BELOW} grey levels, not blank",
-            found(faint, contrast, "deviation"),
-        ),
-    ]
-
-
-def _shapes(audited: AuditedFolder) -> list[Finding]:
-    shorter, longer = audited.sizes.min(axis=1), audited.sizes.max(axis=1)
-
-    def found(chosen: NDArray[np.bool_]) -> list[Found]:
-        return [
-            Found(audited.entries[position], "{1}×{0} pixels".format(*audited.sizes[position]), position)
-            for position in np.flatnonzero(chosen).tolist()
-        ]
-
-    return [
-        Finding("small", f"less than {SIZE} pixels wide or high: enlarged when read", found(shorter < SIZE)),
-        Finding(
-            "not square",
-            f"more than {_WIDEST:g} times as long one way: squeezed when read",
-            found(longer > _WIDEST * shorter),
-        ),
-    ]

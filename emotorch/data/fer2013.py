@@ -142,6 +142,20 @@ def _recognise_csv(csv: Path, converted: Path) -> Recognised:
     )
 
 
+def read_rows(csv: Path) -> Iterator[tuple[int, "_Row | ValueError"]]:
+    """The rows of a CSV, each with its line from 1, as (class, (48, 48) uint8, usage) or what is wrong with it.
+
+    Raises:
+        EmoTorchError: the file is empty, has another header, or no row.
+    """
+    offsets, _ = _read_through(csv)
+    with csv.open("rb", buffering=0) as file:
+        for first in range(0, len(offsets) - 1, _ROWS_AT_ONCE):
+            bounds = offsets[first : first + _ROWS_AT_ONCE + 1]
+            lines = _read(file, bounds[0], bounds[-1]).split(b"\n")[: len(bounds) - 1]
+            yield from enumerate(_parse_rows(lines), start=first + 2)
+
+
 def list_images(folder: Path) -> list[SourceImage]:
     """The images that stage 1 wrote, in the CSV's order; nothing missing, nothing added.
 

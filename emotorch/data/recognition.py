@@ -51,6 +51,28 @@ def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
         return Recognition({}, [], [])
     root = Folder.read(paths.raw)
     found, incomplete = _look_through(root, DATASETS.values(), scheme)
+    datasets, others = _by_record(found)
+    for own in (finding for finding in found if not finding.dataset):
+        name = _own_name(own.where, paths.raw, datasets)
+        datasets[name] = replace(own, dataset=name)
+    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
+    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed)])
+
+
+def recognise_folder(folder: Path, raw: Path, scheme: LabelScheme) -> list[Recognised]:
+    """The datasets in a folder anywhere: of each known one the fullest copy, and the user's own.
+
+    Args:
+        folder: To look through.
+        raw: What it lies in: names above it say nothing.
+        scheme: See `recognise`.
+    """
+    found, _ = _look_through(Folder.read(folder, raw), DATASETS.values(), scheme)
+    return [*_by_record(found)[0].values(), *(finding for finding in found if not finding.dataset)]
+
+
+def _by_record(found: Iterable[Recognised]) -> tuple[dict[str, Recognised], list[Recognised]]:
+    """The fullest copy of each known dataset, in the order of the records, and the other copies."""
     datasets: dict[str, Recognised] = {}
     others: list[Recognised] = []
     for name in DATASETS:
@@ -58,11 +80,7 @@ def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
         if copies:
             datasets[name] = copies[0]
             others += copies[1:]
-    for own in (finding for finding in found if not finding.dataset):
-        name = _own_name(own.where, paths.raw, datasets)
-        datasets[name] = replace(own, dataset=name)
-    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
-    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed)])
+    return datasets, others
 
 
 def find_copies(paths: Paths, dataset: Dataset) -> list[Recognised]:

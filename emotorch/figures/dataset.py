@@ -36,10 +36,11 @@ def plot_class_balance(path: Path, counts: Mapping[str, Mapping[str, int]], titl
         counts: Images by split and class; every split has the same classes in the same order.
         title: Above all panels.
     """
-    return save(_balance_figure(counts, title), path)
+    return save(balance_figure(counts, title), path)
 
 
-def _balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
+def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
+    """See `plot_class_balance`."""
     require(len(counts) > 0, "a figure of the balance needs at least one split")
     labels = list(next(iter(counts.values())))
     require(all(list(classes) == labels for classes in counts.values()), "splits of different classes")
@@ -88,12 +89,13 @@ def plot_brightness_sharpness(
         sharpness: By class the variance of the Laplacian.
         title: Above both panels.
     """
-    return save(_distributions_figure(brightness, sharpness, title), path)
+    return save(distributions_figure(brightness, sharpness, title), path)
 
 
-def _distributions_figure(
+def distributions_figure(
     brightness: Mapping[str, npt.ArrayLike], sharpness: Mapping[str, npt.ArrayLike], title: str
 ) -> Figure:
+    """See `plot_brightness_sharpness`."""
     require(len(brightness) > 0 and list(brightness) == list(sharpness), "both panels need the same classes, 1 or more")
     figure = new_figure(10, 0.62 * len(brightness) + 1.7, title)
     left, right = figure.subplots(1, 2, sharey=True)

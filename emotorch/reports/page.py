@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from emotorch.data.images import Pixels, encode_png
 from emotorch.figures.colours import BLACK, GREY, PALE
 from emotorch.reports.rendering import HTML
 from emotorch.runs.confusion import Matrix
@@ -139,6 +140,32 @@ def drawing(figure: Figure, alternative: str) -> Markup:
     # Text and lines without a colour of their own are black.
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alternative)}" fill="currentColor" ', 1)
     return Markup('<div class="drawing">{}</div>').format(Markup(svg))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image, and the lines below it.
+
+    Attributes:
+        pixels: (H, W) or (H, W, 3) uint8.
+        lines: Of them the first is the important one.
+    """
+
+    pixels: Pixels
+    lines: Sequence[str]
+
+
+def gallery(groups: Sequence[tuple[str, Sequence[Shown]]]) -> Markup:
+    """Images in groups, each with what is said of it.
+
+    Args:
+        groups: What stands above the images of a group, or nothing, and they.
+    """
+    shown = [
+        (heading, [(base64.b64encode(encode_png(one.pixels)).decode("ascii"), one.lines) for one in images])
+        for heading, images in groups
+    ]
+    return Markup(HTML.get_template("gallery.html.j2").render(groups=shown))
 
 
 def picture(path: Path, alternative: str) -> Markup:

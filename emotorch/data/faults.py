@@ -1,0 +1,295 @@
+"""What is wrong with a dataset's images, and which images it is: the faults that an audit looks for.
+
+Nothing is changed: see `emotorch.data.duplicates` for what can be moved away.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.data.audit import AuditedFolder, Found
+from emotorch.data.duplicates import Duplicates
+from emotorch.data.images import SIZE, Pixels
+from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR
+from emotorch.data.split import group_sources
+
+# Grey levels of the mean. In FER-2013 most pictures beyond are blank, a warning sign or "image not available".
+BLACK_BELOW, WHITE_ABOVE = 20, 230
+# Grey levels of the standard deviation. One in a thousand pictures of FER-2013 has less than 17.
+CONTRAST_BELOW = 15
+_WIDEST = 1.5  # times as long one way as the other: a face squeezed that much looks like another
+_BLOCK = 2048  # images that are measured at once
+
+# What is found of copies, by their kind: how tables call it, and in words.
+_COPIES = {
+    EXACT: ("twins", "equal pixels"),
+    NEAR: ("near copies", "one photo, other pixels"),
+    MIRRORED: ("mirrored copies", "one photo, mirrored"),
+}
+PEOPLE = "people"
+
+_Values = NDArray[np.float64]
+
+# --- Measuring ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Of each image, at the 48×48 pixels that a network sees.
+
+    Attributes:
+        brightness: (N,) mean grey value.
+        contrast: (N,) standard deviation of the grey values.
+        sharpness: (N,) variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield
+            microscopy", 2000): low where the picture is blurred.
+    """
+
+    brightness: _Values
+    contrast: _Values
+    sharpness: _Values
+
+
+def measure(faces: Pixels) -> Measures:
+    """Measures (N, 48, 48) faces."""
+    blocks = [faces[start : start + _BLOCK].astype(np.float32) for start in range(0, len(faces), _BLOCK)]
+
+    def of_all(values: Iterable[NDArray[np.float32]]) -> _Values:
+        return np.concatenate(list(values)).astype(np.float64)
+
+    return Measures(
+        brightness=of_all(block.mean(axis=(1, 2)) for block in blocks),
+        contrast=of_all(block.std(axis=(1, 2)) for block in blocks),
+        sharpness=of_all(_laplacian(block).var(axis=(1, 2)) for block in blocks),
+    )
+
+
+def _laplacian(faces: NDArray[np.float32]) -> NDArray[np.float32]:
+    neighbours = faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:]
+    return neighbours - 4 * faces[:, 1:-1, 1:-1]
+
+
+# --- Copies -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Images of one photo.
+
+    Attributes:
+        kind: `exact`: all that are equal; `near` or `mirrored`: two different ones, with what is equal to either.
+        positions: In the folder's order; those that differ from each other in split or label come first.
+        labels: Of them, sorted, each once.
+        splits: Likewise.
+        similarity: Of the two, up to 1.
+    """
+
+    kind: str
+    positions: Sequence[int]
+    labels: Sequence[str]
+    splits: Sequence[str]
+    similarity: float
+
+    @property
+    def is_conflicting(self) -> bool:
+        """Whether it is labelled differently."""
+        return len(self.labels) > 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several splits have it."""
+        return len(self.splits) > 1
+
+
+def photos_of(duplicates: Duplicates) -> list[Photo]:
+    """Every photo that several images are of, equal ones first, those of the least position first."""
+    audited = duplicates.audited
+    groups = group_sources(audited.hashes)
+    by_group = np.argsort(groups, kind="stable")
+    members = np.split(by_group, np.flatnonzero(np.diff(groups[by_group])) + 1)
+    photos = [_photo(audited, EXACT, [equal.tolist()], 1.0) for equal in members if len(equal) > 1]
+    for pair in duplicates.pairs:
+        if pair.kind != EXACT:
+            sides = [members[groups[position]].tolist() for position in (pair.first, pair.second)]
+            photos.append(_photo(audited, pair.kind, sides, pair.similarity))
+    return sorted(photos, key=lambda photo: (KINDS.index(photo.kind), min(photo.positions)))
+
+
+def _photo(audited: AuditedFolder, kind: str, sides: Sequence[list[int]], similarity: float) -> Photo:
+    entries, positions = audited.entries, [position for side in sides for position in side]
+    # One of each side, split and label before others like it.
+    seen: set[tuple[int, str, str]] = set()
+    first: list[int] = []
+    later: list[int] = []
+    for number, side in enumerate(sides):
+        for position in side:
+            key = number, entries[position].split, entries[position].label
+            (later if key in seen else first).append(position)
+            seen.add(key)
+    labels, splits = (sorted({getattr(entries[at], name) for at in positions}) for name in ("label", "split"))
+    return Photo(kind, [*first, *later], labels, splits, similarity)
+
+
+# --- Faults -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of fault, and every image that has it.
+
+    Attributes:
+        name: How tables call it.
+        meaning: In words.
+        images: Those that have it; twins stand together.
+    """
+
+    name: str
+    meaning: str
+    images: Sequence[Found]
+
+
+def inspect(audited: AuditedFolder, measures: Measures, photos: Sequence[Photo]) -> list[Finding]:
+    """Every kind of fault that is looked for, also those that no image has."""
+    return [
+        Finding("unreadable", "missing, damaged, or no image", audited.unreadable),
+        Finding("changed", "not the picture that the manifest tells of", _changed(audited)),
+        *(finding for kind in KINDS for finding in _copies(audited, kind, photos)),
+        _people(audited),
+        *_faint(audited, measures),
+        *_shapes(audited),
+    ]
+
+
+def _changed(audited: AuditedFolder) -> list[Found]:
+    return [
+        Found(entry, "other pixels", position)
+        for position, entry in enumerate(audited.entries)
+        if entry.hash and entry.hash != audited.hashes[position]
+    ]
+
+
+def _copies(audited: AuditedFolder, kind: str, photos: Sequence[Photo]) -> list[Finding]:
+    every: dict[int, Found] = {}
+    conflicting: dict[int, Found] = {}
+    across: dict[int, Found] = {}
+    of_kind = (photo for photo in photos if photo.kind == kind)
+    for number, photo in enumerate(of_kind, start=1):
+        detail = f"group {number}, {len(photo.positions)} images: {', '.join(photo.labels)}"
+        if photo.is_shared:
+            detail += f"; {', '.join(photo.splits)}"
+        if kind != EXACT:
+            detail += f"; similarity {photo.similarity:.2f}"
+        for position in photo.positions:
+            found = Found(audited.entries[position], detail, position)
+            # Of several groups that an image is in the first is told, and the first that is of the finding's kind.
+            every.setdefault(position, found)
+            if photo.is_conflicting:
+                conflicting.setdefault(position, found)
+            if photo.is_shared:
+                across.setdefault(position, found)
+    name, meaning = _COPIES[kind]
+    return [
+        Finding(name, meaning, list(every.values())),
+        Finding(f"{name}, other label", f"{meaning}, different labels", list(conflicting.values())),
+        Finding(f"{name}, other split", f"{meaning}, in different splits", list(across.values())),
+    ]
+
+
+def _people(audited: AuditedFolder) -> Finding:
+    found = [
+        Found(audited.entries[position], f"{person}: {', '.join(splits)}", position)
+        for person, splits, positions in people_in_several(audited)
+        for position in positions
+    ]
+    return Finding("people, other split", "a person in different splits", found)
+
+
+def people_in_several(audited: AuditedFolder) -> list[tuple[str, list[str], list[int]]]:
+    """Each person of a dataset who is shown in several of its splits: the name, these splits, and the positions."""
+    positions: dict[tuple[str, str], list[int]] = {}
+    for position, entry in enumerate(audited.entries):
+        if entry.person:
+            positions.setdefault((entry.dataset, entry.person), []).append(position)
+    several = []
+    for (_, person), shown in positions.items():
+        splits = sorted({audited.entries[position].split for position in shown})
+        if len(splits) > 1:
+            several.append((person, splits, shown))
+    return several
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """How many images of one split are of a photo or a person that another split has too.
+
+    Attributes:
+        split: The one.
+        other: The other.
+        counts: By what they share: the kinds of copies, and `people`.
+    """
+
+    split: str
+    other: str
+    counts: dict[str, int]
+
+
+def shared_images(audited: AuditedFolder, photos: Sequence[Photo]) -> list[SharedImages]:
+    """Every two splits that share something, in the order of the dataset's."""
+    splits = audited.splits
+    found: dict[tuple[str, str], dict[str, set[int]]] = {}
+    groups = [(photo.kind, photo.splits, photo.positions) for photo in photos if photo.is_shared]
+    groups += [(PEOPLE, there, positions) for _, there, positions in people_in_several(audited)]
+    for kind, there, positions in groups:
+        for position in positions:
+            for other in there:
+                if other != splits[position]:
+                    kinds = found.setdefault((splits[position], other), {})
+                    kinds.setdefault(kind, set()).add(position)
+    order = {split: place for place, split in enumerate(dict.fromkeys(splits))}
+    return [
+        SharedImages(*pair, {kind: len(found[pair].get(kind, ())) for kind in (*KINDS, PEOPLE)})
+        for pair in sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))
+    ]
+
+
+def _faint(audited: AuditedFolder, measures: Measures) -> list[Finding]:
+    constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
+    faint = (measures.contrast < CONTRAST_BELOW) & ~constant
+
+    def found(chosen: NDArray[np.bool_], values: _Values, what: str) -> list[Found]:
+        return [
+            Found(audited.entries[position], f"{what} {values[position]:.1f}", position)
+            for position in np.flatnonzero(chosen).tolist()
+        ]
+
+    brightness, contrast = measures.brightness, measures.contrast
+    return [
+        Finding("blank", "one grey value all over", found(constant, brightness, "grey value")),
+        Finding("black", f"mean below {BLACK_BELOW} of 255", found(brightness < BLACK_BELOW, brightness, "mean")),
+        Finding("white", f"mean above {WHITE_ABOVE} of 255", found(brightness > WHITE_ABOVE, brightness, "mean")),
+        Finding(
+            "low contrast",
+            f"standard deviation below {CONTRAST_BELOW} grey levels, not blank",
+            found(faint, contrast, "deviation"),
+        ),
+    ]
+
+
+def _shapes(audited: AuditedFolder) -> list[Finding]:
+    shorter, longer = audited.sizes.min(axis=1), audited.sizes.max(axis=1)
+
+    def found(chosen: NDArray[np.bool_]) -> list[Found]:
+        return [
+            Found(audited.entries[position], "{1}×{0} pixels".format(*audited.sizes[position]), position)
+            for position in np.flatnonzero(chosen).tolist()
+        ]
+
+    return [
+        Finding("small", f"less than {SIZE} pixels wide or high: enlarged when read", found(shorter < SIZE)),
+        Finding(
+            "not square",
+            f"more than {_WIDEST:g} times as long one way: squeezed when read",
+            found(longer > _WIDEST * shorter),
+        ),
+    ]

@@ -1,0 +1,326 @@
+"""The page of a dataset's audit: what was read and how, what splits share, conflicting labels, faulty pictures."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from emotorch.analyses.dataset import Audit, balance_table, by_class, class_counts, write_audit_files
+from emotorch.data.faults import PEOPLE, Finding, Photo
+from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR
+from emotorch.evaluation.evaluate import synthetic_suffix
+from emotorch.figures.dataset import balance_figure, distributions_figure
+from emotorch.files import new_folder, write_text
+from emotorch.paths import Paths
+from emotorch.reports.page import (
+    NAME,
+    Fact,
+    Section,
+    Shown,
+    drawing,
+    folded,
+    gallery,
+    picture,
+    render,
+    table,
+    text,
+)
+from emotorch.tables import Table, counted
+
+_MOST_OF_A_GROUP = 6  # images shown of one photo or person
+_KINDS = {EXACT: "equal pixels", NEAR: "near copies", MIRRORED: "mirrored copies"}
+# What to do about a finding, by its name.
+_ADVICE = {
+    "unreadable": "Replace the file or take it away: stage 2 ends at it.",
+    "changed": "Run the stage that wrote it again, with --force.",
+    "twins": "Nothing: images with equal pixels stay on one side of every split that is made here.",
+    "near copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
+    "mirrored copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
+    "people, other split": "As with copies: training leaves these images of own data out of its training side.",
+    "blank": "Take them away: they show nothing.",
+    "black": "Look at each: most show nothing.",
+    "white": "Look at each: most show nothing, or a sign.",
+    "low contrast": "Look at each.",
+    "small": "They are enlarged, and stay coarse: look for larger files.",
+    "not square": "Cut out the faces: as they are, they are squeezed.",
+}
+_LABELS = "Look at each: at most one label is right, or the face is not clear."
+_SPLITS = (
+    "Training leaves own data's out of its training side; of an official split, --drop-copies does, and its twins are "
+    "scored apart."
+)
+
+
+def write_dataset_report(paths: Paths, audit: Audit, *, examples: int) -> Path:
+    """Writes `reports/dataset_report_<time>/` with the page, tables and pictures, whole or not at all; returns it.
+
+    Args:
+        paths: The root.
+        audit: What was found.
+        examples: Images or photos shown of each kind of fault.
+    """
+    title = f"{audit.audited.folder.name}{synthetic_suffix(paths, str(audit.audited.folder))}"
+    with new_folder(paths.reports, "dataset_report") as new:
+        write_audit_files(new.prepared, audit, title, examples)
+        write_text(new.prepared / NAME, _page(audit, title, examples, new.prepared))
+    return new.final
+
+
+def _page(audit: Audit, title: str, examples: int, folder: Path) -> str:
+    splits = [split for split in class_counts(audit.audited) if split != "all"]
+    sections = [
+        Section("findings", "What was found", [_findings(audit)]),
+        Section("read", "What was read", _read(audit)),
+        *([Section("shared", "What splits share", _shared(audit, examples))] if len(splits) > 1 else []),
+        Section("labels", "Conflicting labels", _conflicts(audit, examples)),
+        Section("copies", "Other copies", _copies(audit, examples)),
+        Section("pictures", "Faulty pictures", _pictures(audit, examples)),
+        Section("balance", "Class balance", _balance(audit)),
+        Section("light", "Brightness and sharpness", _light(audit)),
+        Section("samples", "Samples", _samples(folder)),
+    ]
+    return render(f"Audit of {title}", str(audit.audited.folder), _facts(audit, splits), sections, _warning(audit))
+
+
+def _warning(audit: Audit) -> str:
+    if not audit.leaking:
+        return ""
+    return (
+        f"{counted(len(audit.leaking), 'image')} of photos or people that several splits have: a model that trains on "
+        "one of these splits knows such images of another, and its score there is too high."
+    )
+
+
+def _facts(audit: Audit, splits: Sequence[str]) -> list[Fact]:
+    audited, numbers = audit.audited, {finding.name: len(finding.images) for finding in audit.findings}
+    conflicting = {at for photo in audit.photos if photo.is_conflicting for at in photo.positions}
+    faulty = {found.entry.file for finding in _of_pictures(audit) for found in finding.images}
+    copies = {at for photo in audit.photos for at in photo.positions}
+    classes = counted(len(set(audited.labels)), "class").replace("classs", "classes")
+    return [
+        Fact(
+            "Images",
+            f"{len(audited.entries):,}",
+            f"{classes}, {counted(len(splits), 'split') if splits else 'no splits'}",
+        ),
+        Fact("Shared by splits", f"{len(audit.leaking):,}", "images of a photo or person that several have"),
+        Fact("Copies", f"{len(copies):,}", f"images of which there is another; {numbers['twins']:,} with equal pixels"),
+        Fact("Conflicting labels", f"{len(conflicting):,}", "images of one photo, labelled differently"),
+        Fact("Faulty pictures", f"{len(faulty):,}", "unreadable, blank, dark, small or squeezed"),
+    ]
+
+
+# --- What was found, and what was read ----------------------------------------------------------------------
+
+
+def _findings(audit: Audit) -> Markup:
+    total = len(audit.audited.entries) + len(audit.audited.unreadable)
+    frame = pd.DataFrame(
+        {
+            "finding": finding.name,
+            "what it is": finding.meaning,
+            "images": len(finding.images),
+            "%": 100 * len(finding.images) / total,
+            "what to do": _advice(finding) if finding.images else "–",
+        }
+        for finding in audit.findings
+    )
+    shown = Table(frame, {"images": "{:,}", "%": "{:.2f}"})
+    return table(shown, caption="findings_files.csv names every image.", kind="pairs")
+
+
+def _advice(finding: Finding) -> str:
+    if finding.name in _ADVICE:
+        return _ADVICE[finding.name]
+    return _LABELS if finding.name.endswith("label") else _SPLITS
+
+
+def _read(audit: Audit) -> list[Markup]:
+    audited = audit.audited
+    frame = pd.DataFrame(
+        {
+            "dataset": origin.title,
+            "where": str(origin.where),
+            "known by": "; ".join((origin.why, *origin.notes)),
+            "files": ", ".join(f"{number:,} {name}" for name, number in origin.formats.most_common()) or "PNG",
+            "stage 2": f"refuses it: {origin.refused}" if origin.refused else "reads it",
+        }
+        for origin in audited.origins
+    )
+    heights, widths = audited.sizes.T
+    sizes = Counter(f"{width}×{height}" for height, width in audited.sizes.tolist()).most_common(5)
+    extent = f"{widths.min()}×{heights.min()} to {widths.max()}×{heights.max()} pixels"
+    most = ", ".join(f"{size} ({number:,})" for size, number in sizes)
+    people = len(
+        {(entry.dataset, entry.person) for entry in audited.entries}
+        - {(entry.dataset, "") for entry in audited.entries}
+    )
+    known = f"{counted(people, 'person').replace('persons', 'people')} named" if people else "nobody is named"
+    lines = f"Pictures of {most}." if len(sizes) < 5 else f"Pictures of {extent}, most of {most}."
+    return [table(Table(frame), kind="pairs"), text(f"{lines} Of who is shown, {known}.")]
+
+
+# --- Copies -------------------------------------------------------------------------------------------------
+
+
+def _shared(audit: Audit, examples: int) -> list[Markup]:
+    if not audit.shared:
+        return [text("No split has a photo or a person of another.")]
+    frame = pd.DataFrame(
+        {
+            "images of": one.split,
+            "that have in": one.other,
+            **{_KINDS[kind]: one.counts[kind] for kind in KINDS},
+            "the same person": one.counts[PEOPLE],
+        }
+        for one in audit.shared
+    )
+    formats = dict.fromkeys([*_KINDS.values(), "the same person"], "{:,}")
+    parts = [
+        table(Table(frame, formats), caption="How many images of a split have a copy, or the same person, in another.")
+    ]
+    for kind in KINDS:
+        photos = [photo for photo in audit.photos if photo.kind == kind and photo.is_shared]
+        parts += _photos(audit, photos, f"{_KINDS[kind].capitalize()}, in several splits", examples)
+    groups = [(f"{person}: {', '.join(splits)}", positions) for person, splits, positions in audit.people]
+    if groups:
+        parts.append(_heading(f"The same person, in several splits: {_of(len(groups), examples, 'person')}"))
+        parts.append(gallery([(heading, _images(audit, at, _split_and_file)) for heading, at in groups[:examples]]))
+    return parts
+
+
+def _conflicts(audit: Audit, examples: int) -> list[Markup]:
+    conflicting = [photo for photo in audit.photos if photo.is_conflicting]
+    if not conflicting:
+        return [text("No photo is labelled differently in its copies.")]
+    pairs = Counter(pair for photo in conflicting for pair in itertools.combinations(photo.labels, 2))
+    frame = pd.DataFrame(
+        {"label": first, "and": second, "photos": number} for (first, second), number in pairs.most_common()
+    )
+    parts = [table(Table(frame), caption="Which labels copies of one photo have beside each other.")]
+    for kind in KINDS:
+        photos = [photo for photo in conflicting if photo.kind == kind]
+        parts += _photos(audit, photos, f"{_KINDS[kind].capitalize()}, labelled differently", examples)
+    return parts
+
+
+def _copies(audit: Audit, examples: int) -> list[Markup]:
+    others = [photo for photo in audit.photos if not (photo.is_shared or photo.is_conflicting)]
+    parts: list[Markup] = [
+        text(
+            "Within one split, and with one label. copies.csv lists all pairs; remove_duplicates.py moves copies away."
+        )
+    ]
+    for kind in KINDS:
+        photos = sorted((photo for photo in others if photo.kind == kind), key=lambda photo: photo.similarity)
+        parts += _photos(
+            audit,
+            photos,
+            f"{_KINDS[kind].capitalize()}, the least alike first" if kind != EXACT else "Equal pixels",
+            examples,
+        )
+    return parts if len(parts) > 1 else [text("There are none.")]
+
+
+def _photos(audit: Audit, photos: Sequence[Photo], title: str, examples: int) -> list[Markup]:
+    """Some of the photos, none of them twice: of many copies each two are a pair."""
+    shown: list[Photo] = []
+    seen: set[int] = set()
+    for photo in photos:
+        if len(shown) < examples and seen.isdisjoint(photo.positions):
+            shown.append(photo)
+            seen.update(photo.positions)
+    if not shown:
+        return []
+    groups = []
+    for photo in shown:
+        heading = " ≠ ".join(photo.labels) if photo.is_conflicting else photo.labels[0]
+        heading += f" · similarity {photo.similarity:.2f}" if photo.kind != EXACT else ""
+        groups.append((heading, _images(audit, photo.positions, _label_split_and_file)))
+    number = counted(len(photos), "photo" if photos[0].kind == EXACT else "pair")
+    return [
+        _heading(f"{title}: {number if len(shown) == len(photos) else f'{len(shown)} of {number}'}"),
+        gallery(groups),
+    ]
+
+
+def _images(audit: Audit, positions: Sequence[int], lines: Callable[[Audit, int], list[str]]) -> list[Shown]:
+    shown = [Shown(audit.audited.faces[at], lines(audit, at)) for at in positions[:_MOST_OF_A_GROUP]]
+    left = len(positions) - len(shown)
+    if left:
+        last = shown[-1]
+        shown[-1] = Shown(last.pixels, [*last.lines, f"and {left:,} more"])
+    return shown
+
+
+def _label_split_and_file(audit: Audit, at: int) -> list[str]:
+    entry = audit.audited.entries[at]
+    return [line for line in (entry.label, entry.split, Path(entry.file).name) if line]
+
+
+def _split_and_file(audit: Audit, at: int) -> list[str]:
+    entry = audit.audited.entries[at]
+    return [entry.split, Path(entry.file).name]
+
+
+def _heading(words: str) -> Markup:
+    return Markup("<h3>{}</h3>").format(words)
+
+
+def _of(number: int, examples: int, thing: str) -> str:
+    """`12 of 500 photos`, or all of them."""
+    things = counted(number, thing).replace("persons", "people")
+    return things if number <= examples else f"{examples} of {things}"
+
+
+# --- Pictures, balance, samples -----------------------------------------------------------------------------
+
+
+def _of_pictures(audit: Audit) -> list[Finding]:
+    """What is wrong with pictures by themselves."""
+    return [finding for finding in audit.findings if finding.name in _ADVICE and finding.name not in _OF_SEVERAL]
+
+
+_OF_SEVERAL = {"twins", "near copies", "mirrored copies", "people, other split"}
+
+
+def _pictures(audit: Audit, examples: int) -> list[Markup]:
+    parts: list[Markup] = []
+    for finding in _of_pictures(audit):
+        if not finding.images:
+            continue
+        title = f"{finding.name.capitalize()}, {finding.meaning}"
+        parts.append(_heading(f"{title}: {_of(len(finding.images), examples, 'image')}"))
+        readable = [found for found in finding.images[:examples] if found.position is not None]
+        if readable:
+            shown = [
+                Shown(
+                    audit.audited.faces[found.position], [found.detail, found.entry.label, Path(found.entry.file).name]
+                )
+                for found in readable
+            ]
+            parts.append(gallery([("", shown)]))
+        else:
+            frame = pd.DataFrame({"file": one.entry.file, "reason": one.detail} for one in finding.images[:examples])
+            parts.append(table(Table(frame)))
+    return parts or [text("No picture has any of the faults that are looked for.")]
+
+
+def _balance(audit: Audit) -> list[Markup]:
+    counts = class_counts(audit.audited)
+    figure = drawing(balance_figure(counts, ""), "How many images each class has in each split")
+    return [figure, folded("As a table", table(balance_table(counts)))]
+
+
+def _light(audit: Audit) -> list[Markup]:
+    brightness, sharpness = (by_class(audit.audited, audit.measures, name) for name in ("brightness", "sharpness"))
+    figure = distributions_figure(brightness, sharpness, "")
+    return [drawing(figure, "How light and how sharp the images of each class are, at 48×48 pixels")]
+
+
+def _samples(folder: Path) -> list[Markup]:
+    sheets = sorted(folder.glob("samples_*.png"))
+    return [folded(path.stem.removeprefix("samples_"), picture(path, f"Samples of {path.stem[8:]}")) for path in sheets]
