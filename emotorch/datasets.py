@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FER_USAGES = ("Training", "PublicTest", "PrivateTest")
 # FER-2013 as class folders: its `test` holds both official tests, and no file tells which it is of.
 FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
+# Some copies have a validation set of their own in place of the official tests.
+FER_OTHER_VALIDATION = "validation"
 # Pixels of the longer side of what stage 2 stores, at most, where it keeps size and colour: no recipe takes more.
 LONGEST_SIDE = 112
 
@@ -81,7 +83,7 @@ FER = Dataset(
     reader="emotorch.data.fer2013",
     classes=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
     training=FER_USAGES[:1],
-    selecting=FER_USAGES[1:2],
+    selecting=(FER_USAGES[1], FER_OTHER_VALIDATION),
     tests=(FER_USAGES[2], FER_BOTH_TESTS),
     scored_apart={
         "public": FER_USAGES[1:2],
@@ -106,7 +108,8 @@ CKP = Dataset(
     title="CK+",
     full_title="CK+",
     reader="emotorch.data.ckplus",
-    classes=("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"),
+    # Some copies have a neutral class besides, which the original has no number for.
+    classes=("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise", "neutral"),
     called=r"ck[\s_-]*(\+|plus|48|extended)|cohn",
     files=r"(?P<person>S\d{3})_\d{3}_\d{8}\.",
     file_example="S010_004_00000017.png",

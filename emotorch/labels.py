@@ -101,8 +101,8 @@ class LabelScheme:
         """What `as_dict` gave, or a user wrote.
 
         Of FER-2013, CK+ and RAF-DB what is not listed takes no part. Every other dataset that is not listed gives its
-        classes as class folders do, see `label_of`. A built-in scheme has today's classes of what was not known yet
-        when it was recorded.
+        classes as class folders do, see `label_of`. A built-in scheme has today's classes, also those that were not
+        known yet when it was recorded.
 
         Raises:
             EmoTorchError: it is not that of a scheme; the message names the key.
@@ -124,7 +124,9 @@ class LabelScheme:
         read = {name: _read_mapping(dataset, sources.get(name, {}), labels) for name, dataset in DATASETS.items()}
         built_in = SCHEMES.get(str(name))
         if built_in is not None and built_in.labels == labels:
-            read |= {dataset: dict(built_in.sources[dataset]) for dataset in DATASETS if dataset not in sources}
+            for dataset, today in built_in.sources.items():
+                if read[dataset].items() <= today.items():
+                    read[dataset] = dict(today)
         scheme = cls(str(name), labels, read)
         for dataset in DATASETS.values():
             if dataset not in _LISTED_ONLY and dataset.name not in sources:

@@ -11,8 +11,10 @@ from conftest import draw_images, images_of, refusal, write_small_ckplus
 from emotorch.data.faces import Box, centre_square
 from emotorch.data.finding import largest_face
 from emotorch.data.images import Pixels, encode_png, resize
+from emotorch.data.recognition import recognise
 from emotorch.data.sources import Reading, scene_detector
 from emotorch.datasets import CKP
+from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 
 
@@ -113,10 +115,13 @@ def test_a_sequence_without_a_peak_is_named(paths: Paths) -> None:
         images_of(paths, CKP)
 
 
-def test_sequences_without_any_label_are_no_dataset(paths: Paths) -> None:
+def test_sequences_without_any_label_are_said_to_lack_them(paths: Paths) -> None:
     write_sequence(paths.ckplus, "S005", "001", list(draw_images(3, seed=1)), None)
-    with refusal(f"{paths.ckplus / 'cohn-kanade-images'}: no sequence has an emotion label in Emotion/"):
-        images_of(paths, CKP)
+    found = recognise(paths, get_scheme("seven"))
+    assert not found.datasets
+    assert [(part.where, part.found) for part in found.passed_over] == [
+        (paths.ckplus, "CK+'s frames (S005/001/…) without its labels, the folder Emotion")
+    ]
 
 
 @pytest.mark.parametrize("right", [-150, 0, 150])

@@ -66,7 +66,7 @@ def test_images_have_the_classes_usages_and_persons_of_the_record(paths: Paths) 
 
 
 def test_each_official_usage_of_fer_has_one_part_in_a_training() -> None:
-    assert (FER.training, FER.selecting, FER.tests[:1]) == (FER_USAGES[:1], FER_USAGES[1:2], FER_USAGES[2:])
+    assert (FER.training, FER.selecting[:1], FER.tests[:1]) == (FER_USAGES[:1], FER_USAGES[1:2], FER_USAGES[2:])
 
 
 def test_a_name_is_found_however_it_is_written_and_any_other_is_that_of_class_folders() -> None:

@@ -11,12 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from running import last_line
 
-from emotorch.data.fer2013 import _parse_pixels, _parse_pixels_slowly, _parse_rows, parse_row
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
-from emotorch.datasets import FER
+from emotorch.data.pixel_csv import PixelTable, parse_pixels, parse_pixels_slowly
+from emotorch.datasets import FER, FER_USAGES
 from emotorch.paths import STAGE_1, Paths
 
 PIXELS = SIZE * SIZE
+OFFICIAL = PixelTable(Path("fer2013.csv"), b",", ("emotion", "pixels", "Usage"), 0, 1, 2, len(FER.classes), FER_USAGES)
 EMOTIONS = [0, 6, 2, 5, 0, 3]
 USAGES = ["Training", "Training", "PublicTest", "PrivateTest", "Training", "PublicTest"]
 
@@ -75,7 +76,7 @@ def test_the_fast_parser_agrees_with_the_slow_one(
     for position, number in changes.items():
         numbers[position : position + 1] = [number]
     text = (ends[0] + " ".join(numbers) + ends[1]).encode()
-    assert outcome(_parse_pixels, text) == outcome(_parse_pixels_slowly, text)
+    assert outcome(parse_pixels, text) == outcome(parse_pixels_slowly, text)
 
 
 def outcome(parse: Callable[[bytes], object], text: bytes) -> object:
@@ -105,7 +106,9 @@ FIELDS = st.sampled_from([NUMBERS, ONE_MORE, ONE_LESS, [*ONE_LESS, "256"], ["025
 @example(rows=[(numbers, "2,{},Training") for numbers in (ONE_MORE, ONE_LESS)], good=0)
 def test_rows_together_are_what_they_are_alone(rows: list[tuple[list[str], str]], good: int) -> None:
     lines = [row.format(" ".join(numbers)).encode() for numbers, row in [*rows, *good * [(NUMBERS, "2,{},Training")]]]
-    assert [shown(parsed) for parsed in _parse_rows(lines)] == [outcome(parse_row, line) for line in lines]
+    assert [shown(parsed) for parsed in OFFICIAL.parse_rows(lines)] == [
+        outcome(OFFICIAL.parse_row, line) for line in lines
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +117,8 @@ def test_rows_together_are_what_they_are_alone(rows: list[tuple[list[str], str]]
 )
 def test_a_row_may_be_quoted_or_spaced(row: str) -> None:
     pixels = draw_images(1, seed=4)[0]
-    emotion, parsed, usage = parse_row(row.format(" ".join(map(str, pixels.ravel()))).encode())
-    assert (emotion, usage) == ("fear", "Training")
+    emotion, parsed, usage = OFFICIAL.parse_row(row.format(" ".join(map(str, pixels.ravel()))).encode())
+    assert (emotion, usage) == (2, "Training")
     assert np.array_equal(parsed, pixels)
 
 
@@ -219,8 +222,8 @@ def cut(size: int) -> Callable[[Path], object]:
         ),
         fault(
             "another header",
-            lambda file: edit_rows(file, lambda lines: ["", "emotion,Usage,pixels", *lines[2:]]),
-            "1: the header is 'emotion,Usage,pixels', not 'emotion,pixels,Usage'",
+            lambda file: edit_rows(file, lambda lines: ["", "emotion,Usage,picture", *lines[2:]]),
+            "1: the header is 'emotion,Usage,picture', not 'emotion,pixels,Usage'",
         ),
         fault("no header", lambda file: edit_rows(file, lambda lines: lines[1:]), "1: the header is '0,"),
     ],

@@ -40,7 +40,7 @@ def own(tmp_path: Path) -> Path:
 
 def test_the_datasets_own_classes_keep_their_order() -> None:
     assert FER.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-    assert CKP.classes == ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+    assert CKP.classes == ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise", "neutral")
     assert RAF.classes == ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
     assert FER_USAGES == ("Training", "PublicTest", "PrivateTest")
     assert FER_BOTH_TESTS == "PublicTest+PrivateTest"
@@ -142,7 +142,7 @@ def test_a_scheme_travels_through_json_whole(own: Path) -> None:
         ("happy =", "hapy =", "sources.FER.hapy: FER has no such class; did you mean 'happy'?"),
         ("happy =", "happiness =", "sources.FER.happiness: FER has no such class; did you mean 'happy'?"),
         ("sadness =", "sad =", "sources.CKP.sad: CKP has no such class; did you mean 'sadness'?"),
-        ("contempt =", "neutral =", "sources.CKP.neutral: CKP has no such class, only anger, contempt, "),
+        ("contempt =", "scorn =", "sources.CKP.scorn: CKP has no such class, only anger, contempt, "),
         ('sad = "negative"', 'sad = "negativ"', "sources.FER.sad: 'negativ' is not a label; did you mean 'negative'?"),
         ('sad = "negative"', "sad = 2", "sources.FER.sad: 2 is not a label, only positive, negative, scorn"),
         ('sad = "negative"', 'sad = ["negative"]', "sources.FER.sad: ['negative'] is not a label"),

@@ -5,9 +5,12 @@ Source: Lucey et al., "The Extended Cohn-Kanade Dataset (CK+)" (CVPR workshops 2
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from emotorch.data.images import SIZE
 from emotorch.data.layouts import (
     ClassFolder,
     Finding,
@@ -16,58 +19,151 @@ from emotorch.data.layouts import (
     Recognised,
     class_folders,
     class_pictures,
+    common_shape,
     count_pictures,
+    covers,
 )
+from emotorch.data.pixel_csv import dataset_of, read_head
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError
-from emotorch.files import visible
+from emotorch.labels import emotion_name
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})$")
+_SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
+_LABEL_ENDING = "_emotion.txt"
+_LABEL = re.compile(rf"(S\d{{3}})_(\d{{3}})_\d{{8}}{_LABEL_ENDING}$", re.IGNORECASE)
 _EXAMPLE = "S010_004_00000017.png"
 # The numbers in the original's *_emotion.txt; 0 is neutral, which no sequence is labelled with.
-_EMOTION_OF_CODE = dict(enumerate(CKP.classes, start=1))
+_EMOTION_OF_CODE = dict(enumerate(CKP.classes[:7], start=1))
 _PEAK_FRAMES = 3
+_FRAME_WIDTH = 640  # pixels; of whole frames, also where a copy has sorted them into class folders
+# The numbers in tables of CK+, ckextended.csv.
+_TABLE_CLASSES = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral", "contempt")
+
+_Key = tuple[str, str]  # a person and a sequence: S005, 001
 
 
 def recognise(folder: Folder) -> Iterator[Finding]:
-    """CK+ as crops in class folders, by their file names; or as the official archive."""
-    crops = class_folders(folder, lambda name: name if name in CKP.classes else None)
+    """CK+ as crops in class folders, by their file names; as a table; or as the official archive."""
+    for csv in folder.tables:
+        if dataset_of(csv, folder) == CKP.name:
+            yield _recognise_table(csv)
+    yield from _recognise_archive(folder)
+    crops = class_folders(folder, _class_of)
     names = [path for found in crops for path in found.folder.pictures]
     if names and sum(_NAME.match(path.stem) is not None for path in names) > len(names) / 2:
         yield Recognised(
             CKP.name,
             folder.path,
             f"file names like {_EXAMPLE}: person, sequence, frame",
-            covers=frozenset({folder.path}),
+            covers=covers(folder, crops),
             images=lambda: _list_crops(folder, crops),
             count=lambda: count_pictures(crops),
+            preference=2,
         )
-    frames = folder.find("cohn-kanade-images")
-    if frames is None:
-        return
-    labels = folder.find("emotion")
-    if labels is None:
-        yield Incomplete(folder.path, "CK+'s cohn-kanade-images/ without Emotion/ beside it, the labels")
-        return
-    yield Recognised(
+
+
+def _recognise_archive(folder: Folder) -> Iterator[Finding]:
+    """The official archive: frames and labels in folders `S005/001`, under whatever folders these are.
+
+    They belong together where they meet: in the lowest folder that has both below it.
+    """
+    frames = [sub for sub in folder.folders if _sequences(sub)]
+    labels = [sub for sub in folder.folders if _labels(sub)]
+    if frames and labels and not (len(frames) == 1 and frames == labels):
+        sequences = {key: found for sub in frames for key, found in _sequences(sub).items()}
+        label_of = {key: found for sub in labels for key, found in _labels(sub).items()}
+        yield Recognised(
+            CKP.name,
+            folder.path,
+            f"sequences like S005/001 in {_names(frames)} with labels in {_names(labels)}",
+            covers=frozenset(sub.path for sub in (*frames, *labels)),
+            images=lambda: _list_archive(folder, sequences, label_of),
+            count=lambda: _PEAK_FRAMES * len(sequences.keys() & label_of.keys()),
+        )
+    elif folder.path.parent == folder.raw:
+        if _sequences(folder) and not _labels(folder):
+            yield Incomplete(folder.path, "CK+'s frames (S005/001/…) without its labels, the folder Emotion")
+        elif _labels(folder) and not _sequences(folder):
+            yield Incomplete(folder.path, "CK+'s labels (S005/001/…_emotion.txt) without its frames")
+
+
+def _names(folders: Sequence[Folder]) -> str:
+    return " and ".join(folder.name for folder in folders)
+
+
+@cache
+def _sequences(folder: Folder) -> dict[_Key, Folder]:
+    """The folders of frames below a folder, by person and sequence."""
+    found = {}
+    for subject in folder.walk():
+        if _SUBJECT.fullmatch(subject.name):
+            for sequence in subject.folders:
+                if sequence.name.isdecimal() and sequence.pictures:
+                    found[subject.name.upper(), sequence.name] = sequence
+    return found
+
+
+@cache
+def _labels(folder: Folder) -> dict[_Key, Path]:
+    """The files of labels below a folder, by person and sequence."""
+    files = (path for part in folder.walk() for path in part.paths if path.name.endswith(_LABEL_ENDING))
+    return {(match[1].upper(), match[2]): path for path in files if (match := _LABEL.match(path.name))}
+
+
+def _class_of(name: str) -> str | None:
+    """CK+'s own name of a class, however a copy spells it."""
+    return next((own for own in CKP.classes if emotion_name(own) == emotion_name(name)), None)
+
+
+def _recognise_table(csv: Path) -> Finding:
+    try:
+        table = read_head(csv)
+    except EmoTorchError:
+        table = None  # what is wrong with it is said when it is read
+    return Recognised(
         CKP.name,
-        folder.path,
-        "its folders cohn-kanade-images and Emotion",
-        covers=frozenset({folder.path}),
-        images=lambda: _list_original(frames, labels),
-        count=lambda: _PEAK_FRAMES * sum(len(sequence.files) for sequence in labels.walk()),
+        csv,
+        table.described if table else "by its name",
+        covers=frozenset({csv}),
+        images=lambda: _list_table(csv),
+        count=table.count_rows if table else lambda: 0,
+        listing=csv,
+        notes=("it does not tell the persons, and its Usage, a split that no paper knows, is not kept",),
     )
 
 
+def _list_table(csv: Path) -> list[SourceImage]:
+    table = replace(read_head(csv), usage=None).of(len(_TABLE_CLASSES), ("",))
+    images = []
+    for row, parsed in enumerate(table.parse_rows(csv.read_bytes().rstrip().split(b"\n")[1:])):
+        if isinstance(parsed, ValueError):
+            raise EmoTorchError(f"{csv}, line {row + 2} (row {row}): {parsed}; mend it")
+        code, pixels, usage = parsed
+        images.append(SourceImage(csv, _TABLE_CLASSES[code], Reading.FACE, usage=usage, pixels=pixels, row=row))
+    if not images:
+        raise EmoTorchError(f"{csv}: a header but no rows")
+    return images
+
+
 def _list_crops(folder: Folder, crops: list[ClassFolder]) -> list[SourceImage]:
+    reading = _reading([path for found in crops for path in found.folder.pictures])
     images = [
-        SourceImage(path, found.emotion, Reading.FACE, subject=_subject(path))
+        SourceImage(path, found.emotion, reading, subject=_subject(path))
         for found, path in class_pictures(folder, crops, CKP.full_title)
     ]
     return sorted(images, key=lambda image: image.path.name)
+
+
+def _reading(paths: list[Path]) -> Reading:
+    """How pictures in class folders are read, by how large most are."""
+    height, width = common_shape(paths) or (SIZE, SIZE)
+    if height == width == SIZE:
+        return Reading.FACE
+    return Reading.SCENE if width >= _FRAME_WIDTH else Reading.CROP
 
 
 def _subject(path: Path) -> str:
@@ -77,33 +173,27 @@ def _subject(path: Path) -> str:
     return match[1]
 
 
-def _list_original(frames_folder: Folder, labels_folder: Folder) -> list[SourceImage]:
+def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapping[_Key, Path]) -> list[SourceImage]:
     images = []
     unlabelled = 0
-    for subject in frames_folder.folders:
-        for sequence in subject.folders:
-            emotion = _sequence_emotion(labels_folder.path / subject.name / sequence.name)
-            if emotion is None:
-                unlabelled += 1
-                continue
-            frames = [path for path in sequence.pictures if path.suffix.lower() == ".png"]
-            if len(frames) < _PEAK_FRAMES:
-                raise EmoTorchError(f"{sequence.path}: {len(frames)} frames, fewer than the {_PEAK_FRAMES} of a peak")
-            images += [
-                SourceImage(path, emotion, Reading.SCENE, subject=_subject(path)) for path in frames[-_PEAK_FRAMES:]
-            ]
+    for key in sorted(sequences):
+        if key not in labels:
+            unlabelled += 1
+            continue
+        emotion = _read_label(labels[key])
+        frames = [path for path in sequences[key].pictures if _NAME.match(path.stem)]
+        if len(frames) < _PEAK_FRAMES:
+            raise EmoTorchError(f"{sequences[key].path}: {len(frames)} frames, fewer than the {_PEAK_FRAMES} of a peak")
+        images += [SourceImage(path, emotion, Reading.SCENE, subject=key[0]) for path in frames[-_PEAK_FRAMES:]]
     if not images:
-        raise EmoTorchError(f"{frames_folder.path}: no sequence has an emotion label in {labels_folder.name}/")
+        raise EmoTorchError(f"{folder.path}: no sequence of CK+ has an emotion label")
     logger.info("CK+: %d sequences without an emotion label are left out", unlabelled)
     return images
 
 
-def _sequence_emotion(folder: Path) -> str | None:
-    labels = [path for path in visible(folder) if path.name.endswith("_emotion.txt")] if folder.is_dir() else []
-    if not labels:
-        return None
-    text = labels[0].read_text(encoding="utf-8", errors="replace").strip()
+def _read_label(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
     try:
         return _EMOTION_OF_CODE[int(float(text))]
     except (ValueError, OverflowError, KeyError):
-        raise EmoTorchError(f"{labels[0]}: {text[:20]!r} is not an emotion number from 1 to 7") from None
+        raise EmoTorchError(f"{path}: {text[:20]!r} is not an emotion number from 1 to 7") from None

@@ -13,7 +13,7 @@ from emotorch.data.images import SIZE, hash_pixels, read_photo, write_png
 from emotorch.data.layouts import Recognised
 from emotorch.data.recognition import recognise, tell
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, scene_detector
-from emotorch.datasets import DATASETS, FER, LONGEST_SIDE
+from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, StageBuild, hash_file, printable, read_json, stage_folder, visible, write_csv
 from emotorch.labels import DEFAULT, LabelScheme
@@ -27,6 +27,7 @@ MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", 
 STORED_HASH = "stored_hash"
 SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
 _IMAGES_PER_CHUNK = 256
+_FIRST = ("FER", "CKP", "RAF")  # datasets that the first versions knew
 _NAMED = 10  # files in a message, at most
 
 
@@ -112,8 +113,8 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
         "stage": 2,
         "scheme": scheme.name,
         "labels": list(scheme.labels),
-        "sources": scheme.sources,
-        "inputs": {dataset: _fingerprint(paths, source) for dataset, source in sources.items()},
+        "sources": _stamped_sources(scheme, sources),
+        "inputs": {dataset: _fingerprint(paths, dataset, source) for dataset, source in sources.items()},
         **({"size": longest} if sized else {}),
         # Another one cuts faces a little otherwise.
         **({"detector": scene_detector().name} if any(task.source.reading is Reading.SCENE for task in tasks) else {}),
@@ -122,7 +123,7 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:
         if build is not None:
             # Stage 1 wrote those whose pixels' hash is known.
-            tell_misnamed(task.source.path for task in tasks if task.source.hash is None)
+            tell_misnamed(task.source.path for task in tasks if task.source.hash is None and task.source.row is None)
             try:
                 _write_images(build, tasks, scheme, workers)
             except EmoTorchError as error:
@@ -131,6 +132,18 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
             _write_manifest(build, tasks, records, paths, sized=bool(sized))
             _report(tasks, records, sources)
         return Summary(_count(tasks, scheme), up_to_date=build is None)
+
+
+def _stamped_sources(scheme: LabelScheme, sources: Mapping[str, _Source]) -> dict[str, Mapping[str, str]]:
+    """What of a scheme the folder depends on: of datasets and classes that came later, only those that are there.
+
+    So a folder that an earlier version has made stays up to date.
+    """
+    there = {name: {image.emotion for image in source.images} for name, source in sources.items()}
+    stamped = {name: mapping for name, mapping in scheme.sources.items() if name in _FIRST or name in there}
+    if "neutral" not in there.get(CKP.name, ()):
+        stamped[CKP.name] = {own: label for own, label in stamped[CKP.name].items() if own != "neutral"}
+    return stamped
 
 
 def training_dataset(paths: Paths, given: str | None) -> str:
@@ -176,7 +189,7 @@ def _source(found: Recognised, scheme: LabelScheme) -> _Source:
     own = {image.emotion: label for image in images if (label := scheme.label_of(image.emotion)) is not None}
     mapping = scheme.sources[found.dataset] if found.dataset in DATASETS else own
     unused = Counter(image.emotion for image in images if image.emotion not in mapping)
-    if unused and found.dataset not in DATASETS:
+    if unused:
         by_class = ", ".join(f"{name} {count}" for name, count in sorted(unused.items()))
         logger.info("%s: %d images take no part in %s (%s)", found.dataset, unused.total(), scheme.name, by_class)
     splits = found.dataset not in DATASETS and {image.usage for image in images} != {""}
@@ -196,7 +209,7 @@ def _number(dataset: str, source: _Source, longest: int) -> list[_Task]:
     return tasks
 
 
-def _fingerprint(paths: Paths, source: _Source) -> str:
+def _fingerprint(paths: Paths, dataset: str, source: _Source) -> str:
     if source.listing is not None:
         return hash_file(source.listing)
     digest = hashlib.sha256()
@@ -204,7 +217,8 @@ def _fingerprint(paths: Paths, source: _Source) -> str:
         digest.update(f"{paths.relative(image.path)}\0{image.emotion}\0{hash_file(image.path)}\n".encode())
         if image.box is not None:
             digest.update(repr(image.box).encode())
-    if any(image.usage or image.subject for image in source.images):
+    # Of the first datasets the names of files and folders tell them.
+    if dataset not in _FIRST and any(image.usage or image.subject for image in source.images):
         digest.update(repr([(image.usage, image.subject) for image in source.images]).encode())
     return digest.hexdigest()
 
@@ -266,7 +280,7 @@ def _write_manifest(
             task.file,
             task.dataset,
             task.emotion,
-            paths.relative(task.source.path),
+            paths.relative(Path(task.source.place)),
             task.source.usage,
             task.source.subject,
             record["hash"],

@@ -1,62 +1,109 @@
 """FER-2013 as class folders, in whatever splits and names it is handed around."""
 
 import re
+from contextlib import suppress
+from pathlib import Path
 
-from emotorch.data.layouts import ClassFolder, Folder, Recognised, class_folders, class_pictures, count_pictures
+import numpy as np
+
+from emotorch.data.images import SIZE, read_picture, resize
+from emotorch.data.known import class_number, class_of, counts_sign, is_called_as
+from emotorch.data.layouts import (
+    ClassFolder,
+    Folder,
+    Recognised,
+    class_folders,
+    class_pictures,
+    common_shape,
+    count_pictures,
+    covers,
+    sampled,
+)
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.datasets import FER, FER_BOTH_TESTS, FER_USAGES
-from emotorch.labels import emotion_name
+from emotorch.datasets import FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
+from emotorch.errors import EmoTorchError
 
-_CALLED = re.compile(r"fer[\s_-]*(20)?13", re.IGNORECASE)
-# As one common copy names its files.
-_FILE = re.compile(rf"({'|'.join(FER_USAGES)})_\d+$", re.IGNORECASE)
+# What copies are called that may also be of other datasets: these have its seven classes, its size and its grey too.
+_PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)
+_COUNT = 35_887
+# Copies have a stray file; a folder of the user's own may hold some of FER-2013's.
+_MOST = 0.95
+_FILE = re.compile(FER.files, re.IGNORECASE)
 _USAGE_OF_NAME = {usage.lower(): usage for usage in FER_USAGES}
 
 
 def recognise(folder: Folder) -> Recognised | None:
     """Class folders of FER-2013's emotions, by the names of their files or of the folder that they are in."""
-    classes = class_folders(folder, _class_of)
-    if not classes:
-        return None
+    classes = class_folders(folder, class_of(FER))
     files = [path for found in classes for path in found.folder.pictures]
-    by_file = sum(_FILE.match(path.stem) is not None for path in files)
-    if by_file > 0.95 * len(files):
-        why = "class folders with file names like PublicTest_12345.jpg"
-    elif folder.is_called(_CALLED):
-        why = "class folders of its emotions, in a folder called like it"
-    else:
+    if not files:
         return None
+    shape = common_shape(files) or (SIZE, SIZE)
+    why = _reason(folder, classes, files, shape)
+    if not why:
+        return None
+    is_enlarged = shape[0] == shape[1] > SIZE
+    reading = Reading.ENLARGED if is_enlarged else Reading.FACE
     return Recognised(
         FER.name,
         folder.path,
-        why,
-        covers=frozenset({folder.path}),
-        images=lambda: list_images(folder, classes),
+        f"class folders, {why}",
+        covers=covers(folder, classes),
+        images=lambda: list_images(folder, classes, reading),
         count=lambda: count_pictures(classes),
         preference=3,
+        notes=(_cost_of_enlarging(files, shape[0]),) if is_enlarged else (),
     )
 
 
-def list_images(folder: Folder, classes: list[ClassFolder]) -> list[SourceImage]:
+def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], shape: tuple[int, int]) -> str:
+    """Why class folders are taken for FER-2013; empty where nothing says so."""
+    if sum(_FILE.match(path.name) is not None for path in files) > _MOST * len(files):
+        return f"file names like {FER.file_example}"
+    if is_called_as(folder, FER):
+        return f"the name of the folder {folder.name}"
+    if len(files) == _COUNT or counts_sign(FER, classes):
+        return f"as many pictures as it has, {len(files):,}"
+    has_its_classes = {found.emotion for found in classes} == set(FER.classes) and not class_folders(folder, _eighth)
+    is_like_it = has_its_classes and shape == (SIZE, SIZE) and bool(classes[0].split)
+    if is_like_it and (not folder.has_a_name or folder.is_called(_PERHAPS_CALLED)):
+        return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
+    return ""
+
+
+def _eighth(name: str) -> str | None:
+    """What gives the class folders that are called by a number beyond FER-2013's, as AffectNet's 7."""
+    return name if (class_number(name) or 0) >= len(FER.classes) else None
+
+
+def _cost_of_enlarging(files: list[Path], side: int) -> str:
+    """A sentence on what is lost where faces of 48×48 have been enlarged and are brought back, measured on a few."""
+    losses = []
+    for path in sampled(files):
+        with suppress(EmoTorchError):
+            picture = read_picture(path)
+            losses.append(np.abs(resize(resize(picture), side).astype(int) - picture).mean())
+    return (
+        f"enlarged to {side}×{side}, and brought back to 48×48: what the two resizings leave differs from the files by "
+        f"{np.mean(losses):.1f} of 255 grey values on average, and copies with equal pixels may be equal no longer"
+    )
+
+
+def list_images(folder: Folder, classes: list[ClassFolder], reading: Reading) -> list[SourceImage]:
     """The images of class folders, each with the usage that its file's name or its folder tells."""
     splits = {found.split for found in classes}
     return [
-        SourceImage(path, found.emotion, Reading.FACE, usage=_usage(path.stem, found, splits))
+        SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, splits))
         for found, path in class_pictures(folder, classes, FER.full_title)
     ]
 
 
-def _usage(stem: str, found: ClassFolder, splits: set[str]) -> str:
-    match = _FILE.match(stem)
+def _usage(name: str, found: ClassFolder, splits: set[str]) -> str:
+    match = _FILE.match(name)
     if match is not None:
         return _USAGE_OF_NAME[match[1].lower()]
     if found.split == "train":
         return FER_USAGES[0]
     if {"val", "test"} <= splits:
         return FER_USAGES[1 if found.split == "val" else 2]
-    return FER_BOTH_TESTS if found.split else ""
-
-
-def _class_of(name: str) -> str | None:
-    emotion = emotion_name(name)
-    return emotion if emotion in FER.classes else None
+    return {"val": FER_OTHER_VALIDATION, "test": FER_BOTH_TESTS}.get(found.split, "")

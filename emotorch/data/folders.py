@@ -16,6 +16,7 @@ from emotorch.data.layouts import (
     class_folders,
     class_pictures,
     count_pictures,
+    covers,
     split_of,
 )
 from emotorch.data.sources import Reading, SourceImage
@@ -76,7 +77,7 @@ def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: Label
         "",
         folder.path,
         what + (f", with folders of {len(persons)} persons ({min(persons)}, …)" if persons else ""),
-        covers=frozenset({folder.path}),
+        covers=covers(folder, classes),
         images=lambda: list_crops(class_pictures(folder, classes, folder.name, unknown)),
         count=lambda: count_pictures(classes),
     )

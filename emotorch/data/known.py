@@ -19,6 +19,7 @@ from emotorch.data.layouts import (
     class_folders,
     class_pictures,
     count_pictures,
+    covers,
 )
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS, Dataset
@@ -72,10 +73,11 @@ def signs_of(dataset: Dataset, folder: Folder, classes: Sequence[ClassFolder]) -
         return f"file names like {dataset.file_example}"
     if is_called_as(folder, dataset):
         return f"the name of the folder {folder.name}" if folder.path != folder.raw else ""
-    return _counts_sign(dataset, classes)
+    return counts_sign(dataset, classes)
 
 
-def _counts_sign(dataset: Dataset, classes: Sequence[ClassFolder]) -> str:
+def counts_sign(dataset: Dataset, classes: Sequence[ClassFolder]) -> str:
+    """Whether a split of class folders has the published numbers of images, for a person to read; empty where none."""
     for split in {found.split for found in classes}:
         counts = Counter[str]()
         for found in classes:
@@ -98,7 +100,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
             dataset.name,
             folder.path,
             f"class folders, {why}",
-            covers=frozenset({folder.path}),
+            covers=covers(folder, classes),
             images=lambda: list_crops(class_pictures(folder, classes, dataset.full_title)),
             count=lambda: count_pictures(classes),
             notes=notes,

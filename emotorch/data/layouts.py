@@ -6,16 +6,20 @@ gives what it found. No picture is opened for that but a few, where their size m
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from emotorch.data.formats import PICTURE_SUFFIXES, is_picture
+from emotorch.data.images import read_photo
 from emotorch.data.sources import SourceImage
 from emotorch.errors import EmoTorchError
 from emotorch.files import is_clutter
 
+_SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # What folders of given splits are called, as words of their names.
@@ -25,14 +29,14 @@ _SPLIT_WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 # Folders that say nothing of what is in them.
-NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download"}
+NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
 # Words before the number of a class: `class003`.
 CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
 # Words that say nothing in the name of a class folder.
 _EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Folder:
     """A folder below FER-Datasets, with the names of all that is in it.
 
@@ -109,6 +113,11 @@ class Folder:
         """The subfolder of one of these lower-case names, in whatever letter case it has them."""
         return next((folder for folder in self.folders if folder.name.lower() in names), None)
 
+    @property
+    def has_a_name(self) -> bool:
+        """Whether any folder, from FER-Datasets down to it, is called otherwise than any download may be."""
+        return any(name.lower() not in NAMELESS for name in self.path.relative_to(self.raw).parts)
+
     def is_called(self, pattern: re.Pattern[str]) -> bool:
         """Whether its own name, or that of a folder above it and below FER-Datasets, matches somewhere."""
         return any(pattern.search(name) for name in self.path.relative_to(self.raw).parts)
@@ -156,6 +165,21 @@ class Incomplete:
 
 Finding = Recognised | Incomplete
 ClassOf = Callable[[str], str | None]
+
+
+def sampled(paths: Sequence[Path]) -> Sequence[Path]:
+    """A few of many files, from all over."""
+    return paths[:: max(1, len(paths) // _SAMPLED)][:_SAMPLED]
+
+
+def common_shape(paths: Sequence[Path]) -> tuple[int, int] | None:
+    """The (height, width) that most of some pictures have, by a few of them; None where none can be read."""
+    shapes: Counter[tuple[int, int]] = Counter()
+    for path in sampled(paths):
+        with suppress(EmoTorchError):
+            height, width = read_photo(path).shape[:2]
+            shapes[height, width] += 1
+    return shapes.most_common(1)[0][0] if shapes else None
 
 
 @dataclass(frozen=True)
@@ -248,6 +272,13 @@ def plain_class(name: str) -> str:
     return words[0] if len(words) == 1 else plain
 
 
+def covers(folder: Folder, classes: Iterable[ClassFolder]) -> frozenset[Path]:
+    """What a dataset of class folders takes of a folder: all, but FER-Datasets itself, where others are beside them."""
+    if folder.path != folder.raw:
+        return frozenset({folder.path})
+    return frozenset(folder.path / found.folder.path.relative_to(folder.path).parts[0] for found in classes)
+
+
 def count_pictures(classes: Iterable[ClassFolder]) -> int:
     """How many pictures class folders hold, by their names."""
     return sum(len(found.folder.pictures) for found in classes)
@@ -271,7 +302,7 @@ def class_pictures(
     above = {parent for path in known for parent in path.parents}
     names = ", ".join(dict.fromkeys(found.emotion for found in classes))
     for parent in folder.walk():
-        if parent.path not in above or parent.path in known:
+        if parent.path not in above or parent.path in known or parent.path == folder.raw:
             continue
         for sub in parent.folders:
             if sub.path not in known | above and any(part.pictures for part in sub.walk()):

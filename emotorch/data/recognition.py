@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data import folders
+from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import NAMELESS, Folder, Incomplete, Recognised
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
+_TABLES = (".csv", ".tsv")
+_TOLD = 4  # things of a folder that nobody recognises
 
 
 @dataclass(frozen=True)
@@ -114,21 +117,17 @@ def _look_through(
                 found += found_below
                 incomplete += incomplete_below
     # Where something is made of a folder, a part of something else in it is of no interest.
-    taken = {path for finding in found for path in finding.covers}
-    return found, [finding for finding in incomplete if finding.where not in taken]
+    return found, [part for part in incomplete if not any(one.where.is_relative_to(part.where) for one in found)]
 
 
 def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
-    """The topmost folders with pictures or tables that nobody claims."""
+    """The topmost folders with pictures, tables or archives that nobody claims."""
     if folder.path in claimed:
         return
     inside = list(folder.walk())
-    if any(part.path in claimed or claimed.intersection(part.tables) for part in inside):
-        if found := _contents([folder], claimed):
+    if any(part.path in claimed or claimed.intersection(part.tables) for part in inside) or folder.path == folder.raw:
+        if found := _contents([replace(folder, folders=())], claimed):
             yield Incomplete(folder.path, found)
-        for sub in folder.folders:
-            yield from _unknown(sub, claimed)
-    elif folder.path == folder.raw:
         for sub in folder.folders:
             yield from _unknown(sub, claimed)
     elif found := _contents(inside, claimed):
@@ -136,12 +135,18 @@ def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
 
 
 def _contents(inside: list[Folder], claimed: set[Path]) -> str:
-    """What pictures and tables some folders hold, in words; empty where they hold none."""
+    """What pictures, tables and archives some folders hold, in words; empty where they hold none."""
+    found = []
     pictures = sum(len(part.pictures) for part in inside)
-    tables = [path.name for part in inside for path in part.tables if path not in claimed and path.suffix != ".txt"]
-    found = [f"{pictures} pictures, and no class folders or names that tell what they show"] if pictures else []
-    found += [f"no known columns in {', '.join(tables[:3])}"] if tables else []
-    return "; ".join(found)
+    if pictures:
+        found.append(f"{pictures} pictures, and no class folders or names that tell what they show")
+    for path in (path for part in inside for path in part.paths if path not in claimed):
+        content = "" if path.suffix.lower() in PICTURE_SUFFIXES else other_content(read_start(path))
+        if content:
+            found.append(f"{path.name} is {content}")
+        elif path.suffix.lower() in _TABLES:
+            found.append(f"{path.name} has no columns that are known here")
+    return "; ".join(found[:_TOLD]) + (f"; {len(found) - _TOLD} files more" if len(found) > _TOLD else "")
 
 
 def _fullest_first(copies: list[Recognised]) -> list[Recognised]:
@@ -193,6 +198,7 @@ def tell(recognition: Recognition, paths: Paths) -> None:
     for missing in recognition.passed_over:
         logger.info("%s: not recognised, passed over: %s", shown(missing.where), missing.found)
     if recognition.datasets and FER.name not in recognition.datasets:
-        logger.info("no FER-2013 in %s: name what trains by --train-on", paths.raw)
+        several = "; name what trains by --train-on" if len(recognition.datasets) > 1 else ""
+        logger.info("no FER-2013 in %s: everything runs without it%s", paths.raw, several)
     elif FER.name in recognition.datasets and CKP.name not in recognition.datasets:
         logger.info("no CK+ in %s: everything runs without it", paths.raw)

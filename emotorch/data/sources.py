@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from emotorch.data.images import (
     hash_pixels,
     read_face,
     read_picture,
+    resize,
     shrink,
 )
 from emotorch.errors import EmoTorchError
@@ -32,9 +33,12 @@ def scene_detector() -> Detector:
 
 
 class Reading(Enum):
-    """How a file becomes a face: it is one already, of 48×48 in grey, is a crop of any size, or a scene with a face."""
+    """How a file becomes a face: it is one already, of 48×48 in grey; was one, and is enlarged; is a crop of any size;
+    or a scene with a face.
+    """
 
     FACE = "face"
+    ENLARGED = "enlarged"
     CROP = "crop"
     SCENE = "scene"
 
@@ -50,6 +54,8 @@ class SourceImage:
         usage: The dataset's own split (`Training`, `PublicTest`, `train`, …), or empty.
         subject: The person shown, where the dataset tells, or empty.
         hash: What the pixels must hash to, where that is known.
+        pixels: (48, 48), where the file is a table, which has a row for it.
+        row: Of that, from 0 after the header.
         box: Where the face is in the picture, where the dataset tells; it is cut out then, whatever the reading.
     """
 
@@ -60,6 +66,13 @@ class SourceImage:
     subject: str = ""
     hash: str | None = None
     box: Box | None = None
+    pixels: Pixels | None = field(default=None, repr=False, compare=False)
+    row: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The file, and the row of a table."""
+        return str(self.path) if self.row is None else f"{self.path}#{self.row}"
 
     def read(self, longest: int = 0) -> "SourceFace":
         """The face, as the baseline takes it and as it is to be stored.
@@ -70,7 +83,7 @@ class SourceImage:
         Raises:
             EmoTorchError: the file is missing, damaged, not of the right size, or not the expected picture.
         """
-        if self.reading is Reading.FACE:
+        if self.reading in (Reading.FACE, Reading.ENLARGED):
             face = self._read_face()
             return SourceFace(face, face, True)
         grey, box, found = read_picture(self.path), self.box, True
@@ -104,6 +117,10 @@ class SourceImage:
         return within
 
     def _read_face(self) -> Pixels:
+        if self.pixels is not None:
+            return self.pixels
+        if self.reading is Reading.ENLARGED:
+            return resize(read_picture(self.path))
         pixels = read_face(self.path)
         if self.hash is not None and hash_pixels(pixels) != self.hash:
             raise EmoTorchError(

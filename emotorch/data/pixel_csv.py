@@ -1,0 +1,244 @@
+"""Tables of faces as numbers, one row a face, as FER-2013's CSV has them: what the columns are, and its rows.
+
+The columns may be in any order, with others beside them, and the fields quoted; the separator is a comma, a semicolon
+or a tab.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from emotorch.data.formats import other_content
+from emotorch.data.images import SIZE, Pixels
+from emotorch.data.layouts import Folder
+from emotorch.datasets import CKP, FER
+from emotorch.errors import EmoTorchError
+
+HEADER = ("emotion", "pixels", "Usage")
+PIXELS = SIZE * SIZE
+_HEAD = 4096  # bytes of a file in which its header is
+_BLOCK = 1 << 20
+_LOOKED_THROUGH = 1 << 24  # about 2,000 rows: CK+ has 920
+CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
+# Files that are of a dataset even where they cannot be read; browsers number what is downloaded again.
+_FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
+_CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
+_CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
+_SEPARATORS = (b",", b";", b"\t")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|.\0.\0|\0.\0.", re.DOTALL)
+
+Row = tuple[int, Pixels, str]
+
+
+@dataclass(frozen=True)
+class PixelTable:
+    """A CSV of faces, by its header.
+
+    Attributes:
+        path: Of the file.
+        separator: Between the fields of a row.
+        columns: Their names, as the header has them.
+        emotion: The place of the class's number, from 0; None where no class is given.
+        pixels: Of the 48·48 numbers.
+        usage: Of the given split; None where the table has none.
+        codes: How many numbers of classes there are, from 0.
+        usages: What the split may be called; the first of them is that of a table without.
+    """
+
+    path: Path
+    separator: bytes
+    columns: tuple[str, ...]
+    emotion: int | None
+    pixels: int
+    usage: int | None
+    codes: int = 0
+    usages: tuple[str, ...] = ()
+
+    def of(self, codes: int, usages: tuple[str, ...]) -> "PixelTable":
+        """It, with so many numbers of classes and such names of splits.
+
+        Raises:
+            EmoTorchError: it has no column of classes.
+        """
+        if self.emotion is None:
+            raise EmoTorchError(f"{self.path}, line 1: no column emotion: nothing says what the faces show")
+        return replace(self, codes=codes, usages=usages)
+
+    @property
+    def described(self) -> str:
+        """Its columns, as a person reads them."""
+        return f"a table of faces with the columns {', '.join(name or '(no name)' for name in self.columns)}"
+
+    def count_rows(self) -> int:
+        """How many lines follow the header."""
+        with self.path.open("rb") as file:
+            lines = sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
+            file.seek(-1, os.SEEK_END)
+            return lines - (file.read(1) == b"\n")
+
+    def highest_code(self) -> int:
+        """The highest number of a class in the first `_LOOKED_THROUGH` bytes; -1 where no row has one."""
+        highest = -1
+        with self.path.open("rb") as file:
+            lines = file.read(_LOOKED_THROUGH).split(b"\n")[1:]
+        for line in lines:
+            fields = line.split(self.separator)
+            if self.emotion is not None and len(fields) == len(self.columns):
+                code = fields[self.emotion].strip().strip(b'"')
+                highest = max(highest, int(code) if code.isdigit() else -1)
+        return highest
+
+    def parse_rows(self, lines: Sequence[bytes]) -> list[Row | ValueError]:
+        """`parse_row` of each, or what it raises: all at once when nothing is out of the ordinary."""
+        try:
+            rows = [self._split_row(line) for line in lines]
+        except ValueError:
+            return [self._parsed_or_error(line) for line in lines]
+        faces = _parse_ordinary_pixels([text for _, text, _ in rows])
+        if faces is None:
+            return [self._parsed_or_error(line) for line in lines]
+        return [(code, face, usage) for (code, _, usage), face in zip(rows, faces, strict=True)]
+
+    def _parsed_or_error(self, line: bytes) -> Row | ValueError:
+        try:
+            return self.parse_row(line)
+        except ValueError as error:
+            return error
+
+    def parse_row(self, line: bytes) -> Row:
+        """One row as (the class's number, (48, 48) uint8, usage).
+
+        Raises:
+            ValueError: what is wrong with it.
+        """
+        code, text, usage = self._split_row(line)
+        return code, parse_pixels(text), usage
+
+    def _split_row(self, line: bytes) -> tuple[int, bytes, str]:
+        """One row as (the class's number, the text of the pixels, usage)."""
+        line = line.strip(b" \r\n")
+        if not line:
+            raise ValueError("an empty line")
+        fields = line.split(self.separator)
+        if len(fields) != len(self.columns):
+            raise ValueError(f"{len(fields)} fields instead of {len(self.columns)} (cut short?)")
+        assert self.emotion is not None, "`of` has looked for it"
+        code = fields[self.emotion].strip().strip(b'"')
+        if not code.isdigit() or int(code) >= self.codes:
+            raise ValueError(f"unknown emotion {_shown(code)}, not 0-{self.codes - 1}")
+        usage = self.usages[0]
+        if self.usage is not None:
+            given = fields[self.usage].strip().strip(b'"')
+            usage = given.decode("utf-8", "replace")
+            if usage not in self.usages:
+                raise ValueError(f"unknown usage {_shown(given)}, not {', '.join(self.usages)}")
+        return int(code), fields[self.pixels].strip().strip(b'"'), usage
+
+
+def read_head(path: Path) -> PixelTable:
+    """What the columns of a table of faces are.
+
+    Raises:
+        EmoTorchError: the file is empty, no text in UTF-8, something else than its name says, or has no column of
+            pixels.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head:
+        raise EmoTorchError(f"{path}: the file is empty")
+    if other := other_content(head):
+        raise EmoTorchError(f"{path}: no table but {other}")
+    if _UTF_16.match(head):
+        raise EmoTorchError(f"{path}: text in UTF-16, which is not read here; save it as CSV in UTF-8")
+    header = head.removeprefix(_BYTE_ORDER_MARK).split(b"\n")[0]
+    for separator in _SEPARATORS:
+        names = [name.strip().strip(b'"').strip().decode("utf-8", "replace") for name in header.split(separator)]
+        lower = [name.lower() for name in names]
+        if "pixels" in lower:
+            emotion, usage = (lower.index(name) if name in lower else None for name in ("emotion", "usage"))
+            return PixelTable(path, separator, tuple(names), emotion, lower.index("pixels"), usage)
+    shown = header[:60].decode("utf-8", "replace").strip()
+    raise EmoTorchError(f"{path}, line 1: the header is {shown!r}, not {','.join(HEADER)!r}")
+
+
+def dataset_of(csv: Path, folder: Folder) -> str | None:
+    """The dataset that a table of faces is of, FER-2013 or CK+; None for any other file.
+
+    Its name tells, also of a file that is broken; else whether it has CK+'s contempt, and what the folders are called.
+    """
+    if _FER_FILE.match(csv.name):
+        return FER.name
+    if _CKP_FILE.match(csv.name):
+        return CKP.name
+    try:
+        table = read_head(csv)
+    except EmoTorchError:
+        return None
+    if _CKP_CALLED.search(csv.stem) or table.highest_code() == CONTEMPT:
+        return CKP.name
+    return CKP.name if folder.is_called(_CKP_CALLED) else FER.name
+
+
+def parse_pixels(text: bytes) -> Pixels:
+    """The 2,304 numbers of a row."""
+    faces = _parse_ordinary_pixels([text])
+    return parse_pixels_slowly(text) if faces is None else faces[0]
+
+
+_SPACE, _ZERO = ord(" "), ord("0")
+# So that there are as many characters before every number's end as the longest number and its space have.
+_BEFORE = b"    "
+
+
+def _parse_ordinary_pixels(texts: Sequence[bytes]) -> Pixels | None:
+    """The numbers of some rows, when all have 2,304 of up to three digits, each a single space from the next.
+
+    Works on the characters as one array of bytes: at each it finds the value of the digits that end there, and
+    then takes those that a space follows. An order faster than number by number.
+    """
+    characters = np.frombuffer(_BEFORE + b" ".join(texts) + b" ", np.uint8)
+    is_space = characters == _SPACE
+    ends = np.flatnonzero(is_space)[len(_BEFORE) :]
+    row_ends = len(_BEFORE) - 1 + np.cumsum([len(text) + 1 for text in texts])
+    if len(ends) != PIXELS * len(texts) or not np.array_equal(ends[PIXELS - 1 :: PIXELS], row_ends):
+        return None
+    digits = characters - np.uint8(_ZERO)  # wraps around for what stands before "0"
+    is_digit = digits <= 9
+    two_digits = is_digit[:-1] & is_digit[1:]
+    ordinary = (
+        np.count_nonzero(is_digit) + len(ends) + len(_BEFORE) == len(characters)
+        and not (is_space[len(_BEFORE) :] & is_space[len(_BEFORE) - 1 : -1]).any()  # a number before every space
+        and not (two_digits[:-2] & two_digits[2:]).any()  # of four digits
+    )
+    if not ordinary:
+        return None
+    digits *= is_digit
+    hundreds = digits[:-2] * two_digits[1:]
+    largest_hundreds = hundreds.max()
+    hundreds *= np.uint8(100)
+    values = digits[1:-1] * np.uint8(10)
+    values += digits[2:]
+    values += hundreds
+    if largest_hundreds > 2 or (values < hundreds).any():  # over 255, and wrapped around
+        return None
+    return values.take(ends - 3).reshape(-1, SIZE, SIZE)
+
+
+def parse_pixels_slowly(text: bytes) -> Pixels:
+    """For rows that are out of the ordinary: accepts odd spacing, names the first fault."""
+    numbers = text.split()
+    if len(numbers) != PIXELS:
+        raise ValueError(f"{len(numbers)} pixels instead of {PIXELS}")
+    for position, number in enumerate(numbers):
+        if not number.isdigit() or int(number) > 255:
+            raise ValueError(f"pixel {position} is {_shown(number)}, not a whole number from 0 to 255")
+    return np.array([int(number) for number in numbers], dtype=np.uint8).reshape(SIZE, SIZE)
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:20].decode("utf-8", "replace"))
