@@ -1,5 +1,5 @@
 # Each target makes .venv and installs on first use.
-.PHONY: help pipeline test quick coverage lint bench
+.PHONY: help pipeline test quick coverage lint bench torture
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make coverage   the tests, and which branches they leave out"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      every speed claim, measured here"
+	@echo "make torture    for MINUTES=20: kills, full disks, damaged and hostile input; writes docs/reliability.md"
 
 $(INSTALLED): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,3 +41,11 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	for benchmark in benchmarks/bench_*.py; do $(RUN) $$benchmark || exit 1; done
+
+# Goes on with what it has tried before, below torture/: pieces add up. WORKERS=2 takes two cores; FRESH=1 begins again.
+MINUTES ?= 20
+SEED ?= 1
+WORKERS ?= 1
+torture: $(INSTALLED)
+	PYTHONPATH=tests $(RUN) -m torture --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) \
+		$(if $(FRESH),--fresh) $(if $(ONLY),--only "$(ONLY)") $(if $(TRIAL),--trial $(TRIAL))

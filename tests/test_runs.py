@@ -282,13 +282,13 @@ def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tm
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_after_its_last_epoch_gets_its_files_by_resume(trained: Trained, tmp_path: Path) -> None:
+def test_a_run_that_failed_after_its_last_epoch_gets_its_files_by_resume(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     record = Run(ours.folder).record
     for file in ours.folder.iterdir():
         if file.name not in ("model_last.pth", "run.json"):
             file.unlink()
-    Run(ours.folder).update(status="running")
+    Run(ours.folder).update(status="failed", error="EmoTorchError: the disk was full")
     assert last_line(call_script(ours.paths, TRAIN, "--resume", ours.folder)) == str(ours.folder)
     assert_same_weights(ours.folder, trained.folder)
     assert {file.name for file in ours.folder.iterdir()} == {file.name for file in trained.folder.iterdir()}

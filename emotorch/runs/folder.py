@@ -164,7 +164,9 @@ class Run:
             raise EmoTorchError(f"{self.folder} is being trained by another process")
         try:
             remove_leftovers(self.folder)
-            self.update(status=RUNNING)
+            # What an earlier attempt failed at is over.
+            known = {key: value for key, value in self.record.items() if key != "error"}
+            write_json(self.folder / RECORD_NAME, {**known, "status": RUNNING})
             yield
         except KeyboardInterrupt:
             self.update(status=INTERRUPTED)
