@@ -174,7 +174,9 @@ def test_twins_across_given_splits_are_kept_and_counted(raw: Paths, caplog: pyte
     create(raw)
     assert len(manifest(raw, "Split")) == 6
     (line,) = (message for message in caplog.messages if "exact twin" in message)
-    assert line == "Split: 4 images have an exact twin in another given split; all are kept"
+    assert (
+        line == "Split: 4 images have an exact twin in another given split; training will leave out those of its side"
+    )
 
 
 def test_what_is_no_dataset_is_passed_over_and_said(raw: Paths, caplog: pytest.LogCaptureFixture) -> None:

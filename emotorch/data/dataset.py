@@ -305,7 +305,11 @@ def _report(tasks: Sequence[_Task], records: Sequence[_Record], sources: Mapping
                 images[record["hash"]] += 1
         twins = sum(images[pixels] for pixels, where in usages.items() if len(where) > 1)
         if twins:
-            logger.info("%s: %d images have an exact twin in another given split; all are kept", dataset, twins)
+            logger.info(
+                "%s: %d images have an exact twin in another given split; training will leave out those of its side",
+                dataset,
+                twins,
+            )
 
 
 def _count(tasks: Iterable[_Task], scheme: LabelScheme) -> dict[str, dict[str, int]]:

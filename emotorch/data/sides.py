@@ -42,11 +42,10 @@ class Shared:
 
     def describe(self) -> str:
         """For a person: how many, of which kind, and what becomes of them."""
-        copies = [f"{number} {kind}" for kind, number in self.counts.items() if number and kind != PERSON]
-        parts = [f"{' and '.join(copies)} copies of held-out images"] if copies else []
-        parts += [f"{self.counts[PERSON]} of people that held-out images show"] if self.counts[PERSON] else []
-        done = "are trained on all the same: the run is leaky" if self.kept else "are left out"
-        return f"{len(self.rows)} images {done} ({', '.join(parts)})"
+        parts = [f"{number} {kind}" for kind, number in self.counts.items() if number and kind != PERSON]
+        parts += [f"{self.counts[PERSON]} of the same people"] if self.counts[PERSON] else []
+        done = "trained on all the same, and the run is leaky" if self.kept else "left out"
+        return f"{len(self.rows)} training images show held-out photos or people, and are {done} ({', '.join(parts)})"
 
     def as_dict(self) -> dict[str, int | bool]:
         """What a run's record says."""

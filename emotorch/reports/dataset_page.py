@@ -39,7 +39,7 @@ _ADVICE = {
     "twins": "Nothing: images with equal pixels stay on one side of every split that is made here.",
     "near copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
     "mirrored copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
-    "people, other split": "As with copies: training leaves these images of own data out of its training side.",
+    "people, other split": "Own data: training leaves out those of its side.",
     "blank": "Take them away: they show nothing.",
     "black": "Look at each: most show nothing.",
     "white": "Look at each: most show nothing, or a sign.",
@@ -48,10 +48,7 @@ _ADVICE = {
     "not square": "Cut out the faces: as they are, they are squeezed.",
 }
 _LABELS = "Look at each: at most one label is right, or the face is not clear."
-_SPLITS = (
-    "Training leaves own data's out of its training side; of an official split, --drop-copies does, and its twins are "
-    "scored apart."
-)
+_SPLITS = "Own data: training leaves them out. Official splits: --drop-copies leaves them out."
 
 
 def write_dataset_report(paths: Paths, audit: Audit, *, examples: int) -> Path:
