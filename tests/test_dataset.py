@@ -122,21 +122,6 @@ def test_without_ckplus_it_runs_and_says_so(paths: Paths, script: Script) -> Non
     assert not (paths.originals / "CKP").exists()
 
 
-def test_pictures_without_a_face_are_counted(raw: Paths, caplog: pytest.LogCaptureFixture) -> None:
-    for folder in raw.ckplus.iterdir():
-        for path in folder.iterdir():
-            frames = raw.ckplus / "cohn-kanade-images" / path.name[:4] / "001"
-            frames.mkdir(parents=True, exist_ok=True)
-            path.rename(frames / path.name)
-        folder.rmdir()
-    for subject, code in (("S005", "1"), ("S010", "5")):
-        labels = raw.ckplus / "Emotion" / subject / "001"
-        labels.mkdir(parents=True)
-        (labels / f"{subject}_001_00000017_emotion.txt").write_text(code)
-    assert create(raw).counts["CKP"] == {"anger": 3, "fear": 0, "calm": 3, "surprise": 0}
-    assert "no face found in 6 pictures, cropped to the centre" in caplog.text
-
-
 # Again, and anew.
 
 

@@ -1,7 +1,5 @@
 """All faces of a picture are found: beside each other, on their side, small in a large one; and a known one again."""
 
-from unittest.mock import patch
-
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.faces import Box, Face
-from emotorch.data.finding import find_face_near, find_faces, largest_face
+from emotorch.data.finding import find_face_near, find_faces
 
 PLACES = [SyntheticFace(40, 60, 150), SyntheticFace(250, 200, 180), SyntheticFace(470, 40, 120)]
 
@@ -119,13 +117,3 @@ def test_near_a_place_without_a_face_there_is_none(detector: Detector) -> None:
     # Boxes at and beyond an edge, as of a face that leaves the picture.
     for box in (Box(600, 440, 40, 40), Box(0, 0, 30, 30), Box(580, 100, 100, 100)):
         assert find_face_near(scene, box, detector) is None
-
-
-def test_the_largest_face_is_taken_and_else_the_most_likely_one(detector: Detector) -> None:
-    scene = draw_scene(PLACES)
-    boxes = [face.box for face in find_faces(scene, detector)]
-    assert largest_face(scene, detector) == max(boxes, key=lambda box: box.area)
-    assert largest_face(np.full((120, 160), 128, np.uint8), detector) is None
-    unsure = [Face(Box(0, 0, 90, 90), 0.1), Face(Box(9, 9, 30, 30), 0.2)]
-    with patch.object(type(detector), "find", return_value=unsure):
-        assert largest_face(scene, detector) == Box(9, 9, 30, 30)

@@ -10,6 +10,7 @@ from PIL import Image
 from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.recognition import find_copies, recognise
+from emotorch.data.scenes import search
 from emotorch.data.sources import Reading
 from emotorch.datasets import KDEF
 from emotorch.labels import get_scheme
@@ -51,7 +52,6 @@ def test_the_face_is_cut_from_the_photo(tmp_path: Path, paths: Paths) -> None:
     face = SyntheticFace(150, 220, 260)
     (paths.raw / "KDEF").mkdir(parents=True)
     Image.fromarray(draw_scene([face], 762, 562)).save(paths.raw / "KDEF" / "AF01ANS.JPG")
-    (image,) = images_of(paths, KDEF)
-    read = image.read(longest=300)
-    assert read.found
-    assert 0.5 * face.side < read.stored.shape[0] < 1.1 * face.side
+    (found,) = search(images_of(paths, KDEF))
+    assert found.largest is not None
+    assert 0.5 * face.side < found.largest.read(longest=300).stored.shape[0] < 1.1 * face.side

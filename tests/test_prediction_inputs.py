@@ -21,6 +21,7 @@ from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.faces import Box
 from emotorch.data.images import encode_png, read_photo, read_picture
+from emotorch.data.scenes import search
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.yunet import VARIABLE as YUNET_VARIABLE
 from emotorch.inference import contact_sheet
@@ -398,8 +399,9 @@ def test_yunet_without_its_file_is_wrong_usage_before_any_prediction(
 def test_a_face_is_cropped_in_prediction_as_in_training(desk: Desk) -> None:
     """A scene of CK+ and a user's photo of the same pixels: the same 48×48 go into the network."""
     path = desk.picture("S005_001_00000001.png", draw_scene([SyntheticFace(220, 120, 200)]))
-    trained_on = SourceImage(path, "anger", Reading.SCENE).read()
-    assert trained_on.found
+    (found,) = search([SourceImage(path, "anger", Reading.SCENE)])
+    assert found.largest is not None
+    trained_on = found.largest.read()
     (prediction,) = desk.ask(path, desk.model)
     assert prediction["faces"][0]["probabilities"] == pytest.approx(expected(trained_on.face), abs=1e-6)
 

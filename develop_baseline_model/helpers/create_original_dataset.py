@@ -3,7 +3,8 @@
 Reads  FER-Datasets/FER2013img (from stage 1), FER-Datasets/CK+, FER-Datasets/RAF-DB, and class folders:
        FER-Datasets/NAME/<emotion>/* or FER-Datasets/NAME/{train,val,test}/<emotion>/*
 Writes FER-Original-Dataset/{FER,CKP,RAF,NAME}/<class>/<n>.png and manifest.csv, tracing each to its source;
-       as 48×48 grey; for another scheme than the default FER-Original-Dataset-<scheme>, with size and colour
+       as 48×48 grey; for another scheme than the default FER-Original-Dataset-<scheme>, with size and colour;
+       of whole photos the faces, and what was found in each in faces.csv
 """
 
 from emotorch import cli
@@ -21,6 +22,7 @@ def main() -> None:
         help="pixels that the longer side of an image has at most, in another scheme than the default; none is "
         f"enlarged (default: {LONGEST_SIDE}, enough for every recipe)",
     )
+    cli.add_faces_option(parser)
     options = parser.parse_args()
 
     from emotorch.data import dataset
@@ -29,7 +31,9 @@ def main() -> None:
 
     scheme = get_scheme(options.scheme)
     paths = Paths.from_environment().for_scheme(scheme.name)
-    done = dataset.create(paths, scheme, workers=options.workers, force=options.force, size=options.size)
+    done = dataset.create(
+        paths, scheme, workers=options.workers, force=options.force, size=options.size, faces=options.faces
+    )
     print(f"{paths.originals}: {'up to date' if done.up_to_date else 'written'}")
     for name, classes in done.counts.items():
         by_class = ", ".join(f"{label} {count}" for label, count in classes.items())

@@ -3,7 +3,8 @@
 Reads  MODEL/model.pth and the dataset
 Writes MODEL/evaluation_<dataset>_<time>/: report, confusion matrix, misclassified images
 
-Images that the model was trained on are left out of the score, counted, and scored apart.
+Images that the model was trained on are left out of the score, counted, and scored apart. Of a folder of whole photos
+the faces are cut out as prediction does; faces.csv then lists what was found in each.
 """
 
 from emotorch import cli
@@ -39,6 +40,7 @@ def main() -> None:
         metavar="MODEL",
         help="also score the mean prediction of the model and these, trained on none of the images either",
     )
+    cli.add_faces_option(parser)
     cli.add_reading_option(parser)
     cli.add_device_options(parser)
     options = parser.parse_args()
@@ -52,7 +54,7 @@ def main() -> None:
     loaded = LoadedRun.load(
         Paths.from_environment(), options.model, device=options.device, threads=options.threads, scheme=options.scheme
     )
-    evaluation = evaluate(loaded, options.dataset)
+    evaluation = evaluate(loaded, options.dataset, options.faces)
     others = [load_unseen(loaded, name, options.dataset, evaluation.images) for name in options.others]
     folder = write_evaluation(loaded, evaluation)
     print(report(loaded.model, evaluation))

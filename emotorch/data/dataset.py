@@ -3,21 +3,22 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from emotorch.data import scenes
 from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import SIZE, hash_pixels, read_photo, write_png
 from emotorch.data.layouts import Recognised
 from emotorch.data.recognition import recognise, tell
-from emotorch.data.sources import MANIFEST, Reading, SourceImage, scene_detector
+from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, StageBuild, hash_file, printable, read_json, stage_folder, visible, write_csv
 from emotorch.labels import DEFAULT, LabelScheme
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_2, Paths
 from emotorch.workers import work_through
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,6 @@ class _Chunk:
 
 class _Record(TypedDict):
     hash: str
-    face_found: bool
     stored: tuple[int, int, int, str] | None  # the values of SIZE_COLUMNS; None of the 48×48 grey face itself
 
 
@@ -80,7 +80,9 @@ class Summary:
     up_to_date: bool
 
 
-def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size: int | None = None) -> Summary:
+def create(
+    paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size: int | None = None, faces: str = "auto"
+) -> Summary:
     """Writes the scheme's dataset folder, `<dataset>/<class>/<n>.png`, and the manifest.
 
     FER-2013, the other known datasets and any folder of class folders take part where they are. The baseline's scheme
@@ -93,6 +95,7 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
         workers: Processes.
         force: Write again what is there.
         size: Pixels that the longer side of a file has at most; None for `LONGEST_SIDE`.
+        faces: Whether faces are looked for in pictures, and cut out: see `scenes.as_asked`.
 
     Raises:
         EmoTorchError: there is no dataset, stage 1 has not run for FER-2013's CSV, or a file or folder is damaged,
@@ -102,36 +105,38 @@ def create(paths: Paths, scheme: LabelScheme, *, workers: int, force: bool, size
     if scheme.name == DEFAULT and size is not None:
         raise UsageError(f"--size: the files of scheme {DEFAULT} are 48×48 grey, as published; leave it out")
     paths = paths.for_scheme(scheme.name)
-    sources = _available_sources(paths, scheme)
+    available = _available_sources(paths, scheme)
+    sources = {name: _taking_part(source, faces) for name, source in available.items()}
     longest = 0 if scheme.name == DEFAULT else size or LONGEST_SIDE
-    tasks: list[_Task] = []
-    for dataset, source in sources.items():
-        tasks += _number(dataset, source, longest)
+    images = [image for source in sources.values() for image in source.images]
     # Of FER-2013 and CK+ as faces of 48×48, all that is written is the same at any size.
-    sized = longest and any(task.source.reading is not Reading.FACE for task in tasks)
+    sized = bool(longest) and any(image.reading is not Reading.FACE for image in images)
+    are_scenes = any(image.reading is Reading.SCENE for image in images)
     stamp = {
         "stage": 2,
         "scheme": scheme.name,
         "labels": list(scheme.labels),
-        "sources": _stamped_sources(scheme, sources),
-        "inputs": {dataset: _fingerprint(paths, dataset, source) for dataset, source in sources.items()},
+        "sources": _stamped_sources(scheme, available),
+        "inputs": {dataset: _fingerprint(paths, dataset, source) for dataset, source in available.items()},
         **({"size": longest} if sized else {}),
+        **({"faces": faces} if faces != "auto" or are_scenes else {}),
         # Another one cuts faces a little otherwise.
-        **({"detector": scene_detector().name} if any(task.source.reading is Reading.SCENE for task in tasks) else {}),
+        **({"detector": scenes.scene_detector().name} if are_scenes else {}),
     }
-    _tell_of_other_size(paths.originals, stamp)
+    _tell_of_change(paths.originals, stamp)
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:
         if build is not None:
             # Stage 1 wrote those whose pixels' hash is known.
-            tell_misnamed(task.source.path for task in tasks if task.source.hash is None and task.source.row is None)
+            tell_misnamed(image.path for image in images if image.hash is None and image.row is None)
             try:
+                tasks = _find_faces(build, sources, paths, longest, workers)
                 _write_images(build, tasks, scheme, workers)
             except EmoTorchError as error:
-                raise _with_others_damaged(error, tasks) from None
+                raise _with_others_damaged(error, images) from None
             records = _collect(build, tasks)
-            _write_manifest(build, tasks, records, paths, sized=bool(sized))
+            _write_manifest(build, tasks, records, paths, sized=sized)
             _report(tasks, records, sources)
-        return Summary(_count(tasks, scheme), up_to_date=build is None)
+    return Summary(_count(paths, scheme), up_to_date=build is None)
 
 
 def _stamped_sources(scheme: LabelScheme, sources: Mapping[str, _Source]) -> dict[str, Mapping[str, str]]:
@@ -162,8 +167,8 @@ def training_dataset(paths: Paths, given: str | None) -> str:
     return there[0]
 
 
-def _tell_of_other_size(folder: Path, stamp: Mapping[str, Any]) -> None:
-    """Says so where the folder was made for another size: it is made anew then, never mixed."""
+def _tell_of_change(folder: Path, stamp: Mapping[str, Any]) -> None:
+    """Says so where the folder was made for another size, or other faces: it is made anew then, never mixed."""
     made_from = read_json(folder / STAMP_NAME).get("made_from", stamp) if (folder / STAMP_NAME).is_file() else stamp
     stored, wanted = (
         f"with colour, of at most {made['size']} pixels" if "size" in made else "48×48 grey"
@@ -171,6 +176,9 @@ def _tell_of_other_size(folder: Path, stamp: Mapping[str, Any]) -> None:
     )
     if stored != wanted:
         logger.info("%s holds images %s; it is made anew: %s", folder, stored, wanted)
+    cut, asked = (f"--faces {made.get('faces', 'auto')}" for made in (made_from, stamp))
+    if cut != asked:
+        logger.info("%s was made with %s; it is made anew: %s", folder, cut, asked)
 
 
 def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
@@ -196,14 +204,44 @@ def _source(found: Recognised, scheme: LabelScheme) -> _Source:
     return _Source(images, mapping, found.listing, splits)
 
 
+def _taking_part(source: _Source, faces: str) -> _Source:
+    """The images of classes that take part, as `--faces` wants them read."""
+    images = [image for image in source.images if image.emotion in source.mapping]
+    return replace(source, images=scenes.as_asked(images, faces))
+
+
+def _find_faces(
+    build: StageBuild, sources: Mapping[str, _Source], paths: Paths, longest: int, workers: int
+) -> list[_Task]:
+    """What is to be written: of scenes the largest face, where there is one."""
+    to_search = [
+        (dataset, image)
+        for dataset, source in sources.items()
+        for image in source.images
+        if image.reading is Reading.SCENE
+    ]
+    searched = scenes.search_in_stage(build, [image for _, image in to_search], workers)
+    if searched:
+        names = [paths.relative(one.image.path) for one in searched]
+        scenes.write_list(build.folder / scenes.FACES_LIST, searched, names)
+        logger.info("%s", scenes.describe(searched, str(paths.originals / scenes.FACES_LIST)))
+    for dataset in sources:
+        of_dataset = [one for one, (name, _) in zip(searched, to_search, strict=True) if name == dataset]
+        scenes.require_faces(of_dataset, dataset)
+    largest = {one.image: one.largest for one in searched}
+    tasks: list[_Task] = []
+    for dataset, source in sources.items():
+        images = [image for image in (largest.get(image, image) for image in source.images) if image is not None]
+        tasks += _number(dataset, replace(source, images=images), longest)
+    return tasks
+
+
 def _number(dataset: str, source: _Source, longest: int) -> list[_Task]:
     """Maps classes and numbers the images of each, from 1, in the source's order."""
     taken: Counter[str] = Counter()
     tasks = []
     for image in source.images:
-        emotion = source.mapping.get(image.emotion)
-        if emotion is None:
-            continue
+        emotion = source.mapping[image.emotion]
         taken[emotion] += 1
         tasks.append(_Task(image, dataset, emotion, f"{dataset}/{emotion}/{taken[emotion]}.png", longest))
     return tasks
@@ -230,16 +268,16 @@ def _write_images(build: StageBuild, tasks: Sequence[_Task], scheme: LabelScheme
     work_through(build, _chunks(build.folder, tasks), _write_chunk, workers, "dataset")
 
 
-def _with_others_damaged(error: EmoTorchError, tasks: Sequence[_Task]) -> EmoTorchError:
+def _with_others_damaged(error: EmoTorchError, images: Sequence[SourceImage]) -> EmoTorchError:
     """The error about the first file that cannot be read, with the others: so that all are mended at once."""
     others = []
-    for path in dict.fromkeys(task.source.path for task in tasks):
+    for path in dict.fromkeys(image.path for image in images):
         try:
             read_photo(path)
         except EmoTorchError as found:
             if str(found) != str(error):
                 others.append(printable(path.name))
-    if not others or not str(error).startswith(tuple(str(task.source.path) for task in tasks)):
+    if not others or not str(error).startswith(tuple(str(image.path) for image in images)):
         return error
     names = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
     return EmoTorchError(f"{error} ({len(others)} more files cannot be read: {names})")
@@ -261,7 +299,7 @@ def _write_chunk(chunk: _Chunk) -> list[_Record]:
         if read.stored is not read.face:
             (height, width), channels = read.stored.shape[:2], 1 if read.stored.ndim == 2 else 3
             stored = (width, height, channels, hash_pixels(read.stored))
-        records.append({"hash": hash_pixels(read.face), "face_found": read.found, "stored": stored})
+        records.append({"hash": hash_pixels(read.face), "stored": stored})
     return records
 
 
@@ -292,10 +330,7 @@ def _write_manifest(
 
 
 def _report(tasks: Sequence[_Task], records: Sequence[_Record], sources: Mapping[str, _Source]) -> None:
-    """Logs what a person may want to look at: scenes without a face, and twins across a dataset's given splits."""
-    unfound = [task.source.path for task, record in zip(tasks, records, strict=True) if not record["face_found"]]
-    if unfound:
-        logger.warning("no face found in %d pictures, cropped to the centre (first: %s)", len(unfound), unfound[0])
+    """Logs how many images have twins across a dataset's given splits."""
     for dataset in (name for name, source in sources.items() if source.given_splits):
         usages: dict[str, set[str]] = {}
         images: Counter[str] = Counter()
@@ -312,8 +347,8 @@ def _report(tasks: Sequence[_Task], records: Sequence[_Record], sources: Mapping
             )
 
 
-def _count(tasks: Iterable[_Task], scheme: LabelScheme) -> dict[str, dict[str, int]]:
+def _count(paths: Paths, scheme: LabelScheme) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
-    for task in tasks:
-        counts.setdefault(task.dataset, dict.fromkeys(scheme.labels, 0))[task.emotion] += 1
+    for row in read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2):
+        counts.setdefault(row["dataset"], dict.fromkeys(scheme.labels, 0))[row["emotion"]] += 1
     return counts

@@ -113,11 +113,12 @@ def cut_face(pixels: Pixels, box: Box | None, turn: float = 0.0, form: PixelForm
         turn: By so many degrees, counter-clockwise, the face is turned around the box's middle.
         form: That the network reads.
     """
-    if box is None:
-        return bring_to(pixels, form)
-    if turn % 90:
-        return bring_to(_cut_turned(pixels, box, turn), form)
-    return bring_to(np.rot90(box.cut(pixels), round(turn / 90)), form)
+    return bring_to(pixels if box is None else cut_out(pixels, box, turn), form)
+
+
+def cut_out(pixels: Pixels, box: Box, turn: float = 0.0) -> Pixels:
+    """The face with its size and colours; see `cut_face`."""
+    return _cut_turned(pixels, box, turn) if turn % 90 else np.rot90(box.cut(pixels), round(turn / 90))
 
 
 def _cut_turned(pixels: Pixels, box: Box, turn: float) -> Pixels:
@@ -131,13 +132,6 @@ def _cut_turned(pixels: Pixels, box: Box, turn: float) -> Pixels:
     size = box.width, box.height
     turned = cv2.warpAffine(around, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(turned, np.uint8)
-
-
-def centre_square(pixels: Pixels) -> Box:
-    """The largest centred square, for pictures in which no face is found."""
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    return Box((width - side) // 2, (height - side) // 2, side, side)
 
 
 def without_overlaps(faces: Iterable[Face]) -> list[Face]:

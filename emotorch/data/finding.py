@@ -62,15 +62,6 @@ def find_face_near(pixels: Pixels, known: Box, detector: Detector) -> Face | Non
     return best if best is not None and best.box.overlap(known) > _NEAR_OVERLAP else None
 
 
-def largest_face(pixels: Pixels, detector: Detector) -> Box | None:
-    """The largest face of a picture that shows one; where none is found for sure, what is the most like one."""
-    faces = detector.find(pixels, detector.side)
-    sure = [face.box for face in faces if face.score >= detector.threshold]
-    if sure:
-        return max(sorted(sure, key=lambda box: (box.x, box.y)), key=lambda box: box.area)
-    return max(faces, key=lambda face: face.score).box if faces else None
-
-
 def _best(faces: list[Face]) -> float:
     return max((face.score for face in faces), default=0.0)
 

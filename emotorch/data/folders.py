@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emotorch.data import listed
 from emotorch.data.formats import is_picture
-from emotorch.data.known import ask_whose, class_number, list_crops
+from emotorch.data.known import ask_whose, class_number, list_pictures
 from emotorch.data.layouts import (
     ClassFolder,
     Finding,
@@ -78,7 +78,7 @@ def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: Label
         folder.path,
         what + (f", with folders of {len(persons)} persons ({min(persons)}, …)" if persons else ""),
         covers=covers(folder, classes),
-        images=lambda: list_crops(class_pictures(folder, classes, folder.name, unknown)),
+        images=lambda: list_pictures(class_pictures(folder, classes, folder.name, unknown), Reading.SCENE),
         count=lambda: count_pictures(classes),
     )
 
@@ -88,7 +88,7 @@ def _list_class(folder: Path, emotion: str, usage: str) -> list[SourceImage]:
     for path in visible(folder):
         if not is_picture(path):
             raise EmoTorchError(f"{path}: not an image; move it away")
-        images.append(SourceImage(path, emotion, Reading.CROP, usage=usage))
+        images.append(SourceImage(path, emotion, Reading.SCENE, usage=usage))
     return images
 
 

@@ -271,6 +271,15 @@ def read_photo(path: Path) -> Pixels:
         return decode_photo(file, path)
 
 
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Width and height as the file's start states them, before it is turned upright; None where it cannot be read."""
+    try:
+        with open_file(path) as file, _opened(file, path, None, MAX_PIXELS) as image:
+            return image.size
+    except EmoTorchError:
+        return None
+
+
 def to_grey(pixels: Pixels) -> Pixels:
     """(H, W) as it is; (H, W, 3) red, green, blue with the weights by which a grey file is made of a colour one."""
     return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)

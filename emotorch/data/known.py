@@ -101,17 +101,16 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
             folder.path,
             f"class folders, {why}",
             covers=covers(folder, classes),
-            images=lambda: list_crops(class_pictures(folder, classes, dataset.full_title)),
+            images=lambda: list_pictures(class_pictures(folder, classes, dataset.full_title), Reading.CROP),
             count=lambda: count_pictures(classes),
             notes=notes,
         )
 
 
-def list_crops(pictures: Iterable[tuple[ClassFolder, Path]]) -> list[SourceImage]:
-    """Pictures in class folders as images of crops, each with the split and the person that its folders tell."""
+def list_pictures(pictures: Iterable[tuple[ClassFolder, Path]], reading: Reading) -> list[SourceImage]:
+    """Pictures in class folders as images, each with the split and the person that its folders tell."""
     return [
-        SourceImage(path, found.emotion, Reading.CROP, usage=found.split, subject=found.person)
-        for found, path in pictures
+        SourceImage(path, found.emotion, reading, usage=found.split, subject=found.person) for found, path in pictures
     ]
 
 

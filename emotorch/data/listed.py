@@ -233,7 +233,9 @@ def list_images(
                 )
             lines[path, box] = table, line
             usage, person = _usage(table, line, cells), table.cell(cells, "person")
-            images.append(SourceImage(path, emotion, Reading.CROP, usage=usage, subject=person, box=box))
+            # Known datasets whose tables are read come with their faces cut out.
+            reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
+            images.append(SourceImage(path, emotion, reading, usage=usage, subject=person, box=box))
     if without_emotion:
         logger.info("%s: %d rows of no emotion are left out", tables[0].path, without_emotion)
     listed = {path for path, _ in lines}

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from emotorch.data.detectors import Detector, open_detector
-from emotorch.data.faces import Box, centre_square, cut_face
-from emotorch.data.finding import largest_face
+from emotorch.data.faces import Box, cut_out
 from emotorch.data.images import (
     GREY_FACE,
     PixelForm,
@@ -25,16 +23,9 @@ from emotorch.errors import EmoTorchError
 MANIFEST = "manifest.csv"
 
 
-def scene_detector() -> Detector:
-    """What finds the face in a scene: the best detector that is here."""
-    detector = open_detector("auto")
-    assert detector is not None, "only `none` is no detector"
-    return detector
-
-
 class Reading(Enum):
     """How a file becomes a face: it is one already, of 48×48 in grey; was one, and is enlarged; is a crop of any size;
-    or a scene with a face.
+    or is a scene, in which `scenes` finds the face first.
     """
 
     FACE = "face"
@@ -56,7 +47,8 @@ class SourceImage:
         hash: What the pixels must hash to, where that is known.
         pixels: (48, 48), where the file is a table, which has a row for it.
         row: Of that, from 0 after the header.
-        box: Where the face is in the picture, where the dataset tells; it is cut out then, whatever the reading.
+        box: Where the face is in the picture, where the dataset tells or `scenes` has found it; it is cut out then.
+        turn: By so many degrees, counter-clockwise, the face in the box is turned; see `faces.Face.turn`.
     """
 
     path: Path
@@ -66,6 +58,7 @@ class SourceImage:
     subject: str = ""
     hash: str | None = None
     box: Box | None = None
+    turn: float = 0.0
     pixels: Pixels | None = field(default=None, repr=False, compare=False)
     row: int | None = None
 
@@ -73,6 +66,11 @@ class SourceImage:
     def place(self) -> str:
         """The file, and the row of a table."""
         return str(self.path) if self.row is None else f"{self.path}#{self.row}"
+
+    @property
+    def is_face(self) -> bool:
+        """Whether it comes as a grey face of 48×48."""
+        return self.reading in (Reading.FACE, Reading.ENLARGED)
 
     def read(self, longest: int = 0) -> "SourceFace":
         """The face, as the baseline takes it and as it is to be stored.
@@ -83,27 +81,21 @@ class SourceImage:
         Raises:
             EmoTorchError: the file is missing, damaged, not of the right size, or not the expected picture.
         """
-        if self.reading in (Reading.FACE, Reading.ENLARGED):
+        if self.is_face:
             face = self._read_face()
-            return SourceFace(face, face, True)
-        grey, box, found = read_picture(self.path), self.box, True
-        if box is not None:
-            box = self._within(grey, box)
-        elif self.reading is Reading.SCENE:
-            box = largest_face(grey, scene_detector())
-            found, box = box is not None, box or centre_square(grey)
-        face = cut_face(grey, box)
-        if not longest:
-            return SourceFace(face, face, found)
-        picture = read_picture(self.path, colour=True)
-        return SourceFace(face, shrink(picture if box is None else box.cut(picture), longest), found)
+            return SourceFace(face, face)
+        cut = self._cut()
+        face = bring_to(cut, GREY_FACE)
+        return SourceFace(face, shrink(cut, longest) if longest else face)
 
     def read_as(self, form: PixelForm) -> Pixels:
-        """The face in a form, for images that are no scenes; see `read`."""
-        if form == GREY_FACE or self.reading is not Reading.CROP:
-            return bring_to(self.read().face, form)
-        picture = read_picture(self.path, colour=form.channels > 1)
-        return bring_to(picture if self.box is None else self._within(picture, self.box).cut(picture), form)
+        """The face in a form; see `read`."""
+        return bring_to(self._read_face() if self.is_face else self._cut(), form)
+
+    def _cut(self) -> Pixels:
+        """What of the picture is the face, with its size and colours."""
+        picture = read_picture(self.path, colour=True)
+        return picture if self.box is None else cut_out(picture, self._within(picture, self.box), self.turn)
 
     def _within(self, picture: Pixels, box: Box) -> Box:
         """The part of a dataset's box that is in the picture: detectors draw some beyond its edge."""
@@ -136,12 +128,10 @@ class SourceFace:
     Attributes:
         face: (48, 48) grey values; by their hash an image is known in every scheme and at every size.
         stored: (H, W) or (H, W, 3), what stage 2 stores.
-        found: Whether a face was found in a scene; False: it was cropped to the centre.
     """
 
     face: Pixels
     stored: Pixels
-    found: bool
 
 
 def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:

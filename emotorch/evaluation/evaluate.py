@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emotorch.data import folders
+from emotorch.data import folders, scenes
 from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels
+from emotorch.data.scenes import Searched
 from emotorch.data.selection import DatasetIndex
+from emotorch.data.sources import Reading
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
 from emotorch.datasets import FER_BOTH_TESTS, FER_TEST, PARTS
@@ -28,7 +30,7 @@ from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
-from emotorch.paths import Paths, mark_synthetic
+from emotorch.paths import ORIGINALS, Paths, mark_synthetic
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
@@ -54,6 +56,8 @@ class EvaluationSet:
         labels: (N,) into the scheme's.
         hashes: (N,) of the images as 48×48 grey.
         reread: Reads them in another form; None where there are only these pixels.
+        searched: What was found in the pictures of a folder in which faces were looked for: also in those that take no
+            part, because they show none.
     """
 
     name: str
@@ -62,12 +66,15 @@ class EvaluationSet:
     labels: Indices
     hashes: NDArray[np.str_]
     reread: Callable[[PixelForm], Pixels] | None = None
+    searched: Sequence[Searched] = ()
 
     def part(self, chosen: NDArray[np.bool_]) -> "EvaluationSet":
         files = [file for file, wanted in zip(self.files, chosen, strict=True) if wanted]
         reread = self.reread
         part = (lambda form: reread(form)[chosen]) if reread is not None else None
-        return EvaluationSet(self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen], part)
+        return EvaluationSet(
+            self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen], part, self.searched
+        )
 
     def read_as(self, form: PixelForm) -> Pixels:
         """The (N, …) pixels in a form: what a model of another size or colour reads of the same images."""
@@ -85,11 +92,21 @@ class EvaluationSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_set(paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = GREY_FACE) -> EvaluationSet:
+def load_set(
+    paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = GREY_FACE, faces: str = "auto"
+) -> EvaluationSet:
     """A dataset by its name or folder, with the pixels in a form.
 
+    Args:
+        paths: The root.
+        dataset: As `evaluate_model.py` takes it.
+        scheme: Of the labels.
+        form: Of the pixels.
+        faces: Whether faces are looked for in a folder's pictures: see `scenes.as_asked`. What stage 2 has written is
+            cut out already.
+
     Raises:
-        EmoTorchError: the dataset has no images, or one of them is damaged.
+        EmoTorchError: the dataset has no images, or one of them is damaged; or no picture of a folder shows a face.
         UsageError: there is no such dataset or folder.
     """
     if dataset in PARTS:
@@ -114,24 +131,35 @@ def load_set(paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = 
     found, left_out = folders.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
-
     tell_misnamed(image.path for image in found)
+    below = folder.resolve()
+    is_cut = below.is_relative_to(paths.root) and paths.relative(below).startswith(ORIGINALS)
+    asked = scenes.as_asked(found, "none" if is_cut else faces)
+    searched = scenes.search([image for image in asked if image.reading is Reading.SCENE])
+    scenes.require_faces(searched, str(folder))
+    if searched:
+        logger.info("%s: %s", folder, scenes.describe(searched))
+    largest = {one.image: one.largest for one in searched}
+    read_from = [image for image in (largest.get(image, image) for image in asked) if image is not None]
 
     def read(form: PixelForm) -> Pixels:
-        return np.stack([image.read_as(form) for image in found])
+        return np.stack([image.read_as(form) for image in read_from])
 
     greys = read(GREY_FACE)
     return EvaluationSet(
         folder.resolve().name,
-        [_recorded(image.path.resolve(), paths) for image in found],
+        [recorded(image.path, paths) for image in read_from],
         greys if form == GREY_FACE else read(form),
-        np.array([scheme.index(image.emotion) for image in found]),
+        np.array([scheme.index(image.emotion) for image in read_from]),
         np.array([hash_pixels(image) for image in greys]),
         read,
+        searched,
     )
 
 
-def _recorded(path: Path, paths: Paths) -> str:
+def recorded(path: Path, paths: Paths) -> str:
+    """A picture's file as records state it: below the root where it is there, else as a whole path."""
+    path = path.resolve()
     return paths.relative(path) if path.is_relative_to(paths.root) else printable(path.as_posix())
 
 
@@ -343,8 +371,8 @@ def score(
     return Evaluation(images, predictions, title, [*lines, reliability.line()], reliability)
 
 
-def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
-    """Scores a run's model on a dataset.
+def evaluate(loaded: LoadedRun, dataset: str, faces: str = "auto") -> Evaluation:
+    """Scores a run's model on a dataset; `faces` as for `load_set`.
 
     Images that the model was trained on take no part in the score; they are counted, and scored apart. Every
     scoring of PrivateTest is recorded, since that set is for one look at the end.
@@ -353,13 +381,16 @@ def evaluate(loaded: LoadedRun, dataset: str) -> Evaluation:
         EmoTorchError: no such dataset, no image left to score, or a damaged one.
     """
     paths, run, model = loaded.paths, loaded.run, loaded.model
-    everything = load_set(paths, dataset, model.scheme, model.form.pixels)
+    everything = load_set(paths, dataset, model.scheme, model.form.pixels, faces)
     known = TrainingImages.of(run)
     trained_on, twins = seen_by(loaded, dataset, everything, known)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
     notes = [describe_tests(paths, model.scheme)] if dataset == FER_TEST else []
+    if without := sum(not one.faces for one in everything.searched):
+        listed = f"{scenes.FACES_LIST} lists what is found"
+        notes.append(f"{without} of {len(everything.searched)} pictures show no face and are left out: {listed}")
     if known is None:
         notes.append("the run has no image_usage.csv: which of these images it was trained on is unknown")
     if trained_on.any():

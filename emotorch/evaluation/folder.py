@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from emotorch.data import scenes
 from emotorch.data.images import write_png
-from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.evaluate import Evaluation, recorded
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.confusion import ConfusionPanel, plot_side_by_side
 from emotorch.figures.reliability import write_reliability
@@ -34,6 +35,9 @@ def write_evaluation(loaded: LoadedRun, evaluation: Evaluation) -> Path:
     with new_folder(loaded.run.outputs, f"evaluation_{evaluation.images.name}") as new:
         _write_set(new.prepared, evaluation, loaded.model)
         _write_misclassified_images(new.prepared, evaluation, loaded.model.labels)
+        if searched := evaluation.images.searched:
+            names = [recorded(one.image.path, loaded.paths) for one in searched]
+            scenes.write_list(new.prepared / scenes.FACES_LIST, searched, names)
     return new.final
 
 

@@ -1,0 +1,176 @@
+"""Scenes, pictures with a face somewhere in them: it is found and cut out as prediction does, before all else.
+
+Finder and crop are those of `inference` (`finding.find_faces`, `faces.cut_out`), so that a model is trained and scored
+on what it gets to see of a user's photo.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict
+
+from emotorch.data.detectors import Detector, open_detector
+from emotorch.data.faces import Box, Face
+from emotorch.data.finding import find_faces
+from emotorch.data.images import picture_size, read_picture
+from emotorch.data.sources import Reading, SourceImage
+from emotorch.errors import EmoTorchError
+from emotorch.files import StageBuild, printable, write_csv
+from emotorch.workers import progress, work_through
+
+logger = logging.getLogger(__name__)
+
+# A square of so many pixels a side, or fewer, is a face that is cut out already: photos have more.
+LARGEST_CROP = 112
+FACES_LIST = "faces.csv"
+_LIST_COLUMNS = ("source", "faces", "x", "y", "width", "height", "turn")
+_PICTURES_PER_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was found in a scene.
+
+    Attributes:
+        image: The scene.
+        faces: How many were found.
+        largest: The image as it is to be read: with the place of the largest face; None where there is no face.
+    """
+
+    image: SourceImage
+    faces: int
+    largest: SourceImage | None
+
+
+class _Record(TypedDict):
+    faces: int
+    box: tuple[int, int, int, int] | None
+    turn: float
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    name: str
+    images: Sequence[SourceImage]
+
+
+def scene_detector() -> Detector:
+    """What finds faces in scenes: the best detector that is here; a process opens it once."""
+    detector = open_detector("auto")
+    assert detector is not None, "only `none` is no detector"
+    return detector
+
+
+def as_asked(images: Iterable[SourceImage], faces: str) -> list[SourceImage]:
+    """Images as `--faces` wants them read; 48×48 grey faces of a dataset stay, and so does a face whose box is known.
+
+    Args:
+        images: As their dataset says: a crop, a scene, or with the face's box.
+        faces: `auto` follows that, but for scenes that are small squares, which are crops; `find` searches all others,
+            and `none` takes them as they are.
+    """
+    return [
+        image if image.reading is Reading.FACE else replace(image, reading=_asked(image, faces)) for image in images
+    ]
+
+
+def _asked(image: SourceImage, faces: str) -> Reading:
+    if image.box is not None or faces == "none":
+        return Reading.CROP
+    if faces == "find":
+        return Reading.SCENE
+    is_crop = image.reading is Reading.CROP or _is_small_square(image.path)
+    return Reading.CROP if is_crop else Reading.SCENE
+
+
+def _is_small_square(path: Path) -> bool:
+    size = picture_size(path)
+    return size is not None and size[0] == size[1] <= LARGEST_CROP
+
+
+def search(images: Sequence[SourceImage]) -> list[Searched]:
+    """What is found in scenes, in their order, in this process."""
+    detector = scene_detector()
+    shown = progress(images, total=len(images), description="faces", unit="picture")
+    return [_searched(image, _record(image, detector)) for image in shown]
+
+
+def search_in_stage(build: StageBuild, images: Sequence[SourceImage], workers: int) -> list[Searched]:
+    """The same in several processes, where a stage that was interrupted goes on from what it has found."""
+    chunks = [
+        _Chunk(f"faces from {first}", images[first : first + _PICTURES_PER_CHUNK])
+        for first in range(0, len(images), _PICTURES_PER_CHUNK)
+    ]
+    work_through(build, chunks, _search_chunk, workers, "faces")
+    records: list[_Record] = [record for chunk in chunks for record in build.records(chunk.name)]
+    return [_searched(image, record) for image, record in zip(images, records, strict=True)]
+
+
+def _search_chunk(chunk: _Chunk) -> list[_Record]:
+    detector = scene_detector()
+    return [_record(image, detector) for image in chunk.images]
+
+
+def _record(image: SourceImage, detector: Detector) -> _Record:
+    faces = find_faces(read_picture(image.path, colour=True), detector)
+    largest = max(faces, key=_area, default=None)  # of equal ones the left one
+    if largest is None:
+        return {"faces": 0, "box": None, "turn": 0.0}
+    box = largest.box
+    return {"faces": len(faces), "box": (box.x, box.y, box.width, box.height), "turn": largest.turn}
+
+
+def _area(face: Face) -> int:
+    return face.box.area
+
+
+def _searched(image: SourceImage, record: _Record) -> Searched:
+    if record["box"] is None:
+        return Searched(image, 0, None)
+    located = replace(image, reading=Reading.CROP, box=Box(*record["box"]), turn=record["turn"])
+    return Searched(image, record["faces"], located)
+
+
+def require_faces(searched: Sequence[Searched], where: str) -> None:
+    """Raises EmoTorchError where no face was found at all: `where` names the data."""
+    if searched and all(one.largest is None for one in searched):
+        raise EmoTorchError(
+            f"{where}: no face found in any of {len(searched)} pictures; if they are faces that are cut out already, "
+            "use --faces none"
+        )
+
+
+def describe(searched: Sequence[Searched], listed: str = "") -> str:
+    """In one line: how many pictures faces were looked for in, and in how many there is none, or several.
+
+    Args:
+        searched: What was found; at least one picture.
+        listed: Where `write_list` lists it.
+    """
+    without = [one.image.path for one in searched if not one.faces]
+    several = sum(one.faces > 1 for one in searched)
+    said = f"faces are looked for in {len(searched)} pictures, by {scene_detector().name}"
+    said += f" ({listed} lists what is found)" if listed else ""
+    if several:
+        said += f"; {several} show several, of which the largest is taken"
+    if without:
+        first = printable(str(without[0]))
+        said += f"; {len(without)} show none and are left out (first: {first}; faces cut out already: --faces none)"
+    return said
+
+
+def write_list(path: Path, searched: Sequence[Searched], names: Iterable[str]) -> None:
+    """A CSV of what was found where, by the pictures' names, those without a face first.
+
+    `x`, `y`, `width` and `height`, in pixels, and `turn`, in degrees, are of the face that is taken.
+    """
+    named = sorted(zip(searched, names, strict=True), key=lambda pair: pair[0].faces)
+    write_csv(path, _LIST_COLUMNS, (_row(one, name) for one, name in named))
+
+
+def _row(one: Searched, name: str) -> tuple[object, ...]:
+    if one.largest is None or one.largest.box is None:
+        return (name, one.faces, "", "", "", "", "")
+    box = one.largest.box
+    return (name, one.faces, box.x, box.y, box.width, box.height, f"{one.largest.turn:.1f}")
