@@ -39,7 +39,7 @@ class Dataset:
         called: A regular expression that finds it in the names of folders, in whatever letter case.
         files: Another one for the names of its files; the groups `code` and `person` tell class and person.
         file_example: Such a name.
-        first_number: What the numbers of its classes begin with.
+        first_number: What the numbers of its classes begin with; None where they have none.
         counts: How many images each of its classes has, in their order, by what of it has so many.
         terms: On what terms it is given, in a few words.
         page: Where it is from.
@@ -59,7 +59,7 @@ class Dataset:
     called: str = ""
     files: str = ""
     file_example: str = ""
-    first_number: int = 0
+    first_number: int | None = None
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     terms: str = ""
     page: str = ""
@@ -99,6 +99,7 @@ FER = Dataset(
         "public test": (467, 56, 496, 895, 653, 415, 607),
         "private test": (491, 55, 528, 879, 594, 416, 626),
     },
+    first_number=0,
     terms="a contest's rules",
     page="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
     card_id="fer2013",
@@ -113,6 +114,7 @@ CKP = Dataset(
     called=r"ck[\s_-]*(\+|plus|48|extended)|cohn",
     files=r"(?P<person>S\d{3})_\d{3}_\d{8}\.",
     file_example="S010_004_00000017.png",
+    first_number=1,
     terms="an agreement for research, on request",
     page="https://www.jeffcohn.net/Resources/",
     tells_persons=True,
@@ -154,6 +156,7 @@ AFFECTNET = Dataset(
         "training set": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
         "validation set": (500, 500, 500, 500, 500, 500, 500, 500),
     },
+    first_number=0,
     terms="an agreement for research, on request",
     page="http://mohammadmahoor.com/affectnet/",
     card_id="affectnet",
@@ -194,6 +197,7 @@ EXPW = Dataset(
     classes=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
     called=r"(?<![a-z])exp[\s_-]?w(?![a-z])|expression[\s_-]*in[\s_-]*the[\s_-]*wild",
     counts={"list": (3671, 3995, 1088, 30537, 10559, 7060, 34883)},
+    first_number=0,
     terms="for research that earns nothing",
     page="http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
     card_id="expw",

@@ -17,7 +17,7 @@ from emotorch.paths import Paths
 
 # Two faces in the first photo; name, number of the face, top, left, right, bottom, confidence, label.
 LINES = [
-    "angry_actor_104.jpg 0 10 20 70 60 99.5 0",
+    "angry_actor_104.jpg 0 10 20 70 60 99 0",
     "angry_actor_104.jpg 1 0 50 100 50 80 6",
     "b.jpg 0 5 5 45 45 9e1 3",
 ]
@@ -56,7 +56,7 @@ def test_it_goes_through_stage_2_and_another_box_makes_it_anew(paths: Paths) -> 
 
 
 @pytest.mark.parametrize(
-    "line", ["b.jpg 0 5 5 45 45 90 7", "b.jpg 0 5 5 45 45 90", "b.jpg happy", "b.jpg 0 a 5 45 45 9 1"]
+    "line", ["b.jpg 0 5 5 45 45 90 7", "b.jpg 0 5 5 45 45 90", "b.jpg happy", "b.jpg 0 a 5 4 4 9 1"]
 )
 def test_a_line_that_is_none_is_named(paths: Paths, line: str) -> None:
     listing = write(paths.raw / "ExpW")

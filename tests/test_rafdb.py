@@ -1,12 +1,17 @@
-"""RAF-DB's list file: which images there are, of which class and split."""
+"""RAF-DB by its list or as class folders: which images there are, of which class and split."""
 
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import images_of, refusal, write_small_rafdb
+from layouts import put, raf_names
 
+from emotorch.data.recognition import find_copies, recognise
 from emotorch.data.sources import Reading
 from emotorch.datasets import RAF
+from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 
 
@@ -64,4 +69,79 @@ def test_a_list_that_is_no_text_is_named(paths: Paths, listing: Path) -> None:
 def test_a_missing_or_empty_list_is_named(paths: Paths, listing: Path) -> None:
     listing.write_text("\n")
     with refusal(f"{listing}: the file is empty"):
+        images_of(paths, RAF)
+
+
+# Other layouts.
+
+
+@pytest.mark.parametrize("spelling", ["list_patition_label.txt", "List_partition_label.txt"])
+def test_the_list_is_known_in_both_spellings_and_pictures_lie_deeper(
+    paths: Paths, listing: Path, spelling: str
+) -> None:
+    listing.rename(listing.with_name(spelling))
+    aligned = paths.raw / "RAF-DB" / "Image" / "aligned"
+    aligned.rename(aligned.with_name("moved"))
+    (aligned.parent / "aligned").mkdir()
+    aligned.with_name("moved").rename(aligned / "aligned")
+    (paths.raw / "RAF-DB").rename(paths.raw / "a download")
+    images = images_of(paths, RAF)
+    assert len(images) == 6
+    assert all(image.path.is_file() for image in images)
+
+
+def test_a_list_without_its_pictures_is_incomplete(paths: Paths, listing: Path) -> None:
+    shutil.rmtree(paths.raw / "RAF-DB" / "Image")
+    assert find_copies(paths, RAF) == []
+    (missing,) = recognise(paths, get_scheme("seven")).passed_over
+    assert (missing.where, missing.found) == (
+        listing,
+        "RAF-DB's list, without the pictures of Image/aligned/ beside it; unpack aligned.zip",
+    )
+
+
+@pytest.mark.parametrize("tables", [None, "empty", "full", "inside"])
+@pytest.mark.parametrize("base", ["RAF-DB/DATASET", "archive (4)/DATASET", "x"])
+def test_class_folders_by_number_are_known_by_file_names(paths: Paths, base: str, tables: str | None) -> None:
+    files = put(paths.raw / base, raf_names({"train": 14, "test": 7}), side=100)
+    where = paths.raw / base if tables == "inside" or "/" not in base else paths.raw / Path(base).parent
+    for split in ("train", "test") if tables else ():
+        rows = [f"{file.name},{file.parent.name}" for file in files if file.parents[1].name == split]
+        text = "\n".join(["image,label", *(rows if tables != "empty" else [])])
+        (where / f"{split}_labels.csv").write_text(text + "\n")
+    images = images_of(paths, RAF)
+    assert Counter((image.usage, image.emotion) for image in images) == {
+        **{("train", emotion): 2 for emotion in RAF.classes},
+        **{("test", emotion): 1 for emotion in RAF.classes},
+    }
+    for image in images:
+        assert RAF.classes[int(image.path.parent.name) - 1] == image.emotion
+    recognition = recognise(paths, get_scheme("seven"))
+    assert list(recognition.datasets) == ["RAF"]
+    assert recognition.passed_over == []
+
+
+def test_class_folders_by_name_are_known_too(paths: Paths) -> None:
+    names = ("Surprise", "Fear", "Disgust", "Happy", "Sad", "Angry", "Neutral")
+    put(paths.raw / "x", raf_names({"Train": 14}, names))
+    assert [image.emotion for image in images_of(paths, RAF)] == [
+        emotion for name in sorted(names) for emotion in 2 * [RAF.classes[names.index(name)]]
+    ]
+
+
+def test_a_table_that_says_otherwise_than_the_folders_is_named(paths: Paths) -> None:
+    put(paths.raw / "DATASET", raf_names({"train": 7}))
+    table = paths.raw / "train_labels.csv"
+    table.write_text("image,label\ntrain_00001_aligned.jpg,1\ntrain_00002_aligned.jpg,5\n")
+    folder = paths.raw / "DATASET" / "train" / "2"
+    with refusal(f"{table}, line 3: train_00002_aligned.jpg is in the folder {folder}, which says fear"):
+        images_of(paths, RAF)
+    table.write_text("image,label\ntrain_00009_aligned.jpg,1\n")
+    with refusal(f"{table}, line 2: no file 'train_00009_aligned.jpg' in the class folders of"):
+        images_of(paths, RAF)
+
+
+def test_a_folder_of_no_class_is_named(paths: Paths) -> None:
+    put(paths.raw / "RAF", [*raf_names({"train": 7}), "train/0/train_00008_aligned.jpg"])
+    with refusal(f"{paths.raw / 'RAF' / 'train' / '0'}: not a class of RAF-DB (surprise, fear, disgust, "):
         images_of(paths, RAF)

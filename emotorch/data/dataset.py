@@ -186,6 +186,9 @@ def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
     recognition = recognise(paths, scheme)
     tell(recognition, paths)
     if not recognition.datasets:
+        for missing in recognition.passed_over:
+            if missing.is_question:
+                raise UsageError(f"{missing.where}: {missing.found}")
         raise EmoTorchError(
             f"{paths.raw}: no dataset in it; docs/datasets.md says what goes there{found_elsewhere(paths.raw)}"
         )

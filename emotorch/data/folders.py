@@ -11,7 +11,6 @@ from emotorch.data.layouts import (
     ClassFolder,
     Finding,
     Folder,
-    Incomplete,
     Recognised,
     class_folders,
     class_pictures,
@@ -61,7 +60,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         numbered = class_folders(folder, lambda name: name if _CLASS_NUMBER.fullmatch(name) else None)
         numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
         if len(numbers) > 1 and count_pictures(numbered):
-            yield Incomplete(folder.path, ask_whose(numbers, "class folders"))
+            yield ask_whose(folder.path, numbers, "class folders")
 
 
 def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: LabelScheme) -> Recognised:

@@ -15,11 +15,13 @@ from emotorch.data.layouts import (
     ClassOf,
     Finding,
     Folder,
+    Incomplete,
     Recognised,
     class_folders,
     class_pictures,
     count_pictures,
     covers,
+    plain_class,
 )
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS, Dataset
@@ -38,6 +40,13 @@ def class_number(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
+def numbers_of(dataset: Dataset) -> range:
+    """The numbers of its classes; none where they have none."""
+    if dataset.first_number is None:
+        return range(0)
+    return range(dataset.first_number, dataset.first_number + len(dataset.classes))
+
+
 def class_of(dataset: Dataset) -> ClassOf:
     """What gives a dataset's own class for its number, or for a name of the same emotion; None for what is none."""
     by_emotion = {emotion_name(own): own for own in dataset.classes}
@@ -46,8 +55,8 @@ def class_of(dataset: Dataset) -> ClassOf:
         number = class_number(name)
         if number is None:
             return by_emotion.get(emotion_name(name))
-        place = number - dataset.first_number
-        return dataset.classes[place] if 0 <= place < len(dataset.classes) else None
+        numbers = numbers_of(dataset)
+        return dataset.classes[numbers.index(number)] if number in numbers else None
 
     return find
 
@@ -95,7 +104,10 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
     """A dataset as class folders of its classes, by name or number, in given splits or without."""
     classes = class_folders(folder, class_of(dataset))
     why = signs_of(dataset, folder, classes) if classes else ""
-    if why:
+    numbers = {number for found in classes if (number := class_number(plain_class(found.folder.name))) is not None}
+    if why and numbers and min(numbers) == 1 and max(numbers) == numbers_of(dataset)[-1] and dataset.first_number == 0:
+        yield ask_whose(folder.path, numbers, "class folders")  # as if counted from 1, and the first one missing
+    elif why:
         yield Recognised(
             dataset.name,
             folder.path,
@@ -114,16 +126,21 @@ def list_pictures(pictures: Iterable[tuple[ClassFolder, Path]], reading: Reading
     ]
 
 
-def ask_whose(numbers: Iterable[int], what: str) -> str:
-    """The question that numbers alone leave open, with the way out; `what` are the numbers: `class folders`."""
-    lowest, highest = min(numbers := list(numbers)), max(numbers)
-    fitting = [
-        dataset.full_title
-        for dataset in DATASETS.values()
-        if lowest >= dataset.first_number and highest < dataset.first_number + len(dataset.classes)
-    ]
-    whose = f"which stand for other emotions in each of {', '.join(fitting)}" if fitting else "of no known dataset"
-    return (
-        f"{what} that are numbers, {lowest} to {highest}, {whose}; which dataset is it? Rename the folder, so that its "
-        "name has the dataset's in it, or put the emotions' names in the place of the numbers"
+def ask_whose(where: Path, numbers: Iterable[int], what: str) -> Incomplete:
+    """The question that numbers alone leave open, with the way out.
+
+    Args:
+        where: The folder.
+        numbers: That are there.
+        what: They are: `class folders`.
+    """
+    lowest, *_, highest = sorted(numbers)
+    fitting = [data.full_title for data in DATASETS.values() if {lowest, highest} <= set(numbers_of(data))]
+    such = f"; such are in {', '.join(fitting)}" if fitting else ""
+    return Incomplete(
+        where,
+        f"which dataset is it? Its {what} are numbers, {lowest} to {highest}, which stand for other emotions in every "
+        f"dataset{such}. Rename the folder, so that its name has the dataset's in it, as {where.name}-AffectNet, or "
+        "call the classes by the emotions",
+        is_question=True,
     )

@@ -157,10 +157,12 @@ class Incomplete:
     Attributes:
         where: The folder or the file.
         found: What is there and what is missing: `RAF-DB's list without Image/aligned/`.
+        is_question: Whether only the user can say what it is.
     """
 
     where: Path
     found: str
+    is_question: bool = False
 
 
 Finding = Recognised | Incomplete

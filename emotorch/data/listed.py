@@ -128,7 +128,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     dataset = _dataset_of(folder, tables, found)
     numbers = {number for table in tables for label in table.labels if (number := class_number(label)) is not None}
     if numbers and dataset is None:
-        yield Incomplete(folder.path, f"in {tables[0].path.name} {ask_whose(numbers, 'labels')}")
+        yield ask_whose(folder.path, numbers, f"labels in {tables[0].path.name}")
         return
     names = ", ".join(table.path.name for table in tables)
     yield Recognised(

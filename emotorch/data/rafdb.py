@@ -22,7 +22,8 @@ _LIST = re.compile(r"list_par?tition_label\.txt", re.IGNORECASE)
 
 def recognise(folder: Folder) -> Iterator[Finding]:
     """RAF-DB by its list, in `EmoLabel/` or beside the pictures; or class folders, also with tables beside them."""
-    for labels in (folder, folder.find("emolabel")):
+    # The folder above `EmoLabel/` has been asked already.
+    for labels in (folder if folder.name.lower() != "emolabel" else None, folder.find("emolabel")):
         listed = labels and next((labels.path / name for name in labels.files if _LIST.fullmatch(name)), None)
         if labels and listed:
             yield _listed(folder, labels, listed)

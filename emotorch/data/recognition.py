@@ -117,7 +117,10 @@ def _look_through(
                 found += found_below
                 incomplete += incomplete_below
     # Where something is made of a folder, a part of something else in it is of no interest.
-    return found, [part for part in incomplete if not any(one.where.is_relative_to(part.where) for one in found)]
+    # Of what several records say of one folder the first is said.
+    unique = {part.where: part for part in reversed(incomplete)}
+    left = [part for part in unique.values() if not any(one.where.is_relative_to(part.where) for one in found)]
+    return found, sorted(left, key=lambda part: part.where)
 
 
 def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
@@ -196,7 +199,8 @@ def tell(recognition: Recognition, paths: Paths) -> None:
             "fuller" if is_fuller else "as full",
         )
     for missing in recognition.passed_over:
-        logger.info("%s: not recognised, passed over: %s", shown(missing.where), missing.found)
+        level = logging.WARNING if missing.is_question else logging.INFO
+        logger.log(level, "%s: not recognised, passed over: %s", shown(missing.where), missing.found)
     if recognition.datasets and FER.name not in recognition.datasets:
         several = "; name what trains by --train-on" if len(recognition.datasets) > 1 else ""
         logger.info("no FER-2013 in %s: everything runs without it%s", paths.raw, several)
