@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_images, refusal, write_small_ckplus, write_small_fer
+from conftest import draw_images, refusal, write_fer_csv, write_small_ckplus, write_small_fer
 from PIL import Image
 from running import copy_root
 
@@ -101,6 +101,31 @@ def test_the_rows_of_a_csv_are_read_before_stage_1_and_bad_ones_are_named(paths:
     table.write_text("a,b\n1,2\n")
     with refusal(f"{table}: no table of a known dataset"):
         audit.read(table, paths)
+
+
+def test_rows_of_any_dataset_s_table_and_faces_in_boxes_are_read(paths: Paths) -> None:
+    faces = draw_images(4, seed=11)
+    table = paths.raw / "ckextended.csv"
+    write_fer_csv(table, faces, [0, 3, 5, 7], ["Training", "Training", "PublicTest", "Training"])
+    read = audit.read(table, paths)
+    assert read.origins[0].title == "CK+"
+    assert [(entry.file, entry.label) for entry in read.entries] == [
+        (f"ckextended.csv, line {number}", label)
+        for number, label in enumerate(("anger", "happy", "surprise", "contempt"), start=2)
+    ]
+    assert np.array_equal(read.faces, faces)
+    scene = np.concatenate([cv2.resize(face, (60, 60)) for face in faces[:2]], axis=1)
+    write(paths.raw / "party" / "both.png", scene)
+    rows = ["path,label,box", 'both.png,happy,"0 0 60 60"', 'both.png,fear,"60 0 60 60"']
+    (paths.raw / "party" / "labels.csv").write_text("\n".join(rows) + "\n")
+    boxes = audit.read(paths.raw / "party", paths)
+    assert [(entry.file, entry.label) for entry in boxes.entries] == [
+        ("both.png, face at 0,0", "happy"),
+        ("both.png, face at 60,0", "fear"),
+    ]
+    assert boxes.sizes.tolist() == [[60, 60], [60, 60]]
+    assert boxes.hashes[0] != boxes.hashes[1]
+    assert boxes.origins[0].formats == {"PNG": 2}
 
 
 def test_what_stage_2_would_refuse_is_audited_with_its_reason(paths: Paths) -> None:

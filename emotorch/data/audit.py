@@ -128,10 +128,11 @@ class AuditedFolder:
 
 @dataclass(frozen=True)
 class _Picture:
-    """What was read of an image: its own pixels in grey, and the face that the baseline would see."""
+    """What was read of an image: its own pixels in grey, the face that the baseline would see, and its own size."""
 
     pixels: Pixels
     face: Pixels
+    size: tuple[int, int] | None = None  # height and width, where the pixels are not the file's
 
 
 # An image, and how it is read; reading raises EmoTorchError.
@@ -236,7 +237,7 @@ def _read_recognised(target: Path, found: Sequence[Recognised]) -> AuditedFolder
                 raise
             images = list(_list_class_folders(one.where, target))
             origin = replace(origin, refused=str(error))
-        origin.formats.update(_format(target / entry.file) for entry, _ in images)
+        origin.formats.update(_format(target / entry.file.partition(", face at ")[0]) for entry, _ in images)
         listed += [(replace(entry, dataset=dataset), read_picture) for entry, read_picture in images]
         origins.append(origin)
     if not found:
@@ -262,15 +263,15 @@ def _list_rows(csv: Path) -> Iterator[_Listed]:
 
 
 def _list_images(images: Iterable[SourceImage], target: Path) -> Iterator[_Listed]:
-    rows: Counter[Path] = Counter()
     for image in images:
         file = image.path.relative_to(target) if image.path.is_relative_to(target) else image.path
-        name = file.as_posix()
-        if not image.path.is_file() or image.path == target:
-            rows[image.path] += 1
-            name = f"{image.path.name}, row {rows[image.path]}"
+        name = file.as_posix() if image.row is None else f"{image.path.name}, line {image.row + 2}"
+        if image.box is not None:
+            name += f", face at {image.box.x},{image.box.y}"
         entry = Entry(name, image.emotion, image.usage, hash=image.hash or "", person=image.subject)
-        if image.reading is Reading.FACE and image.path.is_file():
+        if image.pixels is not None:
+            yield entry, partial(_Picture, image.pixels, image.pixels)
+        elif image.reading is Reading.FACE:
             yield entry, partial(_read_as, read_face, image.path)
         elif image.reading is Reading.CROP and image.box is None:
             yield entry, partial(_read_as, read_picture, image.path)
@@ -316,8 +317,11 @@ def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> _Picture:
 
 
 def _read_source(image: SourceImage) -> _Picture:
+    """Of a face in a picture with several, or beside other things, it alone counts."""
     face = image.read().face
-    return _Picture(read_picture(image.path) if picture_format(read_start(image.path)) else face, face)
+    if image.box is not None:
+        return _Picture(face, face, (image.box.height, image.box.width))
+    return _Picture(read_picture(image.path), face)
 
 
 def _refuse(reason: str) -> _Picture:
@@ -343,7 +347,7 @@ def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin],
             continue
         faces[len(readable)] = bring_to(picture.face, GREY_FACE)
         hashes.append(hash_pixels(picture.pixels))
-        sizes.append(picture.pixels.shape[:2])
+        sizes.append(picture.size or picture.pixels.shape[:2])
         readable.append(entry)
     if not readable:
         reason = f": {unreadable[0].detail}" if unreadable else ""
