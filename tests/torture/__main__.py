@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from emotorch import cli
 from emotorch.paths import REPOSITORY, Paths
-from torture.preload import build
+from preload import build
 
 if TYPE_CHECKING:
     from torture.campaign import Limits
