@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,15 @@ class Demo:
 
 
 @contextlib.contextmanager
-def serve_demo(model: Path, home: Path, *options: object) -> Iterator[Demo]:
+def serve_demo(
+    model: Path, home: Path, *options: object, environment: Mapping[str, str] = os.environ
+) -> Iterator[Demo]:
     """The script on a free port, until the end of the block."""
     home.mkdir()
     own = {name: str(home) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "EMOTORCH_ROOT")}
     process = subprocess.Popen(
         [sys.executable, "-B", str(REPOSITORY / DEMO), "--model", str(model), "--port", "0", *map(str, options)],
-        env={**os.environ, **own},
+        env={**environment, **own},
         cwd=home,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -28,6 +28,7 @@ from fastapi.responses import PlainTextResponse
 from PIL import Image
 from published import LABELS, published_state
 from running import PREDICT, call_script, error_line
+from silence import silence
 from test_predictions import blank, face
 
 from emotorch.data.images import Pixels
@@ -53,7 +54,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def demo(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with serve_demo(model, tmp_path_factory.mktemp("demo") / "home") as running:
+    """It looks up no name and sends nowhere but to this machine, whatever the tests ask of it."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "silence").mkdir()
+    with (
+        silence(folder / "silence") as environment,
+        serve_demo(model, folder / "home", environment=environment) as running,
+    ):
         yield running
 
 

@@ -32,6 +32,12 @@ BESIDES = {
 }
 # Documented by their own tests: a server that does not end, what is written into the repository, and real data.
 NOT_HERE = {"demo.py", "ship_model.py", "check_models.py", "write_tables.py", "run_pipeline.py"}
+# Scripts that the README leaves to other pages.
+OTHERS = {
+    "develop_baseline_model/helpers/explore_dataset.py": (),
+    "develop_baseline_model/helpers/remove_duplicates.py": (),
+    "develop_baseline_model/models/publish_model.py": ("model_00001", "published"),
+}
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +132,8 @@ def follow(root: str) -> None:
         verdicts = (0, 1) if name == "audit_model.py" else (0,)
         assert done.returncode in verdicts, (script, words, done.stdout[-2000:], done.stderr[-2000:])
         assert not re.search("Traceback", done.stderr)
+    for script, words in OTHERS.items():
+        assert call_script(paths, script, *words).returncode == 0, script
     reader = Reader(paths, {name: words for name, words in BESIDES.items() if name != "eval_model.py"})
     for promise in read_promises()["EmoTorch"]:
         if promise.command not in NOT_RUN:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preload import build
+
 from emotorch import cli
 from emotorch.paths import REPOSITORY, Paths
-from preload import build
 
 if TYPE_CHECKING:
     from torture.campaign import Limits

@@ -68,7 +68,12 @@ def run(bench: Bench, series: list[Series], limits: Limits, workers: int = 1) ->
                 del numbers[chosen.name]
                 continue
             left -= 1
-            result = attempt(bench, chosen, number)
+            try:
+                result = attempt(bench, chosen, number)
+            except AssertionError as error:  # it fails untouched: there is nothing to try it against
+                result = Result(FAILED, str(error).rstrip().rpartition("\n")[2])
+                print(f"{chosen.name}: {error}", flush=True)
+                del numbers[chosen.name]
             done[chosen.name] += result.outcome != MISSED
             line = {"series": chosen.name, "number": number, "outcome": result.outcome, "detail": result.detail}
             with path.open("a", encoding="utf-8") as file:
