@@ -174,6 +174,8 @@ def _subject(path: Path) -> str:
 
 
 def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapping[_Key, Path]) -> list[SourceImage]:
+    is_face = common_shape([path for found in sequences.values() for path in found.pictures[-1:]]) == (SIZE, SIZE)
+    reading = Reading.FACE if is_face else Reading.SCENE
     images = []
     unlabelled = 0
     for key in sorted(sequences):
@@ -184,10 +186,11 @@ def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapp
         frames = [path for path in sequences[key].pictures if _NAME.match(path.stem)]
         if len(frames) < _PEAK_FRAMES:
             raise EmoTorchError(f"{sequences[key].path}: {len(frames)} frames, fewer than the {_PEAK_FRAMES} of a peak")
-        images += [SourceImage(path, emotion, Reading.SCENE, subject=key[0]) for path in frames[-_PEAK_FRAMES:]]
+        images += [SourceImage(path, emotion, reading, subject=key[0]) for path in frames[-_PEAK_FRAMES:]]
     if not images:
         raise EmoTorchError(f"{folder.path}: no sequence of CK+ has an emotion label")
-    logger.info("CK+: %d sequences without an emotion label are left out", unlabelled)
+    if unlabelled:
+        logger.info("CK+: %d sequences without an emotion label are left out", unlabelled)
     return images
 
 

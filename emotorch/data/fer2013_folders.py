@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emotorch.data.images import SIZE, read_picture, resize
-from emotorch.data.known import class_number, class_of, counts_sign, is_called_as
+from emotorch.data.known import called_after, class_number, class_of, counts_sign
 from emotorch.data.layouts import (
     ClassFolder,
     Folder,
@@ -60,13 +60,13 @@ def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], shape
     """Why class folders are taken for FER-2013; empty where nothing says so."""
     if sum(_FILE.match(path.name) is not None for path in files) > _MOST * len(files):
         return f"file names like {FER.file_example}"
-    if is_called_as(folder, FER):
-        return f"the name of the folder {folder.name}"
+    if called := called_after(folder, FER):
+        return f"the name of the folder {called}"
     if len(files) == _COUNT or counts_sign(FER, classes):
         return f"as many pictures as it has, {len(files):,}"
     has_its_classes = {found.emotion for found in classes} == set(FER.classes) and not class_folders(folder, _eighth)
     is_like_it = has_its_classes and shape == (SIZE, SIZE) and bool(classes[0].split)
-    if is_like_it and (not folder.has_a_name or folder.is_called(_PERHAPS_CALLED)):
+    if is_like_it and (not folder.has_a_name or folder.called(_PERHAPS_CALLED)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""
 
@@ -84,8 +84,9 @@ def _cost_of_enlarging(files: list[Path], side: int) -> str:
             picture = read_picture(path)
             losses.append(np.abs(resize(resize(picture), side).astype(int) - picture).mean())
     return (
-        f"enlarged to {side}×{side}, and brought back to 48×48: what the two resizings leave differs from the files by "
-        f"{np.mean(losses):.1f} of 255 grey values on average, and copies with equal pixels may be equal no longer"
+        f"enlarged to {side}×{side} and brought back to 48×48, which is not quite what they were: enlarged again, they "
+        f"differ from the files by {np.mean(losses):.1f} of 255 grey values on average, and images that were equal may "
+        "be equal no longer"
     )
 
 
@@ -100,8 +101,9 @@ def list_images(folder: Folder, classes: list[ClassFolder], reading: Reading) ->
 
 def _usage(name: str, found: ClassFolder, splits: set[str]) -> str:
     match = _FILE.match(name)
-    if match is not None:
-        return _USAGE_OF_NAME[match[1].lower()]
+    official = match[1] if match else re.sub(r"[^A-Za-z]", "", found.split_name)
+    if official.lower() in _USAGE_OF_NAME:
+        return _USAGE_OF_NAME[official.lower()]
     if found.split == "train":
         return FER_USAGES[0]
     if {"val", "test"} <= splits:

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 
-from emotorch.data.known import are_named_as, is_called_as, recognise_class_folders
+from emotorch.data.known import are_named_as, called_after, recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import Dataset
@@ -39,7 +39,7 @@ def recognise(
             count=lambda: sum(len(below.pictures) for below in holders),
             notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
         )
-    elif is_called_as(folder, dataset):
+    elif called_after(folder, dataset):
         note = "the files' names do not tell who is shown"
         yield from recognise_class_folders(folder, dataset, notes=(note,))
 

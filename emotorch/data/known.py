@@ -70,9 +70,9 @@ def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
     return sum(pattern.match(name) is not None for name in some) > len(some) / 2
 
 
-def is_called_as(folder: Folder, dataset: Dataset) -> bool:
-    """Whether the folder, or one above it, is called after the dataset."""
-    return bool(dataset.called) and folder.is_called(re.compile(dataset.called, re.IGNORECASE))
+def called_after(folder: Folder, dataset: Dataset) -> str:
+    """The name of the folder, or of one above it, that is one of the dataset; empty where none is."""
+    return folder.called(re.compile(dataset.called, re.IGNORECASE)) if dataset.called else ""
 
 
 def signs_of(dataset: Dataset, folder: Folder, classes: Sequence[ClassFolder]) -> str:
@@ -80,8 +80,8 @@ def signs_of(dataset: Dataset, folder: Folder, classes: Sequence[ClassFolder]) -
     names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
     if names and are_named_as(names, dataset):
         return f"file names like {dataset.file_example}"
-    if is_called_as(folder, dataset):
-        return f"the name of the folder {folder.name}" if folder.path != folder.raw else ""
+    if called := called_after(folder, dataset):
+        return f"the name of the folder {called}"
     return counts_sign(dataset, classes)
 
 

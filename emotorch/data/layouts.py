@@ -20,6 +20,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.files import is_clutter
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
+_NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # What folders of given splits are called, as words of their names.
@@ -116,11 +117,13 @@ class Folder:
     @property
     def has_a_name(self) -> bool:
         """Whether any folder, from FER-Datasets down to it, is called otherwise than any download may be."""
-        return any(name.lower() not in NAMELESS for name in self.path.relative_to(self.raw).parts)
+        names = (_NUMBERED.sub("", name.lower()) for name in self.path.relative_to(self.raw).parts)
+        return any(name not in NAMELESS for name in names)
 
-    def is_called(self, pattern: re.Pattern[str]) -> bool:
-        """Whether its own name, or that of a folder above it and below FER-Datasets, matches somewhere."""
-        return any(pattern.search(name) for name in self.path.relative_to(self.raw).parts)
+    def called(self, pattern: re.Pattern[str]) -> str:
+        """Its own name, or that of a folder above it and below FER-Datasets, that matches somewhere; else empty."""
+        names = reversed(self.path.relative_to(self.raw).parts)
+        return next((name for name in names if pattern.search(name)), "")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
-from emotorch.data.known import are_named_as, ask_whose, class_number, class_of, is_called_as
+from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
@@ -147,7 +147,7 @@ def _dataset_of(folder: Folder, tables: Sequence[Table], files: Sequence[Path]) 
         return AFFECTNET
     names = [path.name for path in files]
     by_names = (dataset for dataset in DATASETS.values() if are_named_as(names, dataset))
-    by_folder = (dataset for dataset in DATASETS.values() if is_called_as(folder, dataset))
+    by_folder = (dataset for dataset in DATASETS.values() if called_after(folder, dataset))
     return next((dataset for found in (by_names, by_folder) for dataset in found), None)
 
 

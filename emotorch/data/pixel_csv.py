@@ -181,7 +181,7 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
         return None
     if _CKP_CALLED.search(csv.stem) or table.highest_code() == CONTEMPT:
         return CKP.name
-    return CKP.name if folder.is_called(_CKP_CALLED) else FER.name
+    return CKP.name if folder.called(_CKP_CALLED) else FER.name
 
 
 def parse_pixels(text: bytes) -> Pixels:
