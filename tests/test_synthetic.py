@@ -113,14 +113,14 @@ def test_a_face_does_not_depend_on_how_many_are_drawn(small: Paths, tmp_path: Pa
 
 
 def test_ckplus_has_sequences_of_one_subject(small: Paths) -> None:
-    assert sorted(folder.name for folder in small.ckplus.iterdir()) == sorted(CKP.classes)
+    assert sorted(folder.name for folder in small.ckplus.iterdir()) == sorted(CKP.classes[:7])
     sequences = defaultdict(list)
     for file in sorted(small.ckplus.glob("*/*")):
         match = re.fullmatch(r"(S\d{3})_(\d{3})_(\d{8})\.png", file.name)
         assert match, file.name
         sequences[file.parent.name, match[1], match[2]].append((int(match[3]), file))
     assert sum(map(len, sequences.values())) == CKPLUS_IMAGES
-    assert {emotion for emotion, _, _ in sequences} == set(CKP.classes)
+    assert {emotion for emotion, _, _ in sequences} == set(CKP.classes[:7])
     of_subject = Counter(subject for _, subject, _ in sequences)
     assert max(of_subject.values()) > 1, "a subject shows several emotions"
     for frames in sequences.values():

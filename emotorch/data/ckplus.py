@@ -19,7 +19,7 @@ from emotorch.data.layouts import (
     Recognised,
     class_folders,
     class_pictures,
-    common_shape,
+    common_size,
     count_pictures,
     covers,
 )
@@ -160,7 +160,7 @@ def _list_crops(folder: Folder, crops: list[ClassFolder]) -> list[SourceImage]:
 
 def _reading(paths: list[Path]) -> Reading:
     """How pictures in class folders are read, by how large most are."""
-    height, width = common_shape(paths) or (SIZE, SIZE)
+    width, height = common_size(paths) or (SIZE, SIZE)
     if height == width == SIZE:
         return Reading.FACE
     return Reading.SCENE if width >= _FRAME_WIDTH else Reading.CROP
@@ -174,8 +174,6 @@ def _subject(path: Path) -> str:
 
 
 def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapping[_Key, Path]) -> list[SourceImage]:
-    is_face = common_shape([path for found in sequences.values() for path in found.pictures[-1:]]) == (SIZE, SIZE)
-    reading = Reading.FACE if is_face else Reading.SCENE
     images = []
     unlabelled = 0
     for key in sorted(sequences):
@@ -186,7 +184,7 @@ def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapp
         frames = [path for path in sequences[key].pictures if _NAME.match(path.stem)]
         if len(frames) < _PEAK_FRAMES:
             raise EmoTorchError(f"{sequences[key].path}: {len(frames)} frames, fewer than the {_PEAK_FRAMES} of a peak")
-        images += [SourceImage(path, emotion, reading, subject=key[0]) for path in frames[-_PEAK_FRAMES:]]
+        images += [SourceImage(path, emotion, Reading.SCENE, subject=key[0]) for path in frames[-_PEAK_FRAMES:]]
     if not images:
         raise EmoTorchError(f"{folder.path}: no sequence of CK+ has an emotion label")
     if unlabelled:

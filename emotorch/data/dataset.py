@@ -110,7 +110,7 @@ def create(
     longest = 0 if scheme.name == DEFAULT else size or LONGEST_SIDE
     images = [image for source in sources.values() for image in source.images]
     # Of FER-2013 and CK+ as faces of 48×48, all that is written is the same at any size.
-    sized = bool(longest) and any(image.reading is not Reading.FACE for image in images)
+    sized = bool(longest) and not all(image.is_face for image in images)
     are_scenes = any(image.reading is Reading.SCENE for image in images)
     stamp = {
         "stage": 2,
@@ -197,7 +197,8 @@ def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
 
 def _source(found: Recognised, scheme: LabelScheme) -> _Source:
     images = found.images()
-    own = {image.emotion: label for image in images if (label := scheme.label_of(image.emotion)) is not None}
+    classes = {image.emotion for image in images}
+    own = {name: label for name in classes if (label := scheme.label_of(name)) is not None}
     mapping = scheme.sources[found.dataset] if found.dataset in DATASETS else own
     unused = Counter(image.emotion for image in images if image.emotion not in mapping)
     if unused:

@@ -14,7 +14,7 @@ from emotorch.data.layouts import (
     Recognised,
     class_folders,
     class_pictures,
-    common_shape,
+    common_size,
     count_pictures,
     covers,
     sampled,
@@ -38,11 +38,11 @@ def recognise(folder: Folder) -> Recognised | None:
     files = [path for found in classes for path in found.folder.pictures]
     if not files:
         return None
-    shape = common_shape(files) or (SIZE, SIZE)
-    why = _reason(folder, classes, files, shape)
+    size = common_size(files) or (SIZE, SIZE)
+    why = _reason(folder, classes, files, size)
     if not why:
         return None
-    is_enlarged = shape[0] == shape[1] > SIZE
+    is_enlarged = size[0] == size[1] > SIZE
     reading = Reading.ENLARGED if is_enlarged else Reading.FACE
     return Recognised(
         FER.name,
@@ -52,11 +52,11 @@ def recognise(folder: Folder) -> Recognised | None:
         images=lambda: list_images(folder, classes, reading),
         count=lambda: count_pictures(classes),
         preference=3,
-        notes=(_cost_of_enlarging(files, shape[0]),) if is_enlarged else (),
+        notes=(_cost_of_enlarging(files, size[0]),) if is_enlarged else (),
     )
 
 
-def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], shape: tuple[int, int]) -> str:
+def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], size: tuple[int, int]) -> str:
     """Why class folders are taken for FER-2013; empty where nothing says so."""
     if sum(_FILE.match(path.name) is not None for path in files) > _MOST * len(files):
         return f"file names like {FER.file_example}"
@@ -65,7 +65,7 @@ def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], shape
     if len(files) == _COUNT or counts_sign(FER, classes):
         return f"as many pictures as it has, {len(files):,}"
     has_its_classes = {found.emotion for found in classes} == set(FER.classes) and not class_folders(folder, _eighth)
-    is_like_it = has_its_classes and shape == (SIZE, SIZE) and bool(classes[0].split)
+    is_like_it = has_its_classes and size == (SIZE, SIZE) and bool(classes[0].split)
     if is_like_it and (not folder.has_a_name or folder.called(_PERHAPS_CALLED)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""

@@ -8,16 +8,15 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from emotorch.data.formats import PICTURE_SUFFIXES, is_picture
-from emotorch.data.images import read_photo
+from emotorch.data.images import picture_size
 from emotorch.data.sources import SourceImage
 from emotorch.errors import EmoTorchError
-from emotorch.files import is_clutter
+from emotorch.files import STAMP_NAME, is_clutter
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
@@ -60,7 +59,7 @@ class Folder:
 
     @classmethod
     def _read(cls, path: str, raw: Path, above: frozenset[str]) -> "Folder":
-        files, folders = [], []
+        files, subfolders = [], []
         above |= {os.path.realpath(path)}
         with os.scandir(path) as entries:
             for entry in entries:
@@ -69,8 +68,9 @@ class Folder:
                 if not entry.is_dir():
                     files.append(entry.name)
                 elif not entry.is_symlink() or os.path.realpath(entry.path) not in above:
-                    folders.append(cls._read(entry.path, raw, above))
-        folders.sort(key=lambda folder: folder.path.name)
+                    subfolders.append(entry.path)
+        # What a stage made is no raw data, and is large.
+        folders = [] if STAMP_NAME in files else [cls._read(sub, raw, above) for sub in sorted(subfolders)]
         return cls(Path(path), raw, tuple(sorted(files)), tuple(folders))
 
     @property
@@ -177,14 +177,10 @@ def sampled(paths: Sequence[Path]) -> Sequence[Path]:
     return paths[:: max(1, len(paths) // _SAMPLED)][:_SAMPLED]
 
 
-def common_shape(paths: Sequence[Path]) -> tuple[int, int] | None:
-    """The (height, width) that most of some pictures have, by a few of them; None where none can be read."""
-    shapes: Counter[tuple[int, int]] = Counter()
-    for path in sampled(paths):
-        with suppress(EmoTorchError):
-            height, width = read_photo(path).shape[:2]
-            shapes[height, width] += 1
-    return shapes.most_common(1)[0][0] if shapes else None
+def common_size(paths: Sequence[Path]) -> tuple[int, int] | None:
+    """The (width, height) that most of some pictures have, by a few of them; None where none can be read."""
+    sizes = Counter(size for path in sampled(paths) if (size := picture_size(path)) is not None)
+    return sizes.most_common(1)[0][0] if sizes else None
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,7 @@ def as_asked(images: Iterable[SourceImage], faces: str) -> list[SourceImage]:
         faces: `auto` follows that, but for scenes that are small squares, which are crops; `find` searches all others,
             and `none` takes them as they are.
     """
-    return [
-        image if image.reading is Reading.FACE else replace(image, reading=_asked(image, faces)) for image in images
-    ]
+    return [image if image.is_face else replace(image, reading=_asked(image, faces)) for image in images]
 
 
 def _asked(image: SourceImage, faces: str) -> Reading:

@@ -24,6 +24,7 @@ SEED = 42
 # Of the real datasets' classes, in their own order.
 _FER_COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)
 _CKPLUS_COUNTS = (135, 54, 177, 75, 207, 84, 249)
+_CKPLUS_CLASSES = CKP.classes[: len(_CKPLUS_COUNTS)]  # without the neutral one of some copies
 _TWIN_SHARE = 0.01
 _TWINS_PER_CONFLICT = 10
 # CK+ gives the last three frames of a sequence, as the expression reaches its peak.
@@ -109,11 +110,11 @@ def write_ckplus(folder: Path, *, images: int, seed: int) -> None:
     prepared = Path(tempfile.mkdtemp(prefix=".ckplus-", dir=folder.parent))
     try:
         prepared.chmod(0o755)
-        for emotion in CKP.classes:
+        for emotion in _CKPLUS_CLASSES:
             (prepared / emotion).mkdir()
         sequences = max(1, images // len(_PEAK_FRAMES))
         for sequence, emotion_index in enumerate(_spread(_CKPLUS_COUNTS, sequences)):
-            _write_sequence(prepared / CKP.classes[emotion_index], CKP.classes[emotion_index], sequence, seed)
+            _write_sequence(prepared / _CKPLUS_CLASSES[emotion_index], _CKPLUS_CLASSES[emotion_index], sequence, seed)
         shutil.rmtree(folder, ignore_errors=True)
         prepared.rename(folder)
     except BaseException:
