@@ -152,10 +152,7 @@ AFFECTNET = Dataset(
     called=r"affect[\s_-]*net",
     files=r"[0-9a-f]{56}\.",
     file_example="0a1b….jpg with 56 hexadecimal digits",
-    counts={
-        "training set": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
-        "validation set": (500, 500, 500, 500, 500, 500, 500, 500),
-    },
+    counts={"training set": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)},
     first_number=0,
     terms="an agreement for research, on request",
     page="http://mohammadmahoor.com/affectnet/",

@@ -231,7 +231,7 @@ def _find_faces(
         logger.info("%s", scenes.describe(searched, str(paths.originals / scenes.FACES_LIST)))
     for dataset in sources:
         of_dataset = [one for one, (name, _) in zip(searched, to_search, strict=True) if name == dataset]
-        scenes.require_faces(of_dataset, dataset)
+        scenes.require_faces(of_dataset, len(sources[dataset].images), dataset)
     largest = {one.image: one.largest for one in searched}
     tasks: list[_Task] = []
     for dataset, source in sources.items():

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from emotorch.data import listed
-from emotorch.data.formats import is_picture
 from emotorch.data.known import ask_whose, class_number, list_pictures
 from emotorch.data.layouts import (
     ClassFolder,
@@ -20,7 +19,6 @@ from emotorch.data.layouts import (
 )
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
-from emotorch.files import visible
 from emotorch.labels import LabelScheme, known_emotions
 
 # Class folders that are numbers; persons and sequences have longer ones.
@@ -30,21 +28,23 @@ _CLASS_NUMBER = re.compile(r"\d|class\D?\d+")
 def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], list[str]]:
     """The images of a scheme's classes, and the folders that are none of them.
 
-    A class folder has the scheme's name of the class, or a dataset's.
+    A class folder has the scheme's name of the class, or a dataset's; persons may have folders in it.
 
     Raises:
-        EmoTorchError: no class folder at all, or a file that is no image.
+        EmoTorchError: no class folder at all, class folders in given splits, or a file that is no image.
     """
-    images, left_out = [], []
-    for class_folder in _subfolders(folder):
-        label = scheme.label_of(class_folder.name)
-        if label is None:
-            left_out.append(class_folder.name)
-        else:
-            images += _list_class(class_folder, label, usage="")
+    root = Folder.read(folder)
+    classes = class_folders(root, scheme.label_of)
+    splits = sorted({found.split_name for found in classes} - {""})
+    if splits:
+        remedy = f"name one of them, as {folder / splits[0]}"
+        raise EmoTorchError(f"{folder}: its class folders are in given splits ({', '.join(splits)}); {remedy}")
+    images = list_pictures(class_pictures(root, classes, folder.name, stray=True), Reading.SCENE) if classes else []
+    taken = [found.folder.path for found in classes]
+    left_out = [sub.name for sub in root.folders if not any(path.is_relative_to(sub.path) for path in taken)]
     if not images:
         raise EmoTorchError(f"{folder}: no images in class folders ({', '.join(scheme.labels)})")
-    return images, sorted(left_out)
+    return images, left_out
 
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
@@ -80,17 +80,3 @@ def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: Label
         images=lambda: list_pictures(class_pictures(folder, classes, folder.name, unknown), Reading.SCENE),
         count=lambda: count_pictures(classes),
     )
-
-
-def _list_class(folder: Path, emotion: str, usage: str) -> list[SourceImage]:
-    images = []
-    for path in visible(folder):
-        if not is_picture(path):
-            raise EmoTorchError(f"{path}: not an image; move it away")
-        images.append(SourceImage(path, emotion, Reading.SCENE, usage=usage))
-    return images
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    """Without files: a licence or read-me beside them is no fault."""
-    return [path for path in visible(folder) if path.is_dir()] if folder.is_dir() else []

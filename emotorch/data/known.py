@@ -134,13 +134,13 @@ def ask_whose(where: Path, numbers: Iterable[int], what: str) -> Incomplete:
         numbers: That are there.
         what: They are: `class folders`.
     """
-    lowest, *_, highest = sorted(numbers)
-    fitting = [data.full_title for data in DATASETS.values() if {lowest, highest} <= set(numbers_of(data))]
+    found = set(numbers)
+    fitting = [data.full_title for data in DATASETS.values() if found <= set(numbers_of(data))]
     such = f"; such are in {', '.join(fitting)}" if fitting else ""
     return Incomplete(
         where,
-        f"which dataset is it? Its {what} are numbers, {lowest} to {highest}, which stand for other emotions in every "
-        f"dataset{such}. Rename the folder, so that its name has the dataset's in it, as {where.name}-AffectNet, or "
-        "call the classes by the emotions",
+        f"which dataset is it? Its {what} are numbers, {min(found)} to {max(found)}, which stand for other emotions in "
+        f"every dataset{such}. Rename the folder, so that its name has the dataset's in it, as {where.name}-AffectNet, "
+        "or call the classes by the emotions",
         is_question=True,
     )

@@ -236,20 +236,26 @@ def _find_classes(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iter
         for sub in splits:
             yield from _find_classes(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
     elif not place.person and folder.path != folder.raw:
-        for sub in _persons(folder, class_of):
+        for sub in _persons(folder, class_of, alone=bool(place.split)):
             yield from _find_classes(sub, class_of, replace(place, person=sub.name))
 
 
-def _persons(folder: Folder, class_of: ClassOf) -> list[Folder]:
-    """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders."""
+def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
+    """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders.
+
+    Args:
+        folder: That may hold those of persons.
+        class_of: See `class_folders`.
+        alone: Whether there may be a single one.
+    """
     shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in folder.folders}
     with_classes = [
         sub
         for sub in folder.folders
         if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
     ]
-    alike = len(shapes) == 1 and "#" in shapes.pop() and len(with_classes) == len(folder.folders) > 1
-    return with_classes if alike else []
+    are_alike = len(shapes) == 1 and "#" in shapes.pop() and len(with_classes) == len(folder.folders)
+    return with_classes if are_alike and (alone or len(with_classes) > 1) else []
 
 
 def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
@@ -286,7 +292,7 @@ def count_pictures(classes: Iterable[ClassFolder]) -> int:
 
 
 def class_pictures(
-    folder: Folder, classes: Sequence[ClassFolder], title: str, unknown: str = ""
+    folder: Folder, classes: Sequence[ClassFolder], title: str, unknown: str = "", *, stray: bool = False
 ) -> Iterator[tuple[ClassFolder, Path]]:
     """Every picture of class folders, with its folder.
 
@@ -296,13 +302,15 @@ def class_pictures(
         title: Of the dataset, for messages.
         unknown: What a folder of pictures beside them is, for messages, where that is not `no class of` the dataset.
 
+        stray: Whether there may be folders of pictures beside them that are no class.
+
     Raises:
         EmoTorchError: a folder of pictures beside them is no class, one of them holds something else, or none an image.
     """
     known = {found.folder.path for found in classes}
     above = {parent for path in known for parent in path.parents}
     names = ", ".join(dict.fromkeys(found.emotion for found in classes))
-    for parent in folder.walk():
+    for parent in () if stray else folder.walk():
         if parent.path not in above or parent.path in known or parent.path == folder.raw:
             continue
         for sub in parent.folders:

@@ -79,7 +79,10 @@ def read_table(path: Path) -> Table | None:
     except (IndexError, UnicodeError):
         return None
     separator = max(_SEPARATORS, key=header.count)
-    names = ["".join(filter(str.isalnum, name.lower())) for name in next(csv.reader([header], delimiter=separator))]
+    names = [
+        "".join(filter(str.isalnum, name.lower()))
+        for name in next(csv.reader([header], delimiter=separator, skipinitialspace=True))
+    ]
     columns = {
         told: next(place for place, name in enumerate(names) if name in known)
         for told, known in _COLUMNS.items()
@@ -93,7 +96,7 @@ def read_table(path: Path) -> Table | None:
     try:
         # Names that are no UTF-8 stand for files whose names are not.
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, delimiter=separator)
+            reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
             next(reader)
             rows = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except (csv.Error, UnicodeError) as error:

@@ -130,9 +130,9 @@ def _searched(image: SourceImage, record: _Record) -> Searched:
     return Searched(image, record["faces"], located)
 
 
-def require_faces(searched: Sequence[Searched], where: str) -> None:
-    """Raises EmoTorchError where no face was found at all: `where` names the data."""
-    if searched and all(one.largest is None for one in searched):
+def require_faces(searched: Sequence[Searched], images: int, where: str) -> None:
+    """Raises EmoTorchError where most of so many images were searched and none has a face: `where` names the data."""
+    if 2 * len(searched) > images and all(one.largest is None for one in searched):
         raise EmoTorchError(
             f"{where}: no face found in any of {len(searched)} pictures; if they are faces that are cut out already, "
             "use --faces none"

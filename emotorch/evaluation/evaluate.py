@@ -136,7 +136,7 @@ def load_set(
     is_cut = below.is_relative_to(paths.root) and paths.relative(below).startswith(ORIGINALS)
     asked = scenes.as_asked(found, "none" if is_cut else faces)
     searched = scenes.search([image for image in asked if image.reading is Reading.SCENE])
-    scenes.require_faces(searched, str(folder))
+    scenes.require_faces(searched, len(asked), str(folder))
     if searched:
         logger.info("%s: %s", folder, scenes.describe(searched))
     largest = {one.image: one.largest for one in searched}

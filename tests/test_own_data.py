@@ -1,0 +1,287 @@
+"""Data of the user's own: persons' folders, given splits, and tables of labels, as people write them."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import refusal
+from layouts import draw, put
+from PIL import Image
+
+from emotorch.data import dataset
+from emotorch.data.faces import Box
+from emotorch.data.recognition import recognise
+from emotorch.data.sources import SourceImage, read_manifest
+from emotorch.labels import get_scheme
+from emotorch.paths import STAGE_2, Paths
+
+SEVEN = get_scheme("seven")
+EMOTIONS = ("happy", "sad", "angry")
+
+
+def images_of(paths: Paths) -> list[SourceImage]:
+    """Of the only dataset that is there, which is the user's own."""
+    (found,) = recognise(paths, SEVEN).datasets.values()
+    return found.images()
+
+
+# Class folders.
+
+
+@pytest.mark.parametrize(
+    ("layout", "splits"),
+    [
+        ("{emotion}/{person}/{n}.jpg", {""}),
+        ("{person}/{emotion}/{n}.jpg", {""}),
+        ("{split}/{emotion}/{person}/{n}.jpg", {"train", "val"}),
+        ("{split}/{person}/{emotion}/{n}.jpg", {"train", "val"}),
+        ("{emotion}/{split}/{person}/{n}.jpg", {"train", "val"}),
+        ("{emotion}/{person}/session/{n}.jpg", {""}),
+        ("images/{emotion}/images/{person}/{n}.jpg", {""}),
+    ],
+)
+def test_persons_may_have_folders_below_the_classes_or_above(paths: Paths, layout: str, splits: set[str]) -> None:
+    names = [
+        layout.format(emotion=emotion, person=f"P{person:02d}", n=n, split="valid" if person == 3 else "Train")
+        for emotion in EMOTIONS
+        for person in range(4)
+        for n in range(2)
+    ]
+    put(paths.raw / "my people", names)
+    images = images_of(paths)
+    assert len(images) == len(names)
+    for image in images:
+        assert image.emotion in image.path.parts
+        assert image.subject in image.path.parts
+    assert Counter(image.subject for image in images) == dict.fromkeys(("P00", "P01", "P02", "P03"), 6)
+    assert {image.usage for image in images} == splits
+    dataset.create(paths, SEVEN, workers=1, force=False)
+    rows = read_manifest(paths.for_scheme("seven").originals, dataset.MANIFEST_COLUMNS, STAGE_2)
+    assert {row["dataset"] for row in rows} == {"my-people"}
+    assert all(row["subject"] in row["source"] for row in rows)
+
+
+@pytest.mark.parametrize("layout", ["{emotion}/{emotion}/{n}.jpg", "{emotion}/pictures of {emotion}/{n}.jpg"])
+def test_one_folder_more_in_each_class_is_nobody_s(paths: Paths, layout: str) -> None:
+    put(paths.raw / "mine", (layout.format(emotion=emotion, n=n) for emotion in EMOTIONS for n in range(3)))
+    assert {(image.emotion, image.subject) for image in images_of(paths)} == {(emotion, "") for emotion in EMOTIONS}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("train", "valid", "test"),
+        ("Training", "Validation", "Testing"),
+        ("TRAIN", "Val", "test_set"),
+        ("x_train", "dev", ""),
+    ],
+)
+def test_given_splits_are_known_by_many_names(paths: Paths, train: str, val: str, test: str) -> None:
+    splits = {train: "train", val: "val", test: "test"} if test else {train: "train", val: "val"}
+    put(paths.raw / "mine", (f"{split}/0_{emotion.title()}/1.jpg" for split in splits for emotion in EMOTIONS))
+    assert {image.path.parts[-3]: image.usage for image in images_of(paths)} == splits
+
+
+def test_datasets_beside_each_other_are_no_persons(paths: Paths) -> None:
+    put(paths.raw / "all", (f"{name}/{emotion}/1.jpg" for name in ("studio", "street") for emotion in EMOTIONS))
+    assert set(recognise(paths, SEVEN).datasets) == {"studio", "street"}
+
+
+def test_all_formats_are_read_also_without_an_ending(paths: Paths) -> None:
+    kinds = {
+        "1.tiff": "TIFF",
+        "2.webp": "WEBP",
+        "3.bmp": "BMP",
+        "4.jpg": "PNG",
+        "5": "JPEG",
+        "6.gif": "GIF",
+        "7.ppm": "PPM",
+    }
+    for name, kind in kinds.items():
+        put(paths.raw / "mine" / "happy", [name], kind=kind)
+    assert dataset.create(paths, SEVEN, workers=1, force=False).counts["mine"]["happy"] == len(kinds)
+
+
+def test_a_picture_that_is_a_line_harms_no_other(paths: Paths) -> None:
+    put(paths.raw / "mine" / "happy", ["1.png", "2.png"])
+    for number, size in enumerate(((1, 3000), (30000, 20), (1, 1))):
+        Image.new("L", size, 90).save(paths.raw / "mine" / "happy" / f"thin{number}.png")
+    for scheme, faces, expected in (("seven", "none", 5), ("mood4", "none", 5), ("seven", "auto", 3)):
+        done = dataset.create(paths, get_scheme(scheme), workers=1, force=False, faces=faces)
+        assert done.counts["mine"]["happy"] == expected
+
+
+def test_names_that_are_no_utf_8_are_read_and_recorded(paths: Paths) -> None:
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    put(paths.raw / "mine" / "happy", [name, "plain.png"])
+    assert dataset.create(paths, SEVEN, workers=1, force=False).counts["mine"]["happy"] == 2
+    rows = read_manifest(paths.for_scheme("seven").originals, dataset.MANIFEST_COLUMNS, STAGE_2)
+    assert [Path(row["source"]).name for row in rows] == [r"caf\udce9.png", "plain.png"]
+
+
+def test_all_damaged_files_are_named_at_once(paths: Paths) -> None:
+    files = put(paths.raw / "mine", (f"{emotion}/{n}.jpg" for emotion in EMOTIONS for n in range(2)))
+    for file in (files[0], files[2], files[5]):
+        file.write_bytes(file.read_bytes()[:-300])
+    with pytest.raises(dataset.EmoTorchError) as caught:
+        dataset.create(paths, SEVEN, workers=1, force=False)
+    first, *others = sorted((files[0], files[2], files[5]))
+    assert str(caught.value).startswith(f"{first}: damaged image (")
+    assert str(caught.value).endswith(f"(2 more files cannot be read: {', '.join(file.name for file in others)})")
+    assert not paths.for_scheme("seven").originals.exists()
+
+
+# Tables of labels.
+
+ROWS = [
+    ("a/1.jpg", "happy", "train", "ann", "1 2 30 40"),
+    ("a/2.jpg", "Sad", "valid", "ben", ""),
+    ("3.jpg", "anger", "TEST", "cy", ""),
+]
+HEADER = ("path", "label", "split", "person", "box")
+
+
+def write(
+    path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]], separator: str = ",", **options: str
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(separator.join(row) + "\n" for row in (header, *rows)), **options)
+    return path
+
+
+def test_a_table_tells_class_split_person_and_box(paths: Paths) -> None:
+    folder = paths.raw / "mine"
+    put(folder, [row[0] for row in ROWS], side=60)
+    write(folder / "labels.csv", HEADER, ROWS)
+    found = [(image.emotion, image.usage, image.subject, image.box) for image in images_of(paths)]
+    assert found == [
+        ("happy", "train", "ann", Box(1, 2, 30, 40)),
+        ("sad", "val", "ben", None),
+        ("anger", "test", "cy", None),
+    ]
+    done = dataset.create(paths, SEVEN, workers=1, force=False)
+    assert done.counts["mine"] == {**dict.fromkeys(SEVEN.labels, 0), "happy": 1, "sad": 1, "angry": 1}
+    write(folder / "labels.csv", HEADER, [(*ROWS[0][:3], "dan", ROWS[0][4]), *ROWS[1:]])
+    assert not dataset.create(paths, SEVEN, workers=1, force=False).up_to_date
+    rows = read_manifest(paths.for_scheme("seven").originals, dataset.MANIFEST_COLUMNS, STAGE_2)
+    assert [row["subject"] for row in rows if row["emotion"] == "happy"] == ["dan"]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "rewrite", "options"),
+    [
+        ("Labels.CSV", ("Path", "LABEL"), lambda row: row[:2], {"separator": ";"}),
+        ("list.tsv", ("File Name", "Emotion"), lambda row: row[:2], {"separator": "\t"}),
+        ("labels.csv", ("", "pth", "label", "relFCs"), lambda row: ("0", *row[:2], "0.8"), {}),
+        (
+            "labels.csv",
+            ("image_name", "expression"),
+            lambda row: (f'"{row[0]}"', f' "{row[1]}"'),
+            {"encoding": "utf-8-sig"},
+        ),
+        ("labels.csv", ("path", "label"), lambda row: row[:2], {"encoding": "utf-16"}),
+        ("labels.csv", ("user.id", "image", "emotion"), lambda row: ("7", Path(row[0]).name, row[1].upper()), {}),
+        ("labels.csv", ("path", "label"), lambda row: (rf"C:\\pictures\\{row[0]}".replace("/", "\\"), row[1]), {}),
+        ("labels.csv", ("path", "label"), lambda row: (row[0].removesuffix(".jpg"), row[1]), {}),
+        ("tables/labels.csv", ("path", "label"), lambda row: row[:2], {}),
+    ],
+    ids=[
+        "capitals",
+        "tabs",
+        "index",
+        "quotes and BOM",
+        "UTF-16",
+        "names alone",
+        "Windows",
+        "no endings",
+        "folder of its own",
+    ],
+)
+def test_tables_are_read_as_people_write_them(
+    paths: Paths,
+    name: str,
+    header: tuple[str, ...],
+    rewrite: Callable[[tuple[str, ...]], tuple[str, ...]],
+    options: dict[str, str],
+) -> None:
+    put(paths.raw / "mine", [row[0] for row in ROWS])
+    write(paths.raw / "mine" / name, header, [rewrite(row) for row in ROWS], **options)
+    assert [(image.path.name, image.emotion) for image in images_of(paths)] == [
+        ("1.jpg", "happy"),
+        ("2.jpg", "sad"),
+        ("3.jpg", "anger"),
+    ]
+
+
+def test_a_table_for_each_split_and_corners_of_boxes(paths: Paths) -> None:
+    folder = paths.raw / "mine"
+    put(folder, ["images/1.jpg", "images/2.jpg"], side=60)
+    header = ("image", "xmin", "ymin", "xmax", "ymax", "class")
+    write(folder / "train.csv", header, [("images/1.jpg", "5", "6", "25", "46", "joy")])
+    write(folder / "test.csv", header, [("2.jpg", "0.0", "0", "9.6", "10", "fear")])
+    found = {(image.path.name, image.usage, image.emotion, image.box) for image in images_of(paths)}
+    assert found == {("1.jpg", "train", "joy", Box(5, 6, 20, 40)), ("2.jpg", "test", "fear", Box(0, 0, 10, 10))}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("b.jpg", "happy", "", "", ""), "line 5: no file 'b.jpg' below"),
+        (("a/1.jpg", "hapy", "", "", ""), "line 5: 'hapy' is not a known emotion, or a label of scheme seven (angry, "),
+        (("a/1.jpg", "happy", "", "", "1 2 30 40"), "line 5: 1.jpg stands in labels.csv, line 2, too; remove one"),
+        (("a/1.jpg", "happy", "fold", "", "1 2 3 4"), "line 5: 'fold' is not a split (train, val, test)"),
+        (("a/1.jpg", "happy", "", "", "1 2 3"), "line 5: '1 2 3' is not a box (x y width height, in pixels)"),
+        (("a/1.jpg", "happy", "", "", "1 2 0 4"), "line 5: '1 2 0 4' is a box without width or height"),
+        (("twice.jpg", "happy", "", "", ""), "line 5: 'twice.jpg' may be "),
+    ],
+)
+def test_a_bad_row_is_named(paths: Paths, row: tuple[str, ...], message: str) -> None:
+    folder = paths.raw / "mine"
+    put(folder, [*(row[0] for row in ROWS), "x/twice.jpg", "y/twice.jpg"])
+    table = write(folder / "labels.csv", HEADER, [*ROWS, row])
+    with refusal(f"{table}, {message}"):
+        images_of(paths)
+
+
+def test_what_is_in_no_row_is_said(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    folder = paths.raw / "mine"
+    put(folder, [*(row[0] for row in ROWS), "a/4.jpg", "a/5.jpg"])
+    table = write(folder / "labels.csv", HEADER, ROWS)
+    assert len(images_of(paths)) == 3
+    assert caplog.messages == [f"{table}: 2 pictures are in no row, and are left out (first: {folder / 'a' / '4.jpg'})"]
+
+
+def test_a_table_is_believed_before_the_folders(paths: Paths) -> None:
+    put(paths.raw / "mine", ["happy/1.jpg", "sad/2.jpg"])
+    write(paths.raw / "mine" / "labels.csv", HEADER[:2], [("happy/1.jpg", "sad"), ("sad/2.jpg", "sad")])
+    assert [image.emotion for image in images_of(paths)] == ["sad", "sad"]
+
+
+def test_a_table_without_its_pictures_and_one_of_numbers(paths: Paths) -> None:
+    table = write(paths.raw / "mine" / "labels.csv", HEADER[:2], [("1.jpg", "3")])
+    (missing,) = recognise(paths, SEVEN).passed_over
+    assert (missing.where, missing.found) == (table, "a table of labels, without its pictures (first: 1.jpg)")
+    put(paths.raw / "mine", ["1.jpg", "2.jpg"])
+    write(table, HEADER[:2], [("1.jpg", "3"), ("2.jpg", "0")])
+    (missing,) = recognise(paths, SEVEN).passed_over
+    assert missing.is_question
+    assert missing.found.startswith("which dataset is it? Its labels in labels.csv are numbers, 0 to 3, ")
+    (paths.raw / "mine").rename(paths.raw / "mine from AffectNet")
+    found = recognise(paths, SEVEN).datasets["AffectNet"].images()
+    assert [image.emotion for image in found] == ["surprise", "neutral"]
+
+
+def test_names_in_a_table_that_are_no_utf_8_are_found(paths: Paths) -> None:
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    put(paths.raw / "mine", [name])
+    write(paths.raw / "mine" / "labels.csv", HEADER[:2], [(name, "sad")], encoding="utf-8", errors="surrogateescape")
+    assert [image.path.name for image in images_of(paths)] == [name]
+
+
+def test_a_scheme_s_own_labels_may_stand_in_a_table(paths: Paths) -> None:
+    put(paths.raw / "mine", ["1.jpg", "2.jpg"])
+    write(paths.raw / "mine" / "labels.csv", HEADER[:2], [("1.jpg", "Calm"), ("2.jpg", "neutral")])
+    done = dataset.create(paths, get_scheme("emotorch4"), workers=1, force=False)
+    assert done.counts["mine"]["calm"] == 2
+    assert draw(0).shape == (48, 48)
