@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ _JOURNAL_NAME = ".journal.jsonl"
 _LOCK_PATIENCE_S = 2.0
 # What Linux's headers give renameat2: relative to the working directory; both names exist, and change places.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# The same of macOS's renamex_np.
+_RENAME_SWAP = 2
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -95,8 +98,13 @@ def open_table(path: Path) -> Iterator[TextIO]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes plain values; NaN, which JSON does not know, becomes null at whatever depth."""
-    write_text(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, default=str) + "\n")
+    """Writes plain values; see `as_json`."""
+    write_text(path, as_json(value))
+
+
+def as_json(value: object) -> str:
+    """Plain values as text; NaN, which JSON does not know, becomes null at whatever depth."""
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def _without_nan(value: Any) -> Any:
@@ -218,17 +226,39 @@ def _exchange(first: Path, second: Path) -> bool:
     """Lets two folders change names in one step; False where the system, or the file system, cannot."""
     import ctypes
 
+    names = os.fsencode(first), os.fsencode(second)
     try:
-        rename = ctypes.CDLL(None).renameat2  # of Linux
+        library = ctypes.CDLL(None)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*names, _RENAME_SWAP) == 0)
+        return bool(library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)
 
 
 def restore_folder(final: Path) -> None:
     """Brings back the folder that `replace_folder` had taken away when it was killed."""
     if _previous(final).exists() and not final.exists():
         _previous(final).rename(final)
+
+
+def finish_replacing(final: Path, holder: str) -> None:
+    """For who reads a folder that `replace_folder` may have been killed at, on a system that needs two renames.
+
+    Raises:
+        EmoTorchError: it is being replaced at this moment, by what `holder` says.
+    """
+    if _previous(final).exists() and not final.exists():
+        with replacing(final, holder):
+            return
+
+
+@contextmanager
+def replacing(final: Path, holder: str) -> Iterator[None]:
+    """Holds a folder that is to be replaced, whole again after a kill; see `exclusive`."""
+    with exclusive(final.with_name(f".{final.name}.lock"), holder):
+        restore_folder(final)
+        yield
 
 
 def _previous(final: Path) -> Path:

@@ -10,6 +10,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from emotorch.files import hash_file
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import Run
+from emotorch.runs.record import with_hashes, write_record
 
 MODELS = "develop_baseline_model/models"
 COMPARE = f"{MODELS}/compare_models_to_original.py"
@@ -123,7 +124,17 @@ def assert_same_weights(first: Path, second: Path) -> None:
 def replace_weights(folder: Path, state: dict[str, object]) -> None:
     """Another model in a run's folder, which its record says is its own."""
     torch.save(state, folder / "model.pth")
-    Run(folder).update(weights_sha256=hash_file(folder / "model.pth"))
+    accept(folder)
+
+
+def accept(folder: Path) -> None:
+    """Makes the record of a run tell of its files as they are now, and of the images in its list."""
+    record = Run(folder).record
+    if (folder / "image_usage.csv").exists():
+        found = Counter(row["usage"].removesuffix("_validation") for row in read_table(folder / "image_usage.csv"))
+        references = {name: count for name, count in record["counts"].items() if name.endswith("_reference")}
+        record["counts"] = {**found, **references}
+    write_record(folder, with_hashes(record, folder))
 
 
 def interrupt(folder: Path, epochs: int, threads: int = 1) -> None:

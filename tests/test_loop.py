@@ -88,11 +88,6 @@ def same(first: object, second: object) -> bool:
     return first == second or (first != first and second != second)
 
 
-def state_without_times(trained: Trainer) -> dict[str, object]:
-    state = trained.state()
-    return {**state, "history": [{**scores, "seconds": 0} for scores in state["history"]]}
-
-
 def test_score_is_a_mean_over_images_not_over_batches() -> None:
     network, images = small_network(), striped(515)
     losses = cosine_proximity(network_outputs(network, images.pixels), one_hot(images.labels, 4))

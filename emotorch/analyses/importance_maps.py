@@ -214,4 +214,5 @@ def prepared(network: nn.Module, device: torch.device) -> nn.Module:
 def outputs_of(model: Model, pixels: Pixels) -> Tensor:
     """(N, K) outputs for (N, H, W) or (N, H, W, 3), on the device that the model is on."""
     images = to_tensor(pixels).to(next(model.network.parameters()).device)
-    return torch.cat([network_outputs(model.network, batch, model.form) for batch in torch.split(images, _BATCH)])
+    outputs = [network_outputs(model.network, batch, model.form) for batch in torch.split(images, _BATCH)]
+    return model.checked(torch.cat(outputs))

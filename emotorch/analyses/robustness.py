@@ -201,7 +201,8 @@ def _prepared(model: Model, device: torch.device) -> torch.nn.Module:
 def _predictions(network: torch.nn.Module, pixels: NDArray[np.uint8], model: Model, batch: int) -> Indices:
     device = next(network.parameters()).device
     batches = torch.split(to_tensor(pixels).to(device), batch)
-    return predicted_classes(torch.cat([network_outputs(network, images, model.form) for images in batches]))
+    outputs = torch.cat([network_outputs(network, images, model.form) for images in batches])
+    return predicted_classes(model.checked(outputs))
 
 
 def _places(name: str) -> list[int]:

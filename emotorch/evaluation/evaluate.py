@@ -298,9 +298,13 @@ def all_chose_the_epoch(images: int) -> str:
 
 
 def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predictions:
-    """Runs the model over a set, whose labels count in the model's own scheme."""
+    """Runs the model over a set, whose labels count in the model's own scheme.
+
+    Raises:
+        EmoTorchError: its outputs are no finite numbers.
+    """
     pixels = to_tensor(images.read_as(model.form.pixels)).to(device)
-    outputs = network_outputs(model.network.to(device), pixels, model.form)
+    outputs = model.checked(network_outputs(model.network.to(device), pixels, model.form))
     classes = predicted_classes(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
     counts = confusion.confusion_counts(images.labels, classes, len(model.labels))

@@ -62,7 +62,7 @@ def mean_predictions(
     for model in models:
         pixels = to_tensor(images.read_as(model.form.pixels)).to(device)
         for copy in augmented_copies(pixels) if with_tta else [pixels]:
-            outputs = network_outputs(model.network.to(device), copy, model.form)
+            outputs = model.checked(network_outputs(model.network.to(device), copy, model.form))
             each.append(probabilities(outputs, model.temperature))
     mean = torch.stack(each).mean(0)
     classes = predicted_classes(mean)

@@ -4,7 +4,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,27 +22,17 @@ from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import FER, dataset_title
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
-from emotorch.files import hash_file, now, write_json
+from emotorch.files import now
 from emotorch.metrics.calibration import fit_temperature
 from emotorch.metrics.scores import NO_SCORE
 from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import PUBLISHED_SPLIT
-from emotorch.runs.folder import (
-    COPIES,
-    FINISHED,
-    HASHES,
-    LEAKY,
-    LISTED_IN,
-    RECORD_NAME,
-    RUNNING,
-    Run,
-    claim_run,
-    write_parameters,
-)
+from emotorch.runs.folder import COPIES, FINISHED, LEAKY, LISTED_IN, RUNNING, Run, claim_run, write_parameters
 from emotorch.runs.history import EpochLog, require_tensorboard
 from emotorch.runs.outcome import Outcome, SetOutcome
+from emotorch.runs.record import with_hashes, write_record
 from emotorch.runs.results import write_results
 from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable
@@ -123,7 +113,7 @@ def train_new(
     record = _new_record(settings, index, data, network, device) | dict(origin or {})
     run = distributed.broadcast(lambda: claimed or claim_run(paths.models, record))
     if claimed:
-        write_json(claimed.folder / RECORD_NAME, record)
+        write_record(claimed.folder, record)
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
     _train(run, settings, data, network)
     return run
@@ -251,19 +241,21 @@ def _describe_data(index: DatasetIndex, selection: Selection) -> str:
 
 def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
     """Trains a run to its end; of several processes all compute, and the main process holds the folder and writes."""
-    with run.running() if distributed.is_main_process() else nullcontext():
+    with run.running() if distributed.is_main_process() else nullcontext(lambda: None) as require_there:
         make_repeatable(settings.threads)
         started = time.perf_counter()
         # Channels last is what the convolutions of CPUs and of GPUs are fastest in.
         trainer = _new_trainer(settings, data, network.to(memory_format=torch.channels_last))
         description = checkpoints.describe(settings.recipe, settings.scheme, data.form)
-        _train_and_log(run, settings, trainer, description)
+        _train_and_log(run, settings, trainer, description, require_there)
         if not trainer.best_epoch:
             raise EmoTorchError(f"{run.name}: the loss is no number from the first epoch on; lower learning_rate")
         if distributed.is_main_process():
             trained = time.perf_counter()
+            require_there()
             _write_outcome(run, settings, data, trainer, description)
             results = time.perf_counter() - trained
+            require_there()
             _finish(run, {"reading": data.seconds, "training": trained - started, "results": results})
 
 
@@ -273,8 +265,8 @@ def _finish(run: Run, seconds: Mapping[str, float]) -> None:
         "status": FINISHED,
         "finished": now(),
         "timings_s": {name: round(value, 3) for name, value in seconds.items()},
-        HASHES[BEST_CHECKPOINT]: hash_file(run.folder / BEST_CHECKPOINT),
     }
+    record = with_hashes(record, run.folder)
     write_parameters(run.folder / "model_parameters.txt", record)
     run.update(**record)  # last of all: a run that says it is finished has every file
 
@@ -294,8 +286,17 @@ def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Train
     )
 
 
-def _train_and_log(run: Run, settings: Settings, trainer: Trainer, description: Mapping[str, Any]) -> None:
-    """Trains from the last checkpoint on, or from the first step, and keeps checkpoint and log of it."""
+def _train_and_log(
+    run: Run,
+    settings: Settings,
+    trainer: Trainer,
+    description: Mapping[str, Any],
+    require_there: Callable[[], None],
+) -> None:
+    """Trains from the last checkpoint on, or from the first step, and keeps checkpoint and log of it.
+
+    `require_there`: see `Run.running`.
+    """
     leads, last = distributed.is_main_process(), run.folder / LAST_CHECKPOINT
     log = EpochLog(run.folder, tensorboard=settings.tensorboard and leads)
     if leads:
@@ -310,6 +311,7 @@ def _train_and_log(run: Run, settings: Settings, trainer: Trainer, description: 
     def checkpoint(trainer: Trainer) -> None:
         if not leads:
             return
+        require_there()
         checkpoints.save(last, {**description, **trainer.state()})
         if not trainer.within_epoch:
             log.write(trainer.history)

@@ -116,7 +116,7 @@ class Model:
             rows = probabilities[done : done + len(faces)]
             done += len(faces)
             try:
-                results[place] = to_predictions(faces, rows, self.labels)
+                results[place] = to_predictions(faces, rows, self._reader)
             except EmoTorchError as error:
                 results[place] = error
 
@@ -139,7 +139,7 @@ class Model:
             return np.zeros((0, len(self.labels)), np.float32)
         faces = np.stack([cut_face(crop, None, form=self._reader.form) for crop in crops])
         probabilities = self._reader.probabilities(faces)
-        require_finite(probabilities)
+        require_finite(probabilities, self.weights)
         return probabilities
 
     def video(

@@ -24,7 +24,8 @@ from emotorch.inference.onnx_reader import INPUT, OUTPUT, Metadata, OnnxReader
 from emotorch.inference.reader import ONNX_SUFFIX, FaceReader
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.networks.weights import first_line
-from emotorch.runs.folder import HASHES, Run
+from emotorch.runs.folder import Run
+from emotorch.runs.record import HASHES, sealed_graph, write_record
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.preprocessing import to_input, to_tensor
@@ -61,7 +62,7 @@ def export(weights: Path) -> Export:
     metadata = Metadata(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
     faces = synthetic_faces(max(BATCHES), model.form.pixels)
     path = weights.with_suffix(ONNX_SUFFIX)
-    difference = math.nan
+    run, difference = Run(path.parent), math.nan
 
     def write(temporary: Path) -> None:
         nonlocal difference
@@ -70,12 +71,14 @@ def export(weights: Path) -> Export:
         difference = largest_difference(*readers, faces)
         if not difference <= TOLERANCE:  # also when it is no number
             raise EmoTorchError(f"a probability differs from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}")
+        # A kill between the two files leaves a record that says nothing of this one, not something wrong.
+        if HASHES.get(path.name) in run.record:
+            write_record(run.folder, {k: value for k, value in run.record.items() if k != HASHES[path.name]})
 
     try:
         write_atomically(path, write)
     except (EmoTorchError, torch.onnx.OnnxExporterError) as error:
         raise EmoTorchError(f"{weights} is not exported: {first_line(error)}") from error
-    run = Run(path.parent)
     if run.record:
         run.update(**{HASHES[file.name]: hash_file(file) for file in (weights, path) if file.name in HASHES})
     return Export(path, difference, len(faces))
@@ -112,6 +115,7 @@ def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
     ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props.update(metadata.as_properties())
     program.save(path)
+    path.write_bytes(sealed_graph(path.read_bytes()))
 
 
 def synthetic_faces(count: int, form: PixelForm = GREY_FACE) -> Pixels:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emotorch.data.images import PixelForm, Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme
-from emotorch.runs.folder import checked_hash
+from emotorch.runs.record import checked_hash
 
 # The graph's one input, bytes of (N, channels, size, size) in the form of the faces, and its one output, (N, K) as the
 # network gives them.
@@ -165,11 +165,13 @@ class OnnxReader:
 
 
 def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """As `calibration.probabilities`, without PyTorch; infinite outputs give NaN, as there."""
+    """As `calibration.probabilities`, without PyTorch; a row is NaN where outputs are infinite."""
     scaled = outputs / np.float32(temperature)
     with np.errstate(invalid="ignore"):
         exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+    found = np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+    found[~np.isfinite(outputs).all(axis=1)] = np.nan
+    return found
 
 
 def _require_shapes(session: Any, metadata: Metadata) -> None:

@@ -150,7 +150,7 @@ def predict_faces(reader: FaceReader, picture: Pixels, faces: Sequence[Face | No
     """
     if not faces:
         return []
-    return to_predictions(faces, reader.probabilities(cut_faces(picture, faces, reader.form)), reader.labels)
+    return to_predictions(faces, reader.probabilities(cut_faces(picture, faces, reader.form)), reader)
 
 
 def cut_faces(picture: Pixels, faces: Sequence[Face | None], form: PixelForm) -> Pixels:
@@ -160,27 +160,27 @@ def cut_faces(picture: Pixels, faces: Sequence[Face | None], form: PixelForm) ->
 
 
 def to_predictions(
-    faces: Sequence[Face | None], probabilities: NDArray[np.float32], labels: Sequence[str]
+    faces: Sequence[Face | None], probabilities: NDArray[np.float32], reader: FaceReader
 ) -> list[Prediction]:
-    """Predictions of (N, K) probabilities.
+    """Predictions of (N, K) probabilities that a reader gave.
 
     Raises:
         EmoTorchError: they are no finite numbers.
     """
-    require_finite(probabilities)
+    require_finite(probabilities, reader.weights)
     return [
         Prediction(
             box=face.box if face else None,
-            emotion=labels[int(np.argmax(row))],
+            emotion=reader.labels[int(np.argmax(row))],
             confidence=max(row),
-            probabilities=dict(zip(labels, row, strict=True)),
+            probabilities=dict(zip(reader.labels, row, strict=True)),
             turn=face.turn if face else 0.0,
         )
         for face, row in zip(faces, probabilities.tolist(), strict=True)
     ]
 
 
-def require_finite(probabilities: NDArray[np.float32]) -> None:
+def require_finite(probabilities: NDArray[np.float32], weights: Path) -> None:
     """The largest of NaNs is the first: without this, damaged weights would always predict the first label.
 
     Raises:
@@ -188,6 +188,6 @@ def require_finite(probabilities: NDArray[np.float32]) -> None:
     """
     if not np.isfinite(probabilities).all():
         raise EmoTorchError(
-            "the model's outputs for this input are no finite numbers; its weights are damaged, or its training "
-            "diverged: use another model"
+            f"the model's outputs for this input are no finite numbers; the weights in {weights} are damaged, or their "
+            "training diverged: use another model"
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emotorch.data.images import PixelForm, Pixels
 from emotorch.errors import EmoTorchError, needs_extra
 from emotorch.labels import LabelScheme, get_scheme
-from emotorch.runs.folder import checked_hash
+from emotorch.runs.record import checked_hash
 
 logger = logging.getLogger(__name__)
 

@@ -12,21 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import exclusive, hash_file, replace_folder, restore_folder, write_json
+from emotorch.files import replace_folder, replacing
 from emotorch.inference.onnx_export import Export, export
 from emotorch.runs.findings import carry_over, find_folder
 from emotorch.runs.folder import (
     FACELESS,
     FACELESS_FINDINGS,
     FINISHED,
-    HASHES,
     LEAKY,
-    RECORD_NAME,
     Run,
-    checked_hash,
 )
 from emotorch.runs.pictures import draw_kept_pictures
 from emotorch.runs.private_test import private_scorings
+from emotorch.runs.record import check_folder, checked_hash, with_hashes, write_record
 from emotorch.runs.usage import usage_file
 from emotorch.training import checkpoints
 
@@ -91,8 +89,7 @@ def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]
     check_name(name)
     final = models / name
     _require_shippable(run)
-    with exclusive(final.with_name(f".{name}.lock"), f"shipping {name}"):
-        restore_folder(final)
+    with replacing(final, f"shipping {name}"):
         if final.is_symlink() or (final.exists() and not (final / _SHIPPED).is_file()):
             raise UsageError(f"NAME {name!r} is taken: {final} is no model's folder")
         return _build(run, run.folder / _SHIPPED, final, _SHIPPED, write_texts)
@@ -126,6 +123,7 @@ def _build(run: Run, weights: Path, final: Path, name: str, write_texts: Callabl
         # Locks of what was measured.
         for hidden in new.glob(".*"):
             hidden.unlink()
+        check_folder(new)
         replace_folder(new, final)
     return replace(exported, path=final / exported.path.name)
 
@@ -153,12 +151,12 @@ def _copy(run: Run, weights: Path, copy: Path) -> None:
     for pattern in FACELESS:
         for file in sorted(run.folder.glob(pattern)):
             if file.is_file():
-                shutil.copy(file, new.folder / file.name)
+                shutil.copy(run.file(file.name), new.folder / file.name)
     checkpoints.save(copy, {key: state[key] for key in _USED if key in state})
-    after = hash_file(copy)
-    record = {key: value for key, value in new.record.items() if key not in HASHES.values()}
+    record = new.record
     if looks := private_scorings(run, weights):
         record["private_scorings"] = looks
-    write_json(new.folder / RECORD_NAME, {**record, HASHES[copy.name]: after})
+    write_record(new.folder, with_hashes(record, new.folder))
+    after = checked_hash(copy)
     for analysis, patterns in FACELESS_FINDINGS.items():
         carry_over(find_folder(run, analysis, weights), new.folder / analysis, patterns, before, after)

@@ -35,7 +35,9 @@ class TorchReader:
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         outputs = network_outputs(self.model.network, to_tensor(faces), self.model.form)
-        return np.asarray(probabilities(outputs, self.model.temperature), np.float32)
+        found = np.array(probabilities(outputs, self.model.temperature), np.float32)
+        found[~outputs.isfinite().all(1).numpy()] = np.nan
+        return found
 
 
 def open_torch_reader(weights: Path, scheme: LabelScheme | None, threads: int) -> TorchReader:

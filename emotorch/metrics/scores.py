@@ -28,7 +28,6 @@ class EpochScores:
     Attributes:
         epoch: From 1.
         learning_rate: At its end.
-        seconds: It took.
         training: As it ran, with weights changing, on augmented images.
         validation: After it, by the set's name.
         combined: Over all validation images of all sets.
@@ -36,21 +35,19 @@ class EpochScores:
 
     epoch: int
     learning_rate: float
-    seconds: float
     training: Score
     validation: Mapping[str, Score]
     combined: Score
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "EpochScores":
-        """The inverse of `dataclasses.asdict`."""
+        """The inverse of `dataclasses.asdict`; earlier code's had the `seconds` too."""
         return cls(
-            **{
-                **values,
-                "training": Score(**values["training"]),
-                "validation": {name: Score(**score) for name, score in values["validation"].items()},
-                "combined": Score(**values["combined"]),
-            }
+            values["epoch"],
+            values["learning_rate"],
+            Score(**values["training"]),
+            {name: Score(**score) for name, score in values["validation"].items()},
+            Score(**values["combined"]),
         )
 
 

@@ -79,7 +79,7 @@ def read_kept(run: Run) -> Kept | None:
     Raises:
         EmoTorchError: the file is damaged, or the sweep's list of images is gone or another.
     """
-    path = run.folder / _NAME
+    path = run.file(_NAME)
     if not path.is_file():
         return None
     try:

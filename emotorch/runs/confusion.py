@@ -18,12 +18,12 @@ from emotorch.runs.folder import FER_VS_CKP, MATRICES, Run, validation_title
 Number = TypeVar("Number", int, float)
 
 
-def _matrix_file(folder: Path, name: str) -> Path:
-    return folder / f"confusion_matrix_{name}.csv"
+def _matrix_file(name: str) -> str:
+    return f"confusion_matrix_{name}.csv"
 
 
-def _counts_file(folder: Path, name: str) -> Path:
-    return folder / f"confusion_counts_{name}.csv"
+def _counts_file(name: str) -> str:
+    return f"confusion_counts_{name}.csv"
 
 
 def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
@@ -43,8 +43,8 @@ def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[st
 def write_confusion_tables(folder: Path, name: str, counts: Counts, labels: Sequence[str]) -> None:
     """Writes a set's matrix: the proportions of each row and the counts, as CSV."""
     proportions = row_proportions(counts)
-    _write_square(_matrix_file(folder, name), labels, ([f"{value:.3f}" for value in row] for row in proportions))
-    _write_square(_counts_file(folder, name), labels, counts.tolist())
+    _write_square(folder / _matrix_file(name), labels, ([f"{value:.3f}" for value in row] for row in proportions))
+    _write_square(folder / _counts_file(name), labels, counts.tolist())
 
 
 def _plot(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
@@ -85,10 +85,10 @@ def read_matrix(run: Run, name: str) -> Matrix | None:
         EmoTorchError: a file is no square table of numbers with equal labels in rows and columns, or the counts
             are none, or not of the matrix's labels.
     """
-    matrix = _read_square(_matrix_file(run.folder, name), float)
+    matrix = _read_square(run.file(_matrix_file(name)), float)
     if matrix is None:
         return None
-    path = _counts_file(run.folder, name)
+    path = run.file(_counts_file(name))
     counts = _read_square(path, _whole_number)
     if counts is not None and counts[0] != matrix[0]:
         raise EmoTorchError(f"{path}: its labels are {', '.join(counts[0])}, the matrix's {', '.join(matrix[0])}")

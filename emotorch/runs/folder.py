@@ -1,32 +1,35 @@
-"""Run folders (`model_00001`, …) and their records: `run.json`, and `model_parameters.txt` for a person."""
+"""Run folders (`model_00001`, …): claimed, found, held while they are trained; `model_parameters.txt` for a person."""
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
-from emotorch.files import hash_file, read_json, remove_leftovers, write_json, write_text
+from emotorch.files import finish_replacing, remove_leftovers, write_text
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths, mark_synthetic
+from emotorch.runs.record import (
+    RECORD_NAME,
+    check_file,
+    read_record,
+    say_unverified,
+    stated_hashes,
+    without_hashes,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-RECORD_NAME = "run.json"
 # A model's weights in its folder, the best epoch's; the first that is there is taken.
 _WEIGHTS_NAMES = ("model.pth", "model.safetensors", "model.onnx")
-# What a record calls the SHA-256 of its files of weights.
-HASHES = {
-    "model.pth": "weights_sha256",
-    "model.safetensors": "safetensors_sha256",
-    "model.onnx": "onnx_sha256",
-}
 # The matrices of all validation sets: as published of a run on FER-2013, and of one on other data.
 FER_VS_CKP, MATRICES = "confusion_matrices_fer_vs_ckp.png", "confusion_matrices.png"
 # What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
@@ -97,17 +100,26 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The content of run.json; empty for a folder that other code wrote."""
-        path = self.folder / RECORD_NAME
-        try:
-            record: dict[str, Any] = read_json(path)
-        except FileNotFoundError:
-            return {}
-        if not isinstance(record, dict):
-            raise EmoTorchError(f"{path}: not a run's record")
-        return record
+        return read_record(self.folder)
 
     def update(self, **changes: object) -> None:
-        write_json(self.folder / RECORD_NAME, {**self.record, **changes})
+        write_record(self.folder, {**self.record, **changes})
+        self.__dict__.pop("stated", None)
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the run, which is there or not, to be read.
+
+        Raises:
+            EmoTorchError: the record states another SHA-256 of it, or it is gone that the record tells of.
+        """
+        path = self.folder / name
+        check_file(path, self.stated.get(name))
+        return path
+
+    @cached_property
+    def stated(self) -> Mapping[str, str]:
+        """The SHA-256 that the record states of each file: read once, for a comparison reads many of each run."""
+        return stated_hashes(self.record)
 
     def status(self, record: Mapping[str, Any] | None = None) -> str:
         """`finished` for a folder without a record: another program wrote it, all at once.
@@ -128,7 +140,9 @@ class Run:
     def sets_with(self, pattern: str) -> list[str]:
         """The validation sets that there are such files of, `{}` for the set's name: FER, then CK+, then others."""
         before, after = pattern.split("{}")
-        names = {path.name.removeprefix(before).removesuffix(after) for path in self.folder.glob(pattern.format("*"))}
+        files = {path.name for path in self.folder.glob(pattern.format("*"))}
+        files |= {name for name in self.stated if name.startswith(before) and name.endswith(after)}
+        names = {name.removeprefix(before).removesuffix(after) for name in files}
         order = {FER.key: 0, CKP.key: 1}
         return sorted(names - {COMBINED}, key=lambda name: (order.get(name, 2), name))
 
@@ -153,8 +167,12 @@ class Run:
         return lock
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[Callable[[], None]]:
         """Holds the run while it is being trained, and records how that ends.
+
+        Yields:
+            What raises EmoTorchError where the folder was deleted meanwhile, to be called before it is written to: it
+            would come back, without what it had before.
 
         Raises:
             EmoTorchError: another process is training it.
@@ -162,17 +180,27 @@ class Run:
         lock = self._lock()
         if lock is None:
             raise EmoTorchError(f"{self.folder} is being trained by another process")
+        inode = self.folder.stat().st_ino
+
+        def is_there() -> bool:
+            return (self.folder / RECORD_NAME).is_file() and self.folder.stat().st_ino == inode
+
+        def require_there() -> None:
+            if not is_there():
+                raise EmoTorchError(f"{self.folder} was deleted while it was being trained: nothing is kept of the run")
+
         try:
             remove_leftovers(self.folder)
             # What an earlier attempt failed at is over.
-            known = {key: value for key, value in self.record.items() if key != "error"}
-            write_json(self.folder / RECORD_NAME, {**known, "status": RUNNING})
-            yield
-        except KeyboardInterrupt:
-            self.update(status=INTERRUPTED)
-            raise
+            known = {key: value for key, value in without_hashes(self.record).items() if key != "error"}
+            write_record(self.folder, {**known, "status": RUNNING})
+            yield require_there
         except BaseException as error:
-            self.update(status=FAILED, error=f"{type(error).__name__}: {error}")
+            if is_there():
+                failed = {"status": FAILED, "error": f"{type(error).__name__}: {error}"}
+                self.update(**({"status": INTERRUPTED} if isinstance(error, KeyboardInterrupt) else failed))
+            elif not (self.folder / RECORD_NAME).exists():
+                shutil.rmtree(self.folder, ignore_errors=True)  # what was written in the moment of its end
             raise
         finally:
             lock.release()
@@ -214,7 +242,7 @@ def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) ->
     prepared = Path(tempfile.mkdtemp(prefix=".claim-", dir=models))
     try:
         prepared.chmod(0o755)
-        write_json(prepared / RECORD_NAME, record)
+        write_record(prepared, record)
         while True:
             folder = models / f"model_{number:05d}{suffix}"
             try:
@@ -283,6 +311,8 @@ def find_run(paths: Paths, model: str) -> Run:
     # Dots are no name: every folder has a `.` and a `..`.
     places = [Path()] if model.startswith(".") else [paths.models, SHIPPED_MODELS, Path()]
     for candidate in (place / model for place in places if model):
+        if candidate.parent == SHIPPED_MODELS:
+            finish_replacing(candidate, f"shipping {model}")
         if candidate.is_dir():
             return run_in(paths, candidate.resolve())
         if candidate.is_file():
@@ -297,6 +327,8 @@ def find_run(paths: Paths, model: str) -> Run:
 def run_in(paths: Paths, folder: Path) -> Run:
     """The run in a folder: what is found out about a model that ships goes below the root."""
     ships = folder == MODEL_ORIGINAL or folder.parent == SHIPPED_MODELS
+    if not ships and not (folder / RECORD_NAME).exists():
+        say_unverified(folder)
     return Run(folder, paths.evaluations / folder.name if ships else None)
 
 
@@ -320,6 +352,7 @@ def shipped_or_named(paths: Paths, model: str | None) -> Path:
     """
     if model is not None:
         return weights_file(paths, model)
+    finish_replacing(SHIPPED_MODELS / "emotorch", "shipping emotorch")
     shipped = best_weights(SHIPPED_MODELS / "emotorch")
     if not shipped.is_file():
         raise EmoTorchError("no trained model ships with this version: train one and name it with --model")
@@ -330,24 +363,6 @@ def best_weights(folder: Path) -> Path:
     """A model folder's weights of the best epoch, in the form that it has them in; `model.pth` where it has none."""
     files = [folder / name for name in _WEIGHTS_NAMES]
     return next((file for file in files if file.is_file()), files[0])
-
-
-def checked_hash(weights: Path) -> str:
-    """The SHA-256 of a file of weights: the one that the record of its run states, where that states one.
-
-    PyTorch and ONNX Runtime take wrong bytes in weights for weights.
-
-    Raises:
-        EmoTorchError: the record states another.
-    """
-    found = hash_file(weights)
-    stated = Run(weights.parent).record.get(HASHES.get(weights.name, ""), found)
-    if found != stated:
-        raise EmoTorchError(
-            f"{weights}: damaged or replaced, its SHA-256 is not the one that {RECORD_NAME} beside it states "
-            f"({stated}): bring that file back, or make it again"
-        )
-    return found
 
 
 def write_parameters(path: Path, record: Mapping[str, Any]) -> None:

@@ -18,8 +18,8 @@ HISTORY_NAME = "training_history.json"
 LOGS_NAME = "tensorboard"
 
 
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"training_history_{name}.csv"
+def _file_name(name: str) -> str:
+    return f"training_history_{name}.csv"
 
 
 def _columns(name: str) -> tuple[str, ...]:
@@ -27,7 +27,7 @@ def _columns(name: str) -> tuple[str, ...]:
 
 
 class EpochLog:
-    """Writes a run's epochs as they end: learning rate, seconds, and each set's loss, accuracy and macro-F1.
+    """Writes a run's epochs as they end: learning rate, and each set's loss, accuracy and macro-F1.
 
     Args:
         folder: Of the run.
@@ -74,7 +74,7 @@ def write_history(folder: Path, history: Sequence[EpochScores], datasets: Sequen
             validation = scores.combined if name == COMBINED else scores.validation[name]
             training = scores.training
             rows.append((scores.epoch, training.loss, training.accuracy, validation.loss, validation.accuracy))
-        write_csv(_file(folder, name), _columns(name), rows)
+        write_csv(folder / _file_name(name), _columns(name), rows)
 
 
 def read_history(run: Run, name: str) -> dict[str, list[float]] | None:
@@ -83,7 +83,7 @@ def read_history(run: Run, name: str) -> dict[str, list[float]] | None:
     Raises:
         EmoTorchError: there is no epoch, a column is missing, or a value is not a number.
     """
-    path = _file(run.folder, name)
+    path = run.file(_file_name(name))
     if not path.exists():
         return None
     rows = read_table(path)

@@ -64,7 +64,7 @@ def write_results(
 
 def read_report(run: Run) -> str:
     """`classification_report.txt`: precision, recall and F1 of every class and the loss, on every set of the run."""
-    return (run.folder / _REPORT).read_text(encoding="utf-8")
+    return run.file(_REPORT).read_text(encoding="utf-8")
 
 
 def _reported(outcome: Outcome) -> list[str]:

@@ -78,7 +78,7 @@ def read_accuracies(run: Run) -> dict[str, float]:
     Raises:
         EmoTorchError: the file is missing or not such a table.
     """
-    path = run.folder / "final_accuracies.csv"
+    path = run.file("final_accuracies.csv")
     accuracies = {}
     for number, row in enumerate(read_table(path), start=2):
         try:

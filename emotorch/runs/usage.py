@@ -1,5 +1,6 @@
 """Which images a run used and what for: `image_usage.csv` and `usage_summary.csv`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +11,10 @@ from emotorch.data.selection import ImageSet, Selection
 from emotorch.data.variants import original_of
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
-from emotorch.files import read_table, write_csv
+from emotorch.files import hash_file, read_table, write_csv
 from emotorch.runs.compact import read_kept
 from emotorch.runs.folder import Run, is_on_fer
+from emotorch.runs.record import FILES, RECORD_NAME
 
 USAGE_NAME = "image_usage.csv"
 # What image_usage.csv calls the sets of a run; a validation set is called after its dataset.
@@ -28,22 +30,29 @@ def usage_file(run: Run) -> Path | None:
     """`image_usage.csv`, which is made here for a run of a sweep; None where the run has none.
 
     Raises:
-        EmoTorchError: it cannot be made; see `read_kept`.
+        EmoTorchError: it cannot be made, see `read_kept`; or is not the one that the run's record states.
     """
-    path = run.folder / USAGE_NAME
-    if not path.exists():
+    path = run.file(USAGE_NAME)
+    if USAGE_NAME in run.stated:
+        return path
+    try:
         kept = read_kept(run)
-        if kept is None:
-            return None
+    except EmoTorchError:
+        if FILES in run.record or not path.exists():
+            raise
+        kept = None  # earlier code made the file, and the sweep that it was made of is elsewhere
+    if kept is not None:
         write_image_usage(path, kept.selection)
-    return path
+        run.update(**{FILES: {**run.record.get(FILES, {}), USAGE_NAME: hash_file(path)}})
+    return path if path.exists() else None
 
 
 def read_image_usage(run: Run) -> list[dict[str, str]] | None:
     """The rows of `image_usage.csv`, also of one in the published format; None without that file.
 
     Raises:
-        EmoTorchError: a column is missing.
+        EmoTorchError: see `usage_file`; a column is missing, a usage is no known one, or there are other numbers of
+            images than the run's record states.
     """
     path = usage_file(run)
     if path is None:
@@ -52,7 +61,31 @@ def read_image_usage(run: Run) -> list[dict[str, str]] | None:
     missing = [column for column in _NEEDED if any(not row.get(column) for row in rows)]
     if missing:
         raise EmoTorchError(f"{path}: no {missing[0]} in some row")
+    _check_usages(path, Counter(row["usage"] for row in rows), run.record.get("counts"))
     return rows
+
+
+def _check_usages(path: Path, found: Counter[str], stated: Mapping[str, int] | None) -> None:
+    """An image that no longer counts as trained on would count as unseen.
+
+    Args:
+        path: For the message.
+        found: How many images of each usage.
+        stated: What the run's record says of its sets; None where nothing does.
+    """
+    for usage in found:
+        if usage != TRAINING and not usage.endswith(VALIDATION_SUFFIX):
+            raise EmoTorchError(f"{path}: usage {usage!r} is neither {TRAINING} nor a validation: bring that file back")
+    if stated is None:
+        return
+    usages = {name: name if name == TRAINING else f"{name}{VALIDATION_SUFFIX}" for name in stated}
+    expected = {usage: stated[name] for name, usage in usages.items() if not name.endswith("_reference")}
+    for usage in expected | found:
+        if found[usage] != expected.get(usage, 0):
+            raise EmoTorchError(
+                f"{path}: {found[usage]} images of {usage}, where {RECORD_NAME} beside it tells of "
+                f"{expected.get(usage, 0)}: bring that file back"
+            )
 
 
 def write_image_usage(path: Path, selection: Selection) -> None:

@@ -30,7 +30,8 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.files import STAMP_NAME, now, write_atomically
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs.folder import FAILED, RECORD_NAME, RUNNING, Run, claim_run
+from emotorch.runs.folder import FAILED, RUNNING, Run, claim_run
+from emotorch.runs.record import RECORD_NAME
 from emotorch.sweep.folder import LOG_NAME, Sweep
 from emotorch.sweep.job import Job, Result, run_job
 from emotorch.sweep.scheduler import OpenEngine

@@ -1,5 +1,6 @@
 """Checkpoints: what a model file holds, how it is written, and how it is read without running its code."""
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,8 @@ from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 from emotorch.recipes import Recipe, Value
-from emotorch.runs.folder import checked_hash
+from emotorch.runs.folder import Run
+from emotorch.runs.record import checked_hash, sealed_archive
 from emotorch.training.losses import Loss, cosine_proximity, named_loss
 from emotorch.training.preprocessing import InputForm
 
@@ -27,6 +29,7 @@ _PUBLISHED = {"network": "emotorch_cnn", "loss": "cosine_proximity", "focal_gamm
 _PUBLISHED_SCHEME = "emotorch4"
 # The tensors of a state as a file of theirs, and what else it holds, beside it.
 TENSORS_SUFFIX, _CONFIG_NAME = ".safetensors", "config.json"
+DIVERGED = "its weights are damaged, or its training diverged; use another model"
 # What it states as (height, width); images and kernels are square here.
 _PAIRS = ("image_size", "kernel_size")
 
@@ -42,6 +45,7 @@ class Model:
         temperature: For `calibration.probabilities`; 1 in files without one.
         trained_as: The scheme that it was trained with, when it is read as another.
         loss: What it was trained to make small.
+        name: Its file, for messages.
     """
 
     network: nn.Module
@@ -50,10 +54,21 @@ class Model:
     temperature: float = 1.0
     trained_as: LabelScheme | None = None
     loss: Loss = cosine_proximity
+    name: str = "the model"
 
     @property
     def labels(self) -> tuple[str, ...]:
         return self.scheme.labels
+
+    def checked(self, outputs: Tensor) -> Tensor:
+        """Outputs of its network as they are: the largest of NaNs is the first, which is no prediction.
+
+        Raises:
+            EmoTorchError: they are no finite numbers.
+        """
+        if not outputs.isfinite().all():
+            raise EmoTorchError(f"{self.name}: some of its outputs are no finite numbers: {DIVERGED}")
+        return outputs
 
     def read_as(self, scheme: LabelScheme) -> "Model":
         """The model as one of another scheme: classes that the scheme has not are dropped before the softmax.
@@ -100,9 +115,15 @@ def describe(recipe: Recipe, scheme: LabelScheme, pixels: PixelForm = GREY_FACE)
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes a checkpoint: a `.pth`, or a `.safetensors` of the network's tensors and a config.json of all else."""
+    """Writes a checkpoint: a `.pth`, or a `.safetensors` of the network's tensors and a config.json of all else.
+
+    Equal states give equal bytes: in memory, where PyTorch knows no file's name to write into it.
+    """
     if path.suffix != TENSORS_SUFFIX:
-        write_atomically(path, lambda temporary: torch.save(dict(state), temporary))
+        archive = io.BytesIO()
+        torch.save(dict(state), archive)
+        content = sealed_archive(archive.getvalue())
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
         return
     tensors = {name: tensor.clone().contiguous() for name, tensor in state["model_state_dict"].items()}
     content = safetensors.torch.save(tensors, metadata={"format": "pt"})
@@ -114,12 +135,13 @@ def read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, as tensors and plain values only; its `model_config` as our networks take it.
 
     Raises:
-        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code; or its images or kernels
-            are not square.
+        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code; it is not the one that it or
+            the record of its run states; or its images or kernels are not square.
     """
     state = read_tensors(path)
+    checked_hash(path)
     if path.suffix == TENSORS_SUFFIX:
-        state = {**_read_config(path.with_name(_CONFIG_NAME)), "model_state_dict": state}
+        state = {**_read_config(Run(path.parent).file(_CONFIG_NAME)), "model_state_dict": state}
     if not isinstance(state, dict) or not {"model_state_dict", "model_config"} <= state.keys():
         raise EmoTorchError(f"{path}: no model_state_dict and model_config in it; it is not a model of this pipeline")
     try:
@@ -161,13 +183,12 @@ def load_model(path: Path, scheme: str | None = None) -> Model:
 
     Raises:
         EmoTorchError: see `read`; or the weights are not those that the file's run recorded, or do not fit the
-            network that the file names.
+            network that the file names, or are no finite numbers.
         UsageError: the model cannot be read as that scheme.
     """
     state = read(path)
-    checked_hash(path)
     try:
-        model = _build(state)
+        model = replace(_build(state), name=str(path))
     except EmoTorchError as error:
         raise EmoTorchError(f"{path}: {error}") from None
     except DAMAGES as error:
@@ -192,6 +213,8 @@ def _build(state: Mapping[str, Any]) -> Model:
         network.load_state_dict(state["model_state_dict"])
     except (RuntimeError, TypeError, AttributeError) as error:
         raise EmoTorchError(f"the weights do not fit the network ({first_line(error)})") from None
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise EmoTorchError(f"some of its weights are no finite numbers: {DIVERGED}")
     network.eval()
     loss = named_loss(recipe["loss"], recipe["focal_gamma"])
     return Model(network, scheme, InputForm.from_checkpoint(state), temperature, loss=loss)

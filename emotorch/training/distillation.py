@@ -19,7 +19,8 @@ from emotorch.errors import UsageError
 from emotorch.labels import LabelScheme
 from emotorch.metrics.calibration import probabilities
 from emotorch.paths import Paths
-from emotorch.runs.folder import Run, checked_hash, find_run, weights_file
+from emotorch.runs.folder import Run, find_run, weights_file
+from emotorch.runs.record import checked_hash
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import autocast

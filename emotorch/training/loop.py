@@ -221,8 +221,7 @@ class Trainer:
         epoch = len(self.history) + 1
         training = self._train_epoch(epoch, checkpoint, every_s)
         validation, combined = self._validate()
-        seconds = time.perf_counter() - started
-        scores = EpochScores(epoch, self.scheduler.learning_rate, seconds, training, validation, combined)
+        scores = EpochScores(epoch, self.scheduler.learning_rate, training, validation, combined)
         self.history.append(scores)
         watched = self._watched(scores)
         self.scheduler.after_epoch(watched)
@@ -232,7 +231,8 @@ class Trainer:
             self._best_value = value
             self.best_epoch = epoch
             self._best_weights = copy.deepcopy(self._validated_network.state_dict())
-        logger.info("%s", _epoch_line(scores, self.recipe, self.best_epoch == epoch))
+        seconds = time.perf_counter() - started
+        logger.info("%s", _epoch_line(scores, self.recipe, seconds, best=self.best_epoch == epoch))
 
     def _watched(self, scores: EpochScores) -> float:
         watched: float = getattr(self._deciding(scores), self.recipe.watch)
@@ -406,7 +406,7 @@ def _cut(whole: slice, parts: int) -> list[slice]:
     return [slice(start, min(start + length, whole.stop)) for start in starts]
 
 
-def _epoch_line(scores: EpochScores, recipe: Recipe, best: bool) -> str:
+def _epoch_line(scores: EpochScores, recipe: Recipe, seconds: float, *, best: bool) -> str:
     validation = "  ".join(
         f"{name.upper()} {value.accuracy:5.2f}%" for name, value in scores.validation.items() if value.images
     )
@@ -415,5 +415,5 @@ def _epoch_line(scores: EpochScores, recipe: Recipe, best: bool) -> str:
     return (
         f"epoch {scores.epoch:2d}/{recipe.epochs}  loss {scores.training.loss:.4f}"
         f"  training {scores.training.accuracy:5.2f}%  validation loss {scores.combined.loss:.4f}  {validation}"
-        f"  learning rate {scores.learning_rate:.2g}  {scores.seconds:.1f} s{'  *' if best else ''}"
+        f"  learning rate {scores.learning_rate:.2g}  {seconds:.1f} s{'  *' if best else ''}"
     )
