@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import re
@@ -147,6 +148,40 @@ def test_a_damaged_file_is_read_or_refused_but_never_ends_in_a_traceback(tmp_pat
         except EmoTorchError:
             refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(value: float, tmp_path: Path) -> None:
+    state = our_state()
+    state["model_state_dict"]["conv2.bias"][3] = value
+    assert "some of its weights are no finite numbers" in refusal(write(tmp_path / "model.pth", state))
+
+
+def test_one_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    """PyTorch takes a wrong byte in weights for weights: the file's own SHA-256 tells, without any record beside it."""
+    path = tmp_path / "model_last.pth"
+    checkpoints.save(path, our_state())
+    content = path.read_bytes()
+    whole = torch.load(io.BytesIO(content), weights_only=True)["model_state_dict"]
+    rng = np.random.default_rng(3)
+    refused = 0
+    for place in [*rng.integers(0, len(content), 200).tolist(), *range(len(content) - 90, len(content))]:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = checkpoints.read(path)["model_state_dict"]
+        except EmoTorchError:
+            refused += 1
+        else:
+            assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
+    assert refused > 250
+
+
+def test_equal_states_give_equal_bytes_whatever_has_been_read_back(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "first.pth", our_state())
+    checkpoints.save(tmp_path / "second.pth", torch.load(tmp_path / "first.pth", weights_only=True))
+    assert (tmp_path / "first.pth").read_bytes() == (tmp_path / "second.pth").read_bytes()
 
 
 def without(key: str) -> dict[str, object]:

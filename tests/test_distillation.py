@@ -10,6 +10,7 @@ from published import published_state
 from running import (
     TRAIN,
     Trained,
+    accept,
     assert_same_weights,
     call_script,
     copy_trained,
@@ -90,6 +91,7 @@ def test_a_teacher_that_has_seen_more_than_its_student_is_refused(
     ours = copy_trained(trained, tmp_path / "root")
     usage = ours.folder / "image_usage.csv"
     usage.write_text(usage.read_text().replace(".png", "0.png"))
+    accept(ours.folder)
     line = error_of(ours, *options, "--set", f"teachers={ours.folder.name}", status=2)
     assert f"teachers: {ours.folder.name} was trained on " in line
     assert "images that this run is not trained on" in line
@@ -99,6 +101,7 @@ def test_a_teacher_that_has_seen_more_than_its_student_is_refused(
 def test_a_teacher_that_does_not_say_what_it_has_seen_is_refused(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     (ours.folder / "image_usage.csv").unlink()
+    accept(ours.folder)
     assert "what it was trained on is unknown" in error_of(ours, "--set", f"teachers={ours.folder.name}")
 
 

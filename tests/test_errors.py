@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import MODELS, Trained, call_script, error_line, last_line, read_table
+from running import MODELS, Trained, accept, call_script, error_line, last_line, read_table
 from sklearn.metrics import confusion_matrix
 
 from emotorch.analyses.errors import ANALYSIS, analyse_errors, confident_errors, confusions, suspected_label_errors
@@ -193,7 +193,8 @@ def test_a_held_out_original_whose_variant_was_trained_on_is_left_out(lively: Tr
     variant = leaked.replace("-Dataset/", "-Dataset-Augmented/").replace(".png", "_flip.png")
     trained_on = row.replace(leaked, variant).replace("fer_validation", "training")
     usage.write_text(f"{usage.read_text()}{trained_on}\n")
-    after = held_out(loaded, None)
+    accept(lively.folder)
+    after = held_out(LoadedRun.load(lively.paths, str(lively.folder), device="cpu", threads=1), None)
     assert list(after.images.files) == [file for file in before.images.files if file != leaked]
     assert any(line.startswith("1 originals are left out") for line in after.lines)
     assert after.images.fingerprint != before.images.fingerprint
@@ -201,6 +202,7 @@ def test_a_held_out_original_whose_variant_was_trained_on_is_left_out(lively: Tr
 
 def test_without_known_images_a_dataset_is_asked_for(lively: Trained) -> None:
     (lively.folder / "image_usage.csv").unlink()
+    accept(lively.folder)
     assert "name a DATASET" in error_line(call_script(lively.paths, SHOW, lively.folder.name))
     assert not (lively.folder / "errors").exists()
 

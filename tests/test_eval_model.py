@@ -7,7 +7,17 @@ import pytest
 import torch
 from drawing import assert_legible, texts
 from PIL import Image
-from running import EVALUATE_USAGE, Trained, call_script, copy_trained, error_line, last_line, read_counts, read_table
+from running import (
+    EVALUATE_USAGE,
+    Trained,
+    accept,
+    call_script,
+    copy_trained,
+    error_line,
+    last_line,
+    read_counts,
+    read_table,
+)
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from emotorch.data import variants as augmented
@@ -52,6 +62,7 @@ def scores(said: list[str]) -> list[str]:
 
 def write_usage(model: Trained, rows: list[dict[str, str]]) -> None:
     write_csv(model.folder / "image_usage.csv", list(rows[0]), [list(row.values()) for row in rows])
+    accept(model.folder)
 
 
 def misclassifications(folder: Path) -> list[dict[str, str]]:
@@ -186,6 +197,7 @@ def test_a_published_image_usage_does(lively: Trained) -> None:
     rows = [",".join(row[column] for column in columns) for row in usage(lively)]
     before = read_counts(evaluate(lively)[1], "fer_val")
     (lively.folder / "image_usage.csv").write_text("\n".join([",".join(columns), *rows]) + "\n")
+    accept(lively.folder)
     said, folder = evaluate(lively)
     assert (read_counts(folder, "fer_val") == before).all()
     assert f"{before.sum()} are known by their file names alone" in said[1]
@@ -266,6 +278,7 @@ def test_validation_images_that_share_their_source_with_training_are_counted(liv
 
 def test_without_image_usage_the_official_test_images_stand_in(lively: Trained) -> None:
     (lively.folder / "image_usage.csv").unlink()
+    accept(lively.folder)
     said, folder = evaluate(lively)
     rows = read_table(lively.paths.originals / "manifest.csv")
     for name, of in (("fer-public", "PublicTest"), ("fer-private", "PrivateTest")):
@@ -337,12 +350,16 @@ def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(li
     row = "FER-Original-Dataset/FER/anger/1.png,training,joy,0,0"
     header = "image_path,usage,emotion,label_index,dataset_index"
     (lively.folder / "image_usage.csv").write_text(f"{header}\n{row}\n")
+    accept(lively.folder)
     assert "'joy'" in fails(*ours)
     (lively.folder / "image_usage.csv").write_text(f"{header}\nFER/none.png,training,fear,1,0\n")
+    accept(lively.folder)
     assert "run stages 1-3" in fails(*ours)
     (lively.folder / "image_usage.csv").write_text("path,use\nx,y\n")
     assert "image_usage.csv" in fails(*ours)
     (lively.folder / "image_usage.csv").unlink()
+    assert "image_usage.csv is gone" in fails(*ours)
+    accept(lively.folder)
     originals = lively.paths.originals
     originals.rename(originals.with_name("elsewhere"))
     assert "no image_usage.csv" in fails(*ours)

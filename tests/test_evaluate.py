@@ -15,6 +15,7 @@ from running import (
     COMPARE,
     EVALUATE,
     Trained,
+    accept,
     call_script,
     copy_trained,
     error_line,
@@ -29,6 +30,7 @@ from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
+from emotorch.runs.folder import Run
 from emotorch.runs.usage import write_image_usage
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
@@ -72,6 +74,7 @@ def officially(lively: Trained) -> Trained:
     index = DatasetIndex.load(lively.paths, get_scheme("emotorch4"))
     chosen = select(index, Factors(fer_aug=0.05), fer_usage="training", seed=42)
     write_image_usage(lively.folder / "image_usage.csv", chosen)
+    accept(lively.folder)
     return lively
 
 
@@ -189,11 +192,10 @@ def test_official_test_rows_are_scored_whole_and_twins_of_training_counted(
 
 
 def test_each_scoring_on_the_private_test_is_recorded(officially: Trained) -> None:
-    record = officially.folder / "run.json"
-    before = json.loads(record.read_text())
+    before = Run(officially.folder).record
     results = [evaluate(officially, "fer-private") for _ in range(2)]
     evaluate(officially, "fer-public")
-    after = json.loads(record.read_text())
+    after = Run(officially.folder).record
     scorings = after.pop("private_scorings")
     assert after == before
     assert [scoring["images"] for scoring in scorings] == [result.images for result in results]
@@ -215,13 +217,13 @@ def test_both_official_tests_are_one_dataset_and_a_look_at_privatetest(officiall
 
 def test_all_of_fer_is_a_look_at_privatetest_unless_it_was_trained_on(officially: Trained) -> None:
     result = evaluate(officially, "fer")
-    record = officially.folder / "run.json"
-    content = json.loads(record.read_text())
-    assert "private_scorings" not in content, "its recipe trains on all of FER-2013"
-    content["settings"]["recipe"]["fer_usage"] = "training"
-    record.write_text(json.dumps(content))
+    run = Run(officially.folder)
+    settings = run.record["settings"]
+    assert "private_scorings" not in run.record, "its recipe trains on all of FER-2013"
+    settings["recipe"]["fer_usage"] = "training"
+    run.update(settings=settings)
     evaluate(officially, "fer")
-    (scoring,) = json.loads(record.read_text())["private_scorings"]
+    (scoring,) = run.record["private_scorings"]
     assert (scoring["dataset"], scoring["images"]) == ("fer", result.images)
 
 
@@ -353,6 +355,7 @@ def test_a_published_image_usage_without_hashes_tells_by_names(lively: Trained) 
     columns = ["image_path", "usage", "emotion", "label_index", "dataset_index"]
     lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
     (lively.folder / "image_usage.csv").write_text("\n".join(lines) + "\n")
+    accept(lively.folder)
     apart = re.search(r"trained on them: (\d+) images", evaluate(lively, "fer").said)
     assert int(apart[1]) == len(trained_originals(lively))
 

@@ -220,7 +220,7 @@ def test_same_seed_same_weights_whatever_the_global_generator_holds() -> None:
         before = torch.get_rng_state()
         trained.run(ignore)
         assert torch.equal(torch.get_rng_state(), before)
-        runs.append(state_without_times(trained))
+        runs.append(trained.state())
     assert same(*runs)
     other = trainer(seed=4)
     other.run(ignore)
@@ -234,7 +234,7 @@ def test_equal_threads_give_equal_weights_and_other_threads_the_same_to_rounding
     for threads in (3, 3, 1):
         trained = trainer(recipe, threads=threads)
         trained.run(ignore)
-        states.append(state_without_times(trained))
+        states.append(trained.state())
     assert same(states[0], states[1])
     for key, weights in states[0]["model_state_dict"].items():
         torch.testing.assert_close(weights, states[2]["model_state_dict"][key], rtol=1e-3, atol=1e-4)
@@ -334,7 +334,7 @@ def test_a_training_with_every_option_learns_and_is_the_same_again() -> None:
         )
         torch.manual_seed(disturbance)
         trained.run(ignore)
-        states.append(state_without_times(trained))
+        states.append(trained.state())
     assert same(*states)
     assert max(scores.combined.accuracy for scores in trained.history) > 60
 
@@ -347,14 +347,14 @@ def test_a_training_killed_within_an_epoch_goes_on_bit_for_bit(step: int, tmp_pa
     states: list[dict[str, object]] = []
     killed = trainer_of_everything()
     killed.run(lambda state: states.append(copy.deepcopy(state.state())), every_s=0)
-    assert same(state_without_times(killed), state_without_times(undisturbed))
+    assert same(killed.state(), undisturbed.state())
     assert sum(state["progress"]["step"] > 0 for state in states) == 12
     torch.save(states[step], tmp_path / "last.pth")
     torch.manual_seed(99)
     resumed = trainer_of_everything()
     resumed.load_state(torch.load(tmp_path / "last.pth", weights_only=True))
     resumed.run(ignore)
-    assert same(state_without_times(resumed), state_without_times(undisturbed))
+    assert same(resumed.state(), undisturbed.state())
     assert same(weights(resumed.network), weights(undisturbed.network))
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import TRAINED_WITH, draw_images
 from published import published_state, write_run
-from running import MODELS, TRAIN, Trained, call_script, copy_trained, error_line, last_line, read_table
+from running import MODELS, TRAIN, Trained, accept, call_script, copy_trained, error_line, last_line, read_table
 
 from emotorch.analyses import analyses
 from emotorch.data.images import write_png
@@ -179,6 +179,7 @@ def test_publictest_is_scored_where_it_is_unseen_with_its_twins(ours: Trained) -
     write_image_usage(
         ours.folder / "image_usage.csv", select(index, Factors(), fer_usage="training", seed=record["seed"])
     )
+    accept(ours.folder)
     card = write_card(ours)
     rows = {row["images"]: row for row in table(section(card, "Results"))}
     public = rows["FER-2013, PublicTest"]
@@ -229,6 +230,7 @@ def test_a_reference_set_that_is_the_validation_set_is_no_second_result(ours: Tr
     usage = read_table(ours.folder / "image_usage.csv")
     originals = [row for row in usage if "Augmented" not in row["image_path"]]
     write_csv(ours.folder / "image_usage.csv", list(usage[0]), [list(row.values()) for row in originals])
+    accept(ours.folder)
     card = write_card(ours)
     titles = [row["images"] for row in table(section(card, "Results"))]
     assert [title for title in titles if "FER" in title] == ["FER-2013, PublicTest"]

@@ -32,6 +32,7 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine(tmp_path: Path) -> 
     scheme = get_scheme("emotorch4")
     assert json.loads(stated.pop("labels")) == list(scheme.labels)
     assert json.loads(stated.pop("scheme")) == scheme.as_dict()
+    assert stated.pop("sha256").startswith("emotorch sha256 ")
     assert stated == {
         "model": "model_00007",
         "temperature": "0.25",
@@ -65,7 +66,7 @@ def test_a_network_that_computes_no_numbers_is_refused(tmp_path: Path) -> None:
     state = published_state()
     state["model_state_dict"]["fc.bias"][0] = float("nan")
     torch.save(state, tmp_path / "model.pth")
-    with refusal(f"{tmp_path / 'model.pth'} is not exported: a probability differs from PyTorch's by nan"):
+    with refusal(f"{tmp_path / 'model.pth'}: some of its weights are no finite numbers"):
         export(tmp_path / "model.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
 

@@ -34,6 +34,7 @@ from emotorch.networks import create_network
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import get_recipe
 from emotorch.runs.folder import Run
+from emotorch.runs.record import sealed_graph
 from emotorch.training import checkpoints
 from emotorch.training.loop import LabelledPixels, Trainer
 
@@ -62,7 +63,7 @@ def state_of(scheme: str = "emotorch4", temperature: float = 0.5) -> dict[str, o
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's weights with its ONNX file beside them; not to be changed."""
     weights = tmp_path_factory.mktemp("exported") / "model.pth"
-    torch.save(state_of(), weights)
+    checkpoints.save(weights, state_of())
     onnx_export.export(weights)
     return weights
 
@@ -71,7 +72,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seven_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of seven classes."""
     weights = tmp_path_factory.mktemp("seven") / "model.pth"
-    torch.save(state_of("seven"), weights)
+    checkpoints.save(weights, state_of("seven"))
     onnx_export.export(weights)
     return weights
 
@@ -93,7 +94,7 @@ def alone(exported: Path, folder: Path) -> Path:
 def rewrite(path: Path, **metadata: str | None) -> None:
     """An ONNX file with other metadata; None takes a key away."""
     model = onnx.load(path)
-    stated = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    stated = {entry.key: entry.value for entry in model.metadata_props} | {"sha256": None} | metadata
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {key: value for key, value in stated.items() if value is not None})
     onnx.save(model, path)
@@ -132,7 +133,7 @@ def test_an_onnx_file_of_other_weights_is_not_used_and_that_is_said(
     exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = copied(exported, tmp_path)
-    torch.save(state_of(temperature=3.0), weights)
+    checkpoints.save(weights, state_of(temperature=3.0))
     with caplog.at_level(logging.INFO, logger="emotorch"):
         reader = open_reader(weights)
     (line,) = caplog.messages
@@ -433,20 +434,23 @@ def overflowing(exported: Path, folder: Path, suffix: str, value: float) -> Path
         values[0] = value
         lazy.CopyFrom(onnx.numpy_helper.from_array(values, lazy.name))
         onnx.save(model, path)
+        rewrite(path)
+        path.write_bytes(sealed_graph(path.read_bytes()))
         weights.unlink()
         return path
     weights.with_suffix(".onnx").unlink()
     state = state_of()
     state["model_state_dict"]["conv1.weight"][0] = value
-    torch.save(state, weights)
+    checkpoints.save(weights, state)
     return weights
 
 
 NOT_FINITE = "the model's outputs for this input are no finite numbers"
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".onnx"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+@pytest.mark.parametrize(
+    ("value", "suffix"), [(float("nan"), ".onnx"), (float("inf"), ".onnx"), (3e38, ".onnx"), (3e38, ".pth")]
+)
 def test_what_a_model_computes_no_numbers_for_is_an_error_and_no_emotion(
     exported: Path, tmp_path: Path, suffix: str, value: float
 ) -> None:
@@ -459,6 +463,7 @@ def test_what_a_model_computes_no_numbers_for_is_an_error_and_no_emotion(
     bright, black = map(json.loads, done.stdout.splitlines())
     assert bright["faces"] == []
     assert bright["error"].startswith(NOT_FINITE)
+    assert str(model) in bright["error"]
     if value == 3e38:
         assert (black["error"], len(black["faces"])) == (None, 1)
     else:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import refusal
 from published import LABELS, published_state
-from running import Trained, call_script, error_line, last_line, read_table, replace_weights
+from running import Trained, accept, call_script, error_line, last_line, read_table, replace_weights
 from scipy import stats
 
 from emotorch.analyses.candidates import Candidate
@@ -18,6 +18,7 @@ from emotorch.evaluation.evaluate import load_set
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.paths import Paths
+from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm
@@ -32,10 +33,10 @@ def add_run(of: Trained, name: str, *, seed: int, weights: int, **recipe: object
     """A copy of a run as another seed, or another recipe, would have made it."""
     folder = of.folder.parent / name
     shutil.copytree(of.folder, folder)
-    record = json.loads((folder / "run.json").read_text())
+    record = Run(folder).record
     record["settings"]["seed"] = record["seed"] = seed
     record["settings"]["recipe"] |= recipe
-    (folder / "run.json").write_text(json.dumps(record))
+    Run(folder).update(**record)
     state = published_state()
     drawing = torch.Generator().manual_seed(weights)
     for tensor in state["model_state_dict"].values():
@@ -91,6 +92,7 @@ def test_two_runs_are_tested_on_the_images_that_neither_was_trained_on(several: 
     # The other was trained on images that the first has not seen.
     usage = (other / "image_usage.csv").read_text().replace("fer_validation,anger", "training,anger")
     (other / "image_usage.csv").write_text(usage)
+    accept(other)
     folder, said = call(several, several.folder.name, "model_00004")
     pixels, truths, hashes, left_out = held_out(several.paths, "fer", several.folder, other)
     assert 0 < len(truths) < len(held_out(several.paths, "fer", several.folder)[1])
@@ -234,6 +236,7 @@ def test_what_cannot_be_compared_is_refused(several: Trained) -> None:
     for name in ("model_00001", "model_00002"):
         usage = several.paths.models / name / "image_usage.csv"
         usage.write_text(usage.read_text().replace("fer_validation", "training"))
+        accept(usage.parent)
     candidates = load_candidates(several.paths, "model_00001", "model_00002")
     # Whatever was thinned away is still unseen: only the images of the run's own are taken.
     images = several.paths.root / "seen"

@@ -180,7 +180,7 @@ def fail(*_: object, **__: object) -> None:
     raise RuntimeError("it ended here")
 
 
-@pytest.mark.parametrize("step", ["_copy", "carry_over", "checkpoints.save", "export", "hash_file", "replace_folder"])
+@pytest.mark.parametrize("step", ["_copy", "carry_over", "checkpoints.save", "export", "check_folder"])
 def test_a_step_that_fails_leaves_the_model_that_was_there(
     unseen: Trained, models: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

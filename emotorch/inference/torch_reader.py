@@ -35,9 +35,9 @@ class TorchReader:
 
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         outputs = network_outputs(self.model.network, to_tensor(faces), self.model.form)
-        found = np.array(probabilities(outputs, self.model.temperature), np.float32)
-        found[~outputs.isfinite().all(1).numpy()] = np.nan
-        return found
+        found = probabilities(outputs, self.model.temperature)
+        wrong = ~outputs.isfinite().all(1, keepdim=True)
+        return np.asarray(found.masked_fill(wrong, np.nan), np.float32)
 
 
 def open_torch_reader(weights: Path, scheme: LabelScheme | None, threads: int) -> TorchReader:

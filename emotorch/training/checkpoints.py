@@ -2,6 +2,8 @@
 
 import io
 import math
+import sys
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -121,7 +123,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """
     if path.suffix != TENSORS_SUFFIX:
         archive = io.BytesIO()
-        torch.save(dict(state), archive)
+        torch.save(_unshared(dict(state)), archive)
         content = sealed_archive(archive.getvalue())
         write_atomically(path, lambda temporary: temporary.write_bytes(content))
         return
@@ -129,6 +131,23 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     content = safetensors.torch.save(tensors, metadata={"format": "pt"})
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     write_json(path.with_name(_CONFIG_NAME), {key: value for key, value in state.items() if key != "model_state_dict"})
+
+
+def _unshared(value: Any) -> Any:
+    """The same value, in which equal strings are one object and no container stands twice.
+
+    A pickle tells objects that it has met from equal ones: after a resume these are not the same as in one go.
+    """
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, tuple | list):
+        return type(value)(map(_unshared, value))
+    if isinstance(value, dict):
+        copied = type(value)((_unshared(key), _unshared(item)) for key, item in value.items())
+        if isinstance(value, OrderedDict):  # a network's state, which has versions of its layers beside its items
+            vars(copied).update(_unshared(vars(value)))
+        return copied
+    return value
 
 
 def read(path: Path) -> dict[str, Any]:
