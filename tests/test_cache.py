@@ -1,6 +1,9 @@
 """The cache of decoded images: as fast as it likes, but never wrong."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +195,46 @@ def test_what_is_shared_is_the_files_own_memory(tmp_path: Path, files: list[Path
     first.store[wanted[0]] = 0  # what one process does to its pages, no other sees
     assert np.array_equal(second[:], FACES)
     assert np.array_equal(cache.share(files, wanted)[:], FACES)
+
+
+# Fills a disk but for so many pages, and then wants to read faces by a cache on it.
+_ON_A_FULL_DISK = """
+import sys
+from pathlib import Path
+import numpy as np
+from emotorch.data.cache import PixelCache
+from emotorch.errors import EmoTorchError
+faces, disk, pages = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+files = sorted(faces.glob("*.png"))
+with (disk / "full").open("wb", buffering=0) as full:
+    try:
+        while full.write(bytes(4096)):
+            pass
+    except OSError:
+        full.truncate(full.tell() - 4096 * pages)
+try:
+    print(PixelCache(disk / "cache", 3 * len(files), len(files)).share(files, 3 * np.arange(len(files)))[:].sum())
+except EmoTorchError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.mark.parametrize("pages", [0, 1, 4, 40])
+def test_a_full_memory_disk_is_one_line_and_never_a_hole_that_is_read(
+    tmp_path: Path, files: list[Path], pages: int
+) -> None:
+    """Reading a hole there by a memory map would end the process by SIGBUS."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = 'mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@"'
+    apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounting, str(disk)]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted in a namespace of its own")
+    command = [*apart, sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path), str(disk), str(pages)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if pages == 40:
+        assert (done.returncode, done.stdout) == (0, f"{FACES.sum()}\n"), done.stderr
+    else:
+        assert done.returncode == 1, (done.returncode, done.stderr)
+        (line,) = done.stderr.splitlines()
+        assert "No space left on device" in line

@@ -7,6 +7,7 @@ of its pixels, so that a cache that was cut short by a kill or a crash is never 
 run has drawn takes no space.
 """
 
+import errno
 import mmap
 import os
 import sys
@@ -87,10 +88,9 @@ class PixelCache:
             ChangedError: a file's pixels are others.
         """
         path = self._open()
-        cached = self._map(path)
         for start in range(0, len(slots), _CHECKED_AT_ONCE):
             part = slice(start, start + _CHECKED_AT_ONCE)
-            self._freshen(path, cached, files[part], slots[part], start, expected)
+            self._freshen(path, files[part], slots[part], start, expected)
         return LazyArray(self._map(path)["pixels"], slots)
 
     @property
@@ -99,6 +99,8 @@ class PixelCache:
 
     def _map(self, path: Path) -> NDArray[np.void]:
         """All slots in memory that is the file's own. What is written to it (PyTorch wants that it can be) stays here.
+
+        Only slots that were written may be read: on a full memory disk a hole of the file ends the process (SIGBUS).
 
         Where images are read here and there, the system reads nothing around them: that would be holes of the file.
         """
@@ -117,8 +119,11 @@ class PixelCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / _FORMER_NAME).unlink(missing_ok=True)
             path.touch()
-            if path.stat().st_size != self.slots * self._slot.itemsize:
-                os.truncate(path, self.slots * self._slot.itemsize)
+            if path.stat().st_size > self.slots * self._slot.itemsize:
+                # Another file, not a shorter one: who has mapped that one, and reads behind its end, would be ended.
+                path.unlink()
+                path.touch()
+            os.truncate(path, self.slots * self._slot.itemsize)
         except OSError as error:
             raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
         return path
@@ -126,7 +131,6 @@ class PixelCache:
     def _freshen(
         self,
         path: Path,
-        cached: NDArray[np.void],
         files: Sequence[Path],
         slots: NDArray[np.int64],
         first: int,
@@ -137,7 +141,7 @@ class PixelCache:
         `first` is the place of the first file, for `expected`.
         """
         states = np.array([_state(file) for file in files], dtype=_STATE)
-        recorded = cached[slots]
+        recorded = self._read(path, slots)
         fresh = (recorded["modified_ns"] == states["modified_ns"]) & (recorded["size"] == states["size"])
         fresh[fresh] = _checksums(recorded["pixels"][fresh]) == recorded["checksum"][fresh]
         stale = np.flatnonzero(~fresh)
@@ -148,6 +152,14 @@ class PixelCache:
             self._decode([(files[place], expected(first + place)) for place in stale.tolist()], records["pixels"])
             records["checksum"] = _checksums(records["pixels"])
             _write(path, slots[stale], records)
+
+    def _read(self, path: Path, slots: NDArray[np.int64]) -> NDArray[np.void]:
+        """A copy of some slots, at least one, by system calls: these read holes of the file as zeros on any disk."""
+        size = self._slot.itemsize
+        neighbours = np.split(slots, np.flatnonzero(np.diff(slots) != 1) + 1)
+        with path.open("rb", buffering=0) as file:
+            parts = [os.pread(file.fileno(), len(part) * size, int(part[0]) * size) for part in neighbours]
+        return np.frombuffer(b"".join(parts), self._slot)
 
     def _decode(self, files: Sequence[tuple[Path, str]], pixels: Pixels) -> None:
         """Reads files, each with what its pixels must hash to, into an array."""
@@ -168,9 +180,15 @@ def _write(path: Path, slots: NDArray[np.int64], records: NDArray[np.void]) -> N
     try:
         with path.open("r+b", buffering=0) as file:
             for slot, record in zip(slots.tolist(), records, strict=True):
-                os.pwrite(file.fileno(), record.tobytes(), slot * records.itemsize)
+                content, place = memoryview(record.tobytes()), slot * records.itemsize
+                while content:  # what is left of it, where the disk is full in the middle
+                    written = os.pwrite(file.fileno(), content, place)
+                    content, place = content[written:], place + written
     except OSError as error:
-        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+        remedy = ""
+        if error.errno == errno.ENOSPC:
+            remedy = f": make room for {records.nbytes / 1e6:.0f} MB of pixels there, or move all data (EMOTORCH_ROOT)"
+        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}{remedy}") from error
 
 
 def _state(file: Path) -> tuple[int, int]:
