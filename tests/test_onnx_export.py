@@ -14,6 +14,8 @@ from emotorch import __version__
 from emotorch.files import hash_file
 from emotorch.inference import onnx_export
 from emotorch.inference.onnx_export import export, synthetic_faces
+from emotorch.inference.onnx_reader import OnnxReader
+from emotorch.inference.reader import open_reader
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import Run
@@ -69,6 +71,30 @@ def test_a_network_that_computes_no_numbers_is_refused(tmp_path: Path) -> None:
     with refusal(f"{tmp_path / 'model.pth'}: some of its weights are no finite numbers"):
         export(tmp_path / "model.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_a_kill_between_the_file_and_the_record_makes_nothing_look_damaged(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy_trained(trained, tmp_path / "root").folder
+    export(folder / "model.pth")
+    before = (folder / "model.onnx").read_bytes()
+
+    def killed(self: Run, **changes: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(onnx_export, "__version__", "9.9")
+    monkeypatch.setattr(Run, "update", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export(folder / "model.pth")
+    assert (folder / "model.onnx").read_bytes() != before
+    assert "onnx_sha256" not in Run(folder).record
+    assert isinstance(open_reader(folder / "model.pth"), OnnxReader)
+    damaged = bytearray((folder / "model.onnx").read_bytes())
+    damaged[-1] ^= 1
+    (folder / "model.onnx").write_bytes(damaged)
+    with refusal(f"{folder / 'model.onnx'}: damaged or replaced, its SHA-256 is not the one that it ends with"):
+        open_reader(folder / "model.pth")
 
 
 def test_synthetic_faces_are_always_the_same_and_of_many_kinds() -> None:

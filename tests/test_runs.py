@@ -32,6 +32,7 @@ from emotorch.runs.confusion import read_matrix
 from emotorch.runs.folder import Run, claim_run, find_run, list_runs, newest_run, weights_file
 from emotorch.runs.history import read_history
 from emotorch.runs.scores import read_accuracies
+from emotorch.training import checkpoints
 
 # Long enough to be killed in the middle: every epoch sees all 28 variants of a fifth of the images.
 LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=6", "--set", "batch_size=8", "--epochs", 6)
@@ -153,6 +154,55 @@ def test_a_run_is_running_for_others_until_it_ends(paths: Paths) -> None:
             pass
         run.update(status="finished")
     assert run.status() == "finished"
+
+
+def test_a_folder_that_is_deleted_while_it_is_trained_stays_away(paths: Paths) -> None:
+    run = claim_run(paths.models, {"status": "running"})
+
+    def train(*, writing: bool) -> None:
+        with run.running() as require_there:
+            require_there()
+            shutil.rmtree(run.folder)
+            if writing:  # at that very moment: without a record it would be a published run
+                write_atomically(run.folder / "model_last.pth", Path.touch)
+            require_there()
+
+    for writing in (False, True):
+        with pytest.raises(EmoTorchError, match="model_00001 was deleted while"):
+            train(writing=writing)
+        assert not run.folder.exists()
+        run = claim_run(paths.models, {"status": "running"})
+
+
+def test_another_run_of_the_same_number_is_left_alone(paths: Paths) -> None:
+    run = claim_run(paths.models, {"status": "running"})
+
+    def train() -> None:
+        with run.running() as require_there:
+            run.folder.rename(paths.root / "elsewhere")
+            assert claim_run(paths.models, {"status": "finished", "of": "another"}).folder == run.folder
+            require_there()
+
+    with pytest.raises(EmoTorchError, match="was deleted while"):
+        train()
+    assert run.record == {"status": "finished", "of": "another"}
+
+
+@pytest.mark.slow
+def test_a_training_whose_folder_is_deleted_fails_in_one_line(
+    prepared: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = copy_root(prepared, tmp_path / "root")
+    save = checkpoints.save
+
+    def save_and_delete(path: Path, state: dict[str, object]) -> None:
+        save(path, state)
+        shutil.rmtree(path.parent)
+
+    monkeypatch.setattr(checkpoints, "save", save_and_delete)
+    line = error_line(call_script(paths, TRAIN, "--epochs", 1, "--threads", 1))
+    assert "model_00001 was deleted while it was being trained" in line
+    assert not list(paths.models.glob("model_*"))
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "interrupted"), (EmoTorchError, "failed")])

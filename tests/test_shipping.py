@@ -16,11 +16,22 @@ import pytest
 import torch
 from conftest import TRAINED_WITH, draw_images, refusal, tree
 from published import published_state
-from running import MODELS, PREDICT, Trained, call_script, copy_root, copy_trained, error_line, replace_weights, train
+from running import (
+    MODELS,
+    PREDICT,
+    Trained,
+    accept,
+    call_script,
+    copy_root,
+    copy_trained,
+    error_line,
+    replace_weights,
+    train,
+)
 
 from emotorch import files, paths
 from emotorch.errors import UsageError
-from emotorch.files import hash_file, restore_folder, write_json
+from emotorch.files import finish_replacing, hash_file, write_json
 from emotorch.inference import shipping
 from emotorch.inference.onnx_export import Export
 from emotorch.inference.onnx_reader import OnnxReader
@@ -279,6 +290,7 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
     folder.mkdir()
     for name in ("run.json", "model.pth", "final_accuracies.csv"):
         shutil.copy(unseen.folder / name, folder)
+    accept(folder)
     findings(folder, "scores", hash_file(folder / "model.pth"), "findings.json")
 
     def work() -> None:
@@ -300,7 +312,7 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
     change, after = 0, []
     while killed_at(change, work):
         if not exchanges:
-            restore_folder(models / NAME)  # the first thing that the next call does
+            finish_replacing(models / NAME, "shipping")  # what the next reader does, and the next call
         found = tree(models / NAME)
         assert found == OLD or is_new(found), f"killed at change {change}"
         after.append(found != OLD)
@@ -319,6 +331,13 @@ def test_the_next_call_brings_back_what_a_kill_between_the_renames_took_away(
     monkeypatch.setattr(shipping, "export", fail)
     with pytest.raises(RuntimeError, match="it ended here"):
         ship(Run(unseen.folder), NAME, models, write_texts)
+    assert left_of(models) == OLD
+
+
+def test_the_next_reader_brings_it_back_too(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emotorch.runs.folder.SHIPPED_MODELS", models)
+    (models / NAME).rename(models / f".{NAME}.previous")
+    assert weights_file(Paths(models.parent), NAME) == models / NAME / "model.pth"
     assert left_of(models) == OLD
 
 
@@ -349,7 +368,7 @@ def test_weights_that_compute_no_numbers_do_not_ship(unseen: Trained, models: Pa
     state["model_state_dict"]["fc.bias"][0] = float("nan")
     replace_weights(ours.folder, state)
     said = error_line(call_script(ours.paths, SHIP, ours.folder.name, NAME))
-    assert "is not exported" in said
+    assert f"{ours.folder / 'model.pth'}: some of its weights are no finite numbers" in said
     assert left_of(models) == OLD
 
 

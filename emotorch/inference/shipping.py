@@ -145,6 +145,7 @@ def _copy(run: Run, weights: Path, copy: Path) -> None:
     """Everything of a run that is for others: the weights to use it with, its tables and records, its findings."""
     new = Run(copy.parent)
     before = checked_hash(weights)
+    checkpoints.load_model(weights)  # what is none, or computes no numbers, is refused by its own name
     state = checkpoints.read(weights)
     usage_file(run)
     draw_kept_pictures(run)
