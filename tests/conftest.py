@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from desk import Desk
 from published import published_state
 from running import Trained, copy_root, copy_trained, error_line, replace_weights, train
@@ -30,6 +29,7 @@ from emotorch.datasets import FER, FER_USAGES, RAF, Dataset
 from emotorch.errors import EmoTorchError
 from emotorch.labels import get_scheme
 from emotorch.paths import REPOSITORY, Paths
+from emotorch.training import checkpoints
 
 # The run of the fixture `trained`: settings by which its outputs are not dead from the start.
 TRAINED_WITH = ("--seed", 4, "--set", "learning_rate=0.003")
@@ -186,5 +186,5 @@ def lively(trained: Trained, tmp_path: Path) -> Trained:
 def desk(paths: Paths) -> Desk:
     folder = paths.models / "model_00224_final"
     folder.mkdir(parents=True)
-    torch.save(published_state(), folder / "model.pth")
+    checkpoints.save(folder / "model.pth", published_state())
     return Desk(paths, folder / "model.pth")

@@ -16,7 +16,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, write_json
 from emotorch.paths import Paths
 from emotorch.runs.confusion import read_matrix
-from emotorch.runs.folder import Run, find_run
+from emotorch.runs.folder import Run, named_or_newest
 from emotorch.runs.history import read_history
 from emotorch.runs.record import FILES, read_record, say_unverified
 from emotorch.runs.results import read_report
@@ -143,7 +143,7 @@ def test_a_published_folder_is_read_and_said_once_to_be_unverified(
     say_unverified.cache_clear()
     with caplog.at_level(logging.INFO, logger="emotorch"):
         for _ in range(2):
-            run = find_run(paths, folder.name)
+            run = named_or_newest(paths, folder.name)
             assert read_accuracies(run)["Training Accuracy"] == 57.08
             assert load_model(folder / "model.pth").labels
     assert caplog.messages == ["model_00224_final: read unverified, nothing states what its files' SHA-256 should be"]

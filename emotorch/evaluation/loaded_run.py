@@ -50,6 +50,7 @@ class LoadedRun:
         """
         weights = shipped_or_named(paths, name)
         run = run_in(paths, weights.parent) if name is None else find_run(paths, name)
+        run.say_unverified()
         model = load_model(weights, scheme)
         make_repeatable(threads)
         draw_kept_pictures(run)

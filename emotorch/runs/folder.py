@@ -116,6 +116,11 @@ class Run:
         check_file(path, self.stated.get(name))
         return path
 
+    def say_unverified(self) -> None:
+        """Says so, once, of a folder without a record; `model_original`, which comes with the code, is known."""
+        if self.folder != MODEL_ORIGINAL and not (self.folder / RECORD_NAME).exists():
+            say_unverified(self.folder)
+
     @cached_property
     def stated(self) -> Mapping[str, str]:
         """The SHA-256 that the record states of each file: read once, for a comparison reads many of each run."""
@@ -297,7 +302,9 @@ def newest_run(paths: Paths) -> Run:
 
 def named_or_newest(paths: Paths, model: str | None) -> Run:
     """A run by its name or path, or without one the newest; see `find_run` and `newest_run` for what is raised."""
-    return find_run(paths, model) if model else newest_run(paths)
+    run = find_run(paths, model) if model else newest_run(paths)
+    run.say_unverified()
+    return run
 
 
 def find_run(paths: Paths, model: str) -> Run:
@@ -327,8 +334,6 @@ def find_run(paths: Paths, model: str) -> Run:
 def run_in(paths: Paths, folder: Path) -> Run:
     """The run in a folder: what is found out about a model that ships goes below the root."""
     ships = folder == MODEL_ORIGINAL or folder.parent == SHIPPED_MODELS
-    if not ships and not (folder / RECORD_NAME).exists():
-        say_unverified(folder)
     return Run(folder, paths.evaluations / folder.name if ships else None)
 
 

@@ -42,7 +42,16 @@ _TIMES = re.compile(rb"\d{8}_\d{6}(_\d+)?|\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(
 _HASHES = re.compile(rb"[0-9a-f]{64}")
 _TIME_NAMES = re.compile(r"\d{8}_\d{6}(_\d+)?")
 # Keys of records that hold times, or hashes of files that do.
-_TIME_KEYS = {"started", "finished", "timings_s", "seconds", "weights_sha256", "onnx_sha256", "versions"}
+_TIME_KEYS = {
+    "started",
+    "finished",
+    "timings_s",
+    "seconds",
+    "weights_sha256",
+    "onnx_sha256",
+    "record_sha256",
+    "versions",
+}
 
 _PAGE = 4096
 _ALONE = ("--threads", "1")
