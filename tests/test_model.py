@@ -21,6 +21,7 @@ import emotorch
 from emotorch import EmoTorchError, Model
 from emotorch.data.images import resize
 from emotorch.paths import REPOSITORY
+from emotorch.training import checkpoints
 
 PAGE = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
 TWO = [SyntheticFace(80, 90, 200), SyntheticFace(360, 110, 180, "happy", 4)]
@@ -222,11 +223,12 @@ def test_a_model_that_was_written_anew_is_read_anew(desk: Desk) -> None:
 
 def test_damaged_weights_are_an_error_in_each_place(desk: Desk) -> None:
     state = published_state()
-    state["model_state_dict"]["fc.bias"][0] = math.nan
-    torch.save(state, desk.model)
+    state["model_state_dict"]["conv1.weight"][0] = 3e38
+    checkpoints.save(desk.model, state)
     model = emotorch.load(desk.model)
     for found in model.predict_many(draw_images(2, seed=3)):
         assert "no finite numbers" in str(found)
+        assert str(desk.model) in str(found)
     with pytest.raises(EmoTorchError, match="no finite numbers"):
         model.predict_crops(draw_images(2, seed=3))
 
