@@ -1,5 +1,5 @@
 # Each target makes .venv and installs on first use.
-.PHONY: help pipeline test quick coverage lint bench torture
+.PHONY: help pipeline test quick coverage lint bench torture lock licences
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make coverage   the tests, and which branches they leave out"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      every speed claim, measured here"
+	@echo "make lock       the exact packages with their hashes; make licences: what these state"
 	@echo "make torture    for MINUTES=20: kills, full disks, damaged and hostile input; writes docs/reliability.md"
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -41,6 +42,17 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	for benchmark in benchmarks/bench_*.py; do $(RUN) $$benchmark || exit 1; done
+
+# For any Python and system at once; names no index. To install by: pip install --require-hashes -r locks/all.txt
+COMPILE := -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock: $(INSTALLED)
+	$(RUN) -m pip install --quiet uv
+	$(RUN) $(COMPILE) requirements.txt --no-emit-package emotorch --output-file locks/all.txt
+	$(RUN) $(COMPILE) pyproject.toml --constraints locks/all.txt --output-file locks/prediction.txt
+
+licences: $(INSTALLED)
+	$(RUN) locks/write_licences.py
 
 # Goes on with what it has tried before, below torture/: pieces add up. WORKERS=2 takes two cores; FRESH=1 begins again.
 MINUTES ?= 20
