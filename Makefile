@@ -38,7 +38,7 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m mypy docs/results/write_tables.py
+	$(RUN) -m mypy docs/results/write_tables.py locks/write_licences.py
 
 bench: $(INSTALLED)
 	for benchmark in benchmarks/bench_*.py; do $(RUN) $$benchmark || exit 1; done

@@ -39,12 +39,11 @@ def read_lock(path: Path) -> dict[str, list[Requirement]]:
 
 def licence_of(stated: PackageMetadata) -> str:
     """An SPDX expression where there is one, else classifiers, else the first line of a text that is not long."""
-    classifiers = [
-        line.rpartition(" :: ")[2] for line in stated.get_all("Classifier", []) if line.startswith("License")
-    ]
-    text = str(stated.get("License") or "").strip().partition("\n")[0]
-    short = text if len(text) <= _LONGEST else ""
-    return str(stated.get("License-Expression") or ", ".join(classifiers) or short or "none stated")
+    lines = stated.get_all("Classifier", [])
+    classifiers = [line.rpartition(" :: ")[2] for line in lines if line.startswith("License")]
+    expressions, texts = (stated.get_all(key, []) for key in ("License-Expression", "License"))
+    short = [first for text in texts if len(first := text.strip().partition("\n")[0]) <= _LONGEST]
+    return ", ".join(expressions or classifiers or short) or "none stated"
 
 
 def main() -> None:

@@ -102,8 +102,9 @@ def test_every_package_that_is_imported_is_declared_and_every_declared_one_is_im
     everything = core.union(*map(declared, project["optional-dependencies"].values()))
     distributions = packages_distributions()
     used: dict[str, set[Path]] = {}
-    folders = ("emotorch", "develop_baseline_model", "baseline_model", "benchmarks", "tests", "docs")
-    local = {path.stem for folder in folders for path in python_files(REPOSITORY / folder)} | {"emotorch"}
+    folders = ("emotorch", "develop_baseline_model", "baseline_model", "benchmarks", "tests", "docs", "locks")
+    files = [path for folder in folders for path in python_files(REPOSITORY / folder)]
+    local = {path.parent.name if path.stem == "__init__" else path.stem for path in files}
     for folder in folders:
         for path in python_files(REPOSITORY / folder):
             for module in imported_modules(path):

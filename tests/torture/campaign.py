@@ -70,8 +70,8 @@ def run(bench: Bench, series: list[Series], limits: Limits, workers: int = 1) ->
             left -= 1
             try:
                 result = attempt(bench, chosen, number)
-            except AssertionError as error:  # it fails untouched: there is nothing to try it against
-                result = Result(FAILED, str(error).rstrip().rpartition("\n")[2])
+            except Exception as error:  # noqa: BLE001 - it fails untouched, or the trial itself is at fault
+                result = Result(FAILED, f"not tried: {str(error).rstrip().rpartition(chr(10))[2]}")
                 print(f"{chosen.name}: {error}", flush=True)
                 del numbers[chosen.name]
             done[chosen.name] += result.outcome != MISSED

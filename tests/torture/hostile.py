@@ -249,7 +249,7 @@ _NAMES = (
     b"face\n.png",
     b"\xff\xfe.png",
     b"=cmd().png",
-    b"<script>alert(1)</script>.png",
+    b"<img src=x onerror=alert(1)>.png",
     b"-rf.png",
     b" .png",
     b"\xe2\x80\xae.png",
