@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -180,6 +181,10 @@ def test_a_folder_trains_by_its_own_splits_and_its_test_images_take_no_part(seve
     values = {row["Metric"]: row["Value"] for row in read_table(folder / "final_accuracies.csv")}
     assert not [metric for metric in values if metric.startswith(("FER", "CKP"))]
     assert values["MINE Validation Accuracy"] == values["Combined Validation Accuracy"] != "NaN"
+    by_name = call_script(paths, EVALUATE, folder.name, "MINE").stdout.splitlines()[0]
+    assert by_name.startswith(f"{folder.name} on MINE: ")
+    shutil.rmtree(paths.for_scheme("seven").originals / "FER")  # without FER-2013, what it was trained on
+    assert call_script(paths, EVALUATE, folder.name).stdout.splitlines()[0] == by_name
 
 
 def test_an_unknown_dataset_to_train_on_is_named_with_those_that_there_are(seven: Paths) -> None:

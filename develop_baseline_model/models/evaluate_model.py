@@ -23,8 +23,8 @@ def main() -> None:
         "dataset",
         metavar="DATASET",
         nargs="?",
-        default="fer",
-        help=f"{cli.KNOWN_DATASETS}, or a folder of class folders (default: %(default)s)",
+        help=f"{cli.KNOWN_DATASETS}, another dataset that stage 2 has read, by its name there, or a folder of class "
+        "folders (default: fer; without FER-2013, what the model was trained on)",
     )
     parser.add_argument(
         "--tta",
@@ -45,7 +45,7 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.evaluation.evaluate import evaluate, load_unseen
+    from emotorch.evaluation.evaluate import default_dataset, evaluate, load_unseen
     from emotorch.evaluation.folder import report, write_evaluation
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.evaluation.tta import describe_means
@@ -54,11 +54,12 @@ def main() -> None:
     loaded = LoadedRun.load(
         Paths.from_environment(), options.model, device=options.device, threads=options.threads, scheme=options.scheme
     )
-    evaluation = evaluate(loaded, options.dataset, options.faces)
-    others = [load_unseen(loaded, name, options.dataset, evaluation.images) for name in options.others]
+    dataset = options.dataset or default_dataset(loaded)
+    evaluation = evaluate(loaded, dataset, options.faces)
+    others = [load_unseen(loaded, name, dataset, evaluation.images) for name in options.others]
     folder = write_evaluation(loaded, evaluation)
     print(report(loaded.model, evaluation))
-    for line in describe_means(loaded, others, options.dataset, evaluation, with_tta=options.tta):
+    for line in describe_means(loaded, others, dataset, evaluation, with_tta=options.tta):
         print(line)
     print(folder)
 

@@ -20,7 +20,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
-from emotorch.datasets import FER_BOTH_TESTS, FER_TEST, PARTS
+from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.official_tests import describe_tests, record_scoring
@@ -125,7 +125,8 @@ def load_set(
         if stored != form:
             logger.info("%s is stored as %s at most; the model reads %s", dataset, stored, form)
         return EvaluationSet(dataset, images.files, images.read(form), images.labels, images.hashes, images.read)
-    folder = Path(dataset)
+    of_stage_2 = paths.for_scheme(scheme.name).originals / dataset
+    folder = of_stage_2 if of_stage_2.is_dir() and not Path(dataset).is_dir() else Path(dataset)
     if not folder.is_dir():
         raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(PARTS)}")
     found, left_out = folders.list_images(folder, scheme)
@@ -155,6 +156,15 @@ def load_set(
         read,
         searched,
     )
+
+
+def default_dataset(loaded: LoadedRun) -> str:
+    """What a run is scored on where nothing is named: FER-2013, or without that the dataset that it was trained on."""
+    originals = loaded.paths.for_scheme(loaded.model.scheme.name).originals
+    trained_on = loaded.run.record.get("settings", {}).get("train_on", FER.name)
+    if (originals / FER.name).is_dir():
+        return FER.key
+    return DATASETS[trained_on].key if trained_on in DATASETS else str(trained_on)
 
 
 def recorded(path: Path, paths: Paths) -> str:
