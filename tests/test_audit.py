@@ -23,7 +23,7 @@ def write(path: Path, pixels: Pixels) -> None:
 
 def findings(folder: Path) -> dict[str, list[str]]:
     """The files of each kind of fault that some file has."""
-    read = audit.read(folder)
+    read = audit.read(folder, faces="none")
     found = faults.inspect(read, faults.measure(read.faces), faults.photos_of(duplicates.find(read, threshold=1.0)))
     return {kind.name: [image.entry.file for image in kind.images] for kind in found if kind.images}
 

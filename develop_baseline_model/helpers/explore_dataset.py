@@ -27,6 +27,7 @@ def main() -> None:
         help="images or photos shown of each kind of fault; the tables list all (default: %(default)s)",
     )
     cli.add_threshold_option(parser)
+    cli.add_faces_option(parser)
     parser.add_argument("--json", action="store_true", help="print audit.json instead of tables")
     parser.add_argument(
         "--fail-on",
@@ -49,9 +50,9 @@ def main() -> None:
     paths = Paths.from_environment().for_scheme(scheme.name)
     given = options.target
     if given and not Path(given).exists() and Path(given).name == given:
-        audited = audit.read_dataset(given, paths, scheme)
+        audited = audit.read_dataset(given, paths, scheme, options.faces)
     else:
-        audited = audit.read(Path(given).resolve() if given else paths.originals, paths, scheme)
+        audited = audit.read(Path(given).resolve() if given else paths.originals, paths, scheme, options.faces)
     found = make_audit(audited, likeness.THRESHOLD if options.threshold is None else options.threshold)
     report = write_dataset_report(paths, found, examples=options.examples)
     if options.json:

@@ -38,7 +38,7 @@ def main() -> None:
     from emotorch.paths import Paths
 
     paths = Paths.from_environment().for_scheme(get_scheme(options.scheme).name)
-    dataset = audit.read(Path(options.folder).resolve() if options.folder else paths.originals)
+    dataset = audit.read(Path(options.folder).resolve() if options.folder else paths.originals, faces="none")
     if options.apply:
         duplicates.check_movable(dataset)
     threshold = likeness.THRESHOLD if options.threshold is None else options.threshold

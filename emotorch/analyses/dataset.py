@@ -24,7 +24,7 @@ from emotorch.data.faults import (
     shared_images,
 )
 from emotorch.figures import dataset as figures
-from emotorch.files import write_json
+from emotorch.files import printable, write_json
 from emotorch.seeding import generator
 from emotorch.tables import Table, to_text, write_table
 
@@ -66,16 +66,16 @@ class Audit:
         """For programs; the number of images is that of those that could be read."""
         audited = self.audited
         return {
-            "path": str(audited.folder),
+            "path": printable(str(audited.folder)),
             "images": len(audited.entries),
             "read": [
                 {
                     "dataset": origin.title,
-                    "where": str(origin.where),
+                    "where": printable(str(origin.where)),
                     "why": origin.why,
                     "notes": list(origin.notes),
                     "formats": dict(origin.formats),
-                    "refused": origin.refused or None,
+                    "refused": printable(origin.refused) or None,
                 }
                 for origin in audited.origins
             ],
@@ -165,7 +165,7 @@ def balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
 def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, title: str) -> None:
     frame = pd.DataFrame(
         {
-            "file": [entry.file for entry in audited.entries],
+            "file": [entry.shown for entry in audited.entries],
             "split": audited.splits,
             "class": audited.labels,
             "height": audited.sizes[:, 0],
@@ -216,7 +216,7 @@ def _write_findings(
 ) -> None:
     files = pd.DataFrame(
         [
-            (finding.name, found.entry.file, found.entry.split, found.entry.label, found.detail)
+            (finding.name, found.entry.shown, found.entry.split, found.entry.label, printable(found.detail))
             for finding in findings
             for found in finding.images
         ],
@@ -228,7 +228,7 @@ def _write_findings(
             "finding": finding.name,
             "meaning": finding.meaning,
             "images": len(finding.images),
-            "examples": "; ".join(found.entry.file for found in finding.images[:examples]),
+            "examples": "; ".join(found.entry.shown for found in finding.images[:examples]),
         }
         for finding in findings
     )
@@ -252,7 +252,7 @@ def finding_table(audit: Audit) -> Table:
             "images": len(finding.images),
             "percent": 100 * len(finding.images) / total,
             "meaning": finding.meaning,
-            "first": finding.images[0].entry.file if finding.images else None,
+            "first": finding.images[0].entry.shown if finding.images else None,
         }
         for finding in audit.findings
     )

@@ -13,22 +13,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data import fer2013
+from emotorch.data import fer2013, scenes
 from emotorch.data.dataset import STORED_HASH
-from emotorch.data.formats import picture_format, read_start
+from emotorch.data.formats import is_picture, picture_format, read_start
 from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels, read_face, read_picture, read_stored
 from emotorch.data.layouts import Recognised, split_of
 from emotorch.data.recognition import recognise, recognise_folder
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import DATASETS, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
-from emotorch.files import STAMP_NAME, read_stamp, visible
+from emotorch.files import STAMP_NAME, printable, read_stamp, visible
 from emotorch.labels import DEFAULT, LabelScheme, get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.workers import progress
 
 _STAGES = {1: STAGE_1, 2: STAGE_2}
 _MANIFEST_COLUMNS = ("file", "emotion", "usage", "hash")
+_NO_LABEL = "no label"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Entry:
     dataset: str = ""
     hash: str = ""
     person: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The file as text; see `printable`."""
+        return printable(self.file)
 
     @property
     def split(self) -> str:
@@ -103,7 +109,8 @@ class AuditedFolder:
         entries: N readable images, in the manifest's order or by name.
         faces: (N, 48, 48), as the baseline would see them.
         hashes: (N,) of the pixels in the file's own size.
-        sizes: (N, 2) height and width of the files.
+        sizes: (N, 2) height and width of the files, or of the faces that are cut out of them.
+        found: (N,) how many faces were found in each picture where they are looked for; else 1.
         unreadable: The files that could not be read, and why not.
         origins: What it was taken for.
     """
@@ -114,6 +121,7 @@ class AuditedFolder:
     faces: Pixels
     hashes: NDArray[np.str_]
     sizes: NDArray[np.int64]
+    found: NDArray[np.int64]
     unreadable: Sequence[Found]
     origins: Sequence[Origin] = ()
 
@@ -128,24 +136,35 @@ class AuditedFolder:
 
 @dataclass(frozen=True)
 class _Picture:
-    """What was read of an image: its own pixels in grey, the face that the baseline would see, and its own size."""
+    """What was read of an image.
+
+    Attributes:
+        pixels: Its own, in grey.
+        face: What the baseline would see.
+        size: Height and width of the face, where it is not all of the pixels.
+        faces: How many were found, where they are looked for; else 1.
+    """
 
     pixels: Pixels
     face: Pixels
-    size: tuple[int, int] | None = None  # height and width, where the pixels are not the file's
+    size: tuple[int, int] | None = None
+    faces: int = 1
 
 
 # An image, and how it is read; reading raises EmoTorchError.
 _Listed = tuple[Entry, Callable[[], _Picture]]
 
 
-def read(target: Path, paths: Paths | None = None, scheme: LabelScheme | None = None) -> AuditedFolder:
+def read(
+    target: Path, paths: Paths | None = None, scheme: LabelScheme | None = None, faces: str = "auto"
+) -> AuditedFolder:
     """Reads every image of a stage-1 or stage-2 folder, of any dataset's, of class folders, or of a table's rows.
 
     Args:
         target: A folder or a table.
         paths: The root, for what lies in it.
         scheme: Whose labels class folders may be called by; the baseline's by default.
+        faces: Whether faces are looked for in pictures: see `scenes.as_asked`.
 
     Raises:
         EmoTorchError: no such folder or file, of no known shape, or without a single readable image.
@@ -162,11 +181,11 @@ def read(target: Path, paths: Paths | None = None, scheme: LabelScheme | None = 
         found = [one for one in found if target == one.where or target in one.covers]
         if not found:
             raise EmoTorchError(f"{target}: no table of a known dataset, and no labels.csv; docs/datasets.md has them")
-    return _read_recognised(target, found)
+    return _read_recognised(target, found, faces)
 
 
-def read_dataset(name: str, paths: Paths, scheme: LabelScheme) -> AuditedFolder:
-    """Reads a dataset by its name: as it lies in FER-Datasets, else as stage 2 has it.
+def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "auto") -> AuditedFolder:
+    """Reads a dataset by its name: as it lies in FER-Datasets, else as stage 2 has it; see `read`.
 
     Raises:
         UsageError: there is none of this name.
@@ -176,7 +195,7 @@ def read_dataset(name: str, paths: Paths, scheme: LabelScheme) -> AuditedFolder:
     names = list(recognised)
     for known, found in recognised.items():
         if known.lower() == name.lower():
-            return _read_recognised(found.where, [found])
+            return _read_recognised(found.where, [found], faces)
     if (paths.originals / STAMP_NAME).is_file():
         stored = dict.fromkeys(entry.dataset for entry in _list_manifest(paths.originals, STAGE_2))
         for known in stored:
@@ -222,7 +241,7 @@ def _list_manifest(folder: Path, stage: str) -> list[Entry]:
     ]
 
 
-def _read_recognised(target: Path, found: Sequence[Recognised]) -> AuditedFolder:
+def _read_recognised(target: Path, found: Sequence[Recognised], faces: str) -> AuditedFolder:
     """What was recognised in a folder or a file; without anything, class folders of whatever classes."""
     listed: list[_Listed] = []
     origins = []
@@ -231,7 +250,7 @@ def _read_recognised(target: Path, found: Sequence[Recognised]) -> AuditedFolder
         origin = Origin(title, one.where, one.why, one.notes)
         dataset = (one.dataset or one.where.name) if len(found) > 1 else ""
         try:
-            images = list(_list_rows(one.where) if _is_fer_table(one) else _list_images(one.images(), target))
+            images = list(_list_rows(one.where) if _is_fer_table(one) else _list_images(one.images(), target, faces))
         except EmoTorchError as error:
             if not one.where.is_dir() or one.dataset in DATASETS:
                 raise
@@ -241,9 +260,11 @@ def _read_recognised(target: Path, found: Sequence[Recognised]) -> AuditedFolder
         listed += [(replace(entry, dataset=dataset), read_picture) for entry, read_picture in images]
         origins.append(origin)
     if not found:
-        listed = list(_list_class_folders(target, target))
+        listed, why = list(_list_class_folders(target, target)), "class folders, of no emotion that is known"
+        if not listed:
+            listed, why = list(_list_pictures(target)), "pictures alone, which nothing tells the emotions of"
         formats = Counter(_format(target / entry.file) for entry, _ in listed)
-        origins = [Origin(target.name, target, "class folders, of no emotion that is known", formats=formats)]
+        origins = [Origin(target.name, target, why, formats=formats)]
     return _collect(target, listed, origins, None)
 
 
@@ -262,8 +283,8 @@ def _list_rows(csv: Path) -> Iterator[_Listed]:
             yield Entry(file, emotion, usage), partial(_Picture, pixels, pixels)
 
 
-def _list_images(images: Iterable[SourceImage], target: Path) -> Iterator[_Listed]:
-    for image in images:
+def _list_images(images: Iterable[SourceImage], target: Path, faces: str) -> Iterator[_Listed]:
+    for image in scenes.as_asked(images, faces):
         file = image.path.relative_to(target) if image.path.is_relative_to(target) else image.path
         name = file.as_posix() if image.row is None else f"{image.path.name}, line {image.row + 2}"
         if image.box is not None:
@@ -275,6 +296,8 @@ def _list_images(images: Iterable[SourceImage], target: Path) -> Iterator[_Liste
             yield entry, partial(_read_as, read_face, image.path)
         elif image.reading is Reading.CROP and image.box is None:
             yield entry, partial(_read_as, read_picture, image.path)
+        elif image.reading is Reading.SCENE:
+            yield entry, partial(_read_scene, image)
         else:
             yield entry, partial(_read_source, image)
 
@@ -291,6 +314,13 @@ def _list_class_folders(folder: Path, base: Path) -> Iterator[_Listed]:
         for class_folder in visible(parent):
             if class_folder.is_dir():
                 yield from _list_class(base, class_folder, Entry("", class_folder.name, usage))
+
+
+def _list_pictures(folder: Path) -> Iterator[_Listed]:
+    """The pictures right in a folder, which have no label."""
+    for path in visible(folder):
+        if path.is_file() and is_picture(path):
+            yield Entry(path.name, _NO_LABEL), partial(_read_as, read_picture, path)
 
 
 def _list_class(base: Path, class_folder: Path, like: Entry) -> Iterator[_Listed]:
@@ -324,6 +354,15 @@ def _read_source(image: SourceImage) -> _Picture:
     return _Picture(read_picture(image.path), face)
 
 
+def _read_scene(image: SourceImage) -> _Picture:
+    """The largest face of a picture, which counts as a whole; without a face, all of it is shown."""
+    picture, searched = read_picture(image.path), scenes.search_one(image)
+    if searched.largest is None or searched.largest.box is None:
+        return _Picture(picture, picture, faces=0)
+    box = searched.largest.box
+    return _Picture(picture, searched.largest.read().face, (box.height, box.width), searched.faces)
+
+
 def _refuse(reason: str) -> _Picture:
     raise EmoTorchError(reason)
 
@@ -339,6 +378,7 @@ def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin],
     faces = np.empty((len(listed), SIZE, SIZE), np.uint8)
     hashes: list[str] = []
     sizes: list[tuple[int, ...]] = []
+    found: list[int] = []
     for entry, load in progress(listed, total=len(listed), description="reading images", unit="image"):
         try:
             picture = load()
@@ -348,6 +388,7 @@ def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin],
         faces[len(readable)] = bring_to(picture.face, GREY_FACE)
         hashes.append(hash_pixels(picture.pixels))
         sizes.append(picture.size or picture.pixels.shape[:2])
+        found.append(picture.faces)
         readable.append(entry)
     if not readable:
         reason = f": {unreadable[0].detail}" if unreadable else ""
@@ -359,6 +400,7 @@ def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin],
         faces=faces[: len(readable)],
         hashes=np.array(hashes, dtype=np.str_),
         sizes=np.array(sizes, dtype=np.int64),
+        found=np.array(found, dtype=np.int64),
         unreadable=unreadable,
         origins=origins,
     )

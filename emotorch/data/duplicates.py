@@ -178,7 +178,7 @@ def table_of_pairs(duplicates: Duplicates) -> Table:
     audited = duplicates.audited
     images = pd.DataFrame(
         {
-            "file": [entry.file for entry in audited.entries],
+            "file": [entry.shown for entry in audited.entries],
             "label": audited.labels,
             "split": audited.splits,
             "action": np.where(duplicates.kept, "keep", "remove"),

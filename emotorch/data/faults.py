@@ -158,6 +158,7 @@ def inspect(audited: AuditedFolder, measures: Measures, photos: Sequence[Photo])
         _people(audited),
         *_faint(audited, measures),
         *_shapes(audited),
+        *_faces(audited),
     ]
 
 
@@ -292,4 +293,17 @@ def _shapes(audited: AuditedFolder) -> list[Finding]:
             f"more than {_WIDEST:g} times as long one way: squeezed when read",
             found(longer > _WIDEST * shorter),
         ),
+    ]
+
+
+def _faces(audited: AuditedFolder) -> list[Finding]:
+    def found(chosen: NDArray[np.bool_]) -> list[Found]:
+        return [
+            Found(audited.entries[position], f"{audited.found[position]} faces", position)
+            for position in np.flatnonzero(chosen).tolist()
+        ]
+
+    return [
+        Finding("no face", "a photo in which none is found: left out", found(audited.found == 0)),
+        Finding("several faces", "a photo of which the largest face is taken", found(audited.found > 1)),
     ]

@@ -94,6 +94,11 @@ def search(images: Sequence[SourceImage]) -> list[Searched]:
     return [_searched(image, _record(image, detector)) for image in shown]
 
 
+def search_one(image: SourceImage) -> Searched:
+    """What is found in one scene."""
+    return _searched(image, _record(image, scene_detector()))
+
+
 def search_in_stage(build: StageBuild, images: Sequence[SourceImage], workers: int) -> list[Searched]:
     """The same in several processes, where a stage that was interrupted goes on from what it has found."""
     chunks = [

@@ -13,7 +13,7 @@ from emotorch.data.faults import PEOPLE, Finding, Photo
 from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR
 from emotorch.evaluation.evaluate import synthetic_suffix
 from emotorch.figures.dataset import balance_figure, distributions_figure
-from emotorch.files import new_folder, write_text
+from emotorch.files import new_folder, printable, write_text
 from emotorch.paths import Paths
 from emotorch.reports.page import (
     NAME,
@@ -46,6 +46,8 @@ _ADVICE = {
     "low contrast": "Look at each.",
     "small": "They are enlarged, and stay coarse: look for larger files.",
     "not square": "Cut out the faces: as they are, they are squeezed.",
+    "no face": "Take them away; if they are faces that are cut out already, --faces none takes them as they are.",
+    "several faces": "Cut out the one that the label is of.",
 }
 _LABELS = "Look at each: at most one label is right, or the face is not clear."
 _SPLITS = "Own data: training leaves them out. Official splits: --drop-copies leaves them out."
@@ -59,7 +61,7 @@ def write_dataset_report(paths: Paths, audit: Audit, *, examples: int) -> Path:
         audit: What was found.
         examples: Images or photos shown of each kind of fault.
     """
-    title = f"{audit.audited.folder.name}{synthetic_suffix(paths, str(audit.audited.folder))}"
+    title = f"{printable(audit.audited.folder.name)}{synthetic_suffix(paths, str(audit.audited.folder))}"
     with new_folder(paths.reports, "dataset_report") as new:
         write_audit_files(new.prepared, audit, title, examples)
         write_text(new.prepared / NAME, _page(audit, title, examples, new.prepared))
@@ -79,7 +81,9 @@ def _page(audit: Audit, title: str, examples: int, folder: Path) -> str:
         Section("light", "Brightness and sharpness", _light(audit)),
         Section("samples", "Samples", _samples(folder)),
     ]
-    return render(f"Audit of {title}", str(audit.audited.folder), _facts(audit, splits), sections, _warning(audit))
+    return render(
+        f"Audit of {title}", printable(str(audit.audited.folder)), _facts(audit, splits), sections, _warning(audit)
+    )
 
 
 def _warning(audit: Audit) -> str:
@@ -140,10 +144,10 @@ def _read(audit: Audit) -> list[Markup]:
     frame = pd.DataFrame(
         {
             "dataset": origin.title,
-            "where": str(origin.where),
-            "known by": "; ".join((origin.why, *origin.notes)),
+            "where": printable(str(origin.where)),
+            "known by": printable("; ".join((origin.why, *origin.notes))),
             "files": ", ".join(f"{number:,} {name}" for name, number in origin.formats.most_common()) or "PNG",
-            "stage 2": f"refuses it: {origin.refused}" if origin.refused else "reads it",
+            "stage 2": f"refuses it: {printable(origin.refused)}" if origin.refused else "reads it",
         }
         for origin in audited.origins
     )
@@ -255,12 +259,12 @@ def _images(audit: Audit, positions: Sequence[int], lines: Callable[[Audit, int]
 
 def _label_split_and_file(audit: Audit, at: int) -> list[str]:
     entry = audit.audited.entries[at]
-    return [line for line in (entry.label, entry.split, Path(entry.file).name) if line]
+    return [line for line in (entry.label, entry.split, Path(entry.shown).name) if line]
 
 
 def _split_and_file(audit: Audit, at: int) -> list[str]:
     entry = audit.audited.entries[at]
-    return [entry.split, Path(entry.file).name]
+    return [entry.split, Path(entry.shown).name]
 
 
 def _heading(words: str) -> Markup:
@@ -295,13 +299,15 @@ def _pictures(audit: Audit, examples: int) -> list[Markup]:
         if readable:
             shown = [
                 Shown(
-                    audit.audited.faces[found.position], [found.detail, found.entry.label, Path(found.entry.file).name]
+                    audit.audited.faces[found.position], [found.detail, found.entry.label, Path(found.entry.shown).name]
                 )
                 for found in readable
             ]
             parts.append(gallery([("", shown)]))
         else:
-            frame = pd.DataFrame({"file": one.entry.file, "reason": one.detail} for one in finding.images[:examples])
+            frame = pd.DataFrame(
+                {"file": one.entry.shown, "reason": printable(one.detail)} for one in finding.images[:examples]
+            )
             parts.append(table(Table(frame)))
     return parts or [text("No picture has any of the faults that are looked for.")]
 
