@@ -128,7 +128,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 
 def test_json_says_what_splits_share_and_fail_on_leak_exits_with_1(own: Paths) -> None:
-    done = call_script(own, SCRIPT, "mine", "--json", "--fail-on", "leak")
+    done = call_script(own, SCRIPT, "mine", "--json", "--fail-on", "leak", "--faces", "none")
     assert re.search(r"error: 9 images of photos or people that several splits have: see .*dataset_report", done.stderr)
     assert done.returncode == 1
     found = json.loads(done.stdout)
@@ -167,6 +167,7 @@ def test_the_page_is_whole_and_shows_each_kind_of_fault(own: Paths) -> None:
         "The same person, in several splits: 1 person",
         "fear ≠ surprise",
         "Blank, one grey value all over: 1 image",
+        "No face, a photo in which none is found: left out: 1 image",
         "4 people named",
     ):
         assert words in page, words

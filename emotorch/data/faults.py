@@ -278,7 +278,9 @@ def _faint(audited: AuditedFolder, measures: Measures) -> list[Finding]:
 
 
 def _shapes(audited: AuditedFolder) -> list[Finding]:
-    shorter, longer = audited.sizes.min(axis=1), audited.sizes.max(axis=1)
+    # A photo without a face is left out, and so neither enlarged nor squeezed.
+    sizes = np.where(audited.found[:, None] > 0, audited.sizes, SIZE)
+    shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
 
     def found(chosen: NDArray[np.bool_]) -> list[Found]:
         return [
