@@ -14,7 +14,7 @@ from conftest import (
     write_small_fer,
     write_small_rafdb,
 )
-from running import read_table
+from running import copy_root, read_table
 
 from emotorch.data import dataset, variants
 from emotorch.data.images import read_face, write_png
@@ -151,3 +151,16 @@ def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths, script: Script)
     assert tree(both.subsets) == before
     labels = {path.name for path in (both.for_scheme("mood4").subsets / "FER-Training-Subset").iterdir()}
     assert labels == {"happy", "neutral", "sad", "surprise", "stage.json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [(ORIGINALS, "FER-Original-Dataset"), (VARIANTS, f"FER-Original-Dataset{AUGMENTED}")]
+)
+def test_a_damaged_image_is_not_passed_on(both: Paths, script: Script, tmp_path: Path, name: str, folder: str) -> None:
+    paths = copy_root(both, tmp_path / "root")
+    picture = sorted((paths.root / folder / "FER").rglob("*.png"))[0]
+    content = bytearray(picture.read_bytes())
+    content[len(content) // 2] ^= 8
+    picture.unlink()  # a link to another test's
+    picture.write_bytes(content)
+    assert str(picture) in the_error(script(paths, name, "--force"))

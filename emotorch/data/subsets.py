@@ -60,7 +60,7 @@ def create(
         force: Copy again what is there.
 
     Raises:
-        EmoTorchError: a stage has not run, or a class has no training image.
+        EmoTorchError: a stage has not run, a class has no training image, or an image is missing, damaged or changed.
         UsageError: stage 2 has read no such dataset.
     """
     copies = copies or SUITED_COPIES
@@ -111,6 +111,7 @@ def _sets(
 
 
 def _copy(images: ImageSet, folder: Path) -> None:
+    images.lazy()  # raises where a file is damaged, or no longer what the manifest tells of
     for label in images.index.scheme.labels:
         (folder / label).mkdir(exist_ok=True)
     for position in progress(np.arange(len(images)), total=len(images), description=folder.name, unit="image"):
