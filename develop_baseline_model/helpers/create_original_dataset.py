@@ -1,7 +1,7 @@
 """Stage 2 of 8. Puts FER-2013, and what other datasets are there, into one dataset of a scheme's classes.
 
-Reads  FER-Datasets/FER2013img (from stage 1), FER-Datasets/CK+, FER-Datasets/RAF-DB, and class folders:
-       FER-Datasets/NAME/<emotion>/* or FER-Datasets/NAME/{train,val,test}/<emotion>/*
+Reads  FER-Datasets/, in which it recognises FER-2013 (from stage 1), CK+, RAF-DB and others by what is in each folder,
+       and class folders of your own: NAME/<emotion>/* or NAME/{train,val,test}/<emotion>/*; says what it took for what
 Writes FER-Original-Dataset/{FER,CKP,RAF,NAME}/<class>/<n>.png and manifest.csv, tracing each to its source;
        as 48×48 grey; for another scheme than the default FER-Original-Dataset-<scheme>, with size and colour;
        of whole photos the faces, and what was found in each in faces.csv
