@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Required, TextIO, TypedDict
 
 from emotorch.errors import EmoTorchError, found_elsewhere
+from emotorch.typed import parse_json, require
 
 STAMP_NAME = "stage.json"
 _JOURNAL_NAME = ".journal.jsonl"
@@ -60,14 +61,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    """Writes UTF-8 with Unix line ends; names of files that are no UTF-8 become `\\udcXX`, which is JSON too."""
+    data = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a header and rows, with Unix line ends."""
 
     def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(rows)
@@ -116,11 +119,12 @@ def _without_nan(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Raises EmoTorchError when the file is not JSON, OSError when it cannot be read."""
+    """See `parse_json`; raises OSError when it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EmoTorchError(f"{path}: not valid JSON ({error}); delete it and rerun what writes it") from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise EmoTorchError(f"{path}: not UTF-8 text ({error}); delete it and rerun what writes it") from None
+    return parse_json(text, path)
 
 
 def printable(name: str) -> str:
@@ -265,6 +269,20 @@ def _previous(final: Path) -> Path:
     return final.with_name(f".{final.name}.previous")
 
 
+class _Chunk(TypedDict):
+    """A line of the journal."""
+
+    chunk: str
+    records: Any
+
+
+class _Stamp(TypedDict, total=False):
+    """What a stage's folder was made from; how many files it has, once it is whole."""
+
+    made_from: Required[dict[str, Any]]
+    files: int
+
+
 class StageBuild:
     """A stage's folder while it is being built: where to write, and which chunks are done already.
 
@@ -277,13 +295,14 @@ class StageBuild:
         self._journal = folder / _JOURNAL_NAME
         self._done: dict[str, Any] = {}
         if self._journal.exists():
-            text = self._journal.read_text(encoding="utf-8")
+            content = self._journal.read_bytes()
             # A kill can cut the last line short: its chunk is done again.
-            whole = text[: text.rfind("\n") + 1]
-            if whole != text:
-                write_text(self._journal, whole)
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:
+                write_atomically(self._journal, lambda temporary: temporary.write_bytes(whole))
             for line in whole.splitlines():
-                entry = json.loads(line)
+                entry = parse_json(line.decode("utf-8", "replace"), self._journal)
+                require(entry, _Chunk, str(self._journal))
                 self._done[entry["chunk"]] = entry["records"]
 
     def is_done(self, chunk: str) -> bool:
@@ -377,6 +396,7 @@ def _read_stamp(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     stamp: dict[str, Any] = read_json(path)
+    require(stamp, _Stamp, str(path))
     return stamp
 
 

@@ -33,6 +33,8 @@ _FER_NAMES = {
 # Labels become folders and columns, a scheme's name a part of a folder's name.
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLAIN_RULE = "lower-case letters, digits, - and _, at most 40"
+# More are no emotions, and what compares each with each would take hours.
+_MOST_LABELS = 1000
 _FILE_KEYS = ("labels", "sources", "without_fer")
 # Datasets that give a user's scheme only what its tables list; records of runs count on that.
 _LISTED_ONLY = (FER, CKP, RAF)
@@ -142,6 +144,8 @@ def _is_plain(name: object) -> bool:
 def _read_labels(value: object, key: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise EmoTorchError(f"{key}: missing, or not a list of names")
+    if len(value) > _MOST_LABELS:
+        raise EmoTorchError(f"{key}: {len(value):,} of them, and a scheme has at most {_MOST_LABELS:,}")
     for label in value:
         if not _is_plain(label):
             raise EmoTorchError(f"{key}: {label!r} is not a plain name ({_PLAIN_RULE})")
@@ -261,6 +265,8 @@ def read_scheme(path: Path) -> LabelScheme:
         raise UsageError(f"cannot read the label scheme {path}: {error.strerror or error}") from error
     except ValueError as error:  # what is no UTF-8, or no TOML
         raise EmoTorchError(f"{path}: not a TOML file ({error})") from error
+    except RecursionError:
+        raise EmoTorchError(f"{path}: nested too deeply") from None
     try:
         return _read_content(name, content)
     except EmoTorchError as error:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, get_type_hints
 
-from emotorch.errors import UsageError
+from emotorch.errors import EmoTorchError, UsageError
+from emotorch.typed import require
 
 LOSS_NAMES = ("cosine_proximity", "cross_entropy", "focal")
 OPTIMIZER_NAMES = ("rmsprop", "sgd", "adam", "adamw", "muon")
@@ -217,10 +218,33 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `as_dict`, also after a journey through JSON."""
+        """The inverse of `as_dict`, also after a journey through JSON; what came later than it is at its default.
+
+        Raises:
+            EmoTorchError: a setting is unknown, not there, or not of its type; or, as UsageError, out of range.
+        """
+        _require_settings(values, cls, "recipe")
+        _require_settings(values["augmentation"], Augmentation, "recipe.augmentation")
         augmentation = dict(values["augmentation"])
-        augmentation["scale"] = tuple(augmentation["scale"])
-        return cls(**{**values, "augmentation": Augmentation(**augmentation)})
+        if "scale" in augmentation:
+            augmentation["scale"] = tuple(augmentation["scale"])
+        # A plain dict, as checkpoints hold it.
+        parts = {"network_config": dict(values["network_config"]), "augmentation": Augmentation(**augmentation)}
+        return cls(**{**values, **parts})
+
+
+def _require_settings(values: object, record: type[Recipe | Augmentation], name: str) -> None:
+    require(values, dict[str, Any], name)
+    assert isinstance(values, Mapping)
+    types = get_type_hints(record)
+    for key, value in values.items():
+        if key not in types:
+            raise EmoTorchError(f"{name} has an unknown setting {key!r}: it may be of a later version")
+        require(value, dict[str, Any] if types[key] is Augmentation else types[key], f"{name}.{key}")
+    for one in fields(record):
+        needed = one.default is MISSING and one.default_factory is MISSING
+        if one.name not in values and (needed or one.type is Augmentation):
+            raise EmoTorchError(f"{name} has no {one.name}")
 
 
 def _check(right: bool, name: str, allowed: str, value: object) -> None:

@@ -59,7 +59,7 @@ def map_in_order(
     """Calls `function` on every item in `workers` processes; yields (item, result) in the items' order.
 
     Raises:
-        EmoTorchError: a worker died (for example for want of memory).
+        EmoTorchError: the workers cannot be started, or one died (for example for want of memory).
         Exception: the first error in the items' order, as the function raised it.
     """
     keep_freed_memory()
@@ -71,8 +71,16 @@ def map_in_order(
     _leave_the_cores_to_processes()
     # Forks hold the stage's lock too; from Python 3.14 on they are no longer Linux's own way.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    with ProcessPoolExecutor(min(workers, len(items)), context, start_worker) as pool:
+    others = multiprocessing.active_children()
+    try:
+        pool = ProcessPoolExecutor(min(workers, len(items)), context, start_worker)
         futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
+    except OSError as error:  # too few descriptors, or processes
+        # Those that did start wait for work that never comes, and this process would wait for them at its end.
+        for process in set(multiprocessing.active_children()).difference(others):
+            process.kill()
+        raise EmoTorchError(f"cannot start {workers} workers: {error.strerror}; rerun with fewer --workers") from error
+    with pool:
         try:
             for item, future in zip(items, futures, strict=True):
                 yield item, future.result()

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from emotorch.data import opening
 from emotorch.data.images import (
     SIZE,
     Pixels,
@@ -181,6 +183,36 @@ def test_a_picture_comes_through_a_pipe_or_is_named(content: bytes, problem: str
     with refusal(f"{path}: {problem}") if problem else contextlib.nullcontext():
         assert np.array_equal(read_photo(path), FACE)
     os.close(end)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_through_which_nothing_comes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "face.png"
+    os.mkfifo(path)
+    with refusal(f"{path}: a pipe, no picture"):
+        read_face(path)
+    monkeypatch.setattr(opening, "_NO_WRITER_S", 0.1)
+    with refusal(f"{path}: a pipe that nobody writes to"):
+        read_photo(path)
+    monkeypatch.setattr(opening, "_SILENCE_S", 0.1)
+    silent = os.open(path, os.O_RDWR)
+    with refusal(f"{path}: nothing came through this pipe"):
+        read_photo(path)
+    monkeypatch.setattr(opening, "_MOST_OF_A_PIPE", 1000)
+    os.write(silent, bytes(2000))
+    with refusal(f"{path}: more comes through this pipe"):
+        read_photo(path)
+    os.close(silent)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_picture_comes_through_a_named_pipe_whose_writer_comes_later(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    os.mkfifo(path)
+    writer = threading.Timer(0.1, path.write_bytes, [encode_png(FACE)])
+    writer.start()
+    assert np.array_equal(read_photo(path), FACE)
+    writer.join()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from conftest import refusal
 from emotorch import labels
 from emotorch.datasets import CKP, FER, FER_BOTH_TESTS, FER_USAGES, RAF
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.labels import SCHEMES, LabelScheme, get_scheme
+from emotorch.labels import SCHEMES, LabelScheme, get_scheme, read_scheme
 from emotorch.paths import REPOSITORY, Paths
 
 OWN = """
@@ -260,3 +260,13 @@ def test_messages_tell_the_scheme_where_it_is_not_the_default() -> None:
     assert labels.command("stage.py", "emotorch4") == "stage.py"
     assert labels.command("stage.py", "seven") == "stage.py --scheme seven"
     assert labels.command("stage.py", "valence") == "stage.py --scheme valence.toml"
+
+
+def test_a_scheme_of_a_hundred_thousand_labels_or_one_nested_as_deep_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "many.toml"
+    path.write_text(f"labels = {[f'l{number}' for number in range(100_000)]}\n[sources.FER]\nhappy = 'l1'\n")
+    with refusal(f"{path}: labels: 100,000 of them, and a scheme has at most 1,000"):
+        read_scheme(path)
+    path.write_text("labels = " + "[" * 100_000 + "]" * 100_000)
+    with refusal(f"{path}: nested too deeply"):
+        read_scheme(path)

@@ -46,3 +46,26 @@ def test_a_bar_carries_the_figures_of_the_moment(monkeypatch: pytest.MonkeyPatch
         said = screen.getvalue()
         assert ("epoch 1" in said) == ("loss 3.0000" in said) == screen.isatty()
     assert done == [0, 1, 2, 3] * 2
+
+
+TOO_FEW_DESCRIPTORS = """
+import resource
+from emotorch.errors import EmoTorchError
+from emotorch.workers import map_in_order
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 200))
+try:
+    list(map_in_order(abs, range(12), 8))
+except EmoTorchError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+print(list(map_in_order(abs, [-3, 1, -2], 8)))
+"""
+
+
+def test_too_few_descriptors_for_the_workers_are_said_and_nobody_waits() -> None:
+    pytest.importorskip("resource")
+    done = subprocess.run([sys.executable, "-c", TOO_FEW_DESCRIPTORS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    refused = "cannot start 8 workers: Too many open files; rerun with fewer --workers"
+    assert done.stdout == f"{refused}\n[(-3, 3), (1, 1), (-2, 2)]\n"

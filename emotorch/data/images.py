@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from emotorch.data import hdr
 from emotorch.data.formats import START, other_content, picture_format
+from emotorch.data.opening import open_file
 from emotorch.errors import EmoTorchError
 
 logger = logging.getLogger(__name__)
@@ -193,6 +194,8 @@ def read_picture(path: Path, *, colour: bool = False) -> Pixels:
 
 def _read_bytes(path: Path) -> bytes:
     try:
+        if path.is_fifo():  # to open it is to wait for somebody who writes to it
+            raise EmoTorchError(f"{path}: a pipe, no picture; move it away")
         return path.read_bytes()
     except OSError as error:
         raise EmoTorchError(f"{path}: {error.strerror or error}") from error
@@ -288,19 +291,6 @@ def to_grey(pixels: Pixels) -> Pixels:
 def to_colours(pixels: Pixels) -> Pixels:
     """(H, W, 3) red, green, blue; (H, W) grey values three times."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
-
-
-@contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to be read from any place, also a pipe. Raises EmoTorchError when it is missing or may not be read."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise EmoTorchError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # a name with a null character
-        raise EmoTorchError(f"{path}: {error}") from error
-    with file:
-        yield file if file.seekable() else io.BytesIO(file.read())
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from emotorch.data.dataset import training_dataset
 from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex, Factors, Selection, select
+from emotorch.errors import EmoTorchError
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.overrides import override
 from emotorch.paths import Paths
@@ -73,16 +74,19 @@ class Settings:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Settings":
-        """The settings that a run's record states."""
+        """The settings that a run's record states.
+
+        Raises:
+            EmoTorchError: one is not there, unknown, or cannot be what it is.
+        """
         settings = dict(record["settings"])
-        return cls(
-            **{
-                **settings,
-                "recipe": Recipe.from_dict(settings["recipe"]),
-                "scheme": LabelScheme.from_dict(settings["scheme"]),
-                "factors": Factors(**settings["factors"]),
-            }
-        )
+        recipe, scheme = Recipe.from_dict(settings["recipe"]), LabelScheme.from_dict(settings["scheme"])
+        try:
+            return cls(**{**settings, "recipe": recipe, "scheme": scheme, "factors": Factors(**settings["factors"])})
+        except TypeError as error:
+            raise EmoTorchError(
+                f"the settings of the run's record are damaged, or of a later version ({error})"
+            ) from None
 
 
 def _recipe_from_options(options: argparse.Namespace) -> Recipe:

@@ -74,6 +74,7 @@ def _compare(paths: Paths, results: Sequence[Result]) -> Comparison | None:
 
 
 def _sweep_runs(folder: Path, results: Sequence[Result], comparison: Comparison) -> SweepRuns:
+    read_plan(folder)  # which refuses what is none
     design, planned = read_about(folder)["design"], pd.read_csv(plan_file(folder))
     return SweepRuns.of(folder.name, design, planned, results, comparison)
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from emotorch.errors import EmoTorchError
 from emotorch.files import as_json, hash_file, read_json, visible, write_json
+from emotorch.runs.record_types import RunRecord
+from emotorch.typed import require
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +54,14 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The content of a folder's run.json; empty for a folder that other code wrote.
 
     Raises:
-        EmoTorchError: it is damaged.
+        EmoTorchError: it is damaged: no JSON, a key holds what it cannot, or one within a table is not there.
     """
     path = folder / RECORD_NAME
     try:
         record: dict[str, Any] = read_json(path)
     except FileNotFoundError:
         return {}
-    if not isinstance(record, dict):
-        raise EmoTorchError(f"{path}: not a run's record")
+    require(record, RunRecord, str(path))
     if record.pop(_OWN, None) not in (None, _hash_of(record)):
         raise EmoTorchError(
             f"{path}: damaged, or changed by hand: its SHA-256 is not its {_OWN}; bring that file back, or, where the "

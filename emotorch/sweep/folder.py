@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from emotorch.analyses.criterion import Criterion, criterion_of
 from emotorch.data.selection import DatasetIndex
@@ -26,18 +26,35 @@ from emotorch.files import (
     write_atomically,
     write_csv,
     write_json,
-    write_text,
 )
 from emotorch.paths import Paths
-from emotorch.runs.folder import FINISHED, Run
+from emotorch.runs.folder import FAILED, FINISHED, Run
+from emotorch.runs.record_types import SettingsRecord
 from emotorch.sweep.job import Result, with_scores
 from emotorch.sweep.plan import Design, PlannedRun, draw_plan
+from emotorch.typed import require
 
 LOG_NAME = "log.txt"
 # What the results of every sweep have; scores, and what was planned for the run, follow in those that this code began.
 RESULT_COLUMNS = ("number", "model", "status", "seconds", "distance", "collapsed", "error")
 SCORE_COLUMNS = ("accuracy", "macro_f1", "loss")
 _ABOUT, _PLAN, _RESULTS, _LOCK = "sweep.json", "plan.csv", "results.csv", ".lock"
+
+
+class _Design(TypedDict):
+    strategy: str
+    count: int
+    seed: int
+    ranges: dict[str, list[float]]
+    varied: list[dict[str, bool | float | str]]
+    seeds: NotRequired[int]
+
+
+class _About(TypedDict):
+    started: str
+    design: _Design
+    settings: SettingsRecord
+    dataset: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ class Sweep:
     @cached_property
     def _result_columns(self) -> list[str]:
         with open_table(self.folder / _RESULTS) as file:
-            return next(csv.reader(file))
+            return next(csv.reader(file), [])
 
 
 @contextmanager
@@ -141,8 +158,7 @@ def _unfinished(models: Path, base: Settings, about: Mapping[str, Any]) -> Path 
     if not same:
         return None
     *_, newest = max(same)
-    text = (newest / _RESULTS).read_text(encoding="utf-8")
-    return newest if text.count("\n") - 1 < about["design"]["count"] else None
+    return newest if (newest / _RESULTS).read_bytes().count(b"\n") - 1 < about["design"]["count"] else None
 
 
 def _settings_of(record: Mapping[str, Any]) -> Settings | None:
@@ -150,7 +166,7 @@ def _settings_of(record: Mapping[str, Any]) -> Settings | None:
     default."""
     try:
         return Settings.from_record(record)
-    except (EmoTorchError, KeyError, TypeError):
+    except EmoTorchError:
         return None
 
 
@@ -165,10 +181,10 @@ def _append(path: Path, row: Sequence[object]) -> None:
 
 def _mend(path: Path) -> None:
     """Takes away a last line that a kill cut short: its run is planned, or its result read, again."""
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        write_text(path, whole)
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_atomically(path, lambda temporary: temporary.write_bytes(whole))
 
 
 def _as_row(result: Result) -> dict[str, object]:
@@ -191,8 +207,13 @@ def find_sweep(paths: Paths, name: str) -> Path | None:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a sweep is: when it started, its `design`, its `settings`, and the `dataset`'s fingerprint."""
+    """What a sweep is: when it started, its `design`, its `settings`, and the `dataset`'s fingerprint.
+
+    Raises:
+        EmoTorchError: it is damaged.
+    """
     about: dict[str, Any] = read_json(folder / _ABOUT)
+    require(about, _About, str(folder / _ABOUT))
     return about
 
 
@@ -210,7 +231,8 @@ def read_plan(folder: Path) -> dict[int, dict[str, float]]:
     path, plan = folder / _PLAN, {}
     for line, row in enumerate(read_table(path), start=2):
         try:
-            plan[int(row["number"])] = {name: float(row[name]) for name in row if name not in ("number", "seed")}
+            number, _ = int(row.pop("number")), int(row.pop("seed"))
+            plan[number] = {name: float(value) for name, value in row.items()}
         except (KeyError, TypeError, ValueError):
             raise EmoTorchError(f"{path}, line {line}: not a planned run") from None
     return plan
@@ -225,15 +247,16 @@ def read_results(folder: Path) -> list[Result]:
         EmoTorchError: a row is damaged.
     """
     path, results = folder / _RESULTS, []
-    with path.open(encoding="utf-8", newline="") as file:
+    with open_table(path) as file:
         for line, row in enumerate(csv.DictReader(file), start=2):
             try:
                 number, seconds, distance = int(row["number"]), float(row["seconds"]), float(row["distance"])
                 collapsed = {"true": True, "false": False}[row["collapsed"]]
                 scores = {name: float(row[name]) for name in SCORE_COLUMNS if name in row}
-                result = Result(
-                    number, row["model"], row["status"], seconds, distance, collapsed, row["error"], **scores
-                )
+                model, status = row["model"], row["status"]
+                if number < 1 or status not in (FINISHED, FAILED) or "\0" in model or Path(model).name != model:
+                    raise ValueError
+                result = Result(number, model, status, seconds, distance, collapsed, row["error"], **scores)
             except (KeyError, TypeError, ValueError):
                 raise EmoTorchError(
                     f"{path}, line {line}: not a result; delete the line, its run is read again"

@@ -3,7 +3,6 @@
 Those of a random or grid sweep are all drawn before the first one starts; those of a guided one follow one by one.
 """
 
-import csv
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from emotorch.analyses.criterion import DISTANCE, Criterion
 from emotorch.data.selection import Factors
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
+from emotorch.files import read_table
 from emotorch.overrides import setting_type, setting_types, with_setting
 from emotorch.recipes import Recipe
 from emotorch.seeding import generator
@@ -224,11 +224,10 @@ class Design:
         Raises:
             EmoTorchError: it is not there, or not of this design.
         """
+        rows = read_table(path)
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
             return [self._parse(row) for row in rows]
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise EmoTorchError(f"{path}: not the plan of its sweep ({error!r}); delete the sweep's folder") from None
 
     def _parse(self, row: Mapping[str, str]) -> PlannedRun:
