@@ -143,6 +143,19 @@ def test_what_stage_2_would_refuse_is_audited_with_its_reason(paths: Paths) -> N
     assert "holiday" in origin.refused
 
 
+def test_what_nobody_recognises_is_named_beside_what_is_read(paths: Paths) -> None:
+    faces = draw_images(4, seed=12)
+    write(paths.raw / "mine" / "happy" / "1.png", faces[0])
+    for number in range(3):
+        write(paths.raw / "numbers" / str(number) / "1.png", faces[number + 1])
+    write(paths.raw / "photos" / "1.png", faces[0])
+    read = audit.read(paths.raw, paths)
+    assert [(entry.file, entry.label) for entry in read.entries] == [("mine/happy/1.png", "happy")]
+    assert sorted(missing.where.name for missing in read.passed_over) == ["numbers", "photos"]
+    alone = audit.read(paths.raw / "photos", paths)
+    assert [(entry.file, entry.label) for entry in alone.entries] == [("1.png", "no label")]
+
+
 def test_a_person_in_two_splits_of_a_dataset_is_found(paths: Paths) -> None:
     faces = draw_images(4, seed=10)
     files = ("train/happy/anna/1.png", "train/happy/ben/1.png", "val/happy/anna/1.png", "val/fear/carl/1.png")

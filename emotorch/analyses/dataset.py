@@ -79,6 +79,9 @@ class Audit:
                 }
                 for origin in audited.origins
             ],
+            "passed_over": [
+                {"where": printable(str(one.where)), "found": printable(one.found)} for one in audited.passed_over
+            ],
             "classes": class_counts(audited),
             "findings": {finding.name: len(finding.images) for finding in self.findings},
             "shared": [{"split": one.split, "other": one.other, **one.counts} for one in self.shared],
@@ -120,9 +123,12 @@ def write_audit_files(folder: Path, audit: Audit, title: str, examples: int) -> 
 
 
 def describe(audit: Audit) -> str:
-    """For a terminal: class balance, and how many images have which fault."""
-    counts = class_counts(audit.audited)
-    return f"{to_text(balance_table(counts))}\n\n{to_text(finding_table(audit))}"
+    """For a terminal: what was read, class balance, and how many images have which fault."""
+    audited = audit.audited
+    read = [printable(f"{origin.where}: {origin.title}, {origin.why}") for origin in audited.origins]
+    read += [printable(f"{one.where}: not recognised, passed over: {one.found}") for one in audited.passed_over]
+    tables = (balance_table(class_counts(audited)), finding_table(audit))
+    return "\n\n".join(["\n".join(read), *map(to_text, tables)])
 
 
 # --- Balance ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from emotorch.data import fer2013, scenes
 from emotorch.data.dataset import STORED_HASH
 from emotorch.data.formats import is_picture, picture_format, read_start
 from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels, read_face, read_picture, read_stored
-from emotorch.data.layouts import Recognised, split_of
+from emotorch.data.layouts import Incomplete, Recognised, split_of
 from emotorch.data.recognition import recognise, recognise_folder
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import DATASETS, FER, find_dataset
@@ -113,6 +113,7 @@ class AuditedFolder:
         found: (N,) how many faces were found in each picture where they are looked for; else 1.
         unreadable: The files that could not be read, and why not.
         origins: What it was taken for.
+        passed_over: What in it is no dataset, and why.
     """
 
     folder: Path
@@ -124,6 +125,7 @@ class AuditedFolder:
     found: NDArray[np.int64]
     unreadable: Sequence[Found]
     origins: Sequence[Origin] = ()
+    passed_over: Sequence[Incomplete] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -176,12 +178,16 @@ def read(
     if (target / STAMP_NAME).is_file():
         return _read_stage(target)
     raw = paths.raw if paths and target.is_relative_to(paths.raw) else target.parent
-    found = recognise_folder(target if target.is_dir() else target.parent, raw, scheme)
-    if target.is_file():
-        found = [one for one in found if target == one.where or target in one.covers]
-        if not found:
-            raise EmoTorchError(f"{target}: no table of a known dataset, and no labels.csv; docs/datasets.md has them")
-    return _read_recognised(target, found, faces)
+    recognition = recognise_folder(target if target.is_dir() else target.parent, raw, scheme)
+    found = list(recognition.datasets.values())
+    if target.is_dir():
+        return _read_recognised(target, found, faces, recognition.passed_over)
+    of_table = [one for one in (*found, *recognition.others) if target == one.where or target in one.covers]
+    if not of_table:
+        said = [missing.found for missing in recognition.passed_over if missing.where == target]
+        said = said or ["no table of a known dataset, and no labels.csv; docs/datasets.md has them"]
+        raise EmoTorchError(f"{target}: {said[0]}")
+    return _read_recognised(target, of_table, faces)
 
 
 def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "auto") -> AuditedFolder:
@@ -241,14 +247,15 @@ def _list_manifest(folder: Path, stage: str) -> list[Entry]:
     ]
 
 
-def _read_recognised(target: Path, found: Sequence[Recognised], faces: str) -> AuditedFolder:
+def _read_recognised(
+    target: Path, found: Sequence[Recognised], faces: str, passed_over: Sequence[Incomplete] = ()
+) -> AuditedFolder:
     """What was recognised in a folder or a file; without anything, class folders of whatever classes."""
     listed: list[_Listed] = []
     origins = []
     for one in found:
-        title = find_dataset(one.dataset).full_title if one.dataset in DATASETS else one.dataset or one.where.name
-        origin = Origin(title, one.where, one.why, one.notes)
-        dataset = (one.dataset or one.where.name) if len(found) > 1 else ""
+        origin = Origin(find_dataset(one.dataset).full_title, one.where, one.why, one.notes)
+        dataset = one.dataset if len(found) > 1 else ""
         try:
             images = list(_list_rows(one.where) if _is_fer_table(one) else _list_images(one.images(), target, faces))
         except EmoTorchError as error:
@@ -265,7 +272,7 @@ def _read_recognised(target: Path, found: Sequence[Recognised], faces: str) -> A
             listed, why = list(_list_pictures(target)), "pictures alone, which nothing tells the emotions of"
         formats = Counter(_format(target / entry.file) for entry, _ in listed)
         origins = [Origin(target.name, target, why, formats=formats)]
-    return _collect(target, listed, origins, None)
+    return replace(_collect(target, listed, origins, None), passed_over=passed_over)
 
 
 def _is_fer_table(found: Recognised) -> bool:

@@ -52,26 +52,25 @@ def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
     """
     if not paths.raw.is_dir():
         return Recognition({}, [], [])
-    root = Folder.read(paths.raw)
-    found, incomplete = _look_through(root, DATASETS.values(), scheme)
-    datasets, others = _by_record(found)
-    for own in (finding for finding in found if not finding.dataset):
-        name = _own_name(own.where, paths.raw, datasets)
-        datasets[name] = replace(own, dataset=name)
-    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
-    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed)])
+    return recognise_folder(paths.raw, paths.raw, scheme)
 
 
-def recognise_folder(folder: Path, raw: Path, scheme: LabelScheme) -> list[Recognised]:
-    """The datasets in a folder anywhere: of each known one the fullest copy, and the user's own.
+def recognise_folder(folder: Path, raw: Path, scheme: LabelScheme) -> Recognition:
+    """The same of a folder anywhere.
 
     Args:
         folder: To look through.
-        raw: What it lies in: names above it say nothing.
+        raw: What it lies in: names above that say nothing.
         scheme: See `recognise`.
     """
-    found, _ = _look_through(Folder.read(folder, raw), DATASETS.values(), scheme)
-    return [*_by_record(found)[0].values(), *(finding for finding in found if not finding.dataset)]
+    root = Folder.read(folder, raw)
+    found, incomplete = _look_through(root, DATASETS.values(), scheme)
+    datasets, others = _by_record(found)
+    for own in (finding for finding in found if not finding.dataset):
+        name = _own_name(own.where, raw, datasets)
+        datasets[name] = replace(own, dataset=name)
+    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
+    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed)])
 
 
 def _by_record(found: Iterable[Recognised]) -> tuple[dict[str, Recognised], list[Recognised]]:

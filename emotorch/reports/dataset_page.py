@@ -25,6 +25,7 @@ from emotorch.reports.page import (
     gallery,
     picture,
     render,
+    sentences,
     table,
     text,
 )
@@ -161,7 +162,8 @@ def _read(audit: Audit) -> list[Markup]:
     )
     known = f"{counted(people, 'person').replace('persons', 'people')} named" if people else "nobody is named"
     lines = f"Pictures of {most}." if len(sizes) < 5 else f"Pictures of {extent}, most of {most}."
-    return [table(Table(frame), kind="pairs"), text(f"{lines} Of who is shown, {known}.")]
+    passed_over = [printable(f"{one.where}: not recognised, passed over: {one.found}") for one in audited.passed_over]
+    return [table(Table(frame), kind="pairs"), text(f"{lines} Of who is shown, {known}."), sentences(passed_over)]
 
 
 # --- Copies -------------------------------------------------------------------------------------------------
