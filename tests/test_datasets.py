@@ -9,7 +9,7 @@ from conftest import images_of, write_small_ckplus, write_small_rafdb
 
 from emotorch.datasets import CKP, DATASETS, FER, FER_USAGES, PARTS, RAF, Dataset, dataset_title, find_dataset
 from emotorch.labels import get_scheme
-from emotorch.paths import Paths
+from emotorch.paths import REPOSITORY, Paths
 
 # Written out here once more: folders, options, files and tables of finished runs are called so.
 
@@ -75,6 +75,16 @@ def test_a_name_is_found_however_it_is_written_and_any_other_is_that_of_class_fo
     assert (own.name, own.key, own.title) == ("Faces", "faces", "Faces")
     assert {*own.training, *own.selecting, *own.tests} == {"train", "val", "test"}
     assert [dataset_title(name) for name in ("fer", "ckp", "raf", "faces")] == ["FER", "CK+", "RAF-DB", "faces"]
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
+def test_the_document_says_what_the_record_says(dataset: Dataset) -> None:
+    rows = (REPOSITORY / "docs" / "datasets.md").read_text(encoding="utf-8").splitlines()
+    (row,) = (row for row in rows if row.startswith("|") and f"`{dataset.name}` |" in row)
+    for said in (dataset.full_title, dataset.terms, f"({dataset.page})", "told" if dataset.tells_persons else "–"):
+        assert said in row
+    for usage in (*dataset.training, *dataset.selecting[:1]):
+        assert usage in row
 
 
 def test_no_record_imports_numpy() -> None:

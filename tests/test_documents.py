@@ -35,7 +35,7 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
-        if link.startswith("https://"):
+        if link.startswith(("http://", "https://")):
             continue
         name, _, anchor = link.partition("#")
         target = (page.parent / name).resolve() if name else page
