@@ -12,8 +12,9 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,10 +55,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that a kill left in a folder that this process alone writes to."""
-    for path in folder.glob(".*-*"):
-        path.unlink()
+def remove_leftovers(folder: Path, stem: str = "", *, older_than_s: float = 0.0) -> None:
+    """Removes the temporary files that a kill left.
+
+    Args:
+        folder: That this process alone writes to; else those that others may be writing are younger than the limit.
+        stem: What their final names begin with.
+        older_than_s: How long ago they were last written to, in seconds.
+    """
+    for path in folder.glob(f".{stem}*-*"):
+        with suppress(FileNotFoundError):
+            if not older_than_s or time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

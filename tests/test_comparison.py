@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -254,6 +255,7 @@ def test_the_script_prints_the_best_what_was_left_out_the_picture_and_the_table(
     assert [line.split()[1] for line in others[:3]] == ["model_00004", "model_00005", "model_00006"]
     assert others[3] == "model_00003 has no confusion counts: whether it is the best beyond chance is unknown"
     assert others[4] == "published recreation, on FER and CK+: 0.02016"
+    assert others.pop(5).startswith("read unverified, without a run.json that states their SHA-256: model_0000")
     assert others[5] == "compared: 2, and 5 that collapsed to one class; left out: 1"
     assert others[6] == "left out: model_00002 (interrupted)"
     picture, table = Path(others[7].removeprefix("picture: ")), Path(others[8])
@@ -490,3 +492,14 @@ def test_the_published_original_is_no_run_to_compare(paths: Paths) -> None:
     write_run(paths.models / "model_original")
     add(paths, "model_00001")
     assert [distance.model for distance in compare(paths).distances] == ["model_00001"]
+
+
+def test_what_a_kill_left_half_written_is_removed_later(paths: Paths) -> None:
+    write_run(paths.models / "model_00224_final")
+    old, new = (paths.models / f".comparison_20261126_02{part}-x.png" for part in ("0000", "3000"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    done = call_script(paths, COMPARE)
+    assert "read unverified, without a run.json that states their SHA-256: model_00224_final\n" in done.stdout
+    assert (old.exists(), new.exists()) == (False, True), "another process may be writing that"

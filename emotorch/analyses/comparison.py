@@ -30,15 +30,18 @@ from emotorch.analyses.watched import WatchedRun, measure_watched, rankings
 from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.figures.canvas import save
 from emotorch.figures.ranking import ranking_figure
-from emotorch.files import timestamped
+from emotorch.files import remove_leftovers, timestamped
 from emotorch.paths import Paths
 from emotorch.runs.folder import COPIES, FINISHED, LEAKY, Run, first_run, list_runs
+from emotorch.runs.record import RECORD_NAME
 from emotorch.tables import Table, counted, to_text, write_table
 from emotorch.workers import map_in_order
 
 # Runs that a process reads at a time.
 _READ_AT_ONCE = 500
 _LEFT_OUT_SHOWN = 10
+# Nobody writes to a table or a picture for so long: a kill left it.
+_ABANDONED_S = 600
 _FACTORS = ("fer", "fer_aug", "ckp", "ckp_aug")
 _COLUMNS = (
     *("model", "combined_score", "accuracy_mse", "fer_cm_mse", "ckp_cm_mse"),
@@ -99,6 +102,7 @@ def compare_runs(
         EmoTorchError: there is no run to compare.
     """
     comparison = compare(paths, Weights(accuracy_weight, matrix_weight), leaky=leaky, workers=workers)
+    remove_leftovers(paths.models, "comparison_", older_than_s=_ABANDONED_S)
     write_table(comparison.file, results_table(comparison))
     return comparison
 
@@ -235,7 +239,7 @@ def describe(comparison: Comparison) -> str:
             to_text(ranking.table()),
             ranking.describe_noise(),
         ]
-    return "\n".join([*lines, _count(comparison), *_left_out(comparison.left_out)])
+    return "\n".join([*lines, *_unverified(comparison), _count(comparison), *_left_out(comparison.left_out)])
 
 
 def _count(comparison: Comparison) -> str:
@@ -243,6 +247,13 @@ def _count(comparison: Comparison) -> str:
     collapsed = sum(run.collapsed for run in runs)
     left_out = len(comparison.left_out)
     return f"compared: {len(runs) - collapsed:,}, and {collapsed:,} that {COLLAPSED}; left out: {left_out:,}"
+
+
+def _unverified(comparison: Comparison) -> Iterator[str]:
+    without = [run.model for run in comparison.distances if not run.recipe_name]
+    if without:
+        more = f" and {len(without) - 1:,} more" if len(without) > 1 else ""
+        yield f"read unverified, without a {RECORD_NAME} that states their SHA-256: {without[0]}{more}"
 
 
 def _left_out(runs: Sequence[tuple[str, str]]) -> Iterator[str]:
