@@ -21,7 +21,7 @@ from emotorch.data.layouts import (
     class_pictures,
     common_size,
     count_pictures,
-    covers,
+    parts_of,
 )
 from emotorch.data.pixel_csv import dataset_of, read_head
 from emotorch.data.sources import Reading, SourceImage
@@ -59,10 +59,11 @@ def recognise(folder: Folder) -> Iterator[Finding]:
             CKP.name,
             folder.path,
             f"file names like {_EXAMPLE}: person, sequence, frame",
-            covers=covers(folder, crops),
+            covers=parts_of(folder, crops),
             images=lambda: _list_crops(folder, crops),
             count=lambda: count_pictures(crops),
             preference=2,
+            notes=("its folders of splits are not its own, and are not kept",) if crops[0].split else (),
         )
 
 

@@ -16,7 +16,7 @@ from emotorch.data.layouts import (
     class_pictures,
     common_size,
     count_pictures,
-    covers,
+    parts_of,
     sampled,
 )
 from emotorch.data.sources import Reading, SourceImage
@@ -48,7 +48,7 @@ def recognise(folder: Folder) -> Recognised | None:
         FER.name,
         folder.path,
         f"class folders, {why}",
-        covers=covers(folder, classes),
+        covers=parts_of(folder, classes),
         images=lambda: list_images(folder, classes, reading),
         count=lambda: count_pictures(classes),
         preference=3,
@@ -101,9 +101,10 @@ def list_images(folder: Folder, classes: list[ClassFolder], reading: Reading) ->
 
 def _usage(name: str, found: ClassFolder, splits: set[str]) -> str:
     match = _FILE.match(name)
-    official = match[1] if match else re.sub(r"[^A-Za-z]", "", found.split_name)
-    if official.lower() in _USAGE_OF_NAME:
-        return _USAGE_OF_NAME[official.lower()]
+    if match is not None:
+        return _USAGE_OF_NAME[match[1].lower()]
+    if found.split == "test" and (official := re.search("public|private", found.split_name, re.IGNORECASE)):
+        return _USAGE_OF_NAME[f"{official[0].lower()}test"]
     if found.split == "train":
         return FER_USAGES[0]
     if {"val", "test"} <= splits:

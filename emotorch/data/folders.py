@@ -14,7 +14,7 @@ from emotorch.data.layouts import (
     class_folders,
     class_pictures,
     count_pictures,
-    covers,
+    parts_of,
     split_of,
 )
 from emotorch.data.sources import Reading, SourceImage
@@ -76,7 +76,7 @@ def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: Label
         "",
         folder.path,
         what + (f", with folders of {len(persons)} persons ({min(persons)}, …)" if persons else ""),
-        covers=covers(folder, classes),
+        covers=parts_of(folder, classes),
         images=lambda: list_pictures(class_pictures(folder, classes, folder.name, unknown), Reading.SCENE),
         count=lambda: count_pictures(classes),
     )

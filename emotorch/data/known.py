@@ -20,7 +20,7 @@ from emotorch.data.layouts import (
     class_folders,
     class_pictures,
     count_pictures,
-    covers,
+    parts_of,
     plain_class,
 )
 from emotorch.data.sources import Reading, SourceImage
@@ -112,7 +112,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
             dataset.name,
             folder.path,
             f"class folders, {why}",
-            covers=covers(folder, classes),
+            covers=parts_of(folder, classes),
             images=lambda: list_pictures(class_pictures(folder, classes, dataset.full_title), Reading.CROP),
             count=lambda: count_pictures(classes),
             notes=notes,

@@ -279,11 +279,9 @@ def plain_class(name: str) -> str:
     return words[0] if len(words) == 1 else plain
 
 
-def covers(folder: Folder, classes: Iterable[ClassFolder]) -> frozenset[Path]:
-    """What a dataset of class folders takes of a folder: all, but FER-Datasets itself, where others are beside them."""
-    if folder.path != folder.raw:
-        return frozenset({folder.path})
-    return frozenset(folder.path / found.folder.path.relative_to(folder.path).parts[0] for found in classes)
+def parts_of(folder: Folder, classes: Iterable[ClassFolder]) -> frozenset[Path]:
+    """What a dataset of class folders covers of a folder: these, or the folders of splits or persons they are in."""
+    return folder.parts(found.folder.pictures[0] for found in classes if found.folder.pictures)
 
 
 def count_pictures(classes: Iterable[ClassFolder]) -> int:
@@ -314,7 +312,8 @@ def class_pictures(
         if parent.path not in above or parent.path in known or parent.path == folder.raw:
             continue
         for sub in parent.folders:
-            if sub.path not in known | above and any(part.pictures for part in sub.walk()):
+            may_be_a_copy = sub.name.lower() in NAMELESS and not sub.pictures
+            if sub.path not in known | above and sub.has_pictures and not may_be_a_copy:
                 raise EmoTorchError(
                     f"{sub.path}: {unknown or f'not a class of {title} ({names})'}; rename it, or move it away"
                 )

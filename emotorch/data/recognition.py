@@ -25,6 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
 _TABLES = (".csv", ".tsv")
+_DATA = (".parquet", ".arrow", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle")
 _TOLD = 4  # things of a folder that nobody recognises
 
 
@@ -100,7 +101,9 @@ def _look_through(
     found: list[Recognised] = []
     for finding in findings:
         # Of two records that take the same files the first has them.
-        if isinstance(finding, Recognised) and not any(finding.where in other.covers for other in found):
+        if isinstance(finding, Recognised) and not any(
+            finding.where in other.covers or finding.covers <= other.covers for other in found
+        ):
             found.append(finding)
     covered = {path for finding in found for path in finding.covers}
     if scheme is not None and not covered & {folder.path, *(sub.path for sub in folder.folders)}:
@@ -148,6 +151,8 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
             found.append(f"{path.name} is {content}")
         elif path.suffix.lower() in _TABLES:
             found.append(f"{path.name} has no columns that are known here")
+        elif path.suffix.lower() in _DATA:
+            found.append(f"{path.name} is of a kind that is not read; write it as pictures in class folders")
     return "; ".join(found[:_TOLD]) + (f"; {len(found) - _TOLD} files more" if len(found) > _TOLD else "")
 
 
