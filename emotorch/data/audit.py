@@ -398,7 +398,9 @@ def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin],
         found.append(picture.faces)
         readable.append(entry)
     if not readable:
-        reason = f": {unreadable[0].detail}" if unreadable else ""
+        reason = (
+            f": {unreadable[0].detail}" if unreadable else ": no dataset that is known, no class folders, no pictures"
+        )
         raise EmoTorchError(f"{folder}: no readable image{reason}")
     return AuditedFolder(
         folder=folder,

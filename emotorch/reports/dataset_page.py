@@ -261,12 +261,12 @@ def _images(audit: Audit, positions: Sequence[int], lines: Callable[[Audit, int]
 
 def _label_split_and_file(audit: Audit, at: int) -> list[str]:
     entry = audit.audited.entries[at]
-    return [line for line in (entry.label, entry.split, Path(entry.shown).name) if line]
+    return [line for line in (entry.label, entry.split, entry.shown) if line]
 
 
 def _split_and_file(audit: Audit, at: int) -> list[str]:
     entry = audit.audited.entries[at]
-    return [entry.split, Path(entry.shown).name]
+    return [entry.split, entry.shown]
 
 
 def _heading(words: str) -> Markup:
@@ -300,9 +300,7 @@ def _pictures(audit: Audit, examples: int) -> list[Markup]:
         readable = [found for found in finding.images[:examples] if found.position is not None]
         if readable:
             shown = [
-                Shown(
-                    audit.audited.faces[found.position], [found.detail, found.entry.label, Path(found.entry.shown).name]
-                )
+                Shown(audit.audited.faces[found.position], [found.detail, found.entry.label, found.entry.shown])
                 for found in readable
             ]
             parts.append(gallery([("", shown)]))
