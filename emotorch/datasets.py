@@ -90,7 +90,7 @@ FER = Dataset(
         "private": FER_USAGES[2:],
         "test": (*FER_USAGES[1:], FER_BOTH_TESTS),
     },
-    called=r"fer[\s_-]*(20)?13",
+    called=r"(?<![a-z])fer[\s_-]*(20)?13",
     files=rf"({'|'.join(FER_USAGES)})_\d+\.",
     file_example="PublicTest_12345.jpg",
     counts={
@@ -111,7 +111,7 @@ CKP = Dataset(
     reader="emotorch.data.ckplus",
     # Some copies have a neutral class besides, which the original has no number for.
     classes=("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise", "neutral"),
-    called=r"ck[\s_-]*(\+|plus|48|extended)|cohn",
+    called=r"(?<![a-z])ck[\s_-]*(\+|plus|48|extended)|cohn",
     files=r"(?P<person>S\d{3})_\d{3}_\d{8}\.",
     file_example="S010_004_00000017.png",
     first_number=1,

@@ -21,15 +21,21 @@ DEFAULT = "emotorch4"
 _FER_NAMES = {
     "afraid": "fear",
     "anger": "angry",
+    "contemptuous": "contempt",
     "disgusted": "disgust",
     "fearful": "fear",
     "happiness": "happy",
+    "happyness": "happy",
     "joy": "happy",
+    "neutrality": "neutral",
     "sadness": "sad",
     "scared": "fear",
     "suprise": "surprise",
+    "suprised": "surprise",
     "surprised": "surprise",
 }
+# All of them by FER-2013's names, and the one that FER-2013 lacks.
+EMOTIONS = (*FER.classes, "contempt")
 # Labels become folders and columns, a scheme's name a part of a folder's name.
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLAIN_RULE = "lower-case letters, digits, - and _, at most 40"

@@ -99,6 +99,17 @@ def test_the_official_lists_tell(paths: Paths) -> None:
     assert images[0].read(longest=112).stored.shape[:2] == (60, 50)
 
 
+def test_a_copy_s_table_tells_before_the_folders(paths: Paths) -> None:
+    put(paths.raw / "archive (3)", (f"{emotion}/image0000006.jpg" for emotion in ("anger", "contempt")))
+    rows = "0,anger/image0000006.jpg,surprise,0.87\n1,contempt/image0000006.jpg,contempt,0.9\n"
+    (paths.raw / "archive (3)" / "labels.csv").write_text(f",pth,label,relFCs\n{rows}")
+    found = recognise(paths, SEVEN).datasets["AffectNet"].images()
+    assert [(image.path.parent.name, image.emotion) for image in found] == [
+        ("anger", "surprise"),
+        ("contempt", "contempt"),
+    ]
+
+
 # Numbers that nothing else tells about.
 
 

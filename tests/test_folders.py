@@ -246,7 +246,7 @@ def test_stage_3_tells_the_command_with_the_scheme(raw: Paths, script: Script) -
 @pytest.mark.parametrize(
     ("stray", "message"),
     [
-        ("Faces/hapy/1.png", "no known emotion (angry, disgust, fear, happy, sad, surprise, neutral, anger, "),
+        ("Faces/hapy/1.png", "no known emotion (angry, disgust, fear, happy, sad, surprise, neutral, contempt, "),
         ("Faces/7/1.png", "no known emotion ("),
         ("Faces/train/1.png", "no known emotion ("),
         ("Faces/fear/notes.txt", "not an image; move it away"),

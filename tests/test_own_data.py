@@ -258,6 +258,19 @@ def test_a_table_is_believed_before_the_folders(paths: Paths) -> None:
     assert [image.emotion for image in images_of(paths)] == ["sad", "sad"]
 
 
+def test_a_table_in_a_folder_of_its_own_is_not_asked_again(paths: Paths) -> None:
+    put(paths.raw / "mine" / "images", ["1.jpg", "2.jpg"])
+    write(paths.raw / "mine" / "data" / "legend.csv", HEADER[:2], [("1.jpg", "sad"), ("2.jpg", "sad")])
+    assert recognise(paths, SEVEN).passed_over == []
+    assert len(images_of(paths)) == 2
+
+
+def test_a_table_beside_all_datasets_is_called_after_their_folder(paths: Paths) -> None:
+    put(paths.raw, ["pictures/1.jpg", "pictures/2.jpg", "mine/happy/1.jpg"])
+    write(paths.raw / "labels.csv", HEADER[:2], [("pictures/1.jpg", "sad"), ("pictures/2.jpg", "sad")])
+    assert set(recognise(paths, SEVEN).datasets) == {"FER-Datasets", "mine"}
+
+
 def test_a_table_without_its_pictures_and_one_of_numbers(paths: Paths) -> None:
     table = write(paths.raw / "mine" / "labels.csv", HEADER[:2], [("1.jpg", "3")])
     (missing,) = recognise(paths, SEVEN).passed_over

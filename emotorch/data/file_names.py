@@ -9,7 +9,7 @@ from emotorch.data.layouts import Finding, Folder, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import Dataset
 from emotorch.files import printable
-from emotorch.labels import emotion_name, known_emotions
+from emotorch.labels import EMOTIONS, emotion_name
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ def _list_images(
 ) -> list[SourceImage]:
     pattern = re.compile(dataset.files, re.IGNORECASE)
     images, strangers, elsewhere = [], [], []
-    emotions = {emotion_name(name) for name in known_emotions()}
     for holder in holders:
         folder_says = emotion_name(holder.name)
         for path in holder.pictures:
@@ -62,7 +61,7 @@ def _list_images(
                 strangers.append(path)
                 continue
             emotion = class_of_code[match["code"].upper()]
-            if folder_says in emotions and folder_says != emotion_name(emotion):
+            if folder_says in EMOTIONS and folder_says != emotion_name(emotion):
                 elsewhere.append(path)
             images.append(SourceImage(path, emotion, reading, subject=match["person"].upper()))
     for paths, what in (

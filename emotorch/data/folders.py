@@ -19,7 +19,7 @@ from emotorch.data.layouts import (
 )
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
-from emotorch.labels import LabelScheme, known_emotions
+from emotorch.labels import EMOTIONS, LabelScheme
 
 # Class folders that are numbers; persons and sequences have longer ones.
 _CLASS_NUMBER = re.compile(r"\d|class\D?\d+")
@@ -69,7 +69,7 @@ def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: Label
     names = ", ".join(sorted({found.emotion for found in classes}))
     what = f"class folders ({names})" + (f" in {', '.join(splits)}" if splits else "")
     unknown = (
-        f"no known emotion ({', '.join(known_emotions())}) and no label of scheme {scheme.name} "
+        f"no known emotion ({', '.join(EMOTIONS)}, however spelt) and no label of scheme {scheme.name} "
         f"({', '.join(scheme.labels)})"
     )
     return Recognised(

@@ -32,7 +32,8 @@ _COLUMNS = {
 # Boxes in four columns: from the upper left corner width and height, or the lower right corner.
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("facex", "facey", "facewidth", "faceheight"))
 _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
-_AFFECTNETS_OWN = "subDirectory_filePath"
+# Columns that only lists of AffectNet have: its authors', and a copy's.
+_AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
 _SEPARATORS = ",;\t|"
 _ENDINGS = (".csv", ".tsv")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -136,7 +137,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     names = ", ".join(table.path.name for table in tables)
     yield Recognised(
         dataset.name if dataset else "",
-        folder.path if folder.path != folder.raw else tables[0].path,
+        folder.path,
         f"the labels in {names}",
         covers=covers,
         images=lambda: list_images(tables, finder, dataset, scheme),
@@ -146,7 +147,8 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
 
 def _dataset_of(folder: Folder, tables: Sequence[Table], files: Sequence[Path]) -> Dataset | None:
     """The dataset that tables are of, where a column, the files' names or a folder's name says so."""
-    if any(_AFFECTNETS_OWN.lower() in read_start(table.path).decode("utf-8", "ignore").lower() for table in tables):
+    header = read_start(tables[0].path).decode("utf-8", "ignore").lower()
+    if any(column in header for column in _AFFECTNETS_OWN):
         return AFFECTNET
     names = [path.name for path in files]
     by_names = (dataset for dataset in DATASETS.values() if are_named_as(names, dataset))

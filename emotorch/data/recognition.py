@@ -121,7 +121,8 @@ def _look_through(
     # Where something is made of a folder, a part of something else in it is of no interest.
     # Of what several records say of one folder the first is said.
     unique = {part.where: part for part in reversed(incomplete)}
-    left = [part for part in unique.values() if not any(one.where.is_relative_to(part.where) for one in found)]
+    taken = {path for one in found for path in one.covers} | {one.where for one in found}
+    left = [part for part in unique.values() if not any(path.is_relative_to(part.where) for path in taken)]
     return found, sorted(left, key=lambda part: part.where)
 
 
