@@ -72,6 +72,7 @@ def test_class_folders_of_fer_2013_are_known_by_a_folder_s_name(
         (("train", "validation"), ("Training", "validation")),
         (("train", "val", "test"), ("Training", "PublicTest", "PrivateTest")),
         (("Training", "PublicTest", "PrivateTest"), ("Training", "PublicTest", "PrivateTest")),
+        (("train", "public_test", "private_test"), ("Training", "PublicTest", "PrivateTest")),
         (("FER2013Train", "FER2013Valid", "FER2013Test"), ("Training", "PublicTest", "PrivateTest")),
     ],
 )
@@ -104,6 +105,17 @@ def test_a_nameless_folder_with_its_classes_and_size_is_fer_2013_and_one_with_a_
     }
     assert [copy.where.name for copy in found.others] == ["face-expression-recognition-dataset"]
     assert ["which dataset is it" in part.found for part in found.passed_over] == [True]
+
+
+def test_a_copy_in_a_nameless_folder_beside_is_named_and_a_test_set_without_labels_passed_over(paths: Paths) -> None:
+    names = fer_names({"train": 1, "validation": 1})
+    put(paths.raw / "archive" / "images", names)
+    put(paths.raw / "archive" / "images" / "images", names[:-1])
+    put(paths.raw / "archive" / "images" / "test", ["1.png", "2.png"])
+    found = look(paths)
+    assert len(found.datasets["FER"].images()) == 14
+    assert [copy.where for copy in found.others] == [paths.raw / "archive" / "images" / "images"]
+    assert [(part.where.name, part.found[:10]) for part in found.passed_over] == [("test", "2 pictures")]
 
 
 def test_enlarged_faces_are_brought_back_and_what_it_cost_is_said(paths: Paths) -> None:
@@ -293,11 +305,16 @@ def test_the_parts_of_ckplus_s_archive_meet_wherever_they_lie(paths: Paths, fram
 def test_what_is_no_dataset_is_named_with_what_it_holds(paths: Paths) -> None:
     write_small_fer(paths, rows=7, twins=0)
     put(paths.raw / "loose", ["a.png", "sub/b.webp"])
+    put(paths.raw / "one", ["c.png"])
     (paths.raw / "archive.zip").write_bytes(b"PK\x03\x04")
+    (paths.raw / "columns").mkdir()
+    (paths.raw / "columns" / "train.parquet").write_bytes(b"PAR1")
     (paths.raw / "fer-2013" / "readme.txt").write_text("x")
     said = {part.where.name: part.found for part in look(paths).passed_over}
     assert said == {
         "loose": "2 pictures, and no class folders or names that tell what they show",
+        "one": "1 picture, and no class folders or names that tell what they show",
+        "columns": "train.parquet is of a kind that is not read; write it as pictures in class folders",
         "FER-Datasets": "archive.zip is a zip archive (unpack it)",
     }
 

@@ -279,6 +279,13 @@ def plain_class(name: str) -> str:
     return words[0] if len(words) == 1 else plain
 
 
+def _may_stand_beside(folder: Folder) -> bool:
+    """Whether a folder beside class folders is none of them: another copy of all, or a test set without labels."""
+    if folder.pictures:
+        return split_of(folder.name) is not None and not any(sub.has_pictures for sub in folder.folders)
+    return folder.name.lower() in NAMELESS
+
+
 def parts_of(folder: Folder, classes: Iterable[ClassFolder]) -> frozenset[Path]:
     """What a dataset of class folders covers of a folder: these, or the folders of splits or persons they are in."""
     return folder.parts(found.folder.pictures[0] for found in classes if found.folder.pictures)
@@ -312,8 +319,7 @@ def class_pictures(
         if parent.path not in above or parent.path in known or parent.path == folder.raw:
             continue
         for sub in parent.folders:
-            may_be_a_copy = sub.name.lower() in NAMELESS and not sub.pictures
-            if sub.path not in known | above and sub.has_pictures and not may_be_a_copy:
+            if sub.path not in known | above and sub.has_pictures and not _may_stand_beside(sub):
                 raise EmoTorchError(
                     f"{sub.path}: {unknown or f'not a class of {title} ({names})'}; rename it, or move it away"
                 )

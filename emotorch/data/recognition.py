@@ -145,7 +145,7 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
     found = []
     pictures = sum(len(part.pictures) for part in inside)
     if pictures:
-        found.append(f"{pictures} pictures, and no class folders or names that tell what they show")
+        found.append(f"{pictures} picture{'s'[: pictures > 1]}, and no class folders or names that tell what they show")
     for path in (path for part in inside for path in part.paths if path not in claimed):
         content = "" if path.suffix.lower() in PICTURE_SUFFIXES else other_content(read_start(path))
         if content:
