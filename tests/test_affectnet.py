@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Script, images_of, refusal
+from conftest import images_of, refusal
 from layouts import put
-from running import error_line
+from running import call_script, error_line
 
 from emotorch.data.known import recognise_class_folders
 from emotorch.data.layouts import Folder, Recognised
@@ -114,15 +114,15 @@ def test_a_copy_s_table_tells_before_the_folders(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize("splits", [("",), ("train/", "val/")])
-def test_numbers_alone_are_asked_about(paths: Paths, script: Script, splits: tuple[str, ...]) -> None:
+def test_numbers_alone_are_asked_about(paths: Paths, splits: tuple[str, ...]) -> None:
     put(paths.raw / "faces", (f"{split}{n}/{n}.jpg" for split in splits for n in range(8)))
-    assert error_line(script(paths, STAGE_2), 2) == (
+    assert error_line(call_script(paths, STAGE_2), 2) == (
         f"error: {paths.raw / 'faces'}: which dataset is it? Its class folders are numbers, 0 to 7, which stand for "
         "other emotions in every dataset; such are in AffectNet. Rename the folder, so that its name has the dataset's "
         "in it, as faces-AffectNet, or call the classes by the emotions"
     )
     (paths.raw / "faces").rename(paths.raw / "faces-AffectNet")
-    assert script(paths, STAGE_2).returncode == 0
+    assert call_script(paths, STAGE_2).returncode == 0
 
 
 @pytest.mark.parametrize(("numbers", "whose"), [(range(7), "FER-2013, AffectNet, ExpW"), (range(1, 8), "CK+, RAF-DB")])

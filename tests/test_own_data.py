@@ -8,6 +8,7 @@ import pytest
 from conftest import refusal
 from layouts import draw, put
 from PIL import Image
+from running import call_script
 
 from emotorch.data import dataset
 from emotorch.data.faces import Box
@@ -101,6 +102,28 @@ def test_all_formats_are_read_also_without_an_ending(paths: Paths) -> None:
     for name, kind in kinds.items():
         put(paths.raw / "mine" / "happy", [name], kind=kind)
     assert dataset.create(paths, SEVEN, workers=1, force=False).counts["mine"]["happy"] == len(kinds)
+
+
+def test_misnamed_pictures_are_told_of_in_one_line_also_beside_a_damaged_one(paths: Paths) -> None:
+    folder = paths.raw / "mine" / "happy"
+    put(folder, ["1.jpg", "2.jpg", "3.jpg"], kind="WEBP")
+    put(folder, ["4.jpg"], kind="PNG")
+    (last,) = put(folder, ["5.jpg"])
+    damaged = last.read_bytes()
+    last.write_bytes(damaged[:-300])
+    line = (
+        "4 pictures hold another format than their names say, and are read by what they hold (WebP as .jpg 3, "
+        f"PNG as .jpg 1; first: {folder / '1.jpg'})"
+    )
+    done = call_script(paths, STAGE_2, "--scheme", "seven", "--workers", 1)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2] == line
+    assert done.stderr.splitlines()[-1].startswith(f"error: {last}: damaged image (")
+    assert not paths.for_scheme("seven").originals.exists()
+    last.write_bytes(damaged)
+    done = call_script(paths, STAGE_2, "--scheme", "seven", "--workers", 1)
+    assert done.stderr.count("hold another format") == 1
+    assert "mine: 5 images (angry 0, disgust 0, fear 0, happy 5, " in done.stdout
 
 
 def test_a_picture_that_is_a_line_harms_no_other(paths: Paths) -> None:
