@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import images_of
 from layouts import draw, jaffe_names, put
+from running import call_script, read_table, train
 
 from emotorch.data import dataset
 from emotorch.data.images import GREY_FACE, bring_to, hash_pixels
@@ -86,3 +87,19 @@ def test_one_other_folder_s_pictures_are_not_taken_for_it(paths: Paths) -> None:
     (found,) = find_copies(paths, JAFFE)
     assert found.where == Path(paths.raw / "both" / "J")
     assert np.all([image.path.parent.name == "J" for image in found.images()])
+
+
+@pytest.mark.slow
+def test_a_run_has_no_person_on_both_sides(paths: Paths) -> None:
+    """From the files of the only dataset that is there to the run's own list of images."""
+    put(paths.raw / "jaffe", jaffe_names(("KA", "KL", "KM", "YM")), side=64)
+    assert call_script(paths, STAGE_2, "--scheme", "seven", "--workers", 1).returncode == 0
+    run = train(paths, "--recipe", "emotion_classifier", "--seed", 1)
+    people: dict[str, set[str]] = {}
+    manifest = read_manifest(paths.for_scheme("seven").originals, dataset.MANIFEST_COLUMNS, STAGE_2)
+    person_of = {f"FER-Original-Dataset-seven/{row['file']}": row["subject"] for row in manifest}
+    for row in read_table(run / "image_usage.csv"):
+        people.setdefault(row["usage"], set()).add(person_of[row["image_path"]])
+    training, validation = people.values()
+    assert not training & validation
+    assert training | validation == {"KA", "KL", "KM", "YM"}
