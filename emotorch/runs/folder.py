@@ -100,7 +100,9 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The content of run.json; empty for a folder that other code wrote."""
-        return read_record(self.folder)
+        record = read_record(self.folder)
+        self.__dict__["stated"] = stated_hashes(record)
+        return record
 
     def update(self, **changes: object) -> None:
         write_record(self.folder, {**self.record, **changes})
@@ -123,7 +125,7 @@ class Run:
 
     @cached_property
     def stated(self) -> Mapping[str, str]:
-        """The SHA-256 that the record states of each file: read once, for a comparison reads many of each run."""
+        """The SHA-256 that the record states of each file, as it was last read: a comparison reads many of each run."""
         return stated_hashes(self.record)
 
     def status(self, record: Mapping[str, Any] | None = None) -> str:
