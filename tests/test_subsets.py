@@ -158,7 +158,7 @@ def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths, script: Script)
 )
 def test_a_damaged_image_is_not_passed_on(both: Paths, script: Script, tmp_path: Path, name: str, folder: str) -> None:
     paths = copy_root(both, tmp_path / "root")
-    picture = sorted((paths.root / folder / "FER").rglob("*.png"))[0]
+    picture = min((paths.root / folder / "FER").rglob("*.png"))
     content = bytearray(picture.read_bytes())
     content[len(content) // 2] ^= 8
     picture.unlink()  # a link to another test's
