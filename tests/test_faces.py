@@ -6,7 +6,7 @@ import pytest
 from conftest import draw_images
 from scenes import SyntheticFace, draw_scene
 
-from emotorch.data.faces import Box, Face, cut_face, without_overlaps
+from emotorch.data.faces import Box, Face, cut_face, cut_out, without_overlaps
 from emotorch.data.images import resize, to_grey
 
 PLACES = [SyntheticFace(40, 60, 150), SyntheticFace(250, 200, 180), SyntheticFace(470, 40, 120)]
@@ -17,13 +17,24 @@ def test_what_overlaps_is_measured_as_intersection_over_union() -> None:
     assert box.overlap(box) == 1
     assert box.overlap(Box(10, 20, 20, 20)) == pytest.approx(200 / 600)
     assert box.overlap(Box(15, 15, 10, 10)) == pytest.approx(100 / 400)
-    assert box.overlap(Box(30, 10, 20, 20)) == box.overlap(Box(100, 100, 5, 5)) == 0
+    for apart in (Box(30, 10, 20, 20), Box(10, 30, 20, 20), Box(15, 40, 5, 5), Box(40, 15, 5, 5), Box(100, 100, 5, 5)):
+        assert box.overlap(apart) == apart.overlap(box) == 0
 
 
 def test_overlapping_boxes_are_one_face_the_surest_one() -> None:
     face, shifted = Face(Box(100, 100, 80, 80), 0.9), Face(Box(110, 95, 80, 80), 0.8)
     within, beside = Face(Box(120, 120, 30, 30), 0.7), Face(Box(170, 100, 80, 80), 0.6)
     assert without_overlaps([within, beside, shifted, face]) == [face, beside]
+    assert not face.box.is_same_face(Box(140, 100, 80, 80))  # they share just half
+
+
+def test_the_part_of_a_box_that_is_in_a_picture() -> None:
+    assert Box(10, 20, 30, 40).within(100, 100) == Box(10, 20, 30, 40)
+    assert Box(-5, -6, 30, 40).within(100, 100) == Box(0, 0, 25, 34)
+    assert Box(90, 80, 30, 40).within(100, 110) == Box(90, 80, 10, 30)
+    beyond = Box(120, 10, 30, 40).within(100, 100), Box(-40, 10, 30, 40).within(100, 100)
+    assert [box.area for box in beyond] == [0, 0]
+    assert [box.width for box in beyond] == [0, 0]
 
 
 def test_a_face_is_cut_out_by_its_box_and_nothing_else() -> None:
@@ -79,6 +90,26 @@ def test_a_face_that_leans_is_turned_upright_by_its_eyes(tilt: int) -> None:
     assert face.turn == pytest.approx(tilt)
     error = np.abs(cut_face(leaning, box, face.turn).astype(int) - cut_face(upright, box)).mean()
     assert error < 2 < np.abs(cut_face(leaning, box).astype(int) - cut_face(upright, box)).mean() / 4
+
+
+@pytest.mark.parametrize("place", [(150, 90), (0, 0), (3, 5), (236, 176), (240, 0)])
+@pytest.mark.parametrize("turn", [-130.0, -45.0, 30.0, 170.0])
+def test_a_turned_face_is_that_of_the_whole_picture_turned(place: tuple[int, int], turn: float) -> None:
+    """Only the part around the box is turned; at the picture's edge its last pixels go on."""
+    picture = cv2.resize(draw_images(1, seed=4)[0], (300, 240), interpolation=cv2.INTER_CUBIC)
+    (x, y), side = place, 60
+    matrix = cv2.getRotationMatrix2D((x + (side - 1) / 2, y + (side - 1) / 2), turn, 1.0)
+    matrix[:, 2] -= x, y
+    whole = cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(cut_out(picture, Box(x, y, side, side), turn).astype(int) - whole).max() <= 2
+
+
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_a_quarter_turn_moves_pixels_and_mixes_none(quarter_turns: int) -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (50, 70), dtype=np.uint8)
+    turned = cut_out(picture, Box(10, 5, 30, 20), 90.0 * quarter_turns)
+    assert np.array_equal(turned, np.rot90(picture[5:25, 10:40], quarter_turns))
+    assert np.array_equal(cut_out(picture, Box(10, 5, 30, 20)), picture[5:25, 10:40])
 
 
 @pytest.mark.parametrize("tilt", [-24, 0, 24])

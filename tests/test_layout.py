@@ -22,6 +22,7 @@ WITHOUT_AN_IMPORT = {
     "onnxscript",
     "ruff",
     "mypy",
+    "mutmut",
     "pytest-xdist",
     "pytest-cov",
     "pandas-stubs",
