@@ -17,6 +17,8 @@ FER_USAGES = ("Training", "PublicTest", "PrivateTest")
 FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
 # Some copies have a validation set of their own in place of the official tests.
 FER_OTHER_VALIDATION = "validation"
+# The classes that FER+'s voters gave FER-2013's rows, in the order of its file.
+FERPLUS_CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 # Pixels of the longer side of what stage 2 stores, at most, where it keeps size and colour: no recipe takes more.
 LONGEST_SIDE = 112
 

@@ -12,10 +12,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from emotorch.datasets import CKP, DATASETS, FER, RAF, Dataset
+from emotorch.datasets import CKP, DATASETS, FER, FERPLUS_CLASSES, RAF, Dataset
 from emotorch.errors import EmoTorchError, UsageError
 
 DEFAULT = "emotorch4"
+# The scheme whose labels of FER-2013 are by FER+'s votes: see `emotorch.data.ferplus`.
+FERPLUS = "ferplus"
 
 # FER-2013's name for what other datasets, and its own copies as class folders, call otherwise.
 _FER_NAMES = {
@@ -198,13 +200,15 @@ def known_emotions() -> tuple[str, ...]:
 def _built_in(name: str, labels: tuple[str, ...], fer: Mapping[str, str], **others: Mapping[str, str]) -> LabelScheme:
     """A scheme by what it makes of FER-2013's classes.
 
-    Every other dataset's class of the same emotion takes the same way, unless `others` says what its classes do.
+    Every other dataset's class of the same emotion takes the same way, and one that FER-2013 lacks and that is a label
+    stands for itself, unless `others` says what its classes do.
     """
     sources: dict[str, Mapping[str, str]] = {}
     for dataset in DATASETS.values():
         spelling = {_FER_NAMES.get(own, own): own for own in dataset.classes}
         same = {spelling[emotion]: label for emotion, label in fer.items() if emotion in spelling}
-        sources[dataset.name] = others.get(dataset.name, same)
+        beside = {own: own for own in dataset.classes if own in labels and emotion_name(own) not in FER.classes}
+        sources[dataset.name] = others.get(dataset.name, same | beside)
     return LabelScheme(name, labels, sources)
 
 
@@ -220,6 +224,7 @@ SCHEMES: dict[str, LabelScheme] = {
         ),
         _built_in("seven", FER.classes, {emotion: emotion for emotion in FER.classes}),
         _built_in("mood4", _MOODS, {emotion: emotion for emotion in _MOODS}),
+        _built_in(FERPLUS, FERPLUS_CLASSES, {emotion_name(own): own for own in FERPLUS_CLASSES[:-1]}),
     )
 }
 

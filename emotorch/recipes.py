@@ -19,6 +19,7 @@ BY_SOURCE, PUBLISHED_SPLIT = SPLITS = ("by_source", "published")
 # What becomes of training images that show held-out ones: what suits the dataset, or one of the other two always.
 COPIES_CHOICES = SUITED_COPIES, KEEP_COPIES, DROP_COPIES = ("auto", "keep", "drop")
 FER_USAGE_CHOICES = ("all", "training", "official", "search", *FER_FOLDS)
+MAJORITY, VOTES = TARGET_NAMES = ("majority", "votes")
 # Mean and standard deviation of each channel, of grey values 0-1.
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
@@ -105,6 +106,8 @@ class Recipe:
         variants: Part of stage 3's variants that training and validation draw when no option says.
         loss: `cosine_proximity`, `cross_entropy` or `focal`.
         focal_gamma: Of the focal loss: how little the images count that are right already.
+        targets: In scheme `ferplus`, what is learned of a training image: its label, by FER+'s `majority`, or its
+            `votes`, as a distribution, which more images have than a majority. What validates is by majority.
         label_smoothing: Part of a label that is spread over all classes.
         mixup: Shape of the beta distribution that mixes pairs of images and labels; 0 for none.
         cutmix: The same, for a box of one image in the other's place; with `mixup` too, a batch gets one of both.
@@ -148,6 +151,7 @@ class Recipe:
     variants: float = 0.0
     loss: str = "cross_entropy"
     focal_gamma: float = 2.0
+    targets: str = MAJORITY
     label_smoothing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -182,6 +186,7 @@ class Recipe:
             ("split", SPLITS),
             ("copies", COPIES_CHOICES),
             ("loss", LOSS_NAMES),
+            ("targets", TARGET_NAMES),
             ("sampling", SAMPLING_NAMES),
             ("optimizer", OPTIMIZER_NAMES),
             ("schedule", SCHEDULE_NAMES),

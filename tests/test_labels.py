@@ -51,6 +51,7 @@ def test_the_schemes_keep_their_labels_and_order() -> None:
         "emotorch4": ("anger", "fear", "calm", "surprise"),
         "seven": ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
         "mood4": ("happy", "neutral", "sad", "surprise"),
+        "ferplus": ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
     }
     for scheme in SCHEMES.values():
         assert [scheme.index(label) for label in scheme.labels] == list(range(len(scheme.labels)))
@@ -61,7 +62,8 @@ def test_a_built_in_scheme_passes_the_checks_of_a_users_own(name: str) -> None:
     scheme = get_scheme(name)
     assert scheme.name == name
     assert LabelScheme.from_dict(scheme.as_dict()) == scheme
-    assert set(scheme.sources["FER"].values()) == set(scheme.labels)
+    # FER-2013 has no contempt, FER+ has.
+    assert set(scheme.sources["FER"].values()) == set(scheme.labels) - {"contempt"}
 
 
 # Names of class folders.
@@ -199,7 +201,7 @@ def test_a_file_s_name_must_be_a_scheme_s(own: Path, name: str, message: str) ->
 def test_a_missing_file_and_an_unknown_name_are_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         get_scheme(str(tmp_path / "none.toml"))
-    with pytest.raises(UsageError, match=r"'eight': choose from emotorch4, seven, mood4, or give a \.toml"):
+    with pytest.raises(UsageError, match=r"'eight': choose from emotorch4, seven, mood4, ferplus, or give a \.toml"):
         get_scheme("eight")
 
 

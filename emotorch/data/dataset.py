@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from emotorch.data import scenes
+from emotorch.data import ferplus, scenes
 from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import SIZE, hash_pixels, read_photo, write_png
 from emotorch.data.layouts import Recognised
-from emotorch.data.recognition import recognise, tell
+from emotorch.data.recognition import Recognition, recognise, tell
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
-from emotorch.datasets import CKP, DATASETS, FER, LONGEST_SIDE
+from emotorch.datasets import CKP, DATASETS, FER, FERPLUS_CLASSES, LONGEST_SIDE
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, StageBuild, hash_file, printable, read_json, stage_folder, visible, write_csv
-from emotorch.labels import DEFAULT, LabelScheme
+from emotorch.labels import DEFAULT, FERPLUS, LabelScheme
 from emotorch.paths import STAGE_2, Paths
 from emotorch.workers import work_through
 
@@ -27,6 +27,8 @@ MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", 
 # Where files need not be 48×48 grey: what each is, and the hash of what it holds.
 STORED_HASH = "stored_hash"
 SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
+# Of scheme ferplus: FER+'s counts for FER-2013's images.
+VOTES = "votes"
 _IMAGES_PER_CHUNK = 256
 _FIRST = ("FER", "CKP", "RAF")  # datasets that the first versions knew
 _NAMED = 10  # files in a message, at most
@@ -41,12 +43,14 @@ class _Source:
         mapping: Of the images' `emotion` to the scheme's labels; what is not listed takes no part.
         listing: A file that tells of all images' content, where there is one.
         given_splits: Whether the dataset came divided into folders for training and test.
+        votes: FER+'s file, where its votes label the images.
     """
 
     images: Sequence[SourceImage]
     mapping: Mapping[str, str]
     listing: Path | None = None
     given_splits: bool = False
+    votes: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,25 @@ def _available_sources(paths: Paths, scheme: LabelScheme) -> dict[str, _Source]:
         raise EmoTorchError(
             f"{paths.raw}: no dataset in it; docs/datasets.md says what goes there{found_elsewhere(paths.raw)}"
         )
-    return {name: _source(found, scheme) for name, found in recognition.datasets.items()}
+    sources = {name: _source(found, scheme) for name, found in recognition.datasets.items()}
+    if scheme.name == FERPLUS and FER.name in sources:
+        sources[FER.name] = _by_votes(sources[FER.name], recognition, paths)
+    return sources
+
+
+def _by_votes(source: _Source, recognition: Recognition, paths: Paths) -> _Source:
+    """FER-2013 with the labels of FER+."""
+    if not recognition.votes:
+        raise EmoTorchError(
+            f"{paths.raw}: no fer2013new.csv in it, FER+'s votes, which scheme {FERPLUS} takes FER-2013's labels from: "
+            "put it there (docs/datasets.md)"
+        )
+    votes = recognition.votes[0]
+    if source.listing is None:
+        where = recognition.datasets[FER.name].where
+        raise EmoTorchError(f"{votes}: joined by row to FER-2013's CSV, and {where} has no rows: put the CSV there")
+    images = ferplus.labelled(source.images, source.listing.parent, ferplus.read_votes(votes))
+    return replace(source, images=images, mapping={name: name for name in FERPLUS_CLASSES}, votes=votes)
 
 
 def _source(found: Recognised, scheme: LabelScheme) -> _Source:
@@ -253,7 +275,7 @@ def _number(dataset: str, source: _Source, longest: int) -> list[_Task]:
 
 def _fingerprint(paths: Paths, dataset: str, source: _Source) -> str:
     if source.listing is not None:
-        return hash_file(source.listing)
+        return hash_file(source.listing) + (hash_file(source.votes) if source.votes else "")
     digest = hashlib.sha256()
     for image in source.images:
         digest.update(f"{paths.relative(image.path)}\0{image.emotion}\0{hash_file(image.path)}\n".encode())
@@ -317,6 +339,7 @@ def _collect(build: StageBuild, tasks: Sequence[_Task]) -> list[_Record]:
 def _write_manifest(
     build: StageBuild, tasks: Sequence[_Task], records: Sequence[_Record], paths: Paths, *, sized: bool
 ) -> None:
+    by_votes = any(task.source.votes for task in tasks)
     rows = (
         (
             task.file,
@@ -327,10 +350,12 @@ def _write_manifest(
             task.source.subject,
             record["hash"],
             *((record["stored"] or (SIZE, SIZE, 1, record["hash"])) if sized else ()),
+            *([task.source.votes] if by_votes else ()),
         )
         for task, record in zip(tasks, records, strict=True)
     )
-    write_csv(build.folder / MANIFEST, MANIFEST_COLUMNS + (SIZE_COLUMNS if sized else ()), rows)
+    columns = MANIFEST_COLUMNS + (SIZE_COLUMNS if sized else ()) + ((VOTES,) if by_votes else ())
+    write_csv(build.folder / MANIFEST, columns, rows)
 
 
 def _report(tasks: Sequence[_Task], records: Sequence[_Record], sources: Mapping[str, _Source]) -> None:

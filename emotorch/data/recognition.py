@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data import folders
+from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import NAMELESS, Folder, Incomplete, Recognised
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
-from emotorch.labels import LabelScheme
+from emotorch.labels import FERPLUS, LabelScheme
 from emotorch.paths import Paths
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,13 @@ class Recognition:
         datasets: By the name that they have in stage 2's folders: known ones first, in the order of their records.
         others: Further copies of datasets that are taken from elsewhere.
         passed_over: What is no dataset, and why.
+        votes: Files of FER+'s votes on FER-2013's rows.
     """
 
     datasets: dict[str, Recognised]
     others: list[Recognised]
     passed_over: list[Incomplete]
+    votes: list[Path]
 
 
 def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
@@ -52,7 +55,7 @@ def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
         scheme: Whose labels class folders of the user's own may be called by.
     """
     if not paths.raw.is_dir():
-        return Recognition({}, [], [])
+        return Recognition({}, [], [], [])
     return recognise_folder(paths.raw, paths.raw, scheme)
 
 
@@ -71,7 +74,8 @@ def recognise_folder(folder: Path, raw: Path, scheme: LabelScheme) -> Recognitio
         name = _own_name(own.where, raw, datasets)
         datasets[name] = replace(own, dataset=name)
     claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
-    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed)])
+    votes = list(find_votes(root))
+    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed | set(votes))], votes)
 
 
 def _by_record(found: Iterable[Recognised]) -> tuple[dict[str, Recognised], list[Recognised]]:
@@ -203,6 +207,9 @@ def tell(recognition: Recognition, paths: Paths) -> None:
             shown(taken.where),
             "fuller" if is_fuller else "as full",
         )
+    for number, path in enumerate(recognition.votes):
+        used = "a further copy, not taken" if number else f"of which --scheme {FERPLUS} takes FER-2013's labels"
+        logger.info("%s: FER+, the votes on FER-2013's rows, %s", shown(path), used)
     for missing in recognition.passed_over:
         level = logging.WARNING if missing.is_question else logging.INFO
         logger.log(level, "%s: not recognised, passed over: %s", shown(missing.where), missing.found)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from emotorch.data.cache import ChangedError, LazyArray, PixelCache
 from emotorch.data.copies import PhotoPairs
-from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS
+from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS, VOTES
+from emotorch.data.ferplus import NO_MAJORITY, Counts, distributions, majorities, parse_counts
 from emotorch.data.images import GREY_FACE, SIZE, PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.sides import Shared, Sides, split_sides
@@ -21,9 +22,9 @@ from emotorch.data.variants import variant_file
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
-from emotorch.labels import LabelScheme, command
+from emotorch.labels import FERPLUS, LabelScheme, command
 from emotorch.paths import STAGE_2, STAGE_3, Paths
-from emotorch.recipes import BY_SOURCE, DROP_COPIES, FER_USAGE_CHOICES, PUBLISHED_SPLIT, SUITED_COPIES
+from emotorch.recipes import BY_SOURCE, DROP_COPIES, FER_USAGE_CHOICES, MAJORITY, PUBLISHED_SPLIT, SUITED_COPIES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
 
@@ -61,6 +62,7 @@ class DatasetIndex:
         stored_hashes: Of the files' own pixels.
         packed: (N, …) pixels in some form by operation, on a machine that has these in memory and no files; else None.
         pairs: The photos of the dataset that trains, on such a machine, where it needs to know them.
+        votes: (N, 10) FER+'s votes, 0 of images of other datasets; None without scheme ferplus.
     """
 
     paths: Paths
@@ -77,6 +79,7 @@ class DatasetIndex:
     stored_hashes: NDArray[np.str_]
     packed: Mapping[int, Pixels] | None = None
     pairs: PhotoPairs | None = None
+    votes: Counts | None = None
 
     @classmethod
     def load(cls, paths: Paths, scheme: LabelScheme) -> "DatasetIndex":
@@ -104,12 +107,14 @@ class DatasetIndex:
 
         hashes = column("hash")
         sides, channels, stored_hashes = np.full(len(rows), SIZE), np.ones(len(rows), np.int64), hashes
-        if rows and SIZE_COLUMNS[0] in rows[0]:  # else all files are 48×48 grey
-            try:
+        columns = rows[0] if rows else {}
+        try:
+            if SIZE_COLUMNS[0] in columns:  # else all files are 48×48 grey
                 width, height, channels = (column(name).astype(np.int64) for name in SIZE_COLUMNS[:3])
-            except ValueError as error:
-                raise EmoTorchError(f"{folder / MANIFEST}: {error}; run {stage} --force") from None
-            sides, stored_hashes = np.maximum(width, height), column(SIZE_COLUMNS[3])
+                sides, stored_hashes = np.maximum(width, height), column(SIZE_COLUMNS[3])
+            votes = parse_counts(column(VOTES).tolist()) if VOTES in columns else None
+        except ValueError as error:
+            raise EmoTorchError(f"{folder / MANIFEST}: {error}; run {stage} --force") from None
         return cls(
             paths=paths,
             scheme=scheme,
@@ -123,6 +128,7 @@ class DatasetIndex:
             sides=sides,
             channels=channels,
             stored_hashes=stored_hashes,
+            votes=votes,
         )
 
     @property
@@ -150,7 +156,15 @@ class DatasetIndex:
         chosen = self.datasets == dataset
         if usages:
             chosen &= np.isin(self.usages, usages)
-        return self.originals(np.flatnonzero(chosen))
+        return self.originals(self.with_label(np.flatnonzero(chosen)))
+
+    def with_label(self, rows: Indices) -> Indices:
+        """Of some rows those that have a label: what FER+'s votes give no majority for may only train, by the votes."""
+        if self.votes is None:
+            return rows
+        votes = self.votes[rows]
+        chosen: Indices = rows[~votes.any(axis=1) | (majorities(votes) != NO_MAJORITY)]
+        return chosen
 
     def originals(self, rows: Indices) -> "ImageSet":
         return ImageSet(self, rows, np.zeros_like(rows))
@@ -186,6 +200,11 @@ class ImageSet:
     @property
     def labels(self) -> Indices:
         return self.index.labels[self.rows]
+
+    @property
+    def vote_shares(self) -> NDArray[np.float32] | None:
+        """(N, K) FER+'s votes as distributions over the labels; None in a dataset without votes."""
+        return None if self.index.votes is None else distributions(self.index.votes[self.rows])
 
     @property
     def hashes(self) -> NDArray[np.str_]:
@@ -284,6 +303,7 @@ def select(
     fer_usage: str = "all",
     split: str = BY_SOURCE,
     copies: str = SUITED_COPIES,
+    targets: str = MAJORITY,
     seed: int,
 ) -> Selection:
     """Splits a dataset by source and thins each side by the factors.
@@ -305,6 +325,7 @@ def select(
         fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, the `search` one, or a fold.
         split: By source, or as published.
         copies: Whether training images that show held-out ones are left out: see `Recipe.copies`.
+        targets: Of FER+'s images, those without a majority train by `votes` alone: see `Recipe.targets`.
         seed: Of the drawing; the split has its own, fixed one.
 
     Raises:
@@ -320,7 +341,11 @@ def select(
     if split == PUBLISHED_SPLIT:
         _check_published(index, train_on, fer_usage, copies)
     sides = split_sides(index, train_on, fer_usage, copies)
-    training_rows, held_out_rows = sides.training, sides.held_out
+    training_rows, held_out_rows = sides.training, index.with_label(sides.held_out)
+    if targets == MAJORITY:
+        training_rows = index.with_label(training_rows)
+    elif train_on != FER.name or index.votes is None:
+        raise UsageError(f"targets={targets}: only FER-2013 with --scheme {FERPLUS} has votes")
     ckp_rows = index.originals_of(CKP.name).rows
     name = find_dataset(train_on).key
 

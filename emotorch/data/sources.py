@@ -48,6 +48,7 @@ class SourceImage:
         pixels: (48, 48), where the file is a table, which has a row for it.
         row: Of that, from 0 after the header.
         box: Where the face is in the picture, where the dataset tells or `scenes` has found it; it is cut out then.
+        votes: FER+'s counts, as `ferplus` writes them; empty for all but FER-2013 in its scheme.
         turn: By so many degrees, counter-clockwise, the face in the box is turned; see `faces.Face.turn`.
     """
 
@@ -59,6 +60,7 @@ class SourceImage:
     hash: str | None = None
     box: Box | None = None
     turn: float = 0.0
+    votes: str = ""
     pixels: Pixels | None = field(default=None, repr=False, compare=False)
     row: int | None = None
 

@@ -43,6 +43,7 @@ class Settings:
             fer_usage=self.recipe.fer_usage,
             split=self.recipe.split,
             copies=self.recipe.copies,
+            targets=self.recipe.targets,
             seed=self.seed,
         )
 

@@ -28,7 +28,7 @@ from emotorch.metrics.scores import NO_SCORE
 from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.recipes import PUBLISHED_SPLIT
+from emotorch.recipes import PUBLISHED_SPLIT, VOTES
 from emotorch.runs.folder import COPIES, FINISHED, LEAKY, LISTED_IN, RUNNING, Run, claim_run, write_parameters
 from emotorch.runs.history import EpochLog, require_tensorboard
 from emotorch.runs.outcome import Outcome, SetOutcome
@@ -282,8 +282,15 @@ def _new_trainer(settings: Settings, data: RunData, network: nn.Module) -> Train
         classes=len(settings.scheme.labels),
         seed=settings.seed,
         threads=settings.threads,
+        targets=_vote_targets(selection.training, device) if settings.recipe.targets == VOTES else None,
         soft_targets=data.teachers.soft_targets(device, settings.recipe.precision),
     )
+
+
+def _vote_targets(training: ImageSet, device: torch.device) -> torch.Tensor:
+    shares = training.vote_shares
+    assert shares is not None, "the selection has asked for votes"
+    return torch.from_numpy(shares).to(device)
 
 
 def _train_and_log(

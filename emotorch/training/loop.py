@@ -27,7 +27,7 @@ from emotorch.seeding import generator
 from emotorch.training import distributed
 from emotorch.training.augmentation import COLOUR_DRAWS, DRAWS, augment, changes_colours
 from emotorch.training.device import autocast
-from emotorch.training.losses import class_weights, loss_of, score_outputs, training_targets, weighted
+from emotorch.training.losses import class_weights, loss_of, score_outputs, smoothed, training_targets, weighted
 from emotorch.training.mixing import mix, mixes
 from emotorch.training.optimizers import Schedule, clip, new_optimizer
 from emotorch.training.preprocessing import InputForm, to_input, to_tensor
@@ -124,6 +124,7 @@ class Trainer:
         classes: int,
         seed: int,
         threads: int = 1,
+        targets: Tensor | None = None,
         soft_targets: SoftTargets | None = None,
     ) -> None:
         """
@@ -135,6 +136,7 @@ class Trainer:
             classes: K.
             seed: Of all randomness.
             threads: Of a CPU.
+            targets: (N, K) what is learned of the training images, rows of sum 1; None for their labels.
             soft_targets: What the teachers predict for the images of a step, as these are trained on: augmented and
                 mixed, before a small first size shrinks them. None without teachers.
 
@@ -154,7 +156,11 @@ class Trainer:
         self._changes_colours = changes_colours(recipe.augmentation, training.pixels[:1])
         self._loss = loss_of(recipe)
         device = training.labels.device
-        self._targets = training_targets(training.labels, classes, recipe.label_smoothing)
+        self._targets = (
+            training_targets(training.labels, classes, recipe.label_smoothing)
+            if targets is None
+            else smoothed(targets, recipe.label_smoothing)
+        )
         self._soft_targets = soft_targets
         self._weights = (
             class_weights(torch.bincount(training.labels, minlength=classes)) if recipe.class_weights else None

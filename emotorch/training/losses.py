@@ -58,7 +58,12 @@ def training_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
 
     Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (CVPR 2016).
     """
-    return one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    return smoothed(one_hot(labels, classes), smoothing)
+
+
+def smoothed(targets: Tensor, smoothing: float) -> Tensor:
+    """(N, K) targets with a part of each row spread over all classes; see `training_targets`."""
+    return targets * (1 - smoothing) + smoothing / targets.shape[1]
 
 
 def class_weights(counts: Tensor) -> Tensor:
