@@ -363,6 +363,7 @@ def run(main: Callable[[], int | None], *, interrupted: str = "run the same comm
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Importing makes objects by the hundred thousand, none of them in cycles that are garbage.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    _open_closed_streams()
     # Names of files that are no UTF-8, and bars where the terminal has none, come out as escapes, which JSON has too.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -394,6 +395,13 @@ def run(main: Callable[[], int | None], *, interrupted: str = "run the same comm
     # All that is left ends with the process: looking through it for cycles took most of a second.
     gc.freeze()
     sys.exit(status)
+
+
+def _open_closed_streams() -> None:
+    """In the place of streams that the caller has closed (`>&-`): else the next file that is opened becomes one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _complain(message: str, status: int) -> int:

@@ -21,6 +21,7 @@ from emotorch.runs.record import checked_hash
 INPUT, OUTPUT = "pixels", "outputs"
 # As many faces at once as keep the features of a large network within the memory of a small machine.
 _BATCH = 64
+_MOST_PIXELS_A_SIDE = 2048
 # ONNX Runtime's own levels: 4 is fatal only. What fails is raised, and said by us.
 _SILENT = 4
 # Read while ONNX Runtime is being imported, and only then: its own `disable_telemetry_events()` comes too late.
@@ -96,7 +97,7 @@ class Metadata:
             )
         except KeyError as error:
             raise EmoTorchError(f"no {error.args[0]} in its metadata: not a file that export_onnx.py wrote") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EmoTorchError(f"its metadata is damaged ({error})") from None
         if properties.get("labels", in_order := json.dumps(found.scheme.labels)) != in_order:
             raise EmoTorchError(f"its labels are not those of its scheme: {properties['labels']}")
@@ -158,10 +159,25 @@ class OnnxReader:
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         images = faces[:, None] if faces.ndim == 3 else faces.transpose(0, 3, 1, 2)
         batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-        outputs = np.concatenate([self.session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
+        outputs = np.concatenate([self._outputs(batch) for batch in batches])
         if self.scheme != self.metadata.scheme:
             outputs = outputs[:, self.metadata.scheme.read_as(self.scheme)]
         return _probabilities(outputs, self.metadata.temperature)
+
+    def _outputs(self, images: Pixels) -> NDArray[np.float32]:
+        """(N, channels, size, size) to (N, K).
+
+        Raises:
+            EmoTorchError: the graph fails, or gives something else.
+        """
+        try:
+            outputs = self.session.run([OUTPUT], {INPUT: images})[0]
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other base
+            raise EmoTorchError(f"{self.weights}: fails while it runs ({_last_part(error)})") from None
+        expected = (len(images), len(self.metadata.scheme.labels))
+        if not isinstance(outputs, np.ndarray) or outputs.shape != expected or outputs.dtype != np.float32:
+            raise EmoTorchError(f"{self.weights}: gives no row of {expected[1]} numbers for each face; export it again")
+        return outputs
 
 
 def _probabilities(outputs: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -178,8 +194,20 @@ def _require_shapes(session: Any, metadata: Metadata) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [one.name for one in inputs] != [INPUT] or [one.name for one in outputs] != [OUTPUT]:
         raise EmoTorchError(f"it does not take {INPUT!r} and give {OUTPUT!r}: not a file that export_onnx.py wrote")
-    if outputs[0].shape[1] != len(metadata.scheme.labels):
-        raise EmoTorchError(f"{len(metadata.scheme.labels)} labels for {outputs[0].shape[1]} outputs")
+    shape, labels = list(inputs[0].shape), len(metadata.scheme.labels)
+    if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not _is_side(shape[2]):
+        raise EmoTorchError(f"its input has the shape {shape}: not (N, 1 or 3, side, side)")
+    if inputs[0].type != "tensor(uint8)":
+        raise EmoTorchError(f"its input is {inputs[0].type}, not bytes: not a file that export_onnx.py wrote")
+    if len(outputs[0].shape) != 2:
+        raise EmoTorchError(f"its output has the shape {outputs[0].shape}: not (N, labels)")
+    if outputs[0].shape[1] != labels:
+        raise EmoTorchError(f"{labels} labels for {outputs[0].shape[1]} outputs")
+
+
+def _is_side(side: object) -> bool:
+    """In pixels: of images that a machine here can compute with."""
+    return isinstance(side, int) and 1 <= side <= _MOST_PIXELS_A_SIDE
 
 
 def _last_part(error: Exception) -> str:

@@ -42,7 +42,15 @@ class Architecture:
         _check_keys(self.name, config, required, arguments)
         try:
             return self.build(**config)
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        except (
+            TypeError,
+            ValueError,
+            RuntimeError,
+            AssertionError,
+            ArithmeticError,
+            LookupError,
+            MemoryError,
+        ) as error:
             raise EmoTorchError(
                 f"network {self.name} does not take the configuration {dict(config)}: {first_line(error)}"
             ) from error

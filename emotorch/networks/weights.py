@@ -2,6 +2,9 @@
 
 import io
 import pickle
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,10 @@ from safetensors.torch import load
 from emotorch.errors import EmoTorchError
 
 # What PyTorch raises on damaged files, depending on the byte that is wrong.
-DAMAGES = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
+DAMAGES = (
+    *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError),
+    *(ArithmeticError, MemoryError, struct.error, zlib.error, zipfile.BadZipFile),
+)
 
 
 def read_tensors(path: Path) -> Any:

@@ -5,11 +5,13 @@ A run's `images.npz` says which of them each of its sets drew, in their order, a
 sheets of validation images show.
 """
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,13 @@ _TRAINING = "training"
 # Of an original: its own, and one for each of its variants. It is stored too, since operations may be added.
 _NUMBERS = 1 + len(OPERATIONS)
 _OF_AN_ORIGINAL = "numbers of an original"
+
+
+# What NumPy raises on damaged archives, depending on the byte that is wrong, and we on wrong arrays.
+_DAMAGES = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -82,12 +91,15 @@ def read_kept(run: Run) -> Kept | None:
     path = run.file(_NAME)
     if not path.is_file():
         return None
+    index = _listed(run)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            return _parse(index, dict(stored))
+    except _DAMAGES as error:
         raise EmoTorchError(f"{path}: damaged ({error}): train the run again") from error
-    index = _listed(run)
+
+
+def _parse(index: DatasetIndex, arrays: Mapping[str, NDArray[Any]]) -> Kept:
     of_sets = {name: packed for name, packed in arrays.items() if name.startswith(_IMAGES)}
     sets = {
         name.removeprefix(_IMAGES): _unpack(index, packed, int(arrays[_OF_AN_ORIGINAL]))
@@ -128,4 +140,6 @@ def _pack(images: ImageSet) -> NDArray[np.uint8]:
 def _unpack(index: DatasetIndex, packed: NDArray[np.uint8], numbers: int) -> ImageSet:
     differences = np.ascontiguousarray(packed.T).view("<i4").ravel()
     found: Indices = np.cumsum(differences, dtype=np.int64)
+    if len(found) and not 0 <= found.min() <= found.max() < numbers * len(index.files):
+        raise ValueError("it names images that are not listed")
     return ImageSet(index, found // numbers, found % numbers)

@@ -9,6 +9,8 @@ from typing import Any
 
 from emotorch.files import hash_file, now, read_json, write_json
 from emotorch.runs.folder import Run
+from emotorch.runs.record_types import PrivateScoring
+from emotorch.typed import require
 
 _KEY = "private_scorings"
 
@@ -32,6 +34,7 @@ def _beside(run: Run) -> list[dict[str, Any]]:
     if run.evaluations is None or not _file(run.evaluations).is_file():
         return []
     found: list[dict[str, Any]] = read_json(_file(run.evaluations))
+    require(found, list[PrivateScoring], str(_file(run.evaluations)))
     return found
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import safetensors.torch
 import torch
@@ -25,6 +25,7 @@ from emotorch.runs.folder import Run
 from emotorch.runs.record import checked_hash, sealed_archive
 from emotorch.training.losses import Loss, cosine_proximity, named_loss
 from emotorch.training.preprocessing import InputForm
+from emotorch.typed import require
 
 # A file in the published format names none of these.
 _PUBLISHED = {"network": "emotorch_cnn", "loss": "cosine_proximity", "focal_gamma": 0.0}
@@ -32,8 +33,38 @@ _PUBLISHED_SCHEME = "emotorch4"
 # The tensors of a state as a file of theirs, and what else it holds, beside it.
 TENSORS_SUFFIX, _CONFIG_NAME = ".safetensors", "config.json"
 DIVERGED = "its weights are damaged, or its training diverged; use another model"
+# Of images; with more no machine here computes.
+_MOST_PIXELS_A_SIDE = 2048
 # What it states as (height, width); images and kernels are square here.
 _PAIRS = ("image_size", "kernel_size")
+
+
+class _Recipe(TypedDict, total=False):
+    network: str
+    loss: str
+    focal_gamma: float
+
+
+class _Normalization(TypedDict):
+    mean: list[float]
+    std: list[float]
+
+
+class _PixelForm(TypedDict):
+    size: int
+    channels: int
+
+
+class _Description(TypedDict, total=False):
+    """What stands in a checkpoint beside its tensors, as far as a model is made of it."""
+
+    model_config: Required[dict[str, bool | float | str]]
+    recipe: _Recipe
+    scheme: str | dict[str, Any]
+    labels: list[str]
+    temperature: float
+    normalization: _Normalization
+    pixels: _PixelForm
 
 
 @dataclass(frozen=True)
@@ -216,9 +247,12 @@ def load_model(path: Path, scheme: str | None = None) -> Model:
 
 
 def _build(state: Mapping[str, Any]) -> Model:
+    require(state, _Description, "the checkpoint")
     config = dict(state["model_config"])
     recipe = {**_PUBLISHED, **state.get("recipe", {})}
-    network = create_network(recipe["network"], config)
+    with torch.device("meta"):  # before memory is taken for it
+        wanted = sum(tensor.numel() for tensor in create_network(recipe["network"], config).state_dict().values())
+    form = _input_form(state)
     stated = state.get("scheme", _PUBLISHED_SCHEME)
     scheme = get_scheme(stated) if isinstance(stated, str) else LabelScheme.from_dict(stated)
     if list(scheme.labels) != list(state.get("labels", scheme.labels)):
@@ -228,6 +262,10 @@ def _build(state: Mapping[str, Any]) -> Model:
     temperature = state.get("temperature", 1.0)
     if not (isinstance(temperature, float) and 0 < temperature < math.inf):
         raise EmoTorchError(f"temperature {temperature!r} is no number above 0")
+    held = _count_numbers(state["model_state_dict"])
+    if wanted != held:
+        raise EmoTorchError(f"the weights do not fit the network (it has {wanted:,} numbers, the file {held:,})")
+    network = create_network(recipe["network"], config)
     try:
         network.load_state_dict(state["model_state_dict"])
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -236,4 +274,32 @@ def _build(state: Mapping[str, Any]) -> Model:
         raise EmoTorchError(f"some of its weights are no finite numbers: {DIVERGED}")
     network.eval()
     loss = named_loss(recipe["loss"], recipe["focal_gamma"])
-    return Model(network, scheme, InputForm.from_checkpoint(state), temperature, loss=loss)
+    return Model(network, scheme, form, temperature, loss=loss)
+
+
+def _input_form(state: Mapping[str, Any]) -> InputForm:
+    """What the network takes.
+
+    Raises:
+        EmoTorchError: there is no such input.
+    """
+    for name in ("image_size", "channels"):
+        require(state["model_config"].get(name), int, f"model_config.{name}")
+    form = InputForm.from_checkpoint(state)
+    for name, side in (("model_config.image_size", form.image_size), ("pixels.size", form.pixels.size)):
+        if not 1 <= side <= _MOST_PIXELS_A_SIDE:
+            raise EmoTorchError(f"{name} {side} is no side from 1 to {_MOST_PIXELS_A_SIDE:,} pixels")
+    for name, channels in (("model_config.channels", form.channels), ("pixels.channels", form.pixels.channels)):
+        if channels not in (1, 3):
+            raise EmoTorchError(f"{name} {channels} is neither 1, for grey, nor 3, for colour")
+    if {len(form.mean), len(form.std)} - {1, form.channels}:
+        raise EmoTorchError(f"normalization has {len(form.mean)} and {len(form.std)} values, channels {form.channels}")
+    if not all(map(math.isfinite, (*form.mean, *form.std))) or min(form.std) <= 0:
+        raise EmoTorchError(f"normalization by {form.mean} and {form.std} gives no finite numbers")
+    return form
+
+
+def _count_numbers(tensors: object) -> int:
+    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise EmoTorchError("the weights do not fit the network (they are no table of tensors)")
+    return sum(tensor.numel() for tensor in tensors.values())
