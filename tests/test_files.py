@@ -16,7 +16,8 @@ from conftest import refusal, tree
 
 from emotorch import files
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, exclusive, read_json, read_stamp, stage_folder, write_atomically, write_csv
+from emotorch.files import STAMP_NAME, read_json, read_stamp, stage_folder, write_atomically, write_csv
+from emotorch.replacing import exclusive
 
 CHUNKS = ("one", "two", "three")
 STAMP = {"stage": 1, "setting": "as it was"}
@@ -314,7 +315,7 @@ def test_a_folder_is_read_only_when_its_stage_is_done(final: Path) -> None:
 _HOLD = """
 import sys, time
 from pathlib import Path
-from emotorch.files import exclusive
+from emotorch.replacing import exclusive
 with exclusive(Path(sys.argv[1]), "the stage"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

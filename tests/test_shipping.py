@@ -29,9 +29,9 @@ from running import (
     train,
 )
 
-from emotorch import files, paths
+from emotorch import files, paths, replacing
 from emotorch.errors import UsageError
-from emotorch.files import finish_replacing, hash_file, write_json
+from emotorch.files import hash_file, write_json
 from emotorch.inference import shipping
 from emotorch.inference.onnx_export import Export
 from emotorch.inference.onnx_reader import OnnxReader
@@ -215,7 +215,7 @@ def test_a_card_that_cannot_be_written_leaves_the_model_that_was_there(
 def test_a_rename_that_fails_leaves_the_model_that_was_there(
     models: Path, failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    monkeypatch.setattr(replacing, "_exchange", lambda *_: False)
     new = tmp_path / "new"
     new.mkdir()
     renames = 0
@@ -231,7 +231,7 @@ def test_a_rename_that_fails_leaves_the_model_that_was_there(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "rename", rename_or_fail)
         with pytest.raises(OSError, match="no rename"):
-            files.replace_folder(new, models / NAME)
+            replacing.replace_folder(new, models / NAME)
     assert left_of(models) == OLD
 
 
@@ -274,10 +274,10 @@ def exchanges(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         folders = [tmp_path / name for name in ("first", "second")]
         for folder in folders:
             folder.mkdir()
-        if not files._exchange(*folders):
+        if not replacing._exchange(*folders):
             pytest.skip("this system or file system cannot")
     else:
-        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+        monkeypatch.setattr(replacing, "_exchange", lambda *_: False)
     return bool(request.param)
 
 
@@ -312,7 +312,7 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
     change, after = 0, []
     while killed_at(change, work):
         if not exchanges:
-            finish_replacing(models / NAME, "shipping")  # what the next reader does, and the next call
+            replacing.finish_replacing(models / NAME, "shipping")  # what the next reader does, and the next call
         found = tree(models / NAME)
         assert found == OLD or is_new(found), f"killed at change {change}"
         after.append(found != OLD)

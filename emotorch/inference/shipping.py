@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import replace_folder, replacing
 from emotorch.inference.onnx_export import Export, export
+from emotorch.replacing import replace_folder, replacing
 from emotorch.runs.findings import carry_over, find_folder
 from emotorch.runs.folder import (
     FACELESS,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
-from emotorch.files import finish_replacing, remove_leftovers, write_text
+from emotorch.files import remove_leftovers, write_text
 from emotorch.paths import MODEL_ORIGINAL, SHIPPED_MODELS, Paths, mark_synthetic
+from emotorch.replacing import finish_replacing
 from emotorch.runs.record import (
     RECORD_NAME,
     check_file,

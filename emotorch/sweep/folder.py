@@ -17,7 +17,6 @@ from emotorch.data.sources import MANIFEST
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.files import (
-    exclusive,
     new_folder,
     now,
     open_table,
@@ -28,6 +27,7 @@ from emotorch.files import (
     write_json,
 )
 from emotorch.paths import Paths
+from emotorch.replacing import exclusive
 from emotorch.runs.folder import FAILED, FINISHED, Run
 from emotorch.runs.record_types import SettingsRecord
 from emotorch.sweep.job import Result, with_scores

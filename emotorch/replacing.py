@@ -1,0 +1,121 @@
+"""Folders that are used by one process at a time, and replaced whole.
+
+Whoever reads such a folder finds the one that was there or the new one, also after a kill at any moment.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emotorch.errors import EmoTorchError
+
+# A killed stage's workers notice within half a second that they are orphans, and let go of the lock.
+_LOCK_PATIENCE_S = 2.0
+# What Linux's headers give renameat2: relative to the working directory; both names exist, and change places.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# The same of macOS's renamex_np.
+_RENAME_SWAP = 2
+
+
+@contextmanager
+def exclusive(lock: Path, holder: str) -> Iterator[int]:
+    """Holds a lock file, so that one process works and the others say so.
+
+    The processes that it forks hold it too: those that outlive it, by the moment that they take to notice,
+    may still be writing.
+
+    Yields:
+        The descriptor that holds it, for processes that are not forked.
+
+    Raises:
+        EmoTorchError: another process holds it; `holder` says what that is.
+    """
+    from filelock import FileLock, Timeout  # here: prediction writes files, and holds no lock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    inherited: list[int] = []
+    # In a forked process filelock closes its own descriptor, but not this one.
+    file_lock = FileLock(lock, on_acquired=lambda descriptor: inherited.append(os.dup(descriptor)))
+    try:
+        file_lock.acquire(timeout=_LOCK_PATIENCE_S)
+    except Timeout:
+        raise EmoTorchError(f"{holder} is running already (it holds {lock}); wait for it to end") from None
+    try:
+        yield inherited[0]
+    finally:
+        file_lock.release()
+        for descriptor in inherited:
+            os.close(descriptor)
+
+
+def replace_folder(prepared: Path, final: Path) -> None:
+    """Gives a whole folder its name; one that had it is removed after that.
+
+    Where the system can, the two change their names in one step. Elsewhere it takes two renames: where the second
+    fails, the folder that was there has its name again, and a kill between them leaves it whole beside, for
+    `restore_folder` to bring back.
+
+    Args:
+        prepared: On the same file system as `final`.
+        final: Its name.
+    """
+    previous = previous_of(final)
+    shutil.rmtree(previous, ignore_errors=True)
+    try:
+        if final.exists() and _exchange(prepared, final):
+            prepared.rename(previous)
+        else:
+            if final.exists():
+                final.rename(previous)
+            prepared.rename(final)
+    except BaseException:
+        restore_folder(final)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Lets two folders change names in one step; False where the system, or the file system, cannot."""
+    import ctypes
+
+    names = os.fsencode(first), os.fsencode(second)
+    try:
+        library = ctypes.CDLL(None)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*names, _RENAME_SWAP) == 0)
+        return bool(library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
+    except (AttributeError, OSError, TypeError):
+        return False
+
+
+def restore_folder(final: Path) -> None:
+    """Brings back the folder that `replace_folder` had taken away when it was killed."""
+    if previous_of(final).exists() and not final.exists():
+        previous_of(final).rename(final)
+
+
+def finish_replacing(final: Path, holder: str) -> None:
+    """For who reads a folder that `replace_folder` may have been killed at, on a system that needs two renames.
+
+    Raises:
+        EmoTorchError: it is being replaced at this moment, by what `holder` says.
+    """
+    if previous_of(final).exists() and not final.exists():
+        with replacing(final, holder):
+            return
+
+
+@contextmanager
+def replacing(final: Path, holder: str) -> Iterator[None]:
+    """Holds a folder that is to be replaced, whole again after a kill; see `exclusive`."""
+    with exclusive(final.with_name(f".{final.name}.lock"), holder):
+        restore_folder(final)
+        yield
+
+
+def previous_of(final: Path) -> Path:
+    """Where a folder is while another takes its name."""
+    return final.with_name(f".{final.name}.previous")
