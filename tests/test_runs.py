@@ -358,7 +358,10 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(trained: Trained, tmp_pat
     assert "no model folder 'model_00077'" in resume("model_00077", status=2)
     write_run(ours.paths.models / "model_00224_final")
     assert "has no record of its settings" in resume("model_00224_final")
-    Run(ours.folder).update(status="interrupted", dataset={"fingerprint": "0"})
+    counts = Run(ours.folder).record["counts"]
+    Run(ours.folder).update(status="interrupted", counts={**counts, "training": counts["training"] + 1})
+    assert "was begun by earlier code, which drew other images" in resume(ours.folder.name)
+    Run(ours.folder).update(dataset={"fingerprint": "0"})
     assert "was trained on another dataset" in resume(ours.folder.name)
     shutil.rmtree(ours.paths.originals)
     assert "does not exist" in resume(ours.folder.name)

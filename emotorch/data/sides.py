@@ -131,18 +131,18 @@ def _hold_out(
 ) -> tuple[Indices, Indices]:
     groups, labels = _sources(index, rows, dataset), index.labels[rows]
     held_out = validation_mask(groups, labels, share=share)
-    if (index.subjects[rows] != "").any():
-        held_out = _with_whole_persons(groups, labels, held_out, share)
+    if not _has_official_split(dataset):
+        held_out = _with_whole_sources(groups, labels, held_out, share)
     return rows[~held_out], rows[held_out]
 
 
-def _with_whole_persons(
+def _with_whole_sources(
     groups: Indices, labels: Indices, held_out: NDArray[np.bool_], share: float
 ) -> NDArray[np.bool_]:
     """Mends what few persons make of a share: none is held out, as each has more images, or a whole class is.
 
-    Held out is then the person with the fewest images that are enough, at most half of all; and of a class that only
-    held-out persons show, the first of them trains.
+    Held out is then the person, or other source, with the fewest images that are enough, at most half of all; and of a
+    class that only held-out ones show, the first of them trains.
     """
     sizes = np.bincount(groups)
     if not held_out.any() and len(sizes) > 1:

@@ -128,7 +128,8 @@ def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
         index: Of the dataset, when it is loaded already.
 
     Raises:
-        EmoTorchError: the run is finished already, or its dataset or its teachers are no longer the same.
+        EmoTorchError: the run is finished already, or its dataset or its teachers are no longer the same,
+            or earlier code split the dataset otherwise.
     """
     record = distributed.broadcast(lambda: _unfinished_record(run))
     settings = Settings.from_record(record)
@@ -138,6 +139,9 @@ def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
     device = choose_device(record["device"])
     with distributed.main_process_first():
         data = read_run_data(index, settings)
+    drawn = len(data.selection.training)
+    if record.get("counts", {}).get("training", drawn) != drawn:
+        raise EmoTorchError(f"{run.name} was begun by earlier code, which drew other images: train it anew")
     if list(data.teachers.hashes) != record.get("teachers_sha256", []):
         raise EmoTorchError(f"{run.name} has learned from other teachers than {settings.recipe.teachers} are now")
     network = new_network(settings).to(device)
