@@ -1,6 +1,6 @@
 """Runs stages 1 to 8 in order, and ends with a table of results and the paths of the pictures.
 
-Reads  FER-Datasets/; without FER-2013 there, draws synthetic faces into synthetic/ and uses those
+Reads  FER-Datasets/; where that is empty, draws synthetic faces into synthetic/ and uses those
 Writes what the stages write
 """
 
