@@ -129,6 +129,7 @@ RAF = Dataset(
     reader="emotorch.data.rafdb",
     classes=("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
     training=("train",),
+    selecting=("val",),  # of copies that set some training images apart
     tests=("test",),
     called=r"(?<![a-z])raf(?![a-z])|raf[\s_-]?db",
     files=r"(train|test)_\d+_aligned\.",

@@ -10,10 +10,10 @@ from conftest import images_of, refusal
 from layouts import put
 from running import call_script, error_line
 
-from emotorch.data.known import recognise_class_folders
+from emotorch.data.known import recognise_class_folders, usage_of
 from emotorch.data.layouts import Folder, Recognised
 from emotorch.data.recognition import recognise
-from emotorch.datasets import AFFECTNET, RAF, Dataset
+from emotorch.datasets import AFFECTNET, CKP, EXPW, FER, FER_USAGES, JAFFE, KDEF, RAF, Dataset
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_2, Paths
 
@@ -108,6 +108,21 @@ def test_a_copy_s_table_tells_before_the_folders(paths: Paths) -> None:
         ("anger", "surprise"),
         ("contempt", "contempt"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "usage"),
+    [
+        *((FER, usage.lower(), usage) for usage in FER_USAGES),
+        *((FER, split, usage) for split, usage in (("train", "Training"), ("test", "PublicTest+PrivateTest"))),
+        *((RAF, given, usage) for given, usage in (("Train", "train"), ("valid", "val"), ("test", "test"), ("", ""))),
+        *((AFFECTNET, given, usage) for given, usage in (("train_class", "train"), ("Validation", "val"))),
+        *((dataset, split, "") for dataset in (JAFFE, KDEF, CKP, EXPW) for split in ("train", "val", "test")),
+    ],
+)
+def test_a_usage_is_one_of_the_record_s(dataset: Dataset, given: str, usage: str) -> None:
+    """What is no usage of the record would neither train nor validate, without a word."""
+    assert usage_of(dataset, given) == usage
 
 
 # Numbers that nothing else tells about.

@@ -75,3 +75,10 @@ def test_a_missing_picture_is_named_and_a_list_alone_is_incomplete(paths: Paths)
     assert find_copies(paths, EXPW) == []
     (missing,) = recognise(paths, get_scheme("seven")).passed_over
     assert (missing.where, missing.found) == (listing, "ExpW's list without its pictures, image/origin/, beside it")
+
+
+def test_class_folders_are_known_by_their_folder_s_name_and_splits_are_not_its_own(paths: Paths) -> None:
+    put(paths.raw / "ExpW", (f"{split}/{number}/1.jpg" for split in ("train", "test") for number in range(7)))
+    (found,) = find_copies(paths, EXPW)
+    assert found.notes == ("the folders test, train are no split of its own, and not kept",)
+    assert [(image.emotion, image.usage) for image in found.images()] == 2 * [(name, "") for name in EXPW.classes]

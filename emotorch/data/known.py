@@ -7,6 +7,7 @@ the files, how many there are of each class, or the name of a folder. Else the u
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from emotorch.data.layouts import (
@@ -22,6 +23,7 @@ from emotorch.data.layouts import (
     count_pictures,
     parts_of,
     plain_class,
+    split_of,
 )
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS, Dataset
@@ -59,6 +61,17 @@ def class_of(dataset: Dataset) -> ClassOf:
         return dataset.classes[numbers.index(number)] if number in numbers else None
 
     return find
+
+
+def usage_of(dataset: Dataset, given: str) -> str:
+    """What a dataset calls a usage, by its own name or by `train`, `val` and `test`; empty where it has no such.
+
+    Splits that copies add to a dataset without one are not kept: whose they are nobody knows.
+    """
+    own = {usage.lower(): usage for usage in (*dataset.training, *dataset.selecting, *dataset.tests)}
+    general = {"train": dataset.training, "val": dataset.selecting, "test": dataset.tests}
+    # FER-2013's last test is both of its tests.
+    return own.get(given.lower()) or next(reversed(general.get(split_of(given) or "", ())), "")
 
 
 def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
@@ -108,12 +121,17 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
     if why and numbers and min(numbers) == 1 and max(numbers) == numbers_of(dataset)[-1] and dataset.first_number == 0:
         yield ask_whose(folder.path, numbers, "class folders")  # as if counted from 1, and the first one missing
     elif why:
+        splits = sorted({found.split_name for found in classes} - {""}) if not dataset.training else []
+        notes += (f"the folders {', '.join(splits)} are no split of its own, and not kept",) if splits else ()
         yield Recognised(
             dataset.name,
             folder.path,
             f"class folders, {why}",
             covers=parts_of(folder, classes),
-            images=lambda: list_pictures(class_pictures(folder, classes, dataset.full_title), Reading.CROP),
+            images=lambda: [
+                replace(image, usage=usage_of(dataset, image.usage))
+                for image in list_pictures(class_pictures(folder, classes, dataset.full_title), Reading.CROP)
+            ],
             count=lambda: count_pictures(classes),
             notes=notes,
         )

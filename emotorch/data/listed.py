@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
-from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of
+from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
@@ -237,7 +237,7 @@ def list_images(
                     line, f"{printable(path.name)} stands in {other.path.name}, line {first}, too; remove one"
                 )
             lines[path, box] = table, line
-            usage, person = _usage(table, line, cells), table.cell(cells, "person")
+            usage, person = _usage(table, line, cells, dataset), table.cell(cells, "person")
             # Known datasets whose tables are read come with their faces cut out.
             reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
             images.append(SourceImage(path, emotion, reading, usage=usage, subject=person, box=box))
@@ -279,15 +279,15 @@ def _emotion(table: Table, line: int, cells: Sequence[str], dataset: Dataset | N
     return emotion
 
 
-def _usage(table: Table, line: int, cells: Sequence[str]) -> str:
-    """`train`, `val`, `test`, as the row, the table's name or a folder of the path says; or empty."""
+def _usage(table: Table, line: int, cells: Sequence[str], dataset: Dataset | None) -> str:
+    """The usage as the row, the table's name or a folder of the path says it; or empty."""
     if "split" not in table.columns:
-        return _split_of_names((table.path.stem, *PurePosixPath(table.cell(cells, "path")).parts[:-1]))
-    told = table.cell(cells, "split")
-    usage = split_of(told)
-    if told and usage is None:
+        told = _split_of_names((table.path.stem, *PurePosixPath(table.cell(cells, "path")).parts[:-1]))
+    else:
+        told = table.cell(cells, "split")
+    if told and split_of(told) is None:
         raise table.error(line, f"{printable(told)!r} is not a split (train, val, test); mend the row")
-    return usage or ""
+    return usage_of(dataset, told) if dataset else split_of(told) or ""
 
 
 def _split_of_names(names: Iterable[str]) -> str:
