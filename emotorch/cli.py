@@ -5,19 +5,17 @@ Imports nothing heavy, so that `--help` is there at once.
 
 import argparse
 import gc
-import io
-import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from emotorch.datasets import DATASETS, FER, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, ToldError
 from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.recipes import DROP_COPIES, FER_USAGE_CHOICES, KEEP_COPIES, SPLITS
+from emotorch.screen import one_line, prepare_streams
 
 Number = TypeVar("Number", int, float)
 
@@ -34,12 +32,19 @@ GOES_ON = "the same command goes on from here"
 _Options = argparse._ActionsContainer
 _OF_THE_RECIPE = "the recipe's own"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LONGEST = 2000  # characters of an error
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose errors show arguments as `one_line`."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def make_parser(description: str, example: str, prog: str | None = None) -> argparse.ArgumentParser:
     """A parser whose help is the script's docstring and real examples; `prog`: what is called no script's name."""
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=prog,
         description=description,
         epilog=f"example:\n  {example}" if "\n" not in example else f"examples:\n  {example}",
@@ -363,13 +368,7 @@ def run(main: Callable[[], int | None], *, interrupted: str = "run the same comm
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Importing makes objects by the hundred thousand, none of them in cycles that are garbage.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    _open_closed_streams()
-    # Names of files that are no UTF-8, and bars where the terminal has none, come out as escapes, which JSON has too.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    # Libraries tell of what no user asked for, such as that they have made a cache of fonts.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("emotorch").setLevel(logging.INFO)
+    prepare_streams()
     try:
         status = main() or 0
         sys.stdout.flush()
@@ -397,20 +396,9 @@ def run(main: Callable[[], int | None], *, interrupted: str = "run the same comm
     sys.exit(status)
 
 
-def _open_closed_streams() -> None:
-    """In the place of streams that the caller has closed (`>&-`): else the next file that is opened becomes one."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
-
-
 def _complain(message: str, status: int) -> int:
-    print(f"error: {one_line(' '.join(message.split()))}", file=sys.stderr)
+    words = one_line(" ".join(message.split()))
+    if len(words) > _LONGEST:
+        words = f"{words[: _LONGEST // 2]} … {words[-_LONGEST // 2 :]}"
+    print(f"error: {words}", file=sys.stderr)
     return status
-
-
-def one_line(text: str) -> str:
-    """Text for a terminal or a picture: what names of files may hold of control characters, and of bytes that are no
-    UTF-8, becomes escapes such as `\\n`.
-    """
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from emotorch.cli import one_line
 from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
@@ -23,6 +22,7 @@ from emotorch.inference.outputs import OutputOptions, check_targets, deliver_pic
 from emotorch.inference.predictions import PicturePredictions, predict_file
 from emotorch.inference.reader import FaceReader
 from emotorch.inference.video import Frame, FramePredictions, Video, predict_video
+from emotorch.screen import one_line
 
 if TYPE_CHECKING:
     from emotorch.inference.contact_sheet import Tile

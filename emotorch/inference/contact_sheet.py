@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from emotorch.cli import one_line
 from emotorch.data.images import Pixels, to_colours
 from emotorch.figures.canvas import CHARACTER_EM, DPI, LINE_EM, TITLE_POINTS, require, save, wrap
 from emotorch.figures.colours import BLACK, GREY, ORANGE, VERMILLION
 from emotorch.inference.predictions import PicturePredictions
+from emotorch.screen import one_line
 
 MOST_TILES = 120
 

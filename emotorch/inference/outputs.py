@@ -1,6 +1,5 @@
 """What becomes of predictions: text and JSON to print, rows of a table, pictures to save or to show."""
 
-import json
 import logging
 import os
 import socket
@@ -14,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emotorch.cli import one_line
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import Pixels, read_photo, to_colours
 from emotorch.errors import UsageError, needs_extra
@@ -22,6 +20,7 @@ from emotorch.files import printable, write_csv
 from emotorch.inference.inputs import OUTPUT_STEM, VIDEO_SUFFIXES, Input, Kind
 from emotorch.inference.predictions import PicturePredictions, Prediction
 from emotorch.inference.video import FramePredictions
+from emotorch.screen import json_line, one_line
 from emotorch.tables import text_table
 
 logger = logging.getLogger(__name__)
@@ -141,7 +140,7 @@ def _count(number: int, thing: str) -> str:
 
 def as_json(predictions: PicturePredictions | FramePredictions, model: Path) -> str:
     """One object on one line."""
-    return json.dumps(predictions.as_dict(str(model)), ensure_ascii=False)
+    return json_line(predictions.as_dict(str(model)))
 
 
 def table_rows(predictions: PicturePredictions | FramePredictions, labels: Sequence[str]) -> list[Row]:
