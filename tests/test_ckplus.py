@@ -98,7 +98,7 @@ def test_the_last_three_frames_of_a_labelled_sequence_are_the_peak(
         for subject, sequence, emotion in (("S005", "001", "disgust"), ("S010", "002", "surprise"))
         for frame in (3, 4, 5)
     ]
-    assert "CK+: 1 sequences without an emotion label are left out" in caplog.text
+    assert "CK+: 1 of 3 sequences have no emotion label and are left out" in caplog.text
 
 
 @pytest.mark.parametrize("code", ["0", "8", "-1", "anger", "", "nan", "inf", "1e400"])

@@ -267,7 +267,7 @@ def test_ckplus_s_neutral_faces_take_part_where_a_scheme_has_them(paths: Paths) 
     put(paths.raw / "CK+", [f"{name}/S005_00{n}_00000017.png" for n, name in enumerate(CKP.classes)])
     done = call_script(paths, STAGE_2, "--scheme", "seven")
     assert done.stdout.endswith("CKP: 7 images (angry 1, disgust 1, fear 1, happy 1, sad 1, surprise 1, neutral 1)\n")
-    assert "CKP: 1 images take no part in seven (contempt 1)" in done.stderr
+    assert "CKP: 1 image takes no part in seven (contempt 1)" in done.stderr
     done = call_script(paths, STAGE_2)
     assert done.stdout.endswith("CKP: 4 images (anger 1, fear 1, calm 1, surprise 1)\n")
 

@@ -189,7 +189,7 @@ def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapp
     if not images:
         raise EmoTorchError(f"{folder.path}: no sequence of CK+ has an emotion label")
     if unlabelled:
-        logger.info("CK+: %d sequences without an emotion label are left out", unlabelled)
+        logger.info("CK+: %d of %d sequences have no emotion label and are left out", unlabelled, len(sequences))
     return images
 
 

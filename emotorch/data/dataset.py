@@ -225,7 +225,8 @@ def _source(found: Recognised, scheme: LabelScheme) -> _Source:
     unused = Counter(image.emotion for image in images if image.emotion not in mapping)
     if unused:
         by_class = ", ".join(f"{name} {count}" for name, count in sorted(unused.items()))
-        logger.info("%s: %d images take no part in %s (%s)", found.dataset, unused.total(), scheme.name, by_class)
+        images_take = "images take" if unused.total() > 1 else "image takes"
+        logger.info("%s: %d %s no part in %s (%s)", found.dataset, unused.total(), images_take, scheme.name, by_class)
     splits = found.dataset not in DATASETS and {image.usage for image in images} != {""}
     return _Source(images, mapping, found.listing, splits)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from emotorch.data import folders
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
-from emotorch.data.layouts import NAMELESS, Folder, Incomplete, Recognised
+from emotorch.data.layouts import NAMELESS, Finding, Folder, Incomplete, Recognised
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
 from emotorch.labels import FERPLUS, LabelScheme
@@ -98,30 +98,37 @@ def find_copies(paths: Paths, dataset: Dataset) -> list[Recognised]:
 
 
 def _look_through(
-    folder: Folder, datasets: Iterable[Dataset], scheme: LabelScheme | None
+    folder: Folder, datasets: Iterable[Dataset], scheme: LabelScheme | None, covered: frozenset[Path] = frozenset()
 ) -> tuple[list[Recognised], list[Incomplete]]:
-    """What was found in a folder and below it; without a scheme no class folders of the user's own."""
-    findings = [finding for dataset in datasets for finding in dataset.recognise(folder)]
+    """What was found in a folder and below it; without a scheme no class folders of the user's own.
+
+    Args:
+        folder: To look at.
+        datasets: To look for; of two that take the same files the first has them.
+        scheme: Of the labels.
+        covered: What has been recognised from the folders above.
+    """
     found: list[Recognised] = []
-    for finding in findings:
-        # Of two records that take the same files the first has them.
-        if isinstance(finding, Recognised) and not any(
-            finding.where in other.covers or finding.covers <= other.covers for other in found
-        ):
-            found.append(finding)
-    covered = {path for finding in found for path in finding.covers}
+    incomplete: list[Incomplete] = []
+
+    def take(findings: Iterable[Finding]) -> None:
+        nonlocal covered
+        for finding in findings:
+            if isinstance(finding, Incomplete):
+                incomplete.append(finding)
+            elif finding.where not in covered and not (finding.covers and finding.covers <= covered):
+                found.append(finding)
+                covered |= finding.covers
+
+    for dataset in datasets:
+        take(dataset.recognise(folder))
     if scheme is not None and not covered & {folder.path, *(sub.path for sub in folder.folders)}:
-        own = list(folders.recognise(folder, scheme))
-        found += [finding for finding in own if isinstance(finding, Recognised)]
-        findings += own
-        covered = {path for finding in found for path in finding.covers}
-    incomplete = [finding for finding in findings if isinstance(finding, Incomplete) and finding.where not in covered]
-    if folder.path not in covered:
-        for sub in folder.folders:
-            if sub.path not in covered:
-                found_below, incomplete_below = _look_through(sub, datasets, scheme)
-                found += found_below
-                incomplete += incomplete_below
+        take(folders.recognise(folder, scheme))
+    for sub in folder.folders:
+        if folder.path not in covered and sub.path not in covered:
+            found_below, incomplete_below = _look_through(sub, datasets, scheme, covered)
+            found += found_below
+            incomplete += incomplete_below
     # Where something is made of a folder, a part of something else in it is of no interest.
     # Of what several records say of one folder the first is said.
     unique = {part.where: part for part in reversed(incomplete)}
