@@ -50,7 +50,7 @@ def test_pictures_under_other_names_are_told_in_one_line(tmp_path: Path, caplog:
     (tmp_path / "7.png").write_bytes(b"no picture: named where it is read")
     tell_misnamed(sorted(tmp_path.iterdir()))
     assert caplog.messages == [
-        "3 pictures hold another format than their names say, and are read by what they hold "
+        "pictures that hold another format than their names say, read by what they hold: 3 "
         f"(WebP as .jpg 2, PNG as .jpg 1; first: {tmp_path / '1.jpg'})"
     ]
     caplog.clear()

@@ -68,8 +68,8 @@ def test_what_is_not_named_so_or_lies_elsewhere_is_said(paths: Paths, caplog: py
     put(folder, ["sad/KA.AN1.39.tiff", "sad/preview.png"])
     assert Counter(image.emotion for image in images_of(paths, JAFFE))["anger"] == 4
     assert caplog.messages == [
-        f"JAFFE: 1 files are not named like KA.AN1.39.tiff and are left out (first: {folder}/sad/preview.png)",
-        "JAFFE: 1 files lie in a folder of another class than their names say, and are read by their names "
+        f"JAFFE: files that are not named like KA.AN1.39.tiff, left out: 1 (first: {folder}/sad/preview.png)",
+        "JAFFE: files in a folder of another class than their names say, read by their names: 1 "
         f"(first: {folder}/sad/KA.AN1.39.tiff)",
     ]
 

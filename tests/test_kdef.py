@@ -43,7 +43,7 @@ def test_average_faces_beside_it_are_passed_over_and_odd_names_are_counted(
     assert found.where == folder / "KDEF"
     assert len(found.images()) == 14
     assert caplog.messages == [
-        f"KDEF: 1 files are not named like AF01ANS.JPG and are left out (first: {folder}/KDEF/AF31/AF31V.JPG)"
+        f"KDEF: files that are not named like AF01ANS.JPG, left out: 1 (first: {folder}/KDEF/AF31/AF31V.JPG)"
     ]
     assert [missing.where for missing in recognise(paths, get_scheme("seven")).passed_over] == [folder / "AKDEF"]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import refusal
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from layouts import draw, put
 from PIL import Image
 from running import call_script
@@ -14,6 +16,7 @@ from emotorch.data import dataset
 from emotorch.data.faces import Box
 from emotorch.data.recognition import recognise
 from emotorch.data.sources import SourceImage, read_manifest
+from emotorch.errors import EmoTorchError
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_2, Paths
 
@@ -112,7 +115,7 @@ def test_misnamed_pictures_are_told_of_in_one_line_also_beside_a_damaged_one(pat
     damaged = last.read_bytes()
     last.write_bytes(damaged[:-300])
     line = (
-        "4 pictures hold another format than their names say, and are read by what they hold (WebP as .jpg 3, "
+        "pictures that hold another format than their names say, read by what they hold: 4 (WebP as .jpg 3, "
         f"PNG as .jpg 1; first: {folder / '1.jpg'})"
     )
     done = call_script(paths, STAGE_2, "--scheme", "seven", "--workers", 1)
@@ -147,7 +150,7 @@ def test_all_damaged_files_are_named_at_once(paths: Paths) -> None:
     files = put(paths.raw / "mine", (f"{emotion}/{n}.jpg" for emotion in EMOTIONS for n in range(2)))
     for file in (files[0], files[2], files[5]):
         file.write_bytes(file.read_bytes()[:-300])
-    with pytest.raises(dataset.EmoTorchError) as caught:
+    with pytest.raises(EmoTorchError) as caught:
         dataset.create(paths, SEVEN, workers=1, force=False)
     first, *others = sorted((files[0], files[2], files[5]))
     assert str(caught.value).startswith(f"{first}: damaged image (")
@@ -272,7 +275,7 @@ def test_what_is_in_no_row_is_said(paths: Paths, caplog: pytest.LogCaptureFixtur
     put(folder, [*(row[0] for row in ROWS), "a/4.jpg", "a/5.jpg"])
     table = write(folder / "labels.csv", HEADER, ROWS)
     assert len(images_of(paths)) == 3
-    assert caplog.messages == [f"{table}: 2 pictures are in no row, and are left out (first: {folder / 'a' / '4.jpg'})"]
+    assert caplog.messages == [f"{table}: pictures that are in no row, left out: 2 (first: {folder / 'a' / '4.jpg'})"]
 
 
 def test_a_table_is_believed_before_the_folders(paths: Paths) -> None:
@@ -321,3 +324,56 @@ def test_a_scheme_s_own_labels_may_stand_in_a_table(paths: Paths) -> None:
     done = dataset.create(paths, get_scheme("emotorch4"), workers=1, force=False)
     assert done.counts["mine"]["calm"] == 2
     assert draw(0).shape == (48, 48)
+
+
+_CELLS = st.text(max_size=6) | st.sampled_from(
+    [
+        *(
+            "1.jpg",
+            "a/2.jpg",
+            "2",
+            "happy",
+            "3",
+            "train",
+            "1 2 3 4",
+            '"',
+            "..",
+            "\\",
+            "\0",
+            "\udce9",
+            "9" * 400,
+            "1e9 1 1 1",
+        )
+    ]
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=st.sampled_from(
+        ["path,label", "path;label;split;person;box", "file\tclass\tx1\ty1\tx2\ty2", "1.jpg 0 1 2 3 4 9 1"]
+    ),
+    rows=st.lists(st.lists(_CELLS, max_size=7), max_size=5),
+    separator=st.sampled_from([",", ";", "\t", " "]),
+    encoding=st.sampled_from(["utf-8", "utf-16", "utf-8-sig"]),
+    tail=st.binary(max_size=8),
+)
+def test_any_table_is_read_or_refused_by_name(
+    paths: Paths, header: str, rows: list[list[str]], separator: str, encoding: str, tail: bytes
+) -> None:
+    """Also ExpW's list: whatever is in it, no other error comes out."""
+    if not (paths.raw / "mine").exists():
+        put(paths.raw / "mine", ["1.jpg", "a/2.jpg"])
+    text = "\n".join([header, *map(separator.join, rows)])
+    file = paths.raw / "mine" / "labels.csv"
+    for path in (file, file.with_suffix(".lst")):
+        path.write_bytes(text.encode(encoding, "surrogatepass") + tail)
+        images, refused = [], ""
+        try:
+            found = recognise(paths, SEVEN)
+            images = [image for one in found.datasets.values() for image in one.images()]
+        except EmoTorchError as error:
+            refused = str(error)
+        assert str(path) in refused or not refused
+        assert {image.path.name for image in images} <= {"1.jpg", "2.jpg"}
+        path.unlink()

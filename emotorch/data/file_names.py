@@ -65,9 +65,9 @@ def _list_images(
                 elsewhere.append(path)
             images.append(SourceImage(path, emotion, reading, subject=match["person"].upper()))
     for paths, what in (
-        (strangers, f"files are not named like {dataset.file_example} and are left out"),
-        (elsewhere, "files lie in a folder of another class than their names say, and are read by their names"),
+        (strangers, f"files that are not named like {dataset.file_example}, left out"),
+        (elsewhere, "files in a folder of another class than their names say, read by their names"),
     ):
         if paths:
-            logger.warning("%s: %d %s (first: %s)", dataset.full_title, len(paths), what, printable(str(paths[0])))
+            logger.warning("%s: %s: %d (first: %s)", dataset.full_title, what, len(paths), printable(str(paths[0])))
     return images

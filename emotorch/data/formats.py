@@ -98,7 +98,7 @@ def tell_misnamed(paths: Iterable[Path]) -> None:
     if first is not None:
         kinds = ", ".join(f"{kind} {count}" for kind, count in found.most_common())
         logger.warning(
-            "%d pictures hold another format than their names say, and are read by what they hold (%s; first: %s)",
+            "pictures that hold another format than their names say, read by what they hold: %d (%s; first: %s)",
             found.total(),
             kinds,
             printable(str(first)),

@@ -255,7 +255,7 @@ def list_images(
     ]
     if unlisted:
         logger.warning(
-            "%s: %d pictures are in no row, and are left out (first: %s)",
+            "%s: pictures that are in no row, left out: %d (first: %s)",
             tables[0].path,
             len(set(unlisted)),
             printable(str(min(unlisted))),
