@@ -5,62 +5,27 @@ class folders can be made out. Nothing is changed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data import fer2013, scenes
-from emotorch.data.dataset import STORED_HASH
-from emotorch.data.formats import is_picture, picture_format, read_start
-from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels, read_face, read_picture, read_stored
-from emotorch.data.layouts import Incomplete, Recognised, split_of
+from emotorch.data import listing
+from emotorch.data.formats import picture_format, read_start
+from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels
+from emotorch.data.layouts import Incomplete, Recognised
+from emotorch.data.listing import Entry, Listed
 from emotorch.data.recognition import recognise, recognise_folder
-from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import DATASETS, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
-from emotorch.files import STAMP_NAME, printable, read_stamp, visible
+from emotorch.files import STAMP_NAME, read_stamp
 from emotorch.labels import DEFAULT, LabelScheme, get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.workers import progress
 
 _STAGES = {1: STAGE_1, 2: STAGE_2}
-_MANIFEST_COLUMNS = ("file", "emotion", "usage", "hash")
-_NO_LABEL = "no label"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file, or a row of a table, by what its folder, its name or a list says of it.
-
-    Attributes:
-        file: Below the folder, with forward slashes; of a row the table and its line.
-        label: Its class, as the dataset calls it.
-        usage: The given split it is in, or empty.
-        dataset: Which dataset it is from, where there are several; else empty.
-        hash: Of the file's pixels, where a manifest tells.
-        person: Who is shown, where that is told; else empty.
-    """
-
-    file: str
-    label: str
-    usage: str = ""
-    dataset: str = ""
-    hash: str = ""
-    person: str = ""
-
-    @property
-    def shown(self) -> str:
-        """The file as text; see `printable`."""
-        return printable(self.file)
-
-    @property
-    def split(self) -> str:
-        """What reports call the set it is in: `Training`, `FER Training`, `CKP`; empty without splits."""
-        return f"{self.dataset} {self.usage}".strip()
 
 
 @dataclass(frozen=True)
@@ -136,27 +101,6 @@ class AuditedFolder:
         return [entry.split for entry in self.entries]
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """What was read of an image.
-
-    Attributes:
-        pixels: Its own, in grey.
-        face: What the baseline would see.
-        size: Height and width of the face, where it is not all of the pixels.
-        faces: How many were found, where they are looked for; else 1.
-    """
-
-    pixels: Pixels
-    face: Pixels
-    size: tuple[int, int] | None = None
-    faces: int = 1
-
-
-# An image, and how it is read; reading raises EmoTorchError.
-_Listed = tuple[Entry, Callable[[], _Picture]]
-
-
 def read(
     target: Path, paths: Paths | None = None, scheme: LabelScheme | None = None, faces: str = "auto"
 ) -> AuditedFolder:
@@ -203,7 +147,7 @@ def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "aut
         if known.lower() == name.lower():
             return _read_recognised(found.where, [found], faces)
     if (paths.originals / STAMP_NAME).is_file():
-        stored = dict.fromkeys(entry.dataset for entry in _list_manifest(paths.originals, STAGE_2))
+        stored = dict.fromkeys(entry.dataset for entry, _ in listing.list_stage(paths.originals, STAGE_2))
         for known in stored:
             if known.lower() == name.lower():
                 return _read_stage(paths.originals, known)
@@ -212,7 +156,7 @@ def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "aut
     raise UsageError(f"{name}: neither a folder or file, nor a dataset of {paths.root} ({known_names})")
 
 
-# --- Listing ------------------------------------------------------------------------------------------------
+# --- Recognising ------------------------------------------------------------------------------------------------
 
 
 def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
@@ -221,157 +165,50 @@ def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
     number = made_from.get("stage")
     stage = _STAGES.get(number) if isinstance(number, int) else None
     if stage is None:  # a helper's class folders, without a list of them
-        listed = list(_list_class_folders(folder, folder))
+        listed = list(listing.list_class_folders(folder, folder))
         return _collect(folder, listed, [Origin(folder.name, folder, "class folders, written by a helper")], "a stage")
-    read_pixels = read_stored if "size" in made_from else read_face
-    entries = _list_manifest(folder, stage)
+    listed = list(listing.list_stage(folder, stage, has_sizes="size" in made_from))
     if dataset:
-        entries = [replace(entry, dataset="") for entry in entries if entry.dataset == dataset]
-    listed = [(entry, partial(_read_as, read_pixels, folder / entry.file)) for entry in entries]
+        listed = [(replace(entry, dataset=""), load) for entry, load in listed if entry.dataset == dataset]
     title = find_dataset(dataset).full_title if dataset else folder.name
     return _collect(folder, listed, [Origin(title, folder, f"written by {stage}")], stage)
-
-
-def _list_manifest(folder: Path, stage: str) -> list[Entry]:
-    rows = read_manifest(folder, _MANIFEST_COLUMNS, stage)
-    return [
-        Entry(
-            row["file"],
-            row["emotion"],
-            row["usage"],
-            row.get("dataset", ""),
-            row.get(STORED_HASH, row["hash"]),
-            row.get("subject", ""),
-        )
-        for row in rows
-    ]
 
 
 def _read_recognised(
     target: Path, found: Sequence[Recognised], faces: str, passed_over: Sequence[Incomplete] = ()
 ) -> AuditedFolder:
     """What was recognised in a folder or a file; without anything, class folders of whatever classes."""
-    listed: list[_Listed] = []
+    listed: list[Listed] = []
     origins = []
     for one in found:
         origin = Origin(find_dataset(one.dataset).full_title, one.where, one.why, one.notes)
         dataset = one.dataset if len(found) > 1 else ""
         try:
-            images = list(_list_rows(one.where) if _is_fer_table(one) else _list_images(one.images(), target, faces))
+            images = list(_list(one, target, faces))
         except EmoTorchError as error:
             if not one.where.is_dir() or one.dataset in DATASETS:
                 raise
-            images = list(_list_class_folders(one.where, target))
+            images = list(listing.list_class_folders(one.where, target))
             origin = replace(origin, refused=str(error))
         origin.formats.update(_format(target / entry.file.partition(", face at ")[0]) for entry, _ in images)
         listed += [(replace(entry, dataset=dataset), read_picture) for entry, read_picture in images]
         origins.append(origin)
     if not found:
-        listed, why = list(_list_class_folders(target, target)), "class folders, of no emotion that is known"
+        listed, why = list(listing.list_class_folders(target, target)), "class folders, of no emotion that is known"
         if not listed:
-            listed, why = list(_list_pictures(target)), "pictures alone, which nothing tells the emotions of"
+            listed, why = list(listing.list_pictures(target)), "pictures alone, which nothing tells the emotions of"
         formats = Counter(_format(target / entry.file) for entry, _ in listed)
         origins = [Origin(target.name, target, why, formats=formats)]
     return replace(_collect(target, listed, origins, None), passed_over=passed_over)
 
 
-def _is_fer_table(found: Recognised) -> bool:
-    return found.dataset == FER.name and found.where.is_file()
-
-
-def _list_rows(csv: Path) -> Iterator[_Listed]:
-    """The rows of FER-2013's CSV, before stage 1 or after."""
-    for line, row in fer2013.read_rows(csv):
-        file = f"{csv.name}, line {line}"
-        if isinstance(row, ValueError):
-            yield Entry(file, ""), partial(_refuse, f"{csv}, line {line}: {row}")
-        else:
-            emotion, pixels, usage = row
-            yield Entry(file, emotion, usage), partial(_Picture, pixels, pixels)
-
-
-def _list_images(images: Iterable[SourceImage], target: Path, faces: str) -> Iterator[_Listed]:
-    for image in scenes.as_asked(images, faces):
-        file = image.path.relative_to(target) if image.path.is_relative_to(target) else image.path
-        name = file.as_posix() if image.row is None else f"{image.path.name}, line {image.row + 2}"
-        if image.box is not None:
-            name += f", face at {image.box.x},{image.box.y}"
-        entry = Entry(name, image.emotion, image.usage, hash=image.hash or "", person=image.subject)
-        if image.pixels is not None:
-            yield entry, partial(_Picture, image.pixels, image.pixels)
-        elif image.reading is Reading.FACE:
-            yield entry, partial(_read_as, read_face, image.path)
-        elif image.reading is Reading.CROP and image.box is None:
-            yield entry, partial(_read_as, read_picture, image.path)
-        elif image.reading is Reading.SCENE:
-            yield entry, partial(_read_scene, image)
-        else:
-            yield entry, partial(_read_source, image)
-
-
-def _list_class_folders(folder: Path, base: Path) -> Iterator[_Listed]:
-    """Files beside the class folders (a licence, a manifest) are no images and no fault; names are below `base`."""
-    subfolders = [path for path in visible(folder) if path.is_dir()]
-    split_folders = [path for path in subfolders if split_of(path.name)]
-    if split_folders and len(split_folders) < len(subfolders):
-        stranger = next(path for path in subfolders if path not in split_folders)
-        raise EmoTorchError(f"{stranger}: stands beside {split_folders[0].name}/ but is no split; move it away")
-    for parent in split_folders or [folder]:
-        usage = (split_of(parent.name) or "") if split_folders else ""
-        for class_folder in visible(parent):
-            if class_folder.is_dir():
-                yield from _list_class(base, class_folder, Entry("", class_folder.name, usage))
-
-
-def _list_pictures(folder: Path) -> Iterator[_Listed]:
-    """The pictures right in a folder, which have no label."""
-    for path in visible(folder):
-        if path.is_file() and is_picture(path):
-            yield Entry(path.name, _NO_LABEL), partial(_read_as, read_picture, path)
-
-
-def _list_class(base: Path, class_folder: Path, like: Entry) -> Iterator[_Listed]:
-    for path in visible(class_folder):
-        if not path.is_dir():
-            entry = replace(like, file=path.relative_to(base).as_posix())
-            yield entry, partial(_read_as, read_picture, path)
-        elif like.person:
-            raise EmoTorchError(
-                f"{path}: a folder where images are expected; name a folder of <class>/<image> or "
-                f"<split>/<class>/<image>, also with folders of persons ({MANIFEST} is read of the folders of stages 1 "
-                "and 2 only)"
-            )
-        else:
-            yield from _list_class(base, path, replace(like, person=path.name))
+def _list(found: Recognised, target: Path, faces: str) -> Iterable[Listed]:
+    if found.dataset == FER.name and found.where.is_file():  # also before stage 1
+        return listing.list_rows(found.where)
+    return listing.list_images(found.images(), target, faces)
 
 
 # --- Reading ------------------------------------------------------------------------------------------------
-
-
-def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> _Picture:
-    pixels = read_pixels(path)
-    return _Picture(pixels, bring_to(pixels, GREY_FACE))
-
-
-def _read_source(image: SourceImage) -> _Picture:
-    """Of a face in a picture with several, or beside other things, it alone counts."""
-    face = image.read().face
-    if image.box is not None:
-        return _Picture(face, face, (image.box.height, image.box.width))
-    return _Picture(read_picture(image.path), face)
-
-
-def _read_scene(image: SourceImage) -> _Picture:
-    """The largest face of a picture, which counts as a whole; without a face, all of it is shown."""
-    picture, searched = read_picture(image.path), scenes.search_one(image)
-    if searched.largest is None or searched.largest.box is None:
-        return _Picture(picture, picture, faces=0)
-    box = searched.largest.box
-    return _Picture(picture, searched.largest.read().face, (box.height, box.width), searched.faces)
-
-
-def _refuse(reason: str) -> _Picture:
-    raise EmoTorchError(reason)
 
 
 def _format(path: Path) -> str:
@@ -379,7 +216,7 @@ def _format(path: Path) -> str:
     return (picture_format(read_start(path)) or "unknown") if path.is_file() else "rows"
 
 
-def _collect(folder: Path, listed: Sequence[_Listed], origins: Sequence[Origin], stage: str | None) -> AuditedFolder:
+def _collect(folder: Path, listed: Sequence[Listed], origins: Sequence[Origin], stage: str | None) -> AuditedFolder:
     readable: list[Entry] = []
     unreadable: list[Found] = []
     faces = np.empty((len(listed), SIZE, SIZE), np.uint8)

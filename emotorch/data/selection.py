@@ -15,7 +15,7 @@ from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS, VOTES
 from emotorch.data.ferplus import NO_MAJORITY, Counts, distributions, majorities, parse_counts
 from emotorch.data.images import GREY_FACE, SIZE, PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
-from emotorch.data.sides import Shared, Sides, split_sides
+from emotorch.data.sides import Shared, check_published, split_sides
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.split import Indices, draw, validation_mask
 from emotorch.data.variants import variant_file
@@ -24,7 +24,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import FERPLUS, LabelScheme, command
 from emotorch.paths import STAGE_2, STAGE_3, Paths
-from emotorch.recipes import BY_SOURCE, DROP_COPIES, FER_USAGE_CHOICES, MAJORITY, PUBLISHED_SPLIT, SUITED_COPIES
+from emotorch.recipes import BY_SOURCE, FER_USAGE_CHOICES, MAJORITY, PUBLISHED_SPLIT, SUITED_COPIES
 
 _OPERATION_NAMES = tuple(OPERATIONS)
 
@@ -339,7 +339,7 @@ def select(
         known = ", ".join(np.unique(index.datasets).tolist())
         raise UsageError(f"there are no {train_on} images in {index.paths.originals}: it has {known}")
     if split == PUBLISHED_SPLIT:
-        _check_published(index, train_on, fer_usage, copies)
+        check_published(index, train_on, fer_usage, copies)
     sides = split_sides(index, train_on, fer_usage, copies)
     training_rows, held_out_rows = sides.training, index.with_label(sides.held_out)
     if targets == MAJORITY:
@@ -375,40 +375,11 @@ def select(
     for label, count in zip(index.scheme.labels, selection.training.class_counts(), strict=True):
         if count == 0:
             raise EmoTorchError(
-                f"the training set has no image of class {label!r}: {_remedy(index, sides, train_on, label)}"
+                f"the training set has no image of class {label!r}: {sides.why_none_train(index, train_on, label)}"
             )
     if any((images.operations > 0).any() for images in selection.sets().values()):
         index.check_augmented()
     return selection
-
-
-def _remedy(index: DatasetIndex, sides: Sides, train_on: str, label: str) -> str:
-    """Why the training set has no image of a class, and what to do."""
-
-    def has(rows: Indices) -> bool:
-        return bool((index.labels[rows] == index.scheme.index(label)).any())
-
-    if has(sides.training):
-        return "raise --fer or --fer-aug, in a sweep their ranges"
-    if sides.shared and has(sides.shared.rows):
-        return (
-            "all that there are show what validates or tests, as copies or the same people; divide the images anew, or "
-            "train on them with --keep-copies"
-        )
-    return f"{index.paths.originals}/{train_on}/{label} has none"
-
-
-def _check_published(index: DatasetIndex, train_on: str, fer_usage: str, copies: str) -> None:
-    if copies == DROP_COPIES:
-        raise UsageError("--drop-copies: the published split has copies on both sides; leave one of the two out")
-    if train_on != FER.name or fer_usage not in ("all", "training"):
-        raise UsageError(
-            f"the published split is of FER-2013, all rows or the Training rows: not of {train_on}, {fer_usage}"
-        )
-    try:
-        index.check_augmented()
-    except EmoTorchError as error:
-        raise UsageError(f"the published split mixes images with their variants, and there are none: {error}") from None
 
 
 def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float, key: Sequence[object]) -> ImageSet:

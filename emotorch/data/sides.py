@@ -16,6 +16,7 @@ from emotorch.data.copies import PhotoPairs, photo_pairs
 from emotorch.data.likeness import EXACT, MIRRORED, NEAR
 from emotorch.data.split import VALIDATION_SHARE, Indices, fold_numbers, group_sources, join_sources, validation_mask
 from emotorch.datasets import DATASETS, FER, Dataset, find_dataset
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.recipes import DROP_COPIES, FER_FOLDS, KEEP_COPIES
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ class Sides:
     held_out: Indices
     shared: Shared | None = None
 
+    def why_none_train(self, index: "DatasetIndex", train_on: str, label: str) -> str:
+        """Why no image of a class trains, and what to do."""
+
+        def has(rows: Indices) -> bool:
+            return bool((index.labels[rows] == index.scheme.index(label)).any())
+
+        if has(self.training):
+            return "raise --fer or --fer-aug, in a sweep their ranges"
+        if self.shared and has(self.shared.rows):
+            return (
+                "all that there are show what validates or tests, as copies or the same people; divide the images "
+                "anew, or train on them with --keep-copies"
+            )
+        return f"{index.paths.originals}/{train_on}/{label} has none"
+
 
 def split_sides(index: "DatasetIndex", train_on: str, fer_usage: str, copies: str) -> Sides:
     """Splits a dataset; see `emotorch.data.selection.select`, which has the same arguments."""
@@ -79,6 +95,20 @@ def split_sides(index: "DatasetIndex", train_on: str, fer_usage: str, copies: st
     leaking, kept = np.any(list(reasons.values()), axis=0), copies == KEEP_COPIES
     counts = {reason: int(found.sum()) for reason, found in reasons.items()}
     return Sides(training if kept else training[~leaking], held_out, Shared(training[leaking], counts, kept))
+
+
+def check_published(index: "DatasetIndex", train_on: str, fer_usage: str, copies: str) -> None:
+    """Raises UsageError where the published split is not to be had."""
+    if copies == DROP_COPIES:
+        raise UsageError("--drop-copies: the published split has copies on both sides; leave one of the two out")
+    if train_on != FER.name or fer_usage not in ("all", "training"):
+        raise UsageError(
+            f"the published split is of FER-2013, all rows or the Training rows: not of {train_on}, {fer_usage}"
+        )
+    try:
+        index.check_augmented()
+    except EmoTorchError as error:
+        raise UsageError(f"the published split mixes images with their variants, and there are none: {error}") from None
 
 
 def _shared(

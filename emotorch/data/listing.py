@@ -1,0 +1,176 @@
+"""The images of whatever lies in a folder or a table, listed for an audit, each with how it is read.
+
+Reading one raises EmoTorchError where it is missing, damaged, or no image: the others are read all the same.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from emotorch.data import fer2013, scenes
+from emotorch.data.dataset import STORED_HASH
+from emotorch.data.formats import is_picture
+from emotorch.data.images import GREY_FACE, Pixels, bring_to, read_face, read_picture, read_stored
+from emotorch.data.layouts import split_of
+from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
+from emotorch.errors import EmoTorchError
+from emotorch.files import printable, visible
+
+_MANIFEST_COLUMNS = ("file", "emotion", "usage", "hash")
+_NO_LABEL = "no label"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a row of a table, by what its folder, its name or a list says of it.
+
+    Attributes:
+        file: Below the folder, with forward slashes; of a row the table and its line.
+        label: Its class, as the dataset calls it.
+        usage: The given split it is in, or empty.
+        dataset: Which dataset it is from, where there are several; else empty.
+        hash: Of the file's pixels, where a manifest tells.
+        person: Who is shown, where that is told; else empty.
+    """
+
+    file: str
+    label: str
+    usage: str = ""
+    dataset: str = ""
+    hash: str = ""
+    person: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The file as text; see `printable`."""
+        return printable(self.file)
+
+    @property
+    def split(self) -> str:
+        """What reports call the set it is in: `Training`, `FER Training`, `CKP`; empty without splits."""
+        return f"{self.dataset} {self.usage}".strip()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What was read of an image.
+
+    Attributes:
+        pixels: Its own, in grey.
+        face: What the baseline would see.
+        size: Height and width of the face, where it is not all of the pixels.
+        faces: How many were found, where they are looked for; else 1.
+    """
+
+    pixels: Pixels
+    face: Pixels
+    size: tuple[int, int] | None = None
+    faces: int = 1
+
+
+# An image, and how it is read; reading raises EmoTorchError.
+Listed = tuple[Entry, Callable[[], Picture]]
+
+
+def list_stage(folder: Path, stage: str, *, has_sizes: bool = False) -> Iterator[Listed]:
+    """What the manifest of a stage-1 or stage-2 folder lists, whose files are 48×48 grey or have sizes of their own."""
+    for row in read_manifest(folder, _MANIFEST_COLUMNS, stage):
+        stored = row.get(STORED_HASH, row["hash"])
+        entry = Entry(row["file"], row["emotion"], row["usage"], row.get("dataset", ""), stored, row.get("subject", ""))
+        yield entry, partial(_read_as, read_stored if has_sizes else read_face, folder / entry.file)
+
+
+def list_rows(csv: Path) -> Iterator[Listed]:
+    """The rows of FER-2013's CSV, before stage 1 or after."""
+    for line, row in fer2013.read_rows(csv):
+        file = f"{csv.name}, line {line}"
+        if isinstance(row, ValueError):
+            yield Entry(file, ""), partial(_refuse, f"{csv}, line {line}: {row}")
+        else:
+            emotion, pixels, usage = row
+            yield Entry(file, emotion, usage), partial(Picture, pixels, pixels)
+
+
+def list_images(images: Iterable[SourceImage], target: Path, faces: str) -> Iterator[Listed]:
+    for image in scenes.as_asked(images, faces):
+        file = image.path.relative_to(target) if image.path.is_relative_to(target) else image.path
+        name = file.as_posix() if image.row is None else f"{image.path.name}, line {image.row + 2}"
+        if image.box is not None:
+            name += f", face at {image.box.x},{image.box.y}"
+        entry = Entry(name, image.emotion, image.usage, hash=image.hash or "", person=image.subject)
+        if image.pixels is not None:
+            yield entry, partial(Picture, image.pixels, image.pixels)
+        elif image.reading is Reading.FACE:
+            yield entry, partial(_read_as, read_face, image.path)
+        elif image.reading is Reading.CROP and image.box is None:
+            yield entry, partial(_read_as, read_picture, image.path)
+        elif image.reading is Reading.SCENE:
+            yield entry, partial(_read_scene, image)
+        else:
+            yield entry, partial(_read_source, image)
+
+
+def list_class_folders(folder: Path, base: Path) -> Iterator[Listed]:
+    """Files beside the class folders (a licence, a manifest) are no images and no fault; names are below `base`."""
+    subfolders = [path for path in visible(folder) if path.is_dir()]
+    split_folders = [path for path in subfolders if split_of(path.name)]
+    if split_folders and len(split_folders) < len(subfolders):
+        stranger = next(path for path in subfolders if path not in split_folders)
+        raise EmoTorchError(f"{stranger}: stands beside {split_folders[0].name}/ but is no split; move it away")
+    for parent in split_folders or [folder]:
+        usage = (split_of(parent.name) or "") if split_folders else ""
+        for class_folder in visible(parent):
+            if class_folder.is_dir():
+                yield from _list_class(base, class_folder, Entry("", class_folder.name, usage))
+
+
+def list_pictures(folder: Path) -> Iterator[Listed]:
+    """The pictures right in a folder, which have no label."""
+    for path in visible(folder):
+        if path.is_file() and is_picture(path):
+            yield Entry(path.name, _NO_LABEL), partial(_read_as, read_picture, path)
+
+
+def _list_class(base: Path, class_folder: Path, like: Entry) -> Iterator[Listed]:
+    for path in visible(class_folder):
+        if not path.is_dir():
+            entry = replace(like, file=path.relative_to(base).as_posix())
+            yield entry, partial(_read_as, read_picture, path)
+        elif like.person:
+            raise EmoTorchError(
+                f"{path}: a folder where images are expected; name a folder of <class>/<image> or "
+                f"<split>/<class>/<image>, also with folders of persons ({MANIFEST} is read of the folders of stages 1 "
+                "and 2 only)"
+            )
+        else:
+            yield from _list_class(base, path, replace(like, person=path.name))
+
+
+# --- Reading ------------------------------------------------------------------------------------------------
+
+
+def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> Picture:
+    pixels = read_pixels(path)
+    return Picture(pixels, bring_to(pixels, GREY_FACE))
+
+
+def _read_source(image: SourceImage) -> Picture:
+    """Of a face in a picture with several, or beside other things, it alone counts."""
+    face = image.read().face
+    if image.box is not None:
+        return Picture(face, face, (image.box.height, image.box.width))
+    return Picture(read_picture(image.path), face)
+
+
+def _read_scene(image: SourceImage) -> Picture:
+    """The largest face of a picture, which counts as a whole; without a face, all of it is shown."""
+    picture, searched = read_picture(image.path), scenes.search_one(image)
+    if searched.largest is None or searched.largest.box is None:
+        return Picture(picture, picture, faces=0)
+    box = searched.largest.box
+    return Picture(picture, searched.largest.read().face, (box.height, box.width), searched.faces)
+
+
+def _refuse(reason: str) -> Picture:
+    raise EmoTorchError(reason)
