@@ -19,6 +19,7 @@ def silence(folder: Path) -> Iterator[dict[str, str]]:
     Args:
         folder: For the library, the record, and a home without a file.
     """
+    folder.mkdir(exist_ok=True)
     library = build(Path(__file__).with_name("network.c"), folder)
     if library is None:
         pytest.skip("no C compiler (cc) for what listens at the C library's calls")

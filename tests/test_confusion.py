@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from emotorch.metrics.confusion import class_scores, confusion_counts, never_predicted, report, row_proportions
+from emotorch.metrics.confusion import (
+    class_scores,
+    confusion_counts,
+    never_predicted,
+    precisions,
+    recalls,
+    report,
+    row_proportions,
+)
 
 FOUR = ("anger", "fear", "calm", "surprise")
 
@@ -60,6 +68,19 @@ def test_report_states_scikit_learn_s_figures() -> None:
     assert rows["macro-F1"] == [f"{f1_score(truths, predictions, average='macro'):.4f}"]
     assert rows["micro-F1"] == [f"{accuracy:.4f}"]
     assert rows["loss"] == ["0.1235"]
+
+
+def test_the_report_counts_a_label_that_nothing_has_as_0() -> None:
+    text = report(np.array([0, 0, 1]), np.array([0, 0, 1]), ("calm", "fear", "anger"), 0.5)
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+    assert rows["anger"] == ["0.000", "0.000", "0.000", "0"]
+    assert rows["macro-F1"] == ["0.6667"]
+
+
+def test_matrices_in_a_stack_are_each_scored_by_itself() -> None:
+    stack = np.random.default_rng(0).integers(1, 9, (5, 3, 3))
+    for score in (precisions, recalls):
+        assert np.array_equal(score(stack), np.stack([score(counts) for counts in stack]))
 
 
 def test_scores_of_classes_are_those_of_scikit_learn() -> None:

@@ -56,7 +56,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """It looks up no name and sends nowhere but to this machine, whatever the tests ask of it."""
     folder = tmp_path_factory.mktemp("demo")
-    (folder / "silence").mkdir()
     with (
         silence(folder / "silence") as environment,
         serve_demo(model, folder / "home", environment=environment) as running,

@@ -92,3 +92,5 @@ def test_class_weights_make_every_class_count_the_same_and_the_mean_image_1() ->
     losses = weighted(torch.ones(3), one_hot(torch.tensor([0, 1, 3]), 4), weights)
     assert losses.tolist() == pytest.approx([100 / 30, 100 / 90, 100 / 180])
     assert torch.equal(weighted(losses, one_hot(torch.tensor([0, 1, 3]), 4), None), losses)
+    # A class of a single image counts as much as the others, and one without any not at all.
+    assert class_weights(torch.tensor([1, 0, 3])).tolist() == pytest.approx([2, 0, 2 / 3])

@@ -1,9 +1,12 @@
 """The stratified permutation test of groups."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from emotorch.metrics.intervals import RESAMPLES
 from emotorch.metrics.permutation import permutation_test
 from emotorch.seeding import generator
 
@@ -40,3 +43,15 @@ def test_of_two_groups_p_is_near_that_of_fisher_s_test_and_copies_make_it_no_sur
     p = p_value(right, groups, one)
     assert p == pytest.approx(stats.fisher_exact(table).pvalue, abs=0.025)
     assert p_value(right, groups, one, copies=6) == pytest.approx(p, abs=0.03)
+
+
+def test_groups_keep_their_sizes_and_p_is_that_of_all_permutations() -> None:
+    groups, right = np.repeat((0, 1, 2), (2, 3, 4)), np.array([1, 1, 0, 1, 0, 0, 0, 1, 0], bool)
+
+    def gap(permuted: np.ndarray) -> float:
+        return float(np.ptp([right[permuted == group].mean() for group in range(3)]))
+
+    every = {tuple(order) for order in permutations(groups.tolist())}
+    exact = np.mean([gap(np.array(order)) >= gap(groups) - 1e-12 for order in every])
+    spread = (exact * (1 - exact) / RESAMPLES) ** 0.5
+    assert p_value(right, groups, np.zeros_like(groups)) == pytest.approx(exact, abs=4 * spread)

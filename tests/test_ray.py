@@ -58,6 +58,8 @@ class Nodes:
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # A node tells Ray's makers even that it reports nothing.
+    monkeypatch.setenv("RAY_USAGE_STATS_REPORT_URL", "http://127.0.0.1:9/")
     with TemporaryDirectory(prefix="ray-", dir="/tmp") as temporary:  # short: Ray's sockets are in it
         monkeypatch.setenv("TMPDIR", temporary)
         cluster = Nodes(Path(temporary))

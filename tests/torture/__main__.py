@@ -1,8 +1,9 @@
 """Tortures every stage for some minutes, and writes docs/reliability.md.
 
-Campaigns add up until all series are complete, after some hours of one core: the same command goes on.
+Campaigns on the same code add up until all series are complete, after some hours of one core: the same command goes on.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -45,7 +46,8 @@ def main() -> None:
     folders.add_argument("--folder", type=Path, default=root / "torture", help="of roots and results")
     folders.add_argument("--report", type=Path, default=REPOSITORY / "docs" / "reliability.md", help="what is written")
     options = parser.parse_args()
-    folder = options.folder.resolve() / f"seed-{options.seed}"
+    # What one state of the code has gone through says nothing of another.
+    folder = options.folder.resolve() / f"{_fingerprint()}-{options.seed}"
     if options.fresh and _READY not in os.environ:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,16 @@ def main() -> None:
     report.write(options.report, lines, options.seed)
     print(options.report)
     sys.exit(any(broken))
+
+
+def _fingerprint() -> str:
+    """Of the code that is tried, and of what tries it."""
+    sources = sorted(path for folder in (REPOSITORY / "emotorch", _HERE) for path in folder.rglob("*.[pc]*"))
+    digest = hashlib.sha256()
+    for path in sources:
+        if path.suffix in (".py", ".c"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _start_prepared(folder: Path) -> None:

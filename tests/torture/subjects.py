@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from running import (
 )
 
 from emotorch.data.images import read_stored, write_png
+from emotorch.files import write_atomically
 from emotorch.paths import SHIPPED_MODELS, STAGE_1, STAGE_2, STAGE_3, Paths
 from emotorch.runs.folder import FINISHED, list_runs
 from torture.processes import Ended, call
@@ -235,10 +237,24 @@ class Untouched:
 
 
 @cache
-def untouched(subject: Subject, roots: Path, scratch: Path) -> Untouched:
-    """Of two runs, which are equal: else there is nothing to hold a trial against."""
-    before, runs, trees = roots / subject.after, [], []
-    scratch = scratch.with_name("untouched")
+def untouched(subject: Subject, folder: Path, scratch: Path) -> Untouched:
+    """Of two runs, which are equal: else there is nothing to hold a trial against. Kept for the next campaign.
+
+    Args:
+        subject: Whose.
+        folder: With `roots`, and for what is known.
+        scratch: For the runs.
+    """
+    path = folder / "untouched" / subject.name
+    if not path.exists():
+        known = _run_untouched(subject, folder / "roots" / subject.after, scratch)
+        write_atomically(path, lambda temporary: temporary.write_bytes(pickle.dumps(known)))
+    found: Untouched = pickle.loads(path.read_bytes())
+    return found
+
+
+def _run_untouched(subject: Subject, before: Path, scratch: Path) -> Untouched:
+    runs, trees = [], []
     for _ in range(2):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.parent.mkdir(exist_ok=True)
@@ -249,9 +265,8 @@ def untouched(subject: Subject, roots: Path, scratch: Path) -> Untouched:
         trees.append(tree(scratch))
         units, grown = units_of(subject, scratch), _size(scratch) - _size(before)
         shutil.rmtree(scratch)
-    if trees[0] != trees[1]:
-        differing = {name for name in trees[0] | trees[1] if trees[0].get(name) != trees[1].get(name)}
-        raise AssertionError(f"{subject.name}: two untouched runs differ in {sorted(differing)}")
+    differing = {name for name in trees[0] | trees[1] if trees[0].get(name) != trees[1].get(name)}
+    assert not differing, f"{subject.name}: two untouched runs differ in {sorted(differing)}"
     return Untouched(before, trees[1], (units_of(subject, before), units), grown, min(runs))
 
 

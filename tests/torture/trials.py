@@ -59,7 +59,7 @@ class Bench:
         return random.Random(f"{self.seed} {series} {number}")
 
     def known(self, subject: Subject) -> Untouched:
-        return untouched(subject, self.roots, self.scratch)
+        return untouched(subject, self.folder, self.scratch.with_name("untouched"))
 
     def fresh(self, level: str) -> Path:
         """A root as it is after a subject, for one trial."""
