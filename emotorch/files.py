@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -25,6 +26,9 @@ from emotorch.typed import parse_json, require
 
 STAMP_NAME = "stage.json"
 _JOURNAL_NAME = ".journal.jsonl"
+_STARTS_OF_FORMULAS = frozenset("=+-@\t\r")
+# Also with an interval in brackets.
+_NUMBER = re.compile(r"[+-](\d[\d.,]*(e[+-]?\d+)?|inf|nan)( \([+-]?[\d.,]+( to |–)[+-]?[\d.,]+\))?", re.IGNORECASE)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -70,15 +74,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a header and rows, with Unix line ends."""
+    """Writes a header and rows, with Unix line ends; text that a spreadsheet would run is `defused`."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
+            writer.writerow(map(defused, columns))
+            writer.writerows(map(defused, row) for row in rows)
 
     write_atomically(path, write)
+
+
+def defused(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula: such text gets an apostrophe before it; numbers stay."""
+    if isinstance(cell, str) and cell[:1] in _STARTS_OF_FORMULAS and cell and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

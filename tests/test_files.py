@@ -1,5 +1,6 @@
 """Writing files and stage folders: whole, or not there at all."""
 
+import csv
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from conftest import refusal, tree
 
 from emotorch import files
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, read_json, read_stamp, stage_folder, write_atomically, write_csv
+from emotorch.files import STAMP_NAME, read_json, read_stamp, stage_folder, write_atomically, write_csv, write_json
 from emotorch.replacing import exclusive
 
 CHUNKS = ("one", "two", "three")
@@ -353,3 +354,24 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         pass
     with exclusive(lock, "the stage"):
         pass
+
+
+def test_no_cell_of_a_table_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    numbers = ["-1", "+4.7", "-0.5e-3", "-inf", "+4.7 (-0.1 to +8.2)", "-1,234.5", -2, -0.5, float("nan")]
+    names = ["=1+1", "+a", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "-", "'=quoted", "plain.png", "a=b", ""]
+    write_csv(
+        tmp_path / "table.csv", ["=column", "b"], [*zip(numbers, numbers, strict=True), *zip(names, names, strict=True)]
+    )
+    rows = list(csv.reader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()))
+    assert rows[0] == ["'=column", "b"]
+    assert [row[0] for row in rows[1 : len(numbers) + 1]] == list(map(str, numbers))
+    written = ["'=1+1", "'+a", "'-2+3+cmd|' /C calc'!A0", "'@SUM(A1)", "'\t=1", "'-", *names[6:]]
+    assert [row[1] for row in rows[len(numbers) + 1 :]] == written
+
+
+def test_names_that_are_no_utf_8_are_written_as_escapes_and_read_from_json_as_they_were(tmp_path: Path) -> None:
+    name = "caf\udce9.png"
+    write_json(tmp_path / "names.json", {"name": name})
+    assert read_json(tmp_path / "names.json") == {"name": name}
+    write_csv(tmp_path / "names.csv", ["name"], [[name]])
+    assert (tmp_path / "names.csv").read_text(encoding="utf-8") == "name\ncaf\\udce9.png\n"

@@ -13,6 +13,7 @@ from emotorch.labels import LabelScheme, get_scheme
 from emotorch.overrides import override
 from emotorch.paths import Paths
 from emotorch.recipes import Recipe, get_recipe
+from emotorch.typed import Table
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,16 @@ class Settings:
         Raises:
             EmoTorchError: one is not there, unknown, or cannot be what it is.
         """
+        file = record.file if isinstance(record, Table) else "the record"
         settings = dict(record["settings"])
-        recipe, scheme = Recipe.from_dict(settings["recipe"]), LabelScheme.from_dict(settings["scheme"])
         try:
-            return cls(**{**settings, "recipe": recipe, "scheme": scheme, "factors": Factors(**settings["factors"])})
+            settings["recipe"] = Recipe.from_dict(settings["recipe"])
+            settings["scheme"] = LabelScheme.from_dict(settings["scheme"])
+            return cls(**{**settings, "factors": Factors(**settings["factors"])})
+        except EmoTorchError as error:
+            raise EmoTorchError(f"{file}: settings: {error}") from None
         except TypeError as error:
-            raise EmoTorchError(
-                f"the settings of the run's record are damaged, or of a later version ({error})"
-            ) from None
+            raise EmoTorchError(f"{file}: its settings are damaged, or of a later version ({error})") from None
 
 
 def _recipe_from_options(options: argparse.Namespace) -> Recipe:

@@ -17,6 +17,7 @@ from emotorch.data.sources import MANIFEST
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.files import (
+    defused,
     new_folder,
     now,
     open_table,
@@ -174,7 +175,7 @@ def _append(path: Path, row: Sequence[object]) -> None:
     """One more row of a table, in one go; what a kill cuts short, `_mend` takes away."""
     try:
         with path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
+            csv.writer(file, lineterminator="\n").writerow(map(defused, row))
     except OSError as error:
         raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
 
