@@ -271,6 +271,9 @@ def test_a_model_learns_the_votes_and_is_scored_by_the_majority(voted: Paths) ->
     assert "Total Validation Images,24" in outcome
     done = call_script(voted, EVALUATE, folder, "fer-private")
     assert "24 images, accuracy" in done.stdout, done.stderr
+    assert call_script(voted, "develop_baseline_model/models/write_model_card.py", folder).returncode == 0
+    card = (folder / "README.md").read_text()
+    assert "the majority of ten people's votes. The votes themselves were learned, as soft targets." in card
 
 
 def test_a_class_that_only_other_datasets_have_is_one_of_the_scheme_s() -> None:
