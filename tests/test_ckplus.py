@@ -1,6 +1,7 @@
 """CK+ in its two layouts."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import cv2
@@ -122,6 +123,14 @@ def test_sequences_without_any_label_are_said_to_lack_them(paths: Paths) -> None
     assert [(part.where, part.found) for part in found.passed_over] == [
         (paths.ckplus, "CK+'s frames (S005/001/…) without its labels, the folder Emotion")
     ]
+
+
+def test_labels_without_frames_are_counted(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    for subject in ("S005", "S006"):
+        folder = write_sequence(paths.ckplus, subject, "001", list(draw_images(3, seed=1)), "3")
+    shutil.rmtree(folder)
+    assert {image.subject for image in images_of(paths, CKP)} == {"S005"}
+    assert "CK+: 1 sequences have a label and no frames (first: " in caplog.text
 
 
 @pytest.mark.parametrize("right", [-150, 0, 150])

@@ -188,6 +188,8 @@ def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapp
         images += [SourceImage(path, emotion, Reading.SCENE, subject=key[0]) for path in frames[-_PEAK_FRAMES:]]
     if not images:
         raise EmoTorchError(f"{folder.path}: no sequence of CK+ has an emotion label")
+    if missing := labels.keys() - sequences.keys():
+        logger.warning("CK+: %d sequences have a label and no frames (first: %s)", len(missing), labels[min(missing)])
     if unlabelled:
         logger.info("CK+: %d of %d sequences have no emotion label and are left out", unlabelled, len(sequences))
     return images
