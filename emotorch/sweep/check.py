@@ -1,5 +1,7 @@
 """What every run of a sweep would fail by, or could not be ranked by, found before the first."""
 
+import logging
+
 from emotorch.analyses.criterion import LOSS, criterion_of
 from emotorch.data.selection import DatasetIndex
 from emotorch.errors import UsageError
@@ -7,6 +9,8 @@ from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import new_network
 from emotorch.sweep.plan import GUIDED, Design, require_optuna
 from emotorch.training.distillation import read_teachers
+
+logger = logging.getLogger(__name__)
 
 
 def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
@@ -33,6 +37,8 @@ def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
         raise UsageError("--vary focal_gamma changes the loss itself, which ranks the runs: add --set watch=macro_f1")
     # Whatever a smaller factor draws is a part of what the largest draws.
     selection = highest.select(index)
+    if selection.shared and len(selection.shared.rows):
+        logger.info("%s: %s", base.train_on, selection.shared.describe())
     read_teachers(index.paths, base.recipe.teachers, base.scheme, selection)
     for settings in (lowest, highest):
         new_network(settings)
