@@ -11,7 +11,7 @@ from running import call_script, read_table, train
 
 from emotorch.data import dataset
 from emotorch.data.images import GREY_FACE, bring_to, hash_pixels
-from emotorch.data.recognition import find_copies
+from emotorch.data.recognition import find_copies, recognise
 from emotorch.data.sources import read_manifest
 from emotorch.datasets import JAFFE
 from emotorch.labels import get_scheme
@@ -87,6 +87,13 @@ def test_one_other_folder_s_pictures_are_not_taken_for_it(paths: Paths) -> None:
     (found,) = find_copies(paths, JAFFE)
     assert found.where == Path(paths.raw / "both" / "J")
     assert np.all([image.path.parent.name == "J" for image in found.images()])
+
+
+def test_files_in_fer_datasets_itself_are_known_too(paths: Paths) -> None:
+    put(paths.raw, [*jaffe_names(), "mine/happy/1.png"])
+    recognition = recognise(paths, get_scheme("seven"))
+    assert set(recognition.datasets) == {"JAFFE", "mine"}
+    assert recognition.passed_over == []
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """Stage 2 of 8. Puts FER-2013, and what other datasets are there, into one dataset of a scheme's classes.
 
-Reads  FER-Datasets/, in which it recognises FER-2013 (from stage 1), CK+, RAF-DB and others by what is in each folder,
-       and class folders of your own: NAME/<emotion>/* or NAME/{train,val,test}/<emotion>/*; says what it took for what
+Reads  FER-Datasets/, in which it recognises FER-2013 (from stage 1), CK+, RAF-DB, AffectNet, JAFFE, KDEF and ExpW by
+       what is in each folder, and your own data: NAME/<emotion>/*, NAME/{train,val,test}/<emotion>/*, also with folders
+       of persons, or pictures with a labels.csv (path,label); says what it took for what
 Writes FER-Original-Dataset/{FER,CKP,RAF,NAME}/<class>/<n>.png and manifest.csv, tracing each to its source;
        as 48×48 grey; for another scheme than the default FER-Original-Dataset-<scheme>, with size and colour;
        of whole photos the faces, and what was found in each in faces.csv

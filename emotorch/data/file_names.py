@@ -28,15 +28,18 @@ def recognise(
     holders = [below for below in folder.walk() if below.pictures]
     if not folder.pictures and sum(sub.has_pictures for sub in folder.folders) == 1:
         return  # all of it is further below
-    if holders and all(are_named_as(_names(below), dataset) for below in holders):
+    named = [below for below in holders if are_named_as(_names(below), dataset)]
+    if folder in named or (named and len(named) == len(holders)):
+        files = [path for below in named for path in below.pictures]
         splits = sorted({below.name for below in folder.walk() if below is not folder and split_of(below.name)})
         yield Recognised(
             dataset.name,
             folder.path,
             f"file names like {dataset.file_example}",
-            covers=folder.parts(below.pictures[0] for below in holders),
-            images=lambda: _list_images(holders, dataset, class_of_code, reading),
-            count=lambda: sum(len(below.pictures) for below in holders),
+            # Beside its files there may be folders of something else.
+            covers=folder.parts(files) if len(named) == len(holders) else frozenset(files),
+            images=lambda: _list_images(named, dataset, class_of_code, reading),
+            count=lambda: len(files),
             notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
         )
     elif called_after(folder, dataset):

@@ -98,11 +98,13 @@ class Folder:
         return bool(self.pictures) or any(folder.has_pictures for folder in self.folders)
 
     def parts(self, paths: Iterable[Path]) -> frozenset[Path]:
-        """What to cover for files below it: its subfolders that hold some; and itself, where it does."""
-        tops = {path.relative_to(self.path).parts for path in paths}
-        covered = {self.path / parts[0] for parts in tops if len(parts) > 1}
-        is_own = self.path != self.raw and any(len(parts) == 1 for parts in tops)
-        return frozenset(covered | ({self.path} if is_own else set()))
+        """What to cover for files below it: its subfolders that hold some; and itself, where it does.
+
+        Of FER-Datasets itself the files.
+        """
+        tops = {self.path / path.relative_to(self.path).parts[0]: path for path in paths}
+        covered = {top for top, path in tops.items() if top != path or self.path == self.raw}
+        return frozenset(covered if len(covered) == len(tops) else {*covered, self.path})
 
     def walk(self) -> Iterator["Folder"]:
         """It and all folders below it."""

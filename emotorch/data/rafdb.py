@@ -95,5 +95,5 @@ def _checked(found: Recognised, tables: list[Table]) -> Recognised:
 
     names = ", ".join(table.path.name for table in tables)
     told = (f"labels as in {names}",) if any(table.rows for table in tables) else (f"{names}: without rows",)
-    covers = found.covers | {table.path for table in tables}
+    covers = found.covers | {found.where, *(table.path for table in tables)}
     return replace(found, images=images, covers=covers, notes=(*found.notes, *told))

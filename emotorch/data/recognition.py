@@ -154,7 +154,7 @@ def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
 def _contents(inside: list[Folder], claimed: set[Path]) -> str:
     """What pictures, tables and archives some folders hold, in words; empty where they hold none."""
     found = []
-    pictures = sum(len(part.pictures) for part in inside)
+    pictures = sum(path not in claimed for part in inside for path in part.pictures)
     if pictures:
         found.append(f"{pictures} picture{'s'[: pictures > 1]}, and no class folders or names that tell what they show")
     for path in (path for part in inside for path in part.paths if path not in claimed):
