@@ -187,7 +187,7 @@ def _write(path: Path, slots: NDArray[np.int64], records: NDArray[np.void]) -> N
     except OSError as error:
         remedy = ""
         if error.errno == errno.ENOSPC:
-            remedy = f": make room for {records.nbytes / 1e6:.0f} MB of pixels there, or move all data (EMOTORCH_ROOT)"
+            remedy = f": free {-(-records.nbytes // 10**6)} MB there at least, or move all data (EMOTORCH_ROOT)"
         raise EmoTorchError(f"cannot write {path}: {error.strerror or error}{remedy}") from error
 
 
