@@ -45,11 +45,14 @@ def test_of_two_groups_p_is_near_that_of_fisher_s_test_and_copies_make_it_no_sur
     assert p_value(right, groups, one, copies=6) == pytest.approx(p, abs=0.03)
 
 
-def test_groups_keep_their_sizes_and_p_is_that_of_all_permutations() -> None:
-    groups, right = np.repeat((0, 1, 2), (2, 3, 4)), np.array([1, 1, 0, 1, 0, 0, 0, 1, 0], bool)
+@pytest.mark.parametrize(
+    ("sizes", "hits"), [((2, 3, 4), [1, 1, 0, 1, 0, 0, 0, 1, 0]), ((1, 8), [0, 1, 1, 1, 1, 1, 1, 1, 1])]
+)
+def test_groups_keep_their_sizes_and_p_is_that_of_all_permutations(sizes: tuple[int, ...], hits: list[int]) -> None:
+    groups, right = np.repeat(np.arange(len(sizes)), sizes), np.array(hits, bool)
 
     def gap(permuted: np.ndarray) -> float:
-        return float(np.ptp([right[permuted == group].mean() for group in range(3)]))
+        return float(np.ptp([right[permuted == group].mean() for group in range(len(sizes))]))
 
     every = {tuple(order) for order in permutations(groups.tolist())}
     exact = np.mean([gap(np.array(order)) >= gap(groups) - 1e-12 for order in every])
