@@ -17,6 +17,7 @@ from emotorch.data.detectors import open_detector
 from emotorch.data.faces import Box
 from emotorch.data.images import PixelForm, Pixels, read_photo, read_picture, read_stored, resize, shrink, write_png
 from emotorch.data.scenes import as_asked
+from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.evaluation.evaluate import load_set
 from emotorch.files import read_stamp
@@ -110,6 +111,8 @@ def test_a_photo_s_face_is_what_prediction_would_see(album: Paths) -> None:
         stored, source = read_stored(album.originals / row["file"]), album.root / row["source"]
         is_cut = read_picture(source).shape[0] <= 112
         assert np.array_equal(stored, resize(read_picture(source)) if is_cut else predicted_face(source)), row
+    # A grey face in a colour photo is stored, and known, as grey.
+    assert len(DatasetIndex.load(album, get_scheme("seven")).originals_of("album").read(PixelForm(112, 3))) == 6
     in_colour = album.for_scheme("seven").originals
     stored = read_stored(in_colour / "album" / "angry" / "2.png")
     assert np.array_equal(stored, predicted_face(album.raw / "album" / "anger" / "wide.jpg", 112)[:, :, 0])

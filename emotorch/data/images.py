@@ -177,7 +177,7 @@ def read_stored(path: Path) -> Pixels:
     """
     data = _read_bytes(path)
     own = _decode_own_png(data)
-    return _without_equal_colours(decode_photo(data, path)) if own is None else own
+    return without_equal_colours(decode_photo(data, path)) if own is None else own
 
 
 def read_picture(path: Path, *, colour: bool = False) -> Pixels:
@@ -189,7 +189,7 @@ def read_picture(path: Path, *, colour: bool = False) -> Pixels:
         EmoTorchError: the file is missing, damaged or too large.
     """
     pixels = read_photo(path)
-    return _without_equal_colours(pixels) if colour else to_grey(pixels)
+    return without_equal_colours(pixels) if colour else to_grey(pixels)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -326,7 +326,7 @@ def _photo(upright: Image.Image) -> Pixels:
     return hdr.to_bytes(np.asarray(upright)) if _is_deep(upright) else np.asarray(upright.convert("L"), dtype=np.uint8)
 
 
-def _without_equal_colours(pixels: Pixels) -> Pixels:
+def without_equal_colours(pixels: Pixels) -> Pixels:
     """The grey values of a picture in which red, green and blue are equal all over; else its colours."""
     has_colour = pixels.ndim == 3 and (pixels != pixels[:, :, :1]).any()
     return pixels if has_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])

@@ -17,6 +17,7 @@ from emotorch.data.images import (
     read_picture,
     resize,
     shrink,
+    without_equal_colours,
 )
 from emotorch.errors import EmoTorchError
 
@@ -88,7 +89,8 @@ class SourceImage:
             return SourceFace(face, face)
         cut = self._cut()
         face = bring_to(cut, GREY_FACE)
-        return SourceFace(face, shrink(cut, longest) if longest else face)
+        # What is cut out of a colour photo may be grey: it is known by what is read of its file.
+        return SourceFace(face, without_equal_colours(shrink(cut, longest)) if longest else face)
 
     def read_as(self, form: PixelForm) -> Pixels:
         """The face in a form; see `read`."""
