@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from emotorch.data import listing
 from emotorch.data.formats import picture_format, read_start
 from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels
-from emotorch.data.layouts import Incomplete, Recognised
+from emotorch.data.layouts import Folder, Incomplete, Recognised
 from emotorch.data.listing import Entry, Listed
+from emotorch.data.pixel_csv import dataset_of
 from emotorch.data.recognition import recognise, recognise_folder
 from emotorch.datasets import DATASETS, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
@@ -122,7 +123,13 @@ def read(
     if (target / STAMP_NAME).is_file():
         return _read_stage(target)
     raw = paths.raw if paths and target.is_relative_to(paths.raw) else target.parent
-    recognition = recognise_folder(target if target.is_dir() else target.parent, raw, scheme)
+    if target.is_dir():
+        root = Folder.read(target, raw)
+    else:
+        root = Folder(target.parent, raw, (target.name,), ())
+        if dataset_of(target, root) is None:  # it is of pictures, which lie somewhere beside it
+            root = Folder.read(target.parent, raw)
+    recognition = recognise_folder(root, scheme)
     found = list(recognition.datasets.values())
     if target.is_dir():
         return _read_recognised(target, found, faces, recognition.passed_over)

@@ -56,22 +56,20 @@ def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
     """
     if not paths.raw.is_dir():
         return Recognition({}, [], [], [])
-    return recognise_folder(paths.raw, paths.raw, scheme)
+    return recognise_folder(Folder.read(paths.raw), scheme)
 
 
-def recognise_folder(folder: Path, raw: Path, scheme: LabelScheme) -> Recognition:
+def recognise_folder(root: Folder, scheme: LabelScheme) -> Recognition:
     """The same of a folder anywhere.
 
     Args:
-        folder: To look through.
-        raw: What it lies in: names above that say nothing.
+        root: The folder, and what it lies in: names above that say nothing.
         scheme: See `recognise`.
     """
-    root = Folder.read(folder, raw)
     found, incomplete = _look_through(root, DATASETS.values(), scheme)
     datasets, others = _by_record(found)
     for own in (finding for finding in found if not finding.dataset):
-        name = _own_name(own.where, raw, datasets)
+        name = _own_name(own.where, root.raw, datasets)
         datasets[name] = replace(own, dataset=name)
     claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
     votes = list(find_votes(root))
