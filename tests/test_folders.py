@@ -250,7 +250,7 @@ def test_stage_3_tells_the_command_with_the_scheme(raw: Paths, script: Script) -
         ("Faces/7/1.png", "no known emotion ("),
         ("Faces/fear/notes.txt", "not an image; move it away"),
         ("Split/train/hapy/1.png", "no known emotion ("),
-        ("Split/fear/1.png", "{raw}/Split/train: no known emotion ("),
+        ("Split/fear/1.png", "{raw}/Split/train: a folder of a given split beside class folders that are in none"),
         ("Split/extra/1.png", "no known emotion ("),
     ],
 )

@@ -39,7 +39,7 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
     if splits:
         remedy = f"name one of them, as {folder / splits[0]}"
         raise EmoTorchError(f"{folder}: its class folders are in given splits ({', '.join(splits)}); {remedy}")
-    images = list_pictures(class_pictures(root, classes, folder.name, stray=True), Reading.SCENE) if classes else []
+    images = list_pictures(class_pictures(root, classes, folder.name, others=True), Reading.SCENE) if classes else []
     taken = [found.folder.path for found in classes]
     left_out = [sub.name for sub in root.folders if not any(path.is_relative_to(sub.path) for path in taken)]
     if not images:

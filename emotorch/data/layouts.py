@@ -299,7 +299,7 @@ def count_pictures(classes: Iterable[ClassFolder]) -> int:
 
 
 def class_pictures(
-    folder: Folder, classes: Sequence[ClassFolder], title: str, unknown: str = "", *, stray: bool = False
+    folder: Folder, classes: Sequence[ClassFolder], title: str, unknown: str = "", *, others: bool = False
 ) -> Iterator[tuple[ClassFolder, Path]]:
     """Every picture of class folders, with its folder.
 
@@ -309,7 +309,7 @@ def class_pictures(
         title: Of the dataset, for messages.
         unknown: What a folder of pictures beside them is, for messages, where that is not `no class of` the dataset.
 
-        stray: Whether there may be folders of pictures beside them that are no class.
+        others: Whether there may be folders of pictures beside them that are no class.
 
     Raises:
         EmoTorchError: a folder of pictures beside them is no class, one of them holds something else, or none an image.
@@ -317,14 +317,15 @@ def class_pictures(
     known = {found.folder.path for found in classes}
     above = {parent for path in known for parent in path.parents}
     names = ", ".join(dict.fromkeys(found.emotion for found in classes))
-    for parent in () if stray else folder.walk():
+    for parent in () if others else folder.walk():
         if parent.path not in above or parent.path in known or parent.path == folder.raw:
             continue
         for sub in parent.folders:
             if sub.path not in known | above and sub.has_pictures and not _may_stand_beside(sub):
-                raise EmoTorchError(
-                    f"{sub.path}: {unknown or f'not a class of {title} ({names})'}; rename it, or move it away"
-                )
+                stray = unknown or f"not a class of {title} ({names})"
+                if split_of(sub.name) and not classes[0].split:
+                    stray = "a folder of a given split beside class folders that are in none"
+                raise EmoTorchError(f"{sub.path}: {stray}; rename it, or move it away")
     none = True
     for found in classes:
         for path in found.folder.paths:
