@@ -4,6 +4,7 @@ Source: Barsoum, Zhang, Canton Ferrer and Zhang, "Training deep networks for fac
 crowd-sourced label distribution" (ICMI 2016); https://github.com/microsoft/FERPlus
 """
 
+import codecs
 import csv
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.fer2013 import SKIPPED_ROWS
+from emotorch.data.formats import read_start
 from emotorch.data.layouts import Folder
 from emotorch.data.sources import SourceImage, read_manifest
 from emotorch.data.split import Indices
@@ -127,15 +129,15 @@ def find_votes(raw: Folder) -> Iterator[Path]:
     """The tables below FER-Datasets that are FER+'s, by their columns."""
     for folder in raw.walk():
         for table in folder.tables:
-            with table.open(encoding="utf-8-sig", errors="replace") as file:
-                columns = file.readline(1000).split(",")
-            if is_header(columns):
-                yield table
+            if table.suffix.lower() == ".csv" and table.is_file():
+                start = read_start(table).removeprefix(codecs.BOM_UTF8).decode(errors="replace")
+                if is_header(start.partition("\n")[0].split(",")):
+                    yield table
 
 
 def is_header(columns: Sequence[str]) -> bool:
     """Whether a table with these columns is FER+'s."""
-    return [column.strip().lower() for column in columns] == [column.lower() for column in COLUMNS]
+    return [column.strip().strip('"').lower() for column in columns] == [column.lower() for column in COLUMNS]
 
 
 def _are_right(rows: Sequence[Sequence[str]]) -> bool:

@@ -140,7 +140,7 @@ def require_faces(searched: Sequence[Searched], images: int, where: str) -> None
     if 2 * len(searched) > images and all(one.largest is None for one in searched):
         raise EmoTorchError(
             f"{where}: no face found in any of {len(searched)} pictures; if they are faces that are cut out already, "
-            "use --faces none"
+            "--faces none of stage 2 and evaluate_model.py takes them as they are"
         )
 
 
