@@ -15,8 +15,8 @@ from emotorch.data.images import (
     hash_pixels,
     read_face,
     read_picture,
-    resize,
     shrink,
+    undo_enlarging,
     without_equal_colours,
 )
 from emotorch.errors import EmoTorchError
@@ -116,7 +116,7 @@ class SourceImage:
         if self.pixels is not None:
             return self.pixels
         if self.reading is Reading.ENLARGED:
-            return resize(read_picture(self.path))
+            return undo_enlarging(read_picture(self.path))
         pixels = read_face(self.path)
         if self.hash is not None and hash_pixels(pixels) != self.hash:
             raise EmoTorchError(
