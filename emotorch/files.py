@@ -216,7 +216,7 @@ class StageBuild:
                 write_atomically(self._journal, lambda temporary: temporary.write_bytes(whole))
             for line in whole.splitlines():
                 entry = parse_json(line.decode("utf-8", "replace"), self._journal)
-                require(entry, _Chunk, str(self._journal))
+                require(entry, _Chunk, f"{self._journal}:")
                 self._done[entry["chunk"]] = entry["records"]
 
     def is_done(self, chunk: str) -> bool:
@@ -310,7 +310,7 @@ def _read_stamp(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     stamp: dict[str, Any] = read_json(path)
-    require(stamp, _Stamp, str(path))
+    require(stamp, _Stamp, f"{path}:")
     return stamp
 
 

@@ -63,7 +63,7 @@ def require(value: object, type_: Any, name: str) -> None:
     Args:
         value: What was read.
         type_: What it is to be.
-        name: Of the value, for messages: the file, and the keys within it.
+        name: Of the value, for messages: a file and a colon, or the keys that lead to it.
 
     Raises:
         EmoTorchError: it is not, somewhere in it; the message names the place.
@@ -90,7 +90,7 @@ def require(value: object, type_: Any, name: str) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise _wrong(key, str, f"{name}: a key")
-            require(item, get_args(type_)[1], f"{name}.{key}")
+            require(item, get_args(type_)[1], _within(name, key))
     elif not _is_plain(value, type_):
         raise _wrong(value, type_, name)
 
@@ -100,9 +100,13 @@ def _require_keys(value: object, type_: Any, name: str) -> None:
         raise _wrong(value, type_, name)
     for key, inner in _hints(type_).items():
         if key in value:
-            require(value[key], inner, f"{name}.{key}")
+            require(value[key], inner, _within(name, key))
         elif key in type_.__required_keys__:
-            raise MissingError(f"{name}: no {key} in it; it is damaged, or of another program")
+            raise MissingError(f"{name.removesuffix(':')}: no {key} in it; it is damaged, or of another program")
+
+
+def _within(name: str, key: str) -> str:
+    return f"{name} {key}" if name.endswith(":") else f"{name}.{key}"
 
 
 @lru_cache

@@ -199,3 +199,12 @@ def test_photo_numbers_faces_and_says_how_many_have_bars() -> None:
 def test_wrong_input_is_named(draw: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         draw()  # type: ignore[operator]
+
+
+def test_names_with_control_characters_or_no_utf_8_are_drawn_as_escapes(tmp_path: Path) -> None:
+    figure = canvas.new_figure(4, 3, "model_\x1b[2J\udce9")
+    axes = figure.add_subplot()
+    axes.set_yticks([0, 1], ["caf\udce9", "b"])
+    drawn = canvas.save(figure, tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert "model_\\x1b[2J\\udce9" in drawn
+    assert "caf\\udce9" in drawn

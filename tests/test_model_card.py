@@ -395,9 +395,9 @@ def test_any_name_survives_the_markdown(ours: Trained) -> None:
     markdown = pytest.importorskip("markdown")
     run = Run(ours.folder)
     name = "a|b *c* [d](e) <i>f</i> `g` &amp; __h__ i_j"
-    run.update(status=name)
+    run.update(device=name)
     html = markdown.markdown(write_card(ours).split("---\n", 2)[2], extensions=["tables"])
-    assert f"The run is {escape(name, quote=False)}." in html.replace("\n", " ")
+    assert f" on {escape(name, quote=False)} with " in html.replace("\n", " ")
     folder = ours.folder.rename(ours.folder.with_name("model_a b|c"))
     card = write_card(Trained(ours.paths, folder))
     assert card.count("model_a b|c'") == 4, "quoted for the shell"

@@ -6,6 +6,7 @@ for the names that an SVG gives its parts); no state is shared, so that threads 
 
 import textwrap
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter
 
 from emotorch.figures.colours import BLACK, PALE
 from emotorch.files import write_atomically
+from emotorch.screen import lines
 
 DPI = 150
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf", ".svg": "svg"}
@@ -116,6 +120,21 @@ def line_height(points: float) -> float:
     return points * DPI / 72 * LINE_EM
 
 
+def without_controls(figure: Figure) -> None:
+    """Before it is drawn: names in its texts that hold control characters, or are no UTF-8, become escapes."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(lines(text.get_text()))
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        named = axis.get_major_formatter()
+        if isinstance(named, FixedFormatter | FuncFormatter):  # it gives the ticks their texts once more
+            axis.set_major_formatter(FuncFormatter(partial(_safe_tick, named)))
+
+
+def _safe_tick(named: Formatter, value: float, place: int | None = None) -> str:
+    return lines(named(value, place))
+
+
 def save(figure: Figure, path: Path) -> Path:
     """Writes the picture, in the format of its name's ending (`FORMATS`), whole or not at all.
 
@@ -123,6 +142,7 @@ def save(figure: Figure, path: Path) -> Path:
         EmoTorchError: the folder is not writable.
     """
     form = FORMATS[path.suffix.lower()]
+    without_controls(figure)
     write_atomically(path, lambda partial: figure.savefig(partial, format=form, dpi=DPI, metadata=_METADATA[form]))
     return path
 

@@ -17,9 +17,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from emotorch.data.images import Pixels, encode_png
+from emotorch.figures.canvas import without_controls
 from emotorch.figures.colours import BLACK, GREY, PALE
 from emotorch.reports.rendering import HTML
 from emotorch.runs.confusion import Matrix
+from emotorch.screen import lines, one_line
 from emotorch.tables import Table
 
 NAME = "report.html"
@@ -62,18 +64,19 @@ def render(title: str, subtitle: str, facts: Sequence[Fact], sections: Sequence[
         sections: In order.
         warning: Above all else: that faces are synthetic, or a run collapsed.
     """
-    return HTML.get_template("page.html.j2").render(
+    page = HTML.get_template("page.html.j2").render(
         title=title, subtitle=subtitle, facts=facts, sections=sections, warning=warning
     )
+    return lines(page)
 
 
 def text(words: str) -> Markup:
     return Markup("<p>{}</p>").format(words)
 
 
-def sentences(lines: Sequence[str]) -> Markup:
+def sentences(words: Sequence[str]) -> Markup:
     """One below the other."""
-    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in words)
     return Markup('<ul class="sentences">{}</ul>').format(items)
 
 
@@ -127,6 +130,8 @@ def drawing(figure: Figure, alternative: str) -> Markup:
         figure: Drawn with the canvas's colours.
         alternative: What it shows, for those who do not see it.
     """
+    alternative = one_line(alternative)
+    without_controls(figure)
     figure.patch.set_alpha(0)
     for axes in figure.axes:
         axes.patch.set_alpha(0)

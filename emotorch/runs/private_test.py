@@ -34,7 +34,7 @@ def _beside(run: Run) -> list[dict[str, Any]]:
     if run.evaluations is None or not _file(run.evaluations).is_file():
         return []
     found: list[dict[str, Any]] = read_json(_file(run.evaluations))
-    require(found, list[PrivateScoring], str(_file(run.evaluations)))
+    require(found, list[PrivateScoring], f"{_file(run.evaluations)}:")
     return found
 
 

@@ -61,7 +61,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = read_json(path)
     except FileNotFoundError:
         return {}
-    require(record, RunRecord, str(path))
+    require(record, RunRecord, f"{path}:")
     if record.pop(_OWN, None) not in (None, _hash_of(record)):
         raise EmoTorchError(
             f"{path}: damaged, or changed by hand: its SHA-256 is not its {_OWN}; bring that file back, or, where the "

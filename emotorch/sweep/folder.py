@@ -214,7 +214,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         EmoTorchError: it is damaged.
     """
     about: dict[str, Any] = read_json(folder / _ABOUT)
-    require(about, _About, str(folder / _ABOUT))
+    require(about, _About, f"{folder / _ABOUT}:")
     return about
 
 

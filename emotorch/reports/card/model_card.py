@@ -36,6 +36,7 @@ from emotorch.runs.folder import (
     write_parameters,
 )
 from emotorch.runs.private_test import private_scorings
+from emotorch.screen import lines
 from emotorch.tables import Table
 from emotorch.training.checkpoints import load_model
 from emotorch.training.preprocessing import InputForm
@@ -249,7 +250,8 @@ def render(card: Card) -> str:
     datasets = [] if facts.synthetic else [facts.card_id(facts.train_on)]
     front = front_matter(facts.run.name, tags, datasets, [found for found in card.scored if found.accuracy.images])
 
-    return front + "\n" + MARKDOWN.get_template("card.md.j2").render(vars(card), shell_name=shlex.quote(facts.run.name))
+    text = MARKDOWN.get_template("card.md.j2").render(vars(card), shell_name=shlex.quote(facts.run.name))
+    return f"{front}\n{lines(text)}"
 
 
 def front_matter(name: str, tags: Sequence[str], datasets: Sequence[str], scored: Sequence[ScoredSet]) -> str:
