@@ -350,10 +350,11 @@ def test_a_run_that_may_not_ship_is_named_with_the_reason(
     Run(folder).update(status="interrupted")
     with refusal(f"{folder.name} is not finished"):
         ship(Run(folder), NAME, models, write_texts)
-    Run(folder).update(status="finished", dataset={"synthetic": True})
+    dataset = Run(folder).record["dataset"]
+    Run(folder).update(status="finished", dataset={**dataset, "synthetic": True})
     with refusal(f"{folder.name} was trained on synthetic faces"):
         ship(Run(folder), NAME, models, write_texts)
-    Run(folder).update(dataset={"synthetic": False}, weights_sha256="0" * 64)
+    Run(folder).update(dataset=dataset, weights_sha256="0" * 64)
     with refusal(f"{folder / 'model.pth'}: damaged or replaced"):
         ship(Run(folder), NAME, models, write_texts)
     (folder / "run.json").unlink()
