@@ -108,8 +108,8 @@ async def measure_one(name: str, page: Page, clients: int, stalled: Sequence[byt
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     answered = len(page.waits["200"])
-    others = ", ".join(
-        f"{len(waits):,} times {status}" for status, waits in sorted(page.waits.items()) if status != "200"
+    others = "".join(
+        f", {len(waits):,} times {status}" for status, waits in sorted(page.waits.items()) if status != "200"
     )
     longest = max((max(waits) for waits in page.waits.values() if waits), default=float("nan"))
     print(

@@ -45,7 +45,7 @@ MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # What being turned away takes: who asks again at once takes the time of those who wait.
-REFUSAL_SECONDS = 0.5
+REFUSAL_SECONDS = 2.0
 
 _OBJECTS_BETWEEN_COLLECTIONS = 1000
 # What replies call a picture, whose own name does not come with it.
@@ -120,7 +120,8 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
         headers = None
         if refusal.status == 503:
             headers = {"Retry-After": "1"}
-            await _drop_body(request, REFUSAL_SECONDS)
+            if not refusal.has_waited:
+                await _drop_body(request, REFUSAL_SECONDS)
         # The connection stays open: uvicorn drops the rest of an upload as it comes, and browsers read no reply
         # before all is sent.
         return JSONResponse(PicturePredictions.failed(_INPUT, refusal.words).as_dict(name), refusal.status, headers)

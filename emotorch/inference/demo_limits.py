@@ -17,7 +17,7 @@ MAX_BYTES = 25 * 1024 * 1024
 # Of all pictures that arrive or wait.
 MAX_BYTES_TOGETHER = 4 * MAX_BYTES
 # Whole pictures that wait: one is worked on at a time. More would only wait longer.
-MAX_WAITING = 64
+MAX_WAITING = 32
 MAX_CONNECTIONS = 512
 # Descriptors that the process needs for other things.
 _OTHER_FILES = 64
@@ -30,12 +30,14 @@ class RefusedError(Exception):
     Attributes:
         status: HTTP's number for it.
         words: The message for a person.
+        has_waited: Whether it had its time in the queue.
     """
 
-    def __init__(self, status: int, words: str) -> None:
+    def __init__(self, status: int, words: str, *, has_waited: bool = False) -> None:
         super().__init__(words)
         self.status = status
         self.words = words
+        self.has_waited = has_waited
 
 
 class Uploads:
@@ -160,7 +162,7 @@ class Queue:
             async with asyncio.timeout(self.seconds):
                 await self._turn.acquire()
         except TimeoutError:
-            raise RefusedError(503, _TOO_MANY) from None
+            raise RefusedError(503, _TOO_MANY, has_waited=True) from None
         finally:
             self._waiting -= 1
         try:
