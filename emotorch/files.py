@@ -159,12 +159,12 @@ def hash_file(path: Path) -> str:
 
 
 # Clutter that file browsers and archivers leave behind; it is never data.
-_CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
+_CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 
 
 def is_clutter(name: str) -> bool:
     """Whether an entry of a folder is hidden, or operating-system clutter."""
-    return name.startswith(".") or name in _CLUTTER
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def visible(folder: Path) -> list[Path]:

@@ -287,7 +287,7 @@ def test_an_empty_folder_is_filled(final: Path, whole: dict[str, bytes]) -> None
     assert tree(final) == whole
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "Desktop.ini", "@eaDir"])
 def test_what_file_browsers_leave_behind_does_no_harm(final: Path, name: str) -> None:
     build_stage(final)
     (final / "one" / name).write_text("")
