@@ -22,12 +22,8 @@ _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# What folders of given splits are called, as words of their names.
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+# What folders of given splits are called, as words of their names, also joined: `trainset`.
+_SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
 # Folders that say nothing of what is in them.
 NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
 # Words before the number of a class: `class003`.
@@ -206,8 +202,9 @@ class ClassFolder:
 
 def split_of(name: str) -> str | None:
     """`train`, `val` or `test` for the name of a folder or file that says so; else None."""
-    words = {_SPLIT_WORDS[word] for word in map(str.lower, _WORDS.findall(name)) if word in _SPLIT_WORDS}
-    return words.pop() if len(words) == 1 else None
+    matches = map(_SPLIT_WORD.fullmatch, map(str.lower, _WORDS.findall(name)))
+    splits = {("train", "val", "test")[match.lastindex - 1] for match in matches if match and match.lastindex}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def class_folders(folder: Folder, class_of: ClassOf) -> list[ClassFolder]:
