@@ -79,6 +79,8 @@ def test_one_folder_more_in_each_class_is_nobody_s(paths: Paths, layout: str) ->
         ("Training", "Validation", "Testing"),
         ("TRAIN", "Val", "test_set"),
         ("x_train", "dev", ""),
+        ("trainset", "valset", "testset"),
+        ("Trains", "vals", "TestData"),
     ],
 )
 def test_given_splits_are_known_by_many_names(paths: Paths, train: str, val: str, test: str) -> None:
@@ -251,6 +253,35 @@ def test_a_table_for_each_split_and_corners_of_boxes(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(
+    ("tables", "row"),
+    [
+        (("train.csv", "test.csv"), "{n}.jpg"),
+        (("train/_annotations.csv", "test/_annotations.csv"), "{n}.jpg"),
+        (("labels.csv",), "{split}/{n}.jpg"),
+    ],
+    ids=["a table beside each folder", "a table in each", "one table"],
+)
+def test_pictures_of_equal_names_in_given_splits_are_told_apart(
+    paths: Paths, tables: tuple[str, ...], row: str
+) -> None:
+    folder = paths.raw / "mine"
+    put(folder, [f"{split}/{n}.jpg" for split in ("train", "test") for n in range(2)])
+    for table in tables:
+        splits = ["test" if "test" in table else "train"] if len(tables) > 1 else ["train", "test"]
+        rows = [(row.format(split=split, n=n), EMOTIONS[n]) for split in splits for n in range(2)]
+        write(folder / table, ("image", "label"), rows)
+    assert set(recognise(paths, SEVEN).datasets) == {"mine"}
+    found = {(image.path.relative_to(folder).as_posix(), image.usage, image.emotion) for image in images_of(paths)}
+    assert found == {(f"{split}/{n}.jpg", split, EMOTIONS[n]) for split in ("train", "test") for n in range(2)}
+
+
+def test_a_split_is_told_by_the_folders_that_a_table_s_pictures_lie_in(paths: Paths) -> None:
+    put(paths.raw / "mine", ["images/train/1.jpg", "images/val/2.jpg"])
+    write(paths.raw / "mine" / "labels.csv", ("Image Path", "Emotion Label"), [("1.jpg", "happy"), ("2.jpg", "sad")])
+    assert [image.usage for image in images_of(paths)] == ["train", "val"]
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         (("b.jpg", "happy", "", "", ""), "line 5: no file 'b.jpg' below"),
@@ -278,10 +309,13 @@ def test_what_is_in_no_row_is_said(paths: Paths, caplog: pytest.LogCaptureFixtur
     assert caplog.messages == [f"{table}: pictures that are in no row, left out: 2 (first: {folder / 'a' / '4.jpg'})"]
 
 
-def test_a_table_is_believed_before_the_folders(paths: Paths) -> None:
+def test_a_table_is_believed_before_the_folders(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
     put(paths.raw / "mine", ["happy/1.jpg", "sad/2.jpg"])
     write(paths.raw / "mine" / "labels.csv", HEADER[:2], [("happy/1.jpg", "sad"), ("sad/2.jpg", "sad")])
-    assert [image.emotion for image in images_of(paths)] == ["sad", "sad"]
+    with caplog.at_level("WARNING"):
+        assert [image.emotion for image in images_of(paths)] == ["sad", "sad"]
+    (said,) = caplog.messages
+    assert "pictures in a folder of another class than their rows say, read by their rows: 1 (first: " in said
 
 
 def test_a_table_in_a_folder_of_its_own_is_not_asked_again(paths: Paths) -> None:
@@ -313,9 +347,13 @@ def test_a_table_without_its_pictures_and_one_of_numbers(paths: Paths) -> None:
 
 def test_names_in_a_table_that_are_no_utf_8_are_found(paths: Paths) -> None:
     name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
-    put(paths.raw / "mine", [name])
-    write(paths.raw / "mine" / "labels.csv", HEADER[:2], [(name, "sad")], encoding="utf-8", errors="surrogateescape")
-    assert [image.path.name for image in images_of(paths)] == [name]
+    put(paths.raw / "mine", [name, "b.png"])
+    rows = [(name, "sad"), ("b.png", "happy")]
+    write(paths.raw / "mine" / "labels.csv", HEADER[:2], rows, encoding="utf-8", errors="surrogateescape")
+    assert [image.path.name for image in images_of(paths)] == [name, "b.png"]
+    (paths.raw / "mine" / name).rename(paths.raw / "mine" / "café.png")
+    with pytest.raises(EmoTorchError, match=r"line 2: no file 'caf.udce9.png' .* save the table as CSV in UTF-8$"):
+        images_of(paths)
 
 
 def test_a_scheme_s_own_labels_may_stand_in_a_table(paths: Paths) -> None:

@@ -6,25 +6,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, usage_of
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, printable
-from emotorch.labels import LabelScheme
+from emotorch.labels import EMOTIONS, LabelScheme, emotion_name
 
 logger = logging.getLogger(__name__)
 
 # What columns are called, in lower case and without anything but letters.
 _COLUMNS = {
     "path": {"path", "pth", "file", "filename", "filepath", "image", "imagename", "imagepath", "imagefile", "img"}
-    | {"imgname", "imgpath", "picture", "photo", "subdirectoryfilepath"},
-    "label": {"label", "labels", "emotion", "emotions", "class", "classname", "expression", "category", "target"},
+    | {"imgname", "imgpath", "imageid", "imgid", "picture", "photo", "subdirectoryfilepath"},
+    "label": {"label", "labels", "emotion", "emotions", "class", "classname", "expression", "category", "target"}
+    | {"emotionlabel", "emotionclass", "emotionname"},
     "split": {"split", "usage", "set", "subset", "partition"},
     "person": {"person", "personid", "subject", "subjectid", "identity", "participant", "actor"},
     "box": {"box", "bbox", "boundingbox", "facebox"},
@@ -114,19 +116,24 @@ def tables_in(folder: Folder) -> list[Table]:
 
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
-    """Tables in a folder that label pictures below it, or tables in a subfolder of theirs beside those of pictures."""
+    """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
     tables = tables_in(folder)
     if folder.path != folder.raw:
-        tables += [table for sub in folder.folders if not sub.has_pictures for table in tables_in(sub)]
+        in_splits = [tables_in(sub) for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
+        beside = [tables_in(sub) for sub in folder.folders if not sub.has_pictures]
+        tables += chain(*beside, *(in_splits if all(in_splits) else ()))
+    for table in tables:
+        if not table.rows:
+            yield Incomplete(table.path, "a table of labels, without rows")
     tables = [table for table in tables if table.rows]
     if not tables:
         return
     finder = _Finder(folder)
     found = [path for table in tables for _, cells in table.rows if (path := finder.find(table, cells)) is not None]
     if not found:
-        first = tables[0]
-        where = first.cell(first.rows[0][1], "path")
-        yield Incomplete(first.path, f"a table of labels, without its pictures (first: {printable(where)})")
+        for table in tables:
+            where = printable(table.cell(table.rows[0][1], "path"))
+            yield Incomplete(table.path, f"a table of labels, without its pictures (first: {where})")
         return
     covers = folder.parts(found) | {table.path for table in tables}
     dataset = _dataset_of(folder, tables, found)
@@ -178,7 +185,10 @@ class _Finder:
         candidates = self._candidates(table, cells)
         named = printable(table.cell(cells, "path"))
         if not candidates:
-            raise table.error(line, f"no file {named!r} below {self.folder.path}; put it there, or remove the row")
+            remedy = "put it there, or remove the row"
+            if named != table.cell(cells, "path"):
+                remedy = "as its name is no UTF-8, save the table as CSV in UTF-8"
+            raise table.error(line, f"no file '{named}' below {self.folder.path}; {remedy}")
         if len(candidates) > 1:
             raise table.error(line, f"{named!r} may be {candidates[0]} or {candidates[1]}; give its path")
         return candidates[0]
@@ -192,7 +202,21 @@ class _Finder:
         if exact in named:
             return [exact]
         agreeing = [_equal_ends(path, wanted) for path in named]
-        return [path for path, count in zip(named, agreeing, strict=True) if count == max(agreeing)]
+        found = [path for path, count in zip(named, agreeing, strict=True) if count == max(agreeing)]
+        if len(found) > 1 and (told := self.split_of(table, cells)):
+            return [path for path in found if self.place(path) == told] or found
+        return found
+
+    def split_of(self, table: Table, cells: Sequence[str]) -> str:
+        """The given split that a row, its table's name or the folders of its path or its table say; or empty."""
+        if "split" in table.columns:
+            return split_of(table.cell(cells, "split")) or ""
+        names = (table.path.stem, *PurePosixPath(table.cell(cells, "path").replace("\\", "/")).parts[:-1])
+        return _split_of_names(names) or self.place(table.path)
+
+    def place(self, path: Path) -> str:
+        """The given split that the folders say in which a file lies, below this one; or empty."""
+        return _split_of_names(path.relative_to(self.folder.path).parts[:-1])
 
 
 def _equal_ends(path: Path, wanted: PurePosixPath) -> int:
@@ -222,12 +246,12 @@ def list_images(
     """
     images: list[SourceImage] = []
     lines: dict[tuple[Path, Box | None], tuple[Table, int]] = {}
-    without_emotion = 0
+    without_emotion: list[Path | None] = []
     for table in tables:
         for line, cells in table.rows:
             emotion = _emotion(table, line, cells, dataset, scheme)
             if emotion is None:
-                without_emotion += 1
+                without_emotion.append(finder.find(table, cells))
                 continue
             path = finder.find_or_raise(table, line, cells)
             box = _box(table, line, cells)
@@ -237,13 +261,20 @@ def list_images(
                     line, f"{printable(path.name)} stands in {other.path.name}, line {first}, too; remove one"
                 )
             lines[path, box] = table, line
-            usage, person = _usage(table, line, cells, dataset), table.cell(cells, "person")
+            given, person = _given_split(table, line, cells, finder, path), table.cell(cells, "person")
+            usage = usage_of(dataset, given) if dataset else split_of(given) or ""
             # Known datasets whose tables are read come with their faces cut out.
             reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
             images.append(SourceImage(path, emotion, reading, usage=usage, subject=person, box=box))
     if without_emotion:
-        logger.info("%s: %d rows of no emotion are left out", tables[0].path, without_emotion)
-    listed = {path for path, _ in lines}
+        logger.info("%s: %d rows of no emotion are left out", tables[0].path, len(without_emotion))
+    _tell_unlisted(tables[0], finder, {path for path, _ in lines}.union(filter(None, without_emotion)))
+    _tell_elsewhere(tables[0], images)
+    return images
+
+
+def _tell_unlisted(table: Table, finder: _Finder, listed: set[Path]) -> None:
+    """Logs which pictures are in no row of some tables, the first of which is given."""
     tops = {path.relative_to(finder.folder.path).parts[0] for path in listed}
     unlisted = [
         path
@@ -256,11 +287,27 @@ def list_images(
     if unlisted:
         logger.warning(
             "%s: pictures that are in no row, left out: %d (first: %s)",
-            tables[0].path,
+            table.path,
             len(set(unlisted)),
             printable(str(min(unlisted))),
         )
-    return images
+
+
+def _tell_elsewhere(table: Table, images: Sequence[SourceImage]) -> None:
+    """Logs which pictures lie in a folder that is called like another class than the tables give them."""
+    elsewhere = [
+        image.path
+        for image in images
+        if (says := emotion_name(plain_class(image.path.parent.name))) in EMOTIONS
+        and says != emotion_name(image.emotion)
+    ]
+    if elsewhere:
+        logger.warning(
+            "%s: pictures in a folder of another class than their rows say, read by their rows: %d (first: %s)",
+            table.path,
+            len(elsewhere),
+            printable(str(elsewhere[0])),
+        )
 
 
 def _emotion(table: Table, line: int, cells: Sequence[str], dataset: Dataset | None, scheme: LabelScheme) -> str | None:
@@ -279,15 +326,14 @@ def _emotion(table: Table, line: int, cells: Sequence[str], dataset: Dataset | N
     return emotion
 
 
-def _usage(table: Table, line: int, cells: Sequence[str], dataset: Dataset | None) -> str:
-    """The usage as the row, the table's name or a folder of the path says it; or empty."""
+def _given_split(table: Table, line: int, cells: Sequence[str], finder: _Finder, path: Path) -> str:
+    """The split as the column of splits has it; without one as `_Finder.split_of`, or the picture's folders, say."""
     if "split" not in table.columns:
-        told = _split_of_names((table.path.stem, *PurePosixPath(table.cell(cells, "path")).parts[:-1]))
-    else:
-        told = table.cell(cells, "split")
+        return finder.split_of(table, cells) or finder.place(path)
+    told = table.cell(cells, "split")
     if told and split_of(told) is None:
         raise table.error(line, f"{printable(told)!r} is not a split (train, val, test); mend the row")
-    return usage_of(dataset, told) if dataset else split_of(told) or ""
+    return told
 
 
 def _split_of_names(names: Iterable[str]) -> str:
