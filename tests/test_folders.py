@@ -189,7 +189,7 @@ def test_what_is_no_dataset_is_passed_over_and_said(raw: Paths, caplog: pytest.L
     (line,) = (message for message in caplog.messages if "not recognised" in message)
     assert line == (
         "FER-Datasets/papers: not recognised, passed over: 2 pictures, and no class folders or names that tell what "
-        "they show; paper.csv has no columns that are known here"
+        "they show; paper.csv has no columns that are known here (path and label)"
     )
 
 
@@ -251,12 +251,14 @@ def test_stage_3_tells_the_command_with_the_scheme(raw: Paths, script: Script) -
         ("Faces/fear/notes.txt", "not an image; move it away"),
         ("Split/train/hapy/1.png", "no known emotion ("),
         ("Split/fear/1.png", "{raw}/Split/train: a folder of a given split beside class folders that are in none"),
-        ("Split/extra/1.png", "no known emotion ("),
+        ("Split/extra/1.png", "beside the given split train, and called like none (train, val, test)"),
+        ("Parts/eval/fear/1.png", "{raw}/Parts/eval: beside the given split train, and called like none (train, val, "),
     ],
 )
 def test_what_does_not_belong_there_is_named(raw: Paths, stray: str, message: str) -> None:
     put(raw.raw / "Faces" / "fear", "fear", 1)
     put(raw.raw / "Split" / "train" / "fear", "fear", 1)
+    put(raw.raw / "Parts" / "train" / "fear", "fear", 1)
     file = raw.raw / stray
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"text" if file.suffix == ".txt" else encode_png(draw_images(1, seed=5)[0]))
@@ -274,7 +276,7 @@ def test_what_does_not_belong_there_is_named(raw: Paths, stray: str, message: st
         ("表情", "own"),
         ("Ckp", "Ckp-2"),
         ("fer", "fer-2"),
-        ("faces/archive/images", "faces-2"),
+        ("faces/archive (1)/images", "faces-2"),
         ("x" * 60, "x" * 40),
         ("a--b", "a--b"),
     ],

@@ -11,7 +11,7 @@ from layouts import draw, put
 from PIL import Image
 from running import call_script, error_line
 
-from emotorch.data import fer2013
+from emotorch.data import fer2013, fer2013_folders
 from emotorch.data.dataset import training_dataset
 from emotorch.data.images import hash_pixels
 from emotorch.data.recognition import Recognition, recognise
@@ -107,6 +107,15 @@ def test_a_nameless_folder_with_its_classes_and_size_is_fer_2013_and_one_with_a_
     assert ["which dataset is it" in part.found for part in found.passed_over] == [True]
 
 
+def test_what_only_looks_like_fer_2013_is_the_user_s(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FER+'s images under FER+'s labels, and a larger dataset of the same size and classes."""
+    put(paths.raw / "fer2013plus" / "fer2013", [*fer_names({"train": 1, "test": 1}), "train/contempt/fer0000001.png"])
+    put(paths.raw / "archive", fer_names({"train": 1, "valid": 1, "test": 1}))
+    assert kinds(paths) == {"FER": "archive", "fer2013": "fer2013plus/fer2013"}
+    monkeypatch.setattr(fer2013_folders, "_LARGEST", 20)
+    assert kinds(paths) == {"archive": "archive", "fer2013": "fer2013plus/fer2013"}
+
+
 def test_a_copy_in_a_nameless_folder_beside_is_named_and_a_test_set_without_labels_passed_over(paths: Paths) -> None:
     names = fer_names({"train": 1, "validation": 1})
     put(paths.raw / "archive" / "images", names)
@@ -153,6 +162,7 @@ def shuffled_table(paths: Paths, name: str, *, header: str, row: str, start: byt
         ("x y (1)/data.csv", ",emotion,pixels,Usage", "{n},{emotion},{pixels},{usage}", b"\xef\xbb\xbf", "\r\n"),
         ("a/FER2013 (1).csv", '"emotion";"pixels";"usage"', '"{emotion}";"{pixels}";"{usage}"', b"", "\n"),
         ("a/fer.tsv", "Usage\temotion\tpixels", "{usage}\t{emotion}\t{pixels}", b"", "\n"),
+        ("a/fer.csv", "emotion|pixels|Usage", "{emotion}|{pixels}|{usage}", b"", "\n"),
     ],
 )
 def test_a_table_of_fer_2013_may_have_its_columns_otherwise(
@@ -195,7 +205,7 @@ def test_of_the_competition_s_files_the_fullest_is_taken_and_the_others_are_name
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ": no table but a Git LFS pointer"),
         ("emotion,pixels,Usage\n0,1 2,Training\n".encode("utf-16"), ": text in UTF-16, which is not read"),
         ("emotion,pixels,Usage\n0,1 2,Training\n".encode("utf-16-le"), ": text in UTF-16, which is not read"),
-        (b"emotion|pixels|Usage\n0|1 2|Training\n", ", line 1: the header is 'emotion|pixels|Usage'"),
+        (b"emotion:pixels:Usage\n0:1 2:Training\n", ", line 1: the header is 'emotion:pixels:Usage'"),
     ],
     ids=["tar", "lfs", "utf-16", "utf-16 without a mark", "another separator"],
 )
@@ -309,6 +319,12 @@ def test_what_is_no_dataset_is_named_with_what_it_holds(paths: Paths) -> None:
     (paths.raw / "archive.zip").write_bytes(b"PK\x03\x04")
     (paths.raw / "columns").mkdir()
     (paths.raw / "columns" / "train.parquet").write_bytes(b"PAR1")
+    put(paths.raw / "sheet", ["d.png"])
+    (paths.raw / "sheet" / "labels.xlsx").write_bytes(b"PK\x03\x04")
+    (paths.raw / "sheet" / "empty.csv").write_text("path,label\n")
+    (paths.raw / "sheet" / "other.csv").write_text("time,value\n1,2\n")
+    (paths.raw / "links").mkdir()
+    (paths.raw / "links" / "gone").symlink_to(paths.root / "nowhere")
     (paths.raw / "fer-2013" / "readme.txt").write_text("x")
     said = {part.where.name: part.found for part in look(paths).passed_over}
     assert said == {
@@ -316,6 +332,10 @@ def test_what_is_no_dataset_is_named_with_what_it_holds(paths: Paths) -> None:
         "one": "1 picture, and no class folders or names that tell what they show",
         "columns": "train.parquet is of a kind that is not read; write it as pictures in class folders",
         "FER-Datasets": "archive.zip is a zip archive (unpack it)",
+        "sheet": "1 picture, and no class folders or names that tell what they show; empty.csv is a table of labels "
+        "without rows; labels.xlsx is a spreadsheet (save it as CSV); other.csv has no columns that are known here "
+        "(path and label)",
+        "links": "gone leads nowhere (a broken link)",
     }
 
 

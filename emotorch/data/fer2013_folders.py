@@ -22,10 +22,13 @@ from emotorch.data.layouts import (
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
 from emotorch.errors import EmoTorchError
+from emotorch.labels import EMOTIONS, emotion_name
 
 # What copies are called that may also be of other datasets: these have its seven classes, its size and its grey too.
 _PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)
 _COUNT = 35_887
+# Larger copies are of another dataset that looks like it, as MMAFEDB.
+_LARGEST = round(1.02 * _COUNT)
 # Copies have a stray file; a folder of the user's own may hold some of FER-2013's.
 _MOST = 0.95
 _FILE = re.compile(FER.files, re.IGNORECASE)
@@ -36,7 +39,8 @@ def recognise(folder: Folder) -> Recognised | None:
     """Class folders of FER-2013's emotions, by the names of their files or of the folder that they are in."""
     classes = class_folders(folder, class_of(FER))
     files = [path for found in classes for path in found.folder.pictures]
-    if not files:
+    # FER+ has FER-2013's images under labels of its own, of which contempt is one.
+    if not files or class_folders(folder, _beyond):
         return None
     size = common_size(files) or (SIZE, SIZE)
     why = _reason(folder, classes, files, size)
@@ -64,16 +68,16 @@ def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], size:
         return f"the name of the folder {called}"
     if len(files) == _COUNT or counts_sign(FER, classes):
         return f"as many pictures as it has, {len(files):,}"
-    has_its_classes = {found.emotion for found in classes} == set(FER.classes) and not class_folders(folder, _eighth)
+    has_its_classes = {found.emotion for found in classes} == set(FER.classes)
     is_like_it = has_its_classes and size == (SIZE, SIZE) and bool(classes[0].split)
-    if is_like_it and (not folder.has_a_name or folder.called(_PERHAPS_CALLED)):
+    if is_like_it and len(files) <= _LARGEST and (not folder.has_a_name or folder.called(_PERHAPS_CALLED)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""
 
 
-def _eighth(name: str) -> str | None:
-    """What gives the class folders that are called by a number beyond FER-2013's, as AffectNet's 7."""
-    return name if (class_number(name) or 0) >= len(FER.classes) else None
+def _beyond(name: str) -> str | None:
+    """What gives the class folders of an eighth class: of contempt, or of a number beyond FER-2013's."""
+    return name if emotion_name(name) == EMOTIONS[-1] or (class_number(name) or 0) >= len(FER.classes) else None
 
 
 def _cost_of_enlarging(files: list[Path], side: int) -> str:

@@ -115,8 +115,7 @@ class Folder:
     @property
     def has_a_name(self) -> bool:
         """Whether any folder, from FER-Datasets down to it, is called otherwise than any download may be."""
-        names = (_NUMBERED.sub("", name.lower()) for name in self.path.relative_to(self.raw).parts)
-        return any(name not in NAMELESS for name in names)
+        return not all(map(is_nameless, self.path.relative_to(self.raw).parts))
 
     def called(self, pattern: re.Pattern[str]) -> str:
         """Its own name, or that of a folder above it and below FER-Datasets, that matches somewhere; else empty."""
@@ -198,6 +197,11 @@ class ClassFolder:
     split_name: str
     emotion: str
     person: str = ""
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a folder is called as any download may be, also with a number: `archive (2)`."""
+    return _NUMBERED.sub("", name.lower()) in NAMELESS
 
 
 def split_of(name: str) -> str | None:
@@ -314,6 +318,7 @@ def class_pictures(
     known = {found.folder.path for found in classes}
     above = {parent for path in known for parent in path.parents}
     names = ", ".join(dict.fromkeys(found.emotion for found in classes))
+    split_names = {found.split_name for found in classes}
     for parent in () if others else folder.walk():
         if parent.path not in above or parent.path in known or parent.path == folder.raw:
             continue
@@ -322,6 +327,8 @@ def class_pictures(
                 stray = unknown or f"not a class of {title} ({names})"
                 if split_of(sub.name) and not classes[0].split:
                     stray = "a folder of a given split beside class folders that are in none"
+                elif splits := [beside.name for beside in parent.folders if beside.name in split_names]:
+                    stray = f"beside the given split {splits[0]}, and called like none (train, val, test)"
                 raise EmoTorchError(f"{sub.path}: {stray}; rename it, or move it away")
     none = True
     for found in classes:

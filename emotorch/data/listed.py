@@ -122,9 +122,6 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         in_splits = [tables_in(sub) for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
         beside = [tables_in(sub) for sub in folder.folders if not sub.has_pictures]
         tables += chain(*beside, *(in_splits if all(in_splits) else ()))
-    for table in tables:
-        if not table.rows:
-            yield Incomplete(table.path, "a table of labels, without rows")
     tables = [table for table in tables if table.rows]
     if not tables:
         return

@@ -1,7 +1,7 @@
 """Tables of faces as numbers, one row a face, as FER-2013's CSV has them: what the columns are, and its rows.
 
-The columns may be in any order, with others beside them, and the fields quoted; the separator is a comma, a semicolon
-or a tab.
+The columns may be in any order, with others beside them, and the fields quoted; the separator is a comma, a semicolon,
+a tab or a bar.
 """
 
 import os
@@ -28,7 +28,7 @@ CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
 _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
-_SEPARATORS = (b",", b";", b"\t")
+_SEPARATORS = (b",", b";", b"\t", b"|")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|.\0.\0|\0.\0.", re.DOTALL)
 

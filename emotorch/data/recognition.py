@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.data import folders
+from emotorch.data import folders, listed
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
-from emotorch.data.layouts import NAMELESS, Finding, Folder, Incomplete, Recognised
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
 from emotorch.labels import FERPLUS, LabelScheme
@@ -27,6 +27,7 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
 _TABLES = (".csv", ".tsv")
 _DATA = (".parquet", ".arrow", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle")
+_SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _TOLD = 4  # things of a folder that nobody recognises
 
 
@@ -155,15 +156,32 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
     pictures = sum(path not in claimed for part in inside for path in part.pictures)
     if pictures:
         found.append(f"{pictures} picture{'s'[: pictures > 1]}, and no class folders or names that tell what they show")
-    for path in (path for part in inside for path in part.paths if path not in claimed):
-        content = "" if path.suffix.lower() in PICTURE_SUFFIXES else other_content(read_start(path))
-        if content:
-            found.append(f"{path.name} is {content}")
-        elif path.suffix.lower() in _TABLES:
-            found.append(f"{path.name} has no columns that are known here")
-        elif path.suffix.lower() in _DATA:
-            found.append(f"{path.name} is of a kind that is not read; write it as pictures in class folders")
+    found += (
+        f"{path.name} {said}"
+        for part in inside
+        for path in part.paths
+        if path not in claimed and (said := _said_of(path))
+    )
     return "; ".join(found[:_TOLD]) + (f"; {len(found) - _TOLD} files more" if len(found) > _TOLD else "")
+
+
+def _said_of(path: Path) -> str:
+    """What is said of a file that nobody claims, after its name; empty where that is nothing."""
+    suffix = path.suffix.lower()
+    if not path.exists():
+        return "leads nowhere (a broken link)"
+    if suffix in _SPREADSHEETS:
+        return "is a spreadsheet (save it as CSV)"
+    if content := "" if suffix in PICTURE_SUFFIXES else other_content(read_start(path)):
+        return f"is {content}"
+    if suffix in _TABLES:
+        is_of_labels = listed.read_table(path) is not None
+        return (
+            "is a table of labels without rows"
+            if is_of_labels
+            else "has no columns that are known here (path and label)"
+        )
+    return "is of a kind that is not read; write it as pictures in class folders" if suffix in _DATA else ""
 
 
 def _fullest_first(copies: list[Recognised]) -> list[Recognised]:
@@ -178,7 +196,7 @@ def _own_name(where: Path, raw: Path, taken: Iterable[str]) -> str:
     """A plain name for the user's own dataset, after its folder, that no other has."""
     parts = [where.name, *(folder.name for folder in where.parents if folder != raw and folder.is_relative_to(raw))]
     # A dataset in a folder that says nothing is called after the one above.
-    telling = next((part for part in parts if part.lower() not in NAMELESS), parts[0])
+    telling = next((part for part in parts if not is_nameless(part)), parts[0])
     ascii_name = unicodedata.normalize("NFKD", telling).encode("ascii", "ignore").decode()
     plain = _NOT_PLAIN.sub("-", ascii_name).strip("-_+")[:_LONGEST_NAME].rstrip("-_+") or "own"
     if _PLAIN.fullmatch(telling):
