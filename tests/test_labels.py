@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 from conftest import refusal
+from layouts import put
 
 from emotorch import labels
+from emotorch.data.dataset import create
+from emotorch.data.selection import DatasetIndex
 from emotorch.datasets import CKP, FER, FER_BOTH_TESTS, FER_USAGES, RAF
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import SCHEMES, LabelScheme, get_scheme, read_scheme
@@ -64,6 +67,18 @@ def test_a_built_in_scheme_passes_the_checks_of_a_users_own(name: str) -> None:
     assert LabelScheme.from_dict(scheme.as_dict()) == scheme
     # FER-2013 has no contempt, FER+ has.
     assert set(scheme.sources["FER"].values()) == set(scheme.labels) - {"contempt"}
+
+
+@pytest.mark.parametrize("table", ['[sources.CKP]\nneutral = "b"', '[sources.AffectNet]\nhappy = "b"'])
+def test_a_scheme_may_tell_of_classes_and_datasets_that_are_not_there(paths: Paths, table: str) -> None:
+    file = paths.root / "mine.toml"
+    file.write_text(f'labels = ["a", "b"]\n[sources.FER]\nangry = "a"\nfear = "b"\n{table}\n')
+    put(paths.raw / "own", ["angry/1.png", "fear/1.png"])
+    create(paths, get_scheme(str(file)), workers=1, force=False)
+    assert DatasetIndex.load(paths, get_scheme(str(file))).labels.tolist() == [0, 1]
+    file.write_text('labels = ["a", "b"]\n[sources.FER]\nangry = "b"\nfear = "a"\n')
+    with refusal(f"{paths.root}/FER-Original-Dataset-mine was made for other classes"):
+        DatasetIndex.load(paths, get_scheme(str(file)))
 
 
 # Names of class folders.

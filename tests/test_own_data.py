@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import refusal
 from hypothesis import HealthCheck, given, settings
@@ -14,11 +16,15 @@ from running import call_script
 
 from emotorch.data import dataset
 from emotorch.data.faces import Box
+from emotorch.data.images import PixelForm
 from emotorch.data.recognition import recognise
+from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import SourceImage, read_manifest
 from emotorch.errors import EmoTorchError
+from emotorch.evaluation.evaluate import load_set, seen_in_training
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_2, Paths
+from emotorch.runs.usage import TrainingImages
 
 SEVEN = get_scheme("seven")
 EMOTIONS = ("happy", "sad", "angry")
@@ -28,6 +34,24 @@ def images_of(paths: Paths) -> list[SourceImage]:
     """Of the only dataset that is there, which is the user's own."""
     (found,) = recognise(paths, SEVEN).datasets.values()
     return found.images()
+
+
+@pytest.mark.parametrize("named", ["{name}", "{originals}/{name}", "{raw}/{name}"])
+@pytest.mark.parametrize("name", ["mine", "AffectNet"])
+def test_what_a_run_was_trained_on_is_known_at_any_size_and_however_it_is_read(
+    paths: Paths, name: str, named: str
+) -> None:
+    """Stage 2 has shrunk it, and an evaluation of a raw folder may look for faces where stage 2 did not."""
+    put(paths.raw / name, [f"{emotion}/{number}.png" for number, emotion in enumerate(3 * EMOTIONS)], side=160)
+    dataset.create(paths, SEVEN, workers=1, force=False, faces="none")
+    own, index = paths.for_scheme("seven"), DatasetIndex.load(paths, SEVEN)
+    known = TrainingImages(dict(zip(index.files[1:].tolist(), index.hashes[1:].tolist(), strict=True)))
+    form = PixelForm(64, 1)
+    images = load_set(paths, named.format(name=name, originals=own.originals, raw=paths.raw), SEVEN, form, "none")
+    other = replace(images, hashes=np.array(["other pixels"] * len(images.files)))  # as where faces are cut out
+    for read in (images, other) if "/" in named else (images,):
+        trained_on, _ = seen_in_training(read, known, own, by_name=False)
+        assert trained_on.tolist().count(False) == 1
 
 
 # Class folders.

@@ -17,7 +17,7 @@ from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import CKP, DATASETS, FER, FERPLUS_CLASSES, LONGEST_SIDE
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, StageBuild, hash_file, printable, read_json, stage_folder, visible, write_csv
-from emotorch.labels import DEFAULT, FERPLUS, LabelScheme
+from emotorch.labels import DEFAULT, FERPLUS, SCHEMES, LabelScheme
 from emotorch.paths import STAGE_2, Paths
 from emotorch.workers import work_through
 
@@ -150,7 +150,7 @@ def _stamped_sources(scheme: LabelScheme, sources: Mapping[str, _Source]) -> dic
     """
     there = {name: {image.emotion for image in source.images} for name, source in sources.items()}
     stamped = {name: mapping for name, mapping in scheme.sources.items() if name in _FIRST or name in there}
-    if "neutral" not in there.get(CKP.name, ()):
+    if scheme.name in SCHEMES and "neutral" not in there.get(CKP.name, ()):
         stamped[CKP.name] = {own: label for own, label in stamped[CKP.name].items() if own != "neutral"}
     return stamped
 

@@ -86,7 +86,10 @@ class DatasetIndex:
         """Raises EmoTorchError when stage 2 has not run, or ran for another scheme."""
         paths, stage = paths.for_scheme(scheme.name), command(STAGE_2, scheme.name)
         stamp = read_stamp(paths.originals, stage)
-        if LabelScheme.from_dict({**stamp, "name": scheme.name}) != scheme:
+        made_for = LabelScheme.from_dict({**stamp, "name": scheme.name})
+        # Of datasets that were not there then it states nothing.
+        same = all(made_for.sources[name] == scheme.sources[name] for name in stamp["sources"])
+        if made_for.labels != scheme.labels or not same:
             raise EmoTorchError(
                 f"{paths.originals} was made for other classes than scheme {scheme.name} has; run {stage}"
             )

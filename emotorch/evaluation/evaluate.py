@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emotorch.data import folders, scenes
+from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels
 from emotorch.data.scenes import Searched
 from emotorch.data.selection import DatasetIndex
-from emotorch.data.sources import Reading
+from emotorch.data.sources import MANIFEST, Reading, read_manifest
 from emotorch.data.split import Indices
 from emotorch.data.variants import original_of
-from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_TEST, PARTS
+from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_TEST, PARTS, Part, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.official_tests import describe_tests, record_scoring
@@ -30,7 +31,7 @@ from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import wilson_interval
-from emotorch.paths import ORIGINALS, Paths, mark_synthetic
+from emotorch.paths import ORIGINALS, STAGE_2, Paths, mark_synthetic
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
@@ -109,8 +110,11 @@ def load_set(
         EmoTorchError: the dataset has no images, or one of them is damaged; or no picture of a folder shows a face.
         UsageError: there is no such dataset or folder.
     """
-    if dataset in PARTS:
-        source, usages = PARTS[dataset].dataset.name, PARTS[dataset].usages
+    part = PARTS.get(dataset)
+    if part is None and not Path(dataset).is_dir() and (paths.for_scheme(scheme.name).originals / dataset).is_dir():
+        part = Part(find_dataset(dataset))
+    if part is not None:
+        source, usages = part.dataset.name, part.usages
         index = DatasetIndex.load(paths, scheme)
         images = index.originals_of(source, *usages)
         if not len(images) and len(index.originals_of(source, FER_BOTH_TESTS)):
@@ -125,8 +129,7 @@ def load_set(
         if stored != form:
             logger.info("%s is stored as %s at most; the model reads %s", dataset, stored, form)
         return EvaluationSet(dataset, images.files, images.read(form), images.labels, images.hashes, images.read)
-    of_stage_2 = paths.for_scheme(scheme.name).originals / dataset
-    folder = of_stage_2 if of_stage_2.is_dir() and not Path(dataset).is_dir() else Path(dataset)
+    folder = Path(dataset)
     if not folder.is_dir():
         raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(PARTS)}")
     found, left_out = folders.list_images(folder, scheme)
@@ -226,12 +229,27 @@ def seen_in_training(
     hashes = images.hashes.tolist()
     pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
     if not by_name:
-        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source.
-        variants = _variants_prefix(paths)
-        of_trained = [file.startswith(variants) and original_of(file) in known.files for file in images.files]
+        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source, and what
+        # stage 2 has shrunk, or cut out of a photo, others than its file.
+        variants, files = _variants_prefix(paths), _files_of(known, paths)
+        of_trained = [
+            file in files or (file.startswith(variants) and original_of(file) in known.files) for file in images.files
+        ]
         return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
     itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
     return itself, pixels & ~itself
+
+
+def _files_of(known: TrainingImages, paths: Paths) -> set[str]:
+    """The files of stage 2's dataset that a run knows, and those that it was made from, as `recorded`."""
+    if not (paths.originals / MANIFEST).is_file():
+        return set()
+    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
+    found = [row for row in rows if known.has(row["file"], row["hash"])]
+    files = [PurePosixPath(paths.relative(paths.originals), row["file"]) for row in found]
+    files += [PurePosixPath(row["source"]) for row in found]
+    folders = {file.parent: recorded(paths.root / file.parent, paths) for file in files}
+    return {f"{folders[file.parent]}/{file.name}" for file in files}
 
 
 def chose_the_epoch(loaded: LoadedRun, dataset: str, images: EvaluationSet) -> NDArray[np.bool_] | None:
