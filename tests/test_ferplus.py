@@ -157,6 +157,21 @@ def test_whole_usages_may_be_missing_and_no_other_rows(tmp_path: Path) -> None:
         joined(tmp_path, {0: training, 28_709: training, 35_886: private})
 
 
+def test_votes_that_are_not_about_the_rows_are_refused(tmp_path: Path) -> None:
+    """Where the one file's rows stand in another order than the other's, their labels hardly ever agree."""
+    emotions = np.array(FER.classes)[np.arange(300) % 7].tolist()
+    (tmp_path / "manifest.csv").write_text("row,usage\n" + "".join(f"{row},Training\n" for row in range(300)))
+    (tmp_path / "skipped_rows.csv").write_text("row,line,reason\n28708,28710,?\n")
+    images = [SourceImage(tmp_path / "x.png", emotion, Reading.FACE, usage="Training") for emotion in emotions]
+    by_class = {emotion_name(name): number for number, name in enumerate(FERPLUS_CLASSES)}
+    counts = np.zeros((ROWS, 10), np.int64)
+    counts[np.arange(300), [by_class[emotion] for emotion in emotions]] = 10
+    votes = Votes(tmp_path / NAME, USAGES, counts)
+    assert len(labelled(images, tmp_path, votes)) == 300
+    with refusal(f"{tmp_path / NAME}: its majorities are FER-2013's own labels for 0% of the images"):
+        labelled([*images[1:], images[0]], tmp_path, votes)
+
+
 # The whole way: of FER-2013 the few rows whose pixels are whole.
 
 # Of each class a row with a majority, and rows with a distribution alone and with neither, in every usage.

@@ -314,6 +314,7 @@ def test_a_split_is_told_by_the_folders_that_a_table_s_pictures_lie_in(paths: Pa
         (("a/1.jpg", "happy", "fold", "", "1 2 3 4"), "line 5: 'fold' is not a split (train, val, test)"),
         (("a/1.jpg", "happy", "", "", "1 2 3"), "line 5: '1 2 3' is not a box (x y width height, in pixels)"),
         (("a/1.jpg", "happy", "", "", "1 2 0 4"), "line 5: '1 2 0 4' is a box without width or height"),
+        (("a/1.jpg", "happy", "", "", "0.1 0.2 0.9 1"), "line 5: '0.1 0.2 0.9 1' is in parts of the picture, not in"),
         (("twice.jpg", "happy", "", "", ""), "line 5: 'twice.jpg' may be "),
     ],
 )

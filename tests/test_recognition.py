@@ -11,9 +11,9 @@ from layouts import draw, put
 from PIL import Image
 from running import call_script, error_line
 
-from emotorch.data import fer2013, fer2013_folders
+from emotorch.data import fer2013, fer2013_folders, pixel_csv
 from emotorch.data.dataset import training_dataset
-from emotorch.data.images import hash_pixels
+from emotorch.data.images import SIZE, hash_pixels
 from emotorch.data.recognition import Recognition, recognise
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import CKP, FER, FER_USAGES
@@ -79,6 +79,11 @@ def test_class_folders_of_fer_2013_are_known_by_a_folder_s_name(
 def test_every_naming_of_its_splits_is_read(paths: Paths, splits: Sequence[str], found: Sequence[str]) -> None:
     put(paths.raw / "fer2013", fer_names(dict.fromkeys(splits, 1)))
     assert usages(images_of(paths, FER)) == dict.fromkeys(found, 7)
+
+
+def test_a_validation_set_of_another_size_than_the_test_is_nobody_s_publictest(paths: Paths) -> None:
+    put(paths.raw / "fer2013", fer_names({"train": 4, "val": 1, "test": 2}))
+    assert usages(images_of(paths, FER)) == {"Training": 28, "validation": 7, "PublicTest+PrivateTest": 14}
 
 
 def test_the_names_of_its_files_tell_more_than_the_folders(paths: Paths) -> None:
@@ -240,6 +245,18 @@ def test_ckplus_is_known_by_its_file_names(paths: Paths, ending: str) -> None:
     assert {image.emotion for image in images} == set(CKP.classes)
     assert {image.reading for image in images} == {Reading.FACE}
     assert kinds(paths) == {"CKP": "some faces (1)/all"}
+
+
+def test_a_large_table_with_an_eighth_class_is_of_other_labels(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_csv, "_LOOKED_THROUGH", 4 * SIZE * SIZE)
+    file = paths.raw / "archive" / "faces.csv"
+    file.parent.mkdir(parents=True)
+    rows = [f"{code},{' '.join(['7'] * SIZE * SIZE)},Training" for code in (7, 0, 1)]
+    file.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+    found = look(paths)
+    assert not found.datasets
+    (missing,) = (part for part in found.passed_over if part.where == file)
+    assert missing.found.startswith("faces with an eighth class, which FER-2013 has not")
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def _recognise_csv(csv: Path, converted: Path) -> Finding:
         table = None  # what is wrong with it is said when it is read
     if table is not None and table.emotion is None:
         return Incomplete(csv, "faces without a column emotion: nothing says what they show")
+    if table is not None and pixel_csv.has_other_labels(table):
+        return Incomplete(
+            csv,
+            "faces with an eighth class, which FER-2013 has not, in more rows than CK+ has: its numbers may be FER+'s, "
+            "whose votes are read beside FER-2013's own CSV; else write it as pictures in folders called by the "
+            "emotions",
+        )
     has_usage = table is None or table.usage is not None
     return Recognised(
         FER.name,

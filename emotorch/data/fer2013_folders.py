@@ -1,6 +1,7 @@
 """FER-2013 as class folders, in whatever splits and names it is handed around."""
 
 import re
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _COUNT = 35_887
 _LARGEST = round(1.02 * _COUNT)
 # Copies have a stray file; a folder of the user's own may hold some of FER-2013's.
 _MOST = 0.95
+_MOST_UNEQUAL = 0.02
 _FILE = re.compile(FER.files, re.IGNORECASE)
 _USAGE_OF_NAME = {usage.lower(): usage for usage in FER_USAGES}
 
@@ -96,14 +98,19 @@ def _cost_of_enlarging(files: list[Path], side: int) -> str:
 
 def list_images(folder: Folder, classes: list[ClassFolder], reading: Reading) -> list[SourceImage]:
     """The images of class folders, each with the usage that its file's name or its folder tells."""
-    splits = {found.split for found in classes}
+    sizes = Counter[str]()
+    for found in classes:
+        sizes[found.split] += len(found.folder.pictures)
+    # Its own two are equally large; who has cut one of their own has not hit that.
+    is_official = min(sizes["val"], sizes["test"]) >= (1 - _MOST_UNEQUAL) * max(sizes["val"], sizes["test"], 1)
     return [
-        SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, splits))
+        SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, is_official=is_official))
         for found, path in class_pictures(folder, classes, FER.full_title)
     ]
 
 
-def _usage(name: str, found: ClassFolder, splits: set[str]) -> str:
+def _usage(name: str, found: ClassFolder, *, is_official: bool) -> str:
+    """`is_official`: whether `val` and `test` are PublicTest and PrivateTest, by how large they are."""
     match = _FILE.match(name)
     if match is not None:
         return _USAGE_OF_NAME[match[1].lower()]
@@ -111,6 +118,6 @@ def _usage(name: str, found: ClassFolder, splits: set[str]) -> str:
         return _USAGE_OF_NAME[f"{official[0].lower()}test"]
     if found.split == "train":
         return FER_USAGES[0]
-    if {"val", "test"} <= splits:
+    if is_official and found.split in ("val", "test"):
         return FER_USAGES[1 if found.split == "val" else 2]
     return {"val": FER_OTHER_VALIDATION, "test": FER_BOTH_TESTS}.get(found.split, "")

@@ -38,6 +38,9 @@ _COUNTS = len(COLUMNS) - 2
 # first; a distribution takes classes until it has the second, but no more classes than the third.
 _HALF, _ENOUGH, _MOST_CLASSES = 0.5, 0.75, 3
 
+# Joined to other rows, one label in six agrees; so few images tell nothing.
+_LEAST_AGREEMENT, _TELLING = 0.4, 200
+
 Counts = NDArray[np.int64]
 
 
@@ -163,8 +166,7 @@ def _check_row(path: Path, line: int, row: Sequence[str]) -> None:
 def labelled(images: Sequence[SourceImage], converted: Path, votes: Votes) -> list[SourceImage]:
     """FER-2013's images with the labels of FER+: those of a majority, else the largest class of the distribution.
 
-    What has neither takes no part. How often the majority is FER-2013's own label is logged: rarely means that the
-    rows of the two files do not belong together.
+    What has neither takes no part. How often the majority is FER-2013's own label is logged.
 
     Args:
         images: All that stage 1 has written, in its order.
@@ -172,7 +174,8 @@ def labelled(images: Sequence[SourceImage], converted: Path, votes: Votes) -> li
         votes: Of the same rows.
 
     Raises:
-        EmoTorchError: the rows are not those of FER-2013's official CSV, in its order.
+        EmoTorchError: the rows are not those of FER-2013's official CSV, in its order; or so few majorities are
+            FER-2013's own labels that they cannot be.
     """
     rows = _joined_rows(converted, votes)
     counts = votes.counts[rows]
@@ -182,6 +185,12 @@ def labelled(images: Sequence[SourceImage], converted: Path, votes: Votes) -> li
     own = np.array([emotion_name(image.emotion) for image in images])
     agree = own == np.array([emotion_name(name) for name in FERPLUS_CLASSES])[classes]
     decided = winners != NO_MAJORITY
+    if decided.sum() >= _TELLING and agree[decided].mean() < _LEAST_AGREEMENT:
+        raise EmoTorchError(
+            f"{votes.path}: its majorities are FER-2013's own labels for {100 * agree[decided].mean():.0f}% of the "
+            "images, little more than by chance: the rows of one of the two are not in the official order; download "
+            "it again"
+        )
     logger.info(
         "FER+: %d of %d images have a majority, which is FER-2013's own label for %.0f%%; %d more have a distribution "
         "alone (they train by targets=votes); %d are left out: no agreement, or unknown, or no face",

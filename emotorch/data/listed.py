@@ -346,7 +346,10 @@ def _box(table: Table, line: int, cells: Sequence[str]) -> Box | None:
         return None
     if not text:
         return None
-    numbers = [round(float(number)) for number in _NUMBER.findall(text)]
+    found = [float(number) for number in _NUMBER.findall(text)]
+    if "." in text and all(abs(number) <= 1 for number in found):
+        raise table.error(line, f"{printable(text)!r} is in parts of the picture, not in pixels; mend the row")
+    numbers = [round(number) for number in found]
     if len(numbers) != 4:
         raise table.error(line, f"{printable(text)!r} is not a box (x y width height, in pixels); mend the row")
     x, y, third, fourth = numbers

@@ -179,9 +179,19 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
         table = read_head(csv)
     except EmoTorchError:
         return None
-    if _CKP_CALLED.search(csv.stem) or table.highest_code() == CONTEMPT:
+    if _CKP_CALLED.search(csv.stem) or (_has_size_of_ckp(csv) and table.highest_code() == CONTEMPT):
         return CKP.name
     return CKP.name if folder.called(_CKP_CALLED) else FER.name
+
+
+def _has_size_of_ckp(csv: Path) -> bool:
+    return csv.stat().st_size <= _LOOKED_THROUGH
+
+
+def has_other_labels(table: PixelTable) -> bool:
+    """Whether a table not called after FER-2013 has an eighth class, in more rows than CK+: as by FER+'s labels."""
+    is_unknown = not _FER_FILE.match(table.path.name) and not _has_size_of_ckp(table.path)
+    return is_unknown and table.highest_code() >= CONTEMPT
 
 
 def parse_pixels(text: bytes) -> Pixels:
