@@ -138,7 +138,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     if numbers and dataset is None:
         yield ask_whose(folder.path, numbers, f"labels in {tables[0].path.name}")
         return
-    names = ", ".join(table.path.name for table in tables)
+    names = ", ".join(table.path.relative_to(folder.path).as_posix() for table in tables)
     yield Recognised(
         dataset.name if dataset else "",
         folder.path,
