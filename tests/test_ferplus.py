@@ -9,7 +9,7 @@ import torch
 from conftest import draw_images, refusal, write_small_fer
 from running import EVALUATE, TRAIN, call_script, error_line, last_line, read_table
 
-from emotorch.data import dataset, fer2013
+from emotorch.data import dataset, fer2013, subsets
 from emotorch.data.ferplus import (
     COLUMNS,
     NO_MAJORITY,
@@ -243,6 +243,12 @@ def test_who_has_no_majority_trains_by_the_votes_and_is_never_scored(voted: Path
     assert np.count_nonzero((shares == 0.5).sum(1) == 2) == 3
     assert shares.argmax(1).tolist() == by_votes.training.labels.tolist()
     assert len(DatasetIndex.load(voted, FERPLUS).originals_of("FER")) == 72
+
+
+def test_subsets_are_of_images_with_a_majority(voted: Paths) -> None:
+    index = DatasetIndex.load(voted, FERPLUS)
+    made = subsets.create(index, train_on="FER", augmented=False, fer_usage="official", force=False)
+    assert [subset.images for subset in made] == [24, 24, 24]
 
 
 def test_votes_are_asked_for_where_there_are_some(voted: Paths) -> None:

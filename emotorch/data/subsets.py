@@ -103,7 +103,7 @@ def _sets(
     official = (index.datasets == train_on) & np.isin(index.usages, [*dataset.selecting, *dataset.tests])
     left_out = [selection.shared.rows] if selection.shared else []
     seen = np.concatenate([*(images.rows for images in sets.values()), *left_out])
-    tests = np.setdiff1d(np.flatnonzero(official), seen)
+    tests = index.with_label(np.setdiff1d(np.flatnonzero(official), seen))
     if len(tests):
         operations = range(1, len(OPERATIONS) + 1) if augmented else [0]
         sets["test"] = ImageSet(index, np.repeat(tests, len(operations)), np.tile(operations, len(tests)))
