@@ -238,6 +238,20 @@ def test_each_fault_is_found_in_the_very_files_that_have_it(tmp_path: Path) -> N
     }
 
 
+def test_two_datasets_that_spell_an_emotion_otherwise_do_not_contradict_each_other(tmp_path: Path) -> None:
+    same, other = draw_images(2, seed=6)
+    for folder, emotion, face in (
+        ("ours", "angry", same),
+        ("ours", "happy", other),
+        ("theirs", "Anger", same),
+        ("theirs", "sadness", other),
+    ):
+        write(tmp_path / folder / emotion / "1.png", face)
+    found = findings(tmp_path)
+    assert len(found["twins"]) == 4
+    assert found["twins, other label"] == ["ours/happy/1.png", "theirs/sadness/1.png"]
+
+
 def test_twins_stand_together(tmp_path: Path) -> None:
     faces = draw_images(3, seed=5)
     for number in range(9):

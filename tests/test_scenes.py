@@ -134,7 +134,7 @@ def test_what_was_found_is_said_and_listed(album: Paths) -> None:
     assert detector is not None
     said = (album.root / "emotorch4.txt").read_text()
     assert f"faces are looked for in 5 pictures, by {detector.name} ({album.originals / 'faces.csv'} lists" in said
-    assert "; 1 show several, of which the largest is taken; 1 show none and are left out (first: " in said
+    assert "; several in 1, of which the largest is taken; none in 1, left out (first: " in said
     stamp = read_stamp(album.originals, STAGE_2)
     assert (stamp["faces"], stamp["detector"]) == ("auto", detector.name)
 
@@ -178,7 +178,7 @@ def test_an_evaluation_of_a_folder_cuts_the_faces_out_too(desk: Desk, tmp_path: 
     done = call_script(desk.paths, EVALUATE, desk.model, folder)
     evaluated = Path(last_line(done))
     assert "on album: 6 images, accuracy" in done.stdout
-    assert "; 1 show several, of which the largest is taken; 1 show none and are left out" in done.stderr
+    assert "; several in 1, of which the largest is taken; none in 1, left out" in done.stderr
     left_out = "1 of 5 pictures show no face and are left out: faces.csv lists what is found"
     assert left_out in done.stdout
     assert left_out in (evaluated / "classification_report_album.txt").read_text()

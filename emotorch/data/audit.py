@@ -22,7 +22,7 @@ from emotorch.data.recognition import recognise, recognise_folder
 from emotorch.datasets import DATASETS, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, read_stamp
-from emotorch.labels import DEFAULT, LabelScheme, get_scheme
+from emotorch.labels import DEFAULT, LabelScheme, emotion_name, get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.workers import progress
 
@@ -198,7 +198,11 @@ def _read_recognised(
             images = list(listing.list_class_folders(one.where, target))
             origin = replace(origin, refused=str(error))
         origin.formats.update(_format(target / entry.file.partition(", face at ")[0]) for entry, _ in images)
-        listed += [(replace(entry, dataset=dataset), read_picture) for entry, read_picture in images]
+        if dataset:  # each spells its classes otherwise
+            images = [
+                (replace(entry, dataset=dataset, label=emotion_name(entry.label)), load) for entry, load in images
+            ]
+        listed += images
         origins.append(origin)
     if not found:
         listed, why = list(listing.list_class_folders(target, target)), "class folders, of no emotion that is known"

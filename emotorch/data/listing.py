@@ -27,7 +27,7 @@ class Entry:
 
     Attributes:
         file: Below the folder, with forward slashes; of a row the table and its line.
-        label: Its class, as the dataset calls it.
+        label: Its class, as the dataset calls it; where there are several, as FER-2013 calls the emotion.
         usage: The given split it is in, or empty.
         dataset: Which dataset it is from, where there are several; else empty.
         hash: Of the file's pixels, where a manifest tells.

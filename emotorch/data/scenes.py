@@ -156,10 +156,10 @@ def describe(searched: Sequence[Searched], listed: str = "") -> str:
     said = f"faces are looked for in {len(searched)} pictures, by {scene_detector().name}"
     said += f" ({listed} lists what is found)" if listed else ""
     if several:
-        said += f"; {several} show several, of which the largest is taken"
+        said += f"; several in {several}, of which the largest is taken"
     if without:
         first = printable(str(without[0]))
-        said += f"; {len(without)} show none and are left out (first: {first}; faces cut out already: --faces none)"
+        said += f"; none in {len(without)}, left out (first: {first}; faces cut out already: --faces none)"
     return said
 
 
