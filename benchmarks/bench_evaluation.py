@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from timing import make_parser, paired, report
 
-from emotorch.evaluation.evaluate import EvaluationSet, predict
+from emotorch.evaluation.evaluate import predict
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.labels import get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.training.checkpoints import Model

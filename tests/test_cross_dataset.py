@@ -20,7 +20,7 @@ from emotorch.analyses.candidates import load_candidates
 from emotorch.analyses.shared_classes import load_test_set, shared_scheme
 from emotorch.data.images import read_face
 from emotorch.errors import UsageError
-from emotorch.evaluation.evaluate import load_set
+from emotorch.evaluation.sets import load_set
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.paths import Paths

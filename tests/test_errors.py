@@ -8,9 +8,10 @@ from running import MODELS, Trained, accept, call_script, error_line, last_line,
 from sklearn.metrics import confusion_matrix
 
 from emotorch.analyses.errors import ANALYSIS, analyse_errors, confident_errors, confusions, suspected_label_errors
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions
+from emotorch.evaluation.evaluate import Evaluation, Predictions
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.training.checkpoints import load_model
 
 pytestmark = pytest.mark.slow

@@ -24,9 +24,10 @@ from emotorch.data import variants as augmented
 from emotorch.data.dataset import create
 from emotorch.data.images import read_face
 from emotorch.data.selection import DatasetIndex, Factors, select
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, score
+from emotorch.evaluation.evaluate import Evaluation, score
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures import confusion
 from emotorch.figures.confusion import ConfusionPanel
 from emotorch.files import hash_file, write_csv

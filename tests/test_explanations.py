@@ -24,7 +24,8 @@ from emotorch.analyses.map_checks import (
     rank_correlations,
 )
 from emotorch.data.images import hash_pixels
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, Predictions
+from emotorch.evaluation.evaluate import Evaluation, Predictions
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.overlays import mosaic_figure, overlay
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network

@@ -21,7 +21,7 @@ from emotorch.analyses.fairness import (
     compare_groups,
 )
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import EvaluationSet, load_set
+from emotorch.evaluation.sets import EvaluationSet, load_set
 from emotorch.labels import get_scheme
 from emotorch.metrics.calibration import measure
 from emotorch.metrics.intervals import wilson_interval

@@ -29,7 +29,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, read_manifest
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.datasets import FER
-from emotorch.evaluation.evaluate import load_set
+from emotorch.evaluation.sets import load_set
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, STAGE_3, Paths
 from emotorch.seeding import generator

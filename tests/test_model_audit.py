@@ -16,7 +16,7 @@ from running import call_script, error_line
 
 from emotorch.data import dataset, fer2013
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import load_set
+from emotorch.evaluation.sets import load_set
 from emotorch.labels import get_scheme
 from emotorch.model_audit.audit import Audit, Request, audit, describe, judge
 from emotorch.model_audit.faults import Scored, find_memory_faults

@@ -21,7 +21,8 @@ from emotorch.data.recognition import recognise
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import SourceImage, read_manifest
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import load_set, seen_in_training
+from emotorch.evaluation.seen import seen_in_training
+from emotorch.evaluation.sets import load_set
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_2, Paths
 from emotorch.runs.usage import TrainingImages

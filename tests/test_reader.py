@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from emotorch.data.images import Pixels
 from emotorch.errors import UsageError
-from emotorch.evaluation.evaluate import EvaluationSet, predict
+from emotorch.evaluation.evaluate import predict
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.files import hash_file, write_json
 from emotorch.inference import onnx_export
 from emotorch.inference.onnx_reader import OnnxReader

@@ -17,9 +17,10 @@ from emotorch.analyses.robustness import measure, robustness_figure
 from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet, predict
+from emotorch.evaluation.evaluate import Evaluation, predict
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.runs import folder as runs

@@ -14,7 +14,7 @@ from scipy import stats
 from emotorch.analyses.candidates import Candidate
 from emotorch.analyses.candidates import load_candidates as load
 from emotorch.analyses.run_comparison import compare
-from emotorch.evaluation.evaluate import load_set
+from emotorch.evaluation.sets import load_set
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.paths import Paths

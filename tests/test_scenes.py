@@ -19,7 +19,7 @@ from emotorch.data.images import PixelForm, Pixels, read_photo, read_picture, re
 from emotorch.data.scenes import as_asked
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.evaluation.evaluate import load_set
+from emotorch.evaluation.sets import load_set
 from emotorch.files import read_stamp
 from emotorch.inference.predictions import cut_faces, locate
 from emotorch.labels import get_scheme

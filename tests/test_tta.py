@@ -9,7 +9,8 @@ from conftest import draw_images
 from published import published_state
 from running import EVALUATE, Trained, call_script, copy_trained, error_line, replace_weights, train
 
-from emotorch.evaluation.evaluate import EvaluationSet, predict
+from emotorch.evaluation.evaluate import predict
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.evaluation.tta import COPIES, SHIFT, augmented_copies, mean_predictions
 from emotorch.metrics.calibration import probabilities
 from emotorch.runs.folder import Run

@@ -45,9 +45,10 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.evaluation.evaluate import default_dataset, evaluate, load_unseen
+    from emotorch.evaluation.evaluate import default_dataset, evaluate
     from emotorch.evaluation.folder import report, write_evaluation
     from emotorch.evaluation.loaded_run import LoadedRun
+    from emotorch.evaluation.seen import load_unseen
     from emotorch.evaluation.tta import describe_means
     from emotorch.paths import Paths
 

@@ -21,7 +21,7 @@ from emotorch.data.sources import read_manifest
 from emotorch.data.split import Indices
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.labels import LabelScheme, command
 from emotorch.paths import STAGE_2, Paths
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from emotorch.data.images import Pixels, resize
 from emotorch.data.operations import add_noise, change_contrast, change_light, scale_of, turn
-from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.dataset import SheetRow, plot_sheet
 from emotorch.seeding import generator
 

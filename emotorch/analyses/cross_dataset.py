@@ -18,8 +18,9 @@ from emotorch.analyses.shared_classes import TestSet, available, fer_classes, lo
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict, seen_in_training
+from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict
 from emotorch.evaluation.official_tests import record_scoring
+from emotorch.evaluation.seen import seen_in_training
 from emotorch.figures.canvas import new_figure, save, wrap
 from emotorch.figures.colours import BLACK, ORANGE, PALE
 from emotorch.files import new_folder, write_text

@@ -23,8 +23,9 @@ from emotorch.analyses.attributes import Attribute, AttributeTable, make_attribu
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
 from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation, sources_of
+from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import sources_of
 from emotorch.figures.canvas import new_figure, save, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from emotorch.figures.intervals import add_legend, draw_estimate

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import EvaluationSet
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.files import hash_file
 from emotorch.runs.folder import Run, shipped_or_named
 from emotorch.runs.usage import TrainingImages

@@ -22,8 +22,9 @@ from emotorch.analyses.reference import Reference, find_reference
 from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation, EvaluationSet
+from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.canvas import save
 from emotorch.figures.colours import BLACK, BLUE, ORANGE
 from emotorch.figures.curves import Curve, Panel, class_style, curves_figure

@@ -16,16 +16,10 @@ from numpy.typing import NDArray
 from emotorch.analyses.candidates import Candidate
 from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import (
-    EvaluationSet,
-    Predictions,
-    load_set,
-    predict,
-    seen_by,
-    sources_of,
-    synthetic_suffix,
-)
+from emotorch.evaluation.evaluate import Predictions, predict
 from emotorch.evaluation.official_tests import record_scoring
+from emotorch.evaluation.seen import seen_by
+from emotorch.evaluation.sets import EvaluationSet, load_set, sources_of, synthetic_suffix
 from emotorch.figures.canvas import new_figure, save, tidy, wrap
 from emotorch.figures.colours import BLUE, GREY, ORANGE, VERMILLION
 from emotorch.figures.intervals import draw_estimate

@@ -13,7 +13,7 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import group_sources
 from emotorch.datasets import FER_PRIVATE, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import EvaluationSet, load_set, sources_of
+from emotorch.evaluation.sets import EvaluationSet, load_set, sources_of
 from emotorch.files import count_files, visible
 from emotorch.labels import LabelScheme
 from emotorch.paths import Paths

@@ -9,8 +9,9 @@ import torch
 
 from emotorch.data import scenes
 from emotorch.data.images import write_png
-from emotorch.evaluation.evaluate import Evaluation, recorded
+from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import recorded
 from emotorch.figures.confusion import ConfusionPanel, plot_side_by_side
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import new_folder, write_text

@@ -16,16 +16,9 @@ from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import operation_of, original_of, variant_file
 from emotorch.datasets import CKP, FER, FER_TEST, PARTS, Dataset
 from emotorch.errors import EmoTorchError, found_elsewhere
-from emotorch.evaluation.evaluate import (
-    Evaluation,
-    EvaluationSet,
-    NothingUnseenError,
-    evaluate,
-    predict,
-    score,
-    sources_of,
-)
+from emotorch.evaluation.evaluate import Evaluation, NothingUnseenError, evaluate, predict, score
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import EvaluationSet, sources_of
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
 from emotorch.paths import AUGMENTED, ORIGINALS, STAGE_2, STAGE_3, Paths, mark_synthetic

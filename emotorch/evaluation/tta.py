@@ -12,16 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emotorch.data.images import SIZE
-from emotorch.evaluation.evaluate import (
-    CHOSE_THE_EPOCH,
-    Evaluation,
-    EvaluationSet,
-    Predictions,
-    chose_the_epoch,
-    predict,
-)
+from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, Evaluation, Predictions, predict
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.official_tests import record_scoring
+from emotorch.evaluation.seen import chose_the_epoch
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.metrics.confusion import confusion_counts
 from emotorch.training.checkpoints import Model

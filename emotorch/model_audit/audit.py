@@ -13,7 +13,8 @@ from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex
 from emotorch.datasets import FER, FER_USAGES, LONGEST_SIDE, PARTS
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.evaluate import EvaluationSet, load_set, seen_in_training
+from emotorch.evaluation.seen import seen_in_training
+from emotorch.evaluation.sets import EvaluationSet, load_set
 from emotorch.files import hash_file
 from emotorch.labels import SCHEMES, LabelScheme
 from emotorch.model_audit.faults import (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.data.likeness import THRESHOLD, find_alike
 from emotorch.datasets import PARTS
-from emotorch.evaluation.evaluate import EvaluationSet
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.evaluation.tta import augmented_copies
 from emotorch.labels import LabelScheme
 from emotorch.metrics import calibration

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from emotorch.analyses.dataset import Audit, balance_table, by_class, class_counts, write_audit_files
 from emotorch.data.faults import PEOPLE, Finding, Photo
 from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR
-from emotorch.evaluation.evaluate import synthetic_suffix
+from emotorch.evaluation.sets import synthetic_suffix
 from emotorch.figures.dataset import balance_figure, distributions_figure
 from emotorch.files import new_folder, printable, write_text
 from emotorch.paths import Paths

@@ -1,0 +1,87 @@
+"""Which images a run has seen: it was trained on them, or they chose its epoch."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.data.dataset import MANIFEST_COLUMNS
+from emotorch.data.sources import MANIFEST, read_manifest
+from emotorch.data.variants import original_of
+from emotorch.datasets import PARTS
+from emotorch.errors import EmoTorchError
+from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import EvaluationSet, recorded, variants_prefix
+from emotorch.paths import STAGE_2, Paths
+from emotorch.runs.usage import TrainingImages
+
+
+def seen_by(
+    loaded: LoadedRun, dataset: str, images: EvaluationSet, known: TrainingImages | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """`seen_in_training` for some or all images of a dataset."""
+    # In another scheme's dataset the same images have other names.
+    by_name = dataset in PARTS and loaded.model.trained_as is None
+    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
+    return seen_in_training(images, known, paths, by_name=by_name)
+
+
+def seen_in_training(
+    images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images were trained on (themselves or a variant), and which others have a twin that was."""
+    if known is None:
+        none = np.zeros(len(images.labels), dtype=bool)
+        return none, none
+    hashes = images.hashes.tolist()
+    pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
+    if not by_name:
+        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source, and what
+        # stage 2 has shrunk, or cut out of a photo, others than its file.
+        variants, files = variants_prefix(paths), _files_of(known, paths)
+        of_trained = [
+            file in files or (file.startswith(variants) and original_of(file) in known.files) for file in images.files
+        ]
+        return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
+    itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
+    return itself, pixels & ~itself
+
+
+def _files_of(known: TrainingImages, paths: Paths) -> set[str]:
+    """The files of stage 2's dataset that a run knows, and those that it was made from, as `recorded`."""
+    if not (paths.originals / MANIFEST).is_file():
+        return set()
+    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
+    found = [row for row in rows if row["hash"] in known.hashes or known.has(row["file"], row["hash"])]
+    files = [PurePosixPath(paths.relative(paths.originals), row["file"]) for row in found]
+    files += [PurePosixPath(row["source"]) for row in found]
+    folders = {file.parent: recorded(paths.root / file.parent, paths) for file in files}
+    return {f"{folders[file.parent]}/{file.name}" for file in files}
+
+
+def chose_the_epoch(loaded: LoadedRun, dataset: str, images: EvaluationSet) -> NDArray[np.bool_] | None:
+    """(N,) which images of a dataset chose a run's epoch, or are twins of such; None where that is unknown."""
+    validating = TrainingImages.of(loaded.run, validation=True)
+    return None if validating is None else np.logical_or(*seen_by(loaded, dataset, images, validating))
+
+
+def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
+    """Another run to predict beside a scored one, read as the same scheme.
+
+    Args:
+        loaded: The scored one.
+        name: Of the other.
+        dataset: What it is scored on.
+        images: Those of the dataset that count.
+
+    Raises:
+        EmoTorchError: it is damaged, or trained on some of the images, as far as is known.
+        UsageError: there is no such model, or it cannot be read as the same scheme.
+    """
+    other = loaded.beside(name)
+    seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))
+    if seen.any():
+        raise EmoTorchError(
+            f"{other.run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"
+        )
+    return other
