@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data.likeness import THRESHOLD, find_alike
+from emotorch.data.likeness import THRESHOLD, find_alike, find_mirrored
 from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_atomically
@@ -67,7 +67,7 @@ def _find(index: "DatasetIndex", dataset: str) -> PhotoPairs:
     rows = rows[np.sort(np.unique(index.hashes[rows], return_index=True)[1])]
     faces = index.originals(rows).read()
     near = find_alike(faces, faces, THRESHOLD)
-    mirrored = [places for places in find_alike(faces, faces[:, :, ::-1], THRESHOLD) if places not in near]
+    mirrored = find_mirrored(faces, THRESHOLD, near)
     places = np.array([*near, *mirrored], np.int64).reshape(-1, 2)
     return PhotoPairs(rows[places], np.arange(len(places)) >= len(near))
 

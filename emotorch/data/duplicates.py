@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emotorch.data.audit import AuditedFolder
-from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR, THRESHOLD, find_alike
+from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR, THRESHOLD, find_alike, find_mirrored
 from emotorch.data.split import group_sources
 from emotorch.datasets import CLASS_FOLDERS, DATASETS
 from emotorch.errors import EmoTorchError, UsageError
@@ -96,12 +96,8 @@ def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool
     alike = find_alike(faces, faces, threshold)
     pairs += [Pair(*_at(leaders, places), NEAR, *likeness) for places, likeness in alike.items()]
     if mirrored:
-        reflections = find_alike(faces, faces[:, :, ::-1], threshold)
-        pairs += [
-            Pair(*_at(leaders, places), MIRRORED, *likeness)
-            for places, likeness in reflections.items()
-            if places not in alike
-        ]
+        reflections = find_mirrored(faces, threshold, alike)
+        pairs += [Pair(*_at(leaders, places), MIRRORED, *likeness) for places, likeness in reflections.items()]
     return Duplicates(audited, pairs, _choose(len(ranks), leaders, pairs))
 
 

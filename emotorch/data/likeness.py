@@ -6,6 +6,8 @@ its light and dark areas, which two portraits may share. So each candidate is co
 the pixels, aligned: copies are often cut a few pixels apart, and a little larger or smaller.
 """
 
+from collections.abc import Container
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,14 @@ def find_alike(
         if score >= threshold:
             found[first, second] = distance, score
     return found
+
+
+def find_mirrored(
+    faces: Pixels, threshold: float, alike: Container[tuple[int, int]]
+) -> dict[tuple[int, int], tuple[int, float]]:
+    """As `find_alike` within (N, 48, 48) faces, where one of two is mirrored; less those that are alike as they are."""
+    found = find_alike(faces, faces[:, :, ::-1], threshold)
+    return {places: likeness for places, likeness in found.items() if places not in alike}
 
 
 def perceptual_bits(faces: Pixels) -> _Floats:
