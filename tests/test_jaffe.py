@@ -110,3 +110,14 @@ def test_a_run_has_no_person_on_both_sides(paths: Paths) -> None:
     training, validation = people.values()
     assert not training & validation
     assert training | validation == {"KA", "KL", "KM", "YM"}
+
+
+@pytest.mark.parametrize("copy", ["jaffedbase/jaffe", "JAFFE/jaffe", "x/by class"])
+def test_of_two_copies_the_fuller_is_taken(paths: Paths, copy: str) -> None:
+    put(paths.raw / "JAFFE", jaffe_names())
+    names = jaffe_names()[:-2]
+    put(paths.raw / copy, (f"{CLASSES[name[3:5]]}/{name}" for name in names) if "class" in copy else names)
+    full, less = find_copies(paths, JAFFE)
+    assert (full.where, len(full.images())) == (paths.raw / "JAFFE", 21)
+    assert (less.where, len(less.images())) == (paths.raw / copy, 19)
+    assert set(recognise(paths, get_scheme("seven")).datasets) == {"JAFFE"}

@@ -48,6 +48,17 @@ def test_average_faces_beside_it_are_passed_over_and_odd_names_are_counted(
     assert [missing.where for missing in recognise(paths, get_scheme("seven")).passed_over] == [folder / "AKDEF"]
 
 
+def test_a_folder_of_something_else_among_the_persons_splits_nothing(paths: Paths) -> None:
+    """Else every person's folder was taken for a copy, and one of them for all of KDEF."""
+    put(paths.raw / "KDEF", [*kdef_names(), "AF31/AF31V.JPG", "figures/1.png"])
+    put(paths.raw / "mine", ["happy/1.png", "sad/1.png"])
+    found = recognise(paths, get_scheme("seven"))
+    assert found.datasets["KDEF"].where == paths.raw / "KDEF"
+    assert len(found.datasets["KDEF"].images()) == 12
+    assert (set(found.datasets), found.others) == ({"KDEF", "mine"}, [])
+    assert [missing.where.name for missing in found.passed_over] == ["AF31", "figures"]
+
+
 def test_the_face_is_cut_from_the_photo(tmp_path: Path, paths: Paths) -> None:
     face = SyntheticFace(150, 220, 260)
     (paths.raw / "KDEF").mkdir(parents=True)

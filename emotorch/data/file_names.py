@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 from emotorch.data.known import are_named_as, called_after, recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Recognised, split_of
@@ -26,10 +27,15 @@ def recognise(
         reading: How a file becomes a face.
     """
     holders = [below for below in folder.walk() if below.pictures]
-    if not folder.pictures and sum(sub.has_pictures for sub in folder.folders) == 1:
-        return  # all of it is further below
     named = [below for below in holders if are_named_as(_names(below), dataset)]
-    if folder in named or (named and len(named) == len(holders)):
+    if named and _are_copies(folder, named):
+        named = [folder] if folder in named else []
+        holders = []  # what is below is something else
+        if not named:
+            return
+    if named and folder not in named and len({_top(folder, below) for below in named}) == 1:
+        return  # all of it is further below
+    if named:
         files = [path for below in named for path in below.pictures]
         splits = sorted({below.name for below in folder.walk() if below is not folder and split_of(below.name)})
         yield Recognised(
@@ -37,7 +43,9 @@ def recognise(
             folder.path,
             f"file names like {dataset.file_example}",
             # Beside its files there may be folders of something else.
-            covers=folder.parts(files) if len(named) == len(holders) else frozenset(files),
+            covers=folder.parts(files)
+            if len(named) == len(holders)
+            else frozenset(files).union(below.path for below in named if below is not folder),
             images=lambda: _list_images(named, dataset, class_of_code, reading),
             count=lambda: len(files),
             notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
@@ -45,6 +53,19 @@ def recognise(
     elif called_after(folder, dataset):
         note = "the files' names do not tell who is shown"
         yield from recognise_class_folders(folder, dataset, notes=(note,))
+
+
+def _top(folder: Folder, below: Folder) -> str:
+    """The subfolder in which one further below lies, or is; empty of the folder itself."""
+    return next(iter(below.path.relative_to(folder.path).parts), "")
+
+
+def _are_copies(folder: Folder, named: list[Folder]) -> bool:
+    """Whether subfolders, or one and the folder itself, hold the same files, by most of their names."""
+    tops: dict[str, set[str]] = {}
+    for below in named:
+        tops.setdefault(_top(folder, below), set()).update(path.stem.upper() for path in below.pictures)
+    return any(2 * len(one & other) > min(len(one), len(other)) for one, other in combinations(tops.values(), 2))
 
 
 def _names(folder: Folder) -> list[str]:
