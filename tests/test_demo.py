@@ -379,33 +379,41 @@ def test_uploads_have_a_limit_together_and_who_stalled_longest_makes_room(monkey
     uploads = Uploads()
 
     class Slow:
-        """A request whose body comes in parts, with a time before each."""
+        """A request whose body comes in parts, each when its turn comes."""
 
-        def __init__(self, *parts: tuple[float, bytes]) -> None:
+        def __init__(self, *parts: tuple[asyncio.Event, bytes]) -> None:
             self.headers: dict[str, str] = {}
             self.parts = parts
 
         async def stream(self) -> AsyncIterator[bytes]:
-            for seconds, part in self.parts:
-                await asyncio.sleep(seconds)
+            for turn, part in self.parts:
+                await turn.wait()
                 yield part
 
-    async def read(request: Slow) -> str:
+    async def read(request: Slow, worked_on: asyncio.Event) -> str:
         with uploads.one() as one:
             try:
                 await one.read(cast(Any, request))
-                await asyncio.sleep(0.3)  # it waits in the queue, and keeps its room
+                await worked_on.wait()  # it waits in the queue, and keeps its room
                 return b"".join(one.parts).decode()
             except limits.RefusedError as refusal:
                 return f"{refusal.status}"
 
     async def all_at_once() -> list[str]:
-        return await asyncio.gather(
-            read(Slow((0, b"aaaa"), (SECONDS, b"a"))),
-            read(Slow((0.05, b"bbbb"), (0.1, b"bb"))),
-            read(Slow((0.1, b"cccc"))),
-            read(Slow((0.2, b"dddd"))),
+        turns = [asyncio.Event() for _ in range(6)]
+        *_, last = turns
+        requests = (
+            Slow((turns[0], b"aaaa"), (asyncio.Event(), b"a")),
+            Slow((turns[1], b"bbbb"), (turns[3], b"bb")),
+            Slow((turns[2], b"cccc")),
+            Slow((turns[4], b"dddd")),
         )
+        answers = [asyncio.create_task(read(request, last)) for request in requests]
+        for turn in turns:
+            turn.set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return await asyncio.gather(*answers)
 
     assert asyncio.run(all_at_once()) == ["503", "bbbbbb", "cccc", "503"]
 

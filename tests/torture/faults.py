@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -78,8 +79,7 @@ def _judge(ended: Ended, subject: Subject, bench: Bench, root: Path) -> Result:
 @cache
 def can_mount() -> bool:
     """Whether this process may mount file systems: a superuser, if only of a namespace of its own."""
-    folder = Path(f"/tmp/.emotorch-torture-{os.getpid()}")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp())
     try:
         mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True).returncode == 0
         if mounted:
