@@ -181,7 +181,7 @@ def test_all_damaged_files_are_named_at_once(paths: Paths) -> None:
         dataset.create(paths, SEVEN, workers=1, force=False)
     first, *others = sorted((files[0], files[2], files[5]))
     assert str(caught.value).startswith(f"{first}: damaged image (")
-    assert str(caught.value).endswith(f"(2 more files cannot be read: {', '.join(file.name for file in others)})")
+    assert str(caught.value).endswith(f"(2 more cannot be read: {', '.join(file.name for file in others)})")
     assert not paths.for_scheme("seven").originals.exists()
 
 

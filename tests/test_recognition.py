@@ -259,6 +259,17 @@ def test_a_large_table_with_an_eighth_class_is_of_other_labels(paths: Paths, mon
     assert missing.found.startswith("faces with an eighth class, which FER-2013 has not")
 
 
+def test_numbers_of_ckplus_s_class_folders_are_not_guessed(paths: Paths) -> None:
+    """Copies count its classes from 0, from 1, with neutral or in the order of the alphabet."""
+    put(paths.raw / "CK+", (f"{number}/S010_00{number}_00000017.png" for number in range(8)))
+    (missing,) = look(paths).passed_over
+    assert missing.is_question
+    assert missing.found == (
+        "CK+ by its file names, but its class folders are numbers, which copies of it count differently: call them by "
+        "the emotions"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "beside"),
     [("ckextended.csv", ""), ("data.csv", ""), ("CK+/faces.csv", ""), ("ckextended.csv", "fer2013.csv")],

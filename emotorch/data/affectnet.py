@@ -55,7 +55,7 @@ def _list_annotated(part: Folder) -> list[SourceImage]:
         else:
             others += 1
     if others:
-        logger.info("%s: %d pictures without an emotion (none, uncertain, no face) are left out", part.path, others)
+        logger.info("%s: pictures without an emotion (none, uncertain, no face), left out: %d", part.path, others)
     return listed
 
 

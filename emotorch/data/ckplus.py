@@ -32,6 +32,7 @@ from emotorch.labels import emotion_name
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})$")
+_NUMBER = re.compile(r"\d|class\D?\d")  # of a class; sequences have longer ones
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _LABEL_ENDING = "_emotion.txt"
 _LABEL = re.compile(rf"(S\d{{3}})_(\d{{3}})_\d{{8}}{_LABEL_ENDING}$", re.IGNORECASE)
@@ -53,8 +54,10 @@ def recognise(folder: Folder) -> Iterator[Finding]:
             yield _recognise_table(csv)
     yield from _recognise_archive(folder)
     crops = class_folders(folder, _class_of)
-    names = [path for found in crops for path in found.folder.pictures]
-    if names and sum(_NAME.match(path.stem) is not None for path in names) > len(names) / 2:
+    if not crops and _are_crops(class_folders(folder, lambda name: name if _NUMBER.fullmatch(name) else None)):
+        said = "CK+ by its file names, but its class folders are numbers, which copies of it count differently"
+        yield Incomplete(folder.path, f"{said}: call them by the emotions", is_question=True)
+    if _are_crops(crops):
         yield Recognised(
             CKP.name,
             folder.path,
@@ -65,6 +68,12 @@ def recognise(folder: Folder) -> Iterator[Finding]:
             preference=2,
             notes=("its folders of splits are not its own, and are not kept",) if crops[0].split else (),
         )
+
+
+def _are_crops(classes: Sequence[ClassFolder]) -> bool:
+    """Whether most pictures of class folders have such names as its crops."""
+    names = [path for found in classes for path in found.folder.pictures]
+    return sum(_NAME.match(path.stem) is not None for path in names) > len(names) / 2
 
 
 def _recognise_archive(folder: Folder) -> Iterator[Finding]:

@@ -307,7 +307,7 @@ def _with_others_damaged(error: EmoTorchError, images: Sequence[SourceImage]) ->
     if not others or not str(error).startswith(tuple(str(image.path) for image in images)):
         return error
     names = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
-    return EmoTorchError(f"{error} ({len(others)} more files cannot be read: {names})")
+    return EmoTorchError(f"{error} ({len(others)} more cannot be read: {names})")
 
 
 def _chunks(folder: Path, tasks: Sequence[_Task]) -> list[_Chunk]:

@@ -26,7 +26,7 @@ from emotorch.data.layouts import (
     split_of,
 )
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.datasets import DATASETS, Dataset
+from emotorch.datasets import CKP, DATASETS, Dataset
 from emotorch.labels import emotion_name
 
 _NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
@@ -153,7 +153,9 @@ def ask_whose(where: Path, numbers: Iterable[int], what: str) -> Incomplete:
         what: They are: `class folders`.
     """
     found = set(numbers)
-    fitting = [data.full_title for data in DATASETS.values() if found <= set(numbers_of(data))]
+    # CK+'s class folders are known by the names of their files alone.
+    numbered = [data for data in DATASETS.values() if data is not CKP]
+    fitting = [data.full_title for data in numbered if found <= set(numbers_of(data))]
     such = f"; such are in {', '.join(fitting)}" if fitting else ""
     return Incomplete(
         where,

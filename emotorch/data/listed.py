@@ -264,7 +264,7 @@ def list_images(
             reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
             images.append(SourceImage(path, emotion, reading, usage=usage, subject=person, box=box))
     if without_emotion:
-        logger.info("%s: %d rows of no emotion are left out", tables[0].path, len(without_emotion))
+        logger.info("%s: rows of no emotion, left out: %d", tables[0].path, len(without_emotion))
     _tell_unlisted(tables[0], finder, {path for path, _ in lines}.union(filter(None, without_emotion)))
     _tell_elsewhere(tables[0], images)
     return images

@@ -68,7 +68,9 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
         usage = fields[0].split("_")[0]
         known_code = len(fields) == 2 and fields[1].isdecimal() and 1 <= int(fields[1]) <= len(RAF.classes)
         if not known_code or usage not in ("train", "test"):
-            raise EmoTorchError(f"{listing}, line {number}: {line[:40]!r} is not like 'train_00001.jpg 5'")
+            raise EmoTorchError(
+                f"{listing}, line {number}: {line[:40]!r} is not like 'train_00001.jpg 5' (1-7: the basic set)"
+            )
         name = Path(fields[0])
         path = aligned / f"{name.stem}_aligned{name.suffix}"
         images.append(SourceImage(path, RAF.classes[int(fields[1]) - 1], Reading.CROP, usage=usage))
