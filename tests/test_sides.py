@@ -300,6 +300,18 @@ def test_a_class_that_empties_names_the_option(own: tuple[Paths, dict[str, int]]
     assert line.startswith("error: the training set has no image of class 'fear'")
     assert "--keep-copies" in line
     assert not list(paths.models.glob("model_*"))
+    shutil.rmtree(paths.raw / OWN / "train" / "fear")
+    images = len(list((paths.raw / OWN).glob("*/fear/*")))
+    for held_out, message in (
+        (images, f"all that {OWN} has of it, {images}, validate or test"),
+        (0, "has none; add some"),
+    ):
+        if not held_out:
+            for folder in (paths.raw / OWN).glob("*/fear"):
+                shutil.rmtree(folder)
+        dataset.create(paths, SCHEME, workers=1, force=False)
+        with pytest.raises(EmoTorchError, match=f"no image of class 'fear': .*{message}"):
+            select(DatasetIndex.load(paths, SCHEME), EVERYTHING, train_on=OWN, seed=1)
 
 
 def test_options_that_exclude_each_other_are_wrong_usage(own: tuple[Paths, dict[str, int]]) -> None:

@@ -80,7 +80,10 @@ class Sides:
                 "all that there are show what validates or tests, as copies or the same people; divide the images "
                 "anew, or train on them with --keep-copies"
             )
-        return f"{index.paths.originals}/{train_on}/{label} has none"
+        if count := np.count_nonzero((index.datasets == train_on) & (index.labels == index.scheme.index(label))):
+            return f"all that {train_on} has of it, {count}, validate or test; divide the images anew"
+        folder = index.paths.originals / train_on / label
+        return f"{folder} has none; add some, or take a scheme (--scheme) of the classes that there are"
 
 
 def split_sides(index: "DatasetIndex", train_on: str, fer_usage: str, copies: str) -> Sides:
