@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,12 @@ from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.selection import DatasetIndex, ImageSet, Selection
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import FER, dataset_title
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
+from emotorch.experiment.start import new_network, require_unseen
 from emotorch.files import now
 from emotorch.metrics.calibration import fit_temperature
 from emotorch.metrics.scores import NO_SCORE
-from emotorch.networks import create_network, get_architecture
-from emotorch.networks.pretrained import start_from
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import PUBLISHED_SPLIT, VOTES
 from emotorch.runs.folder import COPIES, FINISHED, LEAKY, LISTED_IN, RUNNING, Run, claim_run, write_parameters
@@ -109,6 +107,7 @@ def train_new(
     with distributed.main_process_first():
         index = index or DatasetIndex.load(paths, settings.scheme)
         data = read_run_data(index, settings)
+    require_unseen(settings, index, data.selection)
     network = new_network(settings).to(device)
     record = _new_record(settings, index, data, network, device) | dict(origin or {})
     run = distributed.broadcast(lambda: claimed or claim_run(paths.models, record))
@@ -156,24 +155,6 @@ def _unfinished_record(run: Run) -> dict[str, Any]:
     if run.status() == FINISHED:
         raise EmoTorchError(f"{run.name} is finished: there is nothing to resume")
     return record
-
-
-def new_network(settings: Settings) -> nn.Module:
-    """A run's network before its first step.
-
-    Raises:
-        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
-        UsageError: the recipe's images grow, and the network takes one size only.
-    """
-    recipe = settings.recipe
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
-    if recipe.first_size and not get_architecture(recipe.network).any_size:
-        raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
-    if recipe.pretrained:
-        start_from(network, Path(recipe.pretrained), recipe.trained_layers)
-    return network
 
 
 def _new_record(

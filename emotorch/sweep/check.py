@@ -6,7 +6,7 @@ from emotorch.analyses.criterion import LOSS, criterion_of
 from emotorch.data.selection import DatasetIndex
 from emotorch.errors import UsageError
 from emotorch.experiment.settings import Settings
-from emotorch.experiment.train import new_network
+from emotorch.experiment.start import new_network, require_unseen
 from emotorch.sweep.plan import GUIDED, Design, require_optuna
 from emotorch.training.distillation import read_teachers
 
@@ -40,5 +40,6 @@ def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
     if selection.shared and len(selection.shared.rows):
         logger.info("%s: %s", base.train_on, selection.shared.describe())
     read_teachers(index.paths, base.recipe.teachers, base.scheme, selection)
+    require_unseen(base, index, selection)
     for settings in (lowest, highest):
         new_network(settings)

@@ -11,7 +11,7 @@ import torch
 
 from emotorch.data.images import PixelForm
 from emotorch.experiment.settings import Settings
-from emotorch.experiment.train import new_network
+from emotorch.experiment.start import new_network
 from emotorch.seeding import generator
 from emotorch.tables import counted
 from emotorch.training.device import choose_device, make_repeatable

@@ -1,0 +1,64 @@
+"""What a run starts from: its network before the first step, from scratch or from weights that are there."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from emotorch.data.selection import DatasetIndex, Selection
+from emotorch.errors import UsageError
+from emotorch.experiment.settings import Settings
+from emotorch.networks import create_network, get_architecture
+from emotorch.networks.pretrained import start_from
+from emotorch.runs.folder import Run
+from emotorch.runs.usage import TrainingImages
+from emotorch.training import checkpoints
+
+
+def new_network(settings: Settings) -> nn.Module:
+    """A run's network before its first step.
+
+    Raises:
+        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
+        UsageError: the recipe's images grow, and the network takes one size only.
+    """
+    recipe = settings.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = create_network(recipe.network, checkpoints.network_config(recipe, settings.scheme.labels))
+    if recipe.first_size and not get_architecture(recipe.network).any_size:
+        raise UsageError(f"first_size: network {recipe.network} takes images of one size only; leave it at 0")
+    if recipe.pretrained:
+        start_from(network, Path(recipe.pretrained), recipe.trained_layers)
+    return network
+
+
+def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection) -> None:
+    """Weights of a run have as good as shown what that run was trained on: nothing of it may be scored here.
+
+    Files of weights that no run's folder is around tell nothing of that.
+
+    Args:
+        settings: Of the run that starts from them, if it does.
+        index: Of its dataset.
+        selection: Its images.
+
+    Raises:
+        UsageError: they are of a run that was trained on images of the data that this one is trained or validated on,
+            which this one is not trained on.
+    """
+    if not settings.recipe.pretrained:
+        return
+    start = Run(Path(settings.recipe.pretrained).absolute().parent)
+    known = TrainingImages.of(start)
+    if known is None:
+        return
+    scored = set(index.hashes[index.datasets == settings.train_on].tolist())
+    scored.update(*(images.hashes.tolist() for images in selection.sets().values()))
+    seen = len(known.hashes & (scored - set(selection.training.hashes.tolist())))
+    if seen:
+        raise UsageError(
+            f"pretrained: {start.name} was trained on {seen} images that are scored here, since this run is not "
+            "trained on them; start from a run of other data, or with the same --fer-usage and --train-on, and no "
+            "larger --fer"
+        )

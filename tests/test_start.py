@@ -1,0 +1,40 @@
+"""Weights that a run starts from have shown what their own run was trained on."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from running import Trained
+
+from emotorch.data.selection import DatasetIndex, Factors
+from emotorch.errors import UsageError
+from emotorch.experiment.settings import Settings
+from emotorch.experiment.start import require_unseen
+from emotorch.runs.folder import Run
+
+
+def require(trained: Trained, weights: Path, **changes: object) -> None:
+    """For a run like the trained one, with such changes, that starts from weights."""
+    settings = Settings.from_record(Run(trained.folder).record)
+    recipe = replace(settings.recipe, pretrained=str(weights), fer_usage=str(changes.pop("fer_usage", "all")))
+    settings = replace(settings, recipe=recipe, **changes)
+    index = DatasetIndex.load(trained.paths, settings.scheme)
+    require_unseen(settings, index, settings.select(index))
+
+
+def test_a_run_may_start_from_one_of_its_split_or_from_nobody_s_weights(trained: Trained, tmp_path: Path) -> None:
+    weights = trained.folder / "model.pth"
+    require(trained, weights)
+    # Nothing tells what such a file has seen.
+    alone = tmp_path / "model.pth"
+    shutil.copy(weights, alone)
+    require(trained, alone, fer_usage="official")
+
+
+@pytest.mark.parametrize("changes", [{"fer_usage": "official"}, {"factors": Factors(0.5, 0, 1, 0)}], ids=str)
+def test_weights_that_have_seen_what_is_scored_are_no_start(trained: Trained, changes: dict[str, object]) -> None:
+    with pytest.raises(
+        UsageError, match=rf"^pretrained: {trained.folder.name} was trained on \d+ images that are scor"
+    ):
+        require(trained, trained.folder / "model.pth", **changes)
