@@ -114,6 +114,18 @@ def test_given_splits_are_known_by_many_names(paths: Paths, train: str, val: str
     assert {image.path.parts[-3]: image.usage for image in images_of(paths)} == splits
 
 
+def test_folders_that_are_one_split_together_are_said(paths: Paths) -> None:
+    for place in ("fer2013", "mine", "raf"):
+        put(
+            paths.raw / place,
+            (f"{split}/{emotion}/1.png" for split in ("train", "train_aug", "test") for emotion in EMOTIONS),
+        )
+    put(paths.raw / "fer2013", (f"PrivateTest/{emotion}/1.png" for emotion in EMOTIONS))
+    assert [found.notes for found in recognise(paths, SEVEN).datasets.values()] == [
+        ("train, train_aug together are train",)
+    ] * 3
+
+
 def test_datasets_beside_each_other_are_no_persons(paths: Paths) -> None:
     put(paths.raw / "all", (f"{name}/{emotion}/1.jpg" for name in ("studio", "street") for emotion in EMOTIONS))
     assert set(recognise(paths, SEVEN).datasets) == {"studio", "street"}

@@ -17,6 +17,7 @@ from emotorch.data.layouts import (
     class_pictures,
     common_size,
     count_pictures,
+    joined_splits,
     parts_of,
     sampled,
 )
@@ -34,6 +35,7 @@ _LARGEST = round(1.02 * _COUNT)
 _MOST = 0.95
 _MOST_UNEQUAL = 0.02
 _FILE = re.compile(FER.files, re.IGNORECASE)
+_OFFICIAL = re.compile("public|private", re.IGNORECASE)  # in the names of its two tests
 _USAGE_OF_NAME = {usage.lower(): usage for usage in FER_USAGES}
 
 
@@ -48,6 +50,7 @@ def recognise(folder: Folder) -> Recognised | None:
     why = _reason(folder, classes, files, size)
     if not why:
         return None
+    joined = joined_splits([found for found in classes if not _OFFICIAL.search(found.split_name)])
     is_enlarged = size[0] == size[1] > SIZE
     reading = Reading.ENLARGED if is_enlarged else Reading.FACE
     return Recognised(
@@ -58,7 +61,7 @@ def recognise(folder: Folder) -> Recognised | None:
         images=lambda: list_images(folder, classes, reading),
         count=lambda: count_pictures(classes),
         preference=3,
-        notes=(_cost_of_enlarging(files, size[0]),) if is_enlarged else (),
+        notes=(*joined, *([_cost_of_enlarging(files, size[0])] if is_enlarged else [])),
     )
 
 
@@ -114,7 +117,7 @@ def _usage(name: str, found: ClassFolder, *, is_official: bool) -> str:
     match = _FILE.match(name)
     if match is not None:
         return _USAGE_OF_NAME[match[1].lower()]
-    if found.split == "test" and (official := re.search("public|private", found.split_name, re.IGNORECASE)):
+    if found.split == "test" and (official := _OFFICIAL.search(found.split_name)):
         return _USAGE_OF_NAME[f"{official[0].lower()}test"]
     if found.split == "train":
         return FER_USAGES[0]

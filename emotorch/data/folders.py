@@ -14,6 +14,7 @@ from emotorch.data.layouts import (
     class_folders,
     class_pictures,
     count_pictures,
+    joined_splits,
     parts_of,
     split_of,
 )
@@ -79,4 +80,5 @@ def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: Label
         covers=parts_of(folder, classes),
         images=lambda: list_pictures(class_pictures(folder, classes, folder.name, unknown), Reading.SCENE),
         count=lambda: count_pictures(classes),
+        notes=joined_splits(classes),
     )

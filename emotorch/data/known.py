@@ -21,6 +21,7 @@ from emotorch.data.layouts import (
     class_folders,
     class_pictures,
     count_pictures,
+    joined_splits,
     parts_of,
     plain_class,
     split_of,
@@ -122,6 +123,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
         yield ask_whose(folder.path, numbers, "class folders")  # as if counted from 1, and the first one missing
     elif why:
         splits = sorted({found.split_name for found in classes} - {""}) if not dataset.training else []
+        notes += joined_splits(classes) if dataset.training else ()
         notes += (f"the folders {', '.join(splits)} are no split of its own, and not kept",) if splits else ()
         yield Recognised(
             dataset.name,

@@ -294,6 +294,16 @@ def parts_of(folder: Folder, classes: Iterable[ClassFolder]) -> frozenset[Path]:
     return folder.parts(found.folder.pictures[0] for found in classes if found.folder.pictures)
 
 
+def joined_splits(classes: Sequence[ClassFolder]) -> tuple[str, ...]:
+    """A note where folders of several names are one given split, as `train` and `train_aug`; else none."""
+    names: dict[str, set[str]] = {}
+    for found in classes:
+        names.setdefault(found.split, set()).add(found.split_name)
+    return tuple(
+        f"{', '.join(sorted(called))} together are {split}" for split, called in names.items() if len(called) > 1
+    )
+
+
 def count_pictures(classes: Iterable[ClassFolder]) -> int:
     """How many pictures class folders hold, by their names."""
     return sum(len(found.folder.pictures) for found in classes)
