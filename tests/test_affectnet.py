@@ -140,6 +140,16 @@ def test_numbers_alone_are_asked_about(paths: Paths, splits: tuple[str, ...]) ->
     assert call_script(paths, STAGE_2).returncode == 0
 
 
+def test_a_dataset_s_folders_by_other_numbers_are_not_taken_for_another_s(paths: Paths) -> None:
+    put(paths.raw / "fer2013", (f"train/{n}/{n}.jpg" for n in range(1, 8)))
+    (missing,) = recognise(paths, SEVEN).passed_over
+    assert missing.is_question
+    assert missing.found == (
+        "its class folders are numbers, 1 to 7, which are not those of FER-2013, after which it is called; call the "
+        "classes by the emotions"
+    )
+
+
 @pytest.mark.parametrize(("numbers", "whose"), [(range(7), "FER-2013, AffectNet, ExpW"), (range(1, 8), "RAF-DB")])
 def test_the_question_names_those_that_have_such_numbers(paths: Paths, numbers: range, whose: str) -> None:
     put(paths.raw / "download" / "faces", (f"train/{n}/{n}.jpg" for n in numbers))

@@ -356,6 +356,14 @@ def test_a_table_is_believed_before_the_folders(paths: Paths, caplog: pytest.Log
     assert "pictures in a folder of another class than their rows say, read by their rows: 1 (first: " in said
 
 
+def test_a_table_of_other_pictures_hides_no_class_folders(paths: Paths) -> None:
+    put(paths.raw / "mine", ["happy/1.png", "sad/2.png"])
+    table = write(paths.raw / "mine" / "predictions.csv", ("image", "class"), [("/elsewhere/x.png", "sad")])
+    found = recognise(paths, SEVEN)
+    assert set(found.datasets) == {"mine"}
+    assert [missing.where for missing in found.passed_over] == [table]
+
+
 def test_a_table_in_a_folder_of_its_own_is_not_asked_again(paths: Paths) -> None:
     put(paths.raw / "mine" / "images", ["1.jpg", "2.jpg"])
     write(paths.raw / "mine" / "data" / "legend.csv", HEADER[:2], [("1.jpg", "sad"), ("2.jpg", "sad")])

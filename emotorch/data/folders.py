@@ -52,7 +52,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Data of the user's own: a table of labels, or class folders of known emotions or of a scheme's labels."""
     tables = list(listed.recognise(folder, scheme))
     yield from tables
-    if tables:
+    if any(isinstance(found, Recognised) or found.is_question for found in tables):
         return
     classes = class_folders(folder, lambda name: name if scheme.knows(name) else None)
     if classes:
@@ -61,7 +61,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         numbered = class_folders(folder, lambda name: name if _CLASS_NUMBER.fullmatch(name) else None)
         numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
         if len(numbers) > 1 and count_pictures(numbered):
-            yield ask_whose(folder.path, numbers, "class folders")
+            yield ask_whose(folder, numbers, "class folders")
 
 
 def _class_folders(folder: Folder, classes: Sequence[ClassFolder], scheme: LabelScheme) -> Recognised:

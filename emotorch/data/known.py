@@ -120,7 +120,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
     why = signs_of(dataset, folder, classes) if classes else ""
     numbers = {number for found in classes if (number := class_number(plain_class(found.folder.name))) is not None}
     if why and numbers and min(numbers) == 1 and max(numbers) == numbers_of(dataset)[-1] and dataset.first_number == 0:
-        yield ask_whose(folder.path, numbers, "class folders")  # as if counted from 1, and the first one missing
+        yield ask_whose(folder, numbers, "class folders")  # as if counted from 1, and the first one missing
     elif why:
         splits = sorted({found.split_name for found in classes} - {""}) if not dataset.training else []
         notes += joined_splits(classes) if dataset.training else ()
@@ -146,23 +146,27 @@ def list_pictures(pictures: Iterable[tuple[ClassFolder, Path]], reading: Reading
     ]
 
 
-def ask_whose(where: Path, numbers: Iterable[int], what: str) -> Incomplete:
+def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:
     """The question that numbers alone leave open, with the way out.
 
     Args:
-        where: The folder.
+        folder: That has them.
         numbers: That are there.
         what: They are: `class folders`.
     """
     found = set(numbers)
+    are = f"{what} are numbers, {min(found)} to {max(found)}, which"
+    named = [data.full_title for data in DATASETS.values() if called_after(folder, data)]
+    if named:  # by another name they would be read, and wrongly
+        question = f"its {are} are not those of {named[0]}, after which it is called; call the classes by the emotions"
+        return Incomplete(folder.path, question, is_question=True)
     # CK+'s class folders are known by the names of their files alone.
     numbered = [data for data in DATASETS.values() if data is not CKP]
     fitting = [data.full_title for data in numbered if found <= set(numbers_of(data))]
     such = f"; such are in {', '.join(fitting)}" if fitting else ""
     return Incomplete(
-        where,
-        f"which dataset is it? Its {what} are numbers, {min(found)} to {max(found)}, which stand for other emotions in "
-        f"every dataset{such}. Rename the folder, so that its name has the dataset's in it, as {where.name}-AffectNet, "
-        "or call the classes by the emotions",
+        folder.path,
+        f"which dataset is it? Its {are} stand for other emotions in every dataset{such}. Rename the folder, so that "
+        f"its name has the dataset's in it, as {folder.name}-AffectNet, or call the classes by the emotions",
         is_question=True,
     )

@@ -136,7 +136,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     dataset = _dataset_of(folder, tables, found)
     numbers = {number for table in tables for label in table.labels if (number := class_number(label)) is not None}
     if numbers and dataset is None:
-        yield ask_whose(folder.path, numbers, f"labels in {tables[0].path.name}")
+        yield ask_whose(folder, numbers, f"labels in {tables[0].path.name}")
         return
     names = ", ".join(table.path.relative_to(folder.path).as_posix() for table in tables)
     yield Recognised(
