@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from running import Trained
+from conftest import refusal
+from running import Trained, copy_trained
 
 from emotorch.data.selection import DatasetIndex, Factors
 from emotorch.errors import UsageError
@@ -30,6 +31,14 @@ def test_a_run_may_start_from_one_of_its_split_or_from_nobody_s_weights(trained:
     alone = tmp_path / "model.pth"
     shutil.copy(weights, alone)
     require(trained, alone, fer_usage="official")
+
+
+def test_damaged_weights_are_no_start(trained: Trained, tmp_path: Path) -> None:
+    ours = copy_trained(trained, tmp_path / "root")
+    weights = ours.folder / "model.pth"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with refusal(f"{weights}: damaged or replaced"):
+        require(ours, weights)
 
 
 @pytest.mark.parametrize("changes", [{"fer_usage": "official"}, {"factors": Factors(0.5, 0, 1, 0)}], ids=str)

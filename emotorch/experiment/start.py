@@ -44,12 +44,15 @@ def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection
         selection: Its images.
 
     Raises:
+        EmoTorchError: they are not those that the record of their run states.
         UsageError: they are of a run that was trained on images of the data that this one is trained or validated on,
             which this one is not trained on.
     """
     if not settings.recipe.pretrained:
         return
-    start = Run(Path(settings.recipe.pretrained).absolute().parent)
+    weights = Path(settings.recipe.pretrained).absolute()
+    start = Run(weights.parent)
+    start.file(weights.name)
     known = TrainingImages.of(start)
     if known is None:
         return
