@@ -222,7 +222,7 @@ def test_all_of_fer_is_a_look_at_privatetest_unless_it_was_trained_on(officially
     assert "private_scorings" not in run.record, "its recipe trains on all of FER-2013"
     settings["recipe"]["fer_usage"] = "training"
     run.update(settings=settings)
-    evaluate(officially, "fer")
+    evaluate(officially, "FER", "fer")
     (scoring,) = run.record["private_scorings"]
     assert (scoring["dataset"], scoring["images"]) == ("fer", result.images)
 

@@ -15,7 +15,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.official_tests import describe_tests, record_scoring
 from emotorch.evaluation.seen import chose_the_epoch, seen_by
-from emotorch.evaluation.sets import EvaluationSet, load_set, sources_of, synthetic_suffix
+from emotorch.evaluation.sets import EvaluationSet, as_option, load_set, sources_of, synthetic_suffix
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
@@ -163,6 +163,7 @@ def evaluate(loaded: LoadedRun, dataset: str, faces: str = "auto") -> Evaluation
         EmoTorchError: no such dataset, no image left to score, or a damaged one.
     """
     paths, run, model = loaded.paths, loaded.run, loaded.model
+    dataset = as_option(dataset)
     everything = load_set(paths, dataset, model.scheme, model.form.pixels, faces)
     known = TrainingImages.of(run)
     trained_on, twins = seen_by(loaded, dataset, everything, known)

@@ -74,6 +74,11 @@ class EvaluationSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def as_option(dataset: str) -> str:
+    """A dataset's name as options write it: `fer` for `FER`, as stage 2's folder is called."""
+    return dataset.lower() if dataset.lower() in PARTS and not Path(dataset).is_dir() else dataset
+
+
 def load_set(
     paths: Paths, dataset: str, scheme: LabelScheme, form: PixelForm = GREY_FACE, faces: str = "auto"
 ) -> EvaluationSet:
@@ -91,6 +96,7 @@ def load_set(
         EmoTorchError: the dataset has no images, or one of them is damaged; or no picture of a folder shows a face.
         UsageError: there is no such dataset or folder.
     """
+    dataset = as_option(dataset)
     part = PARTS.get(dataset)
     if part is None and not Path(dataset).is_dir() and (paths.for_scheme(scheme.name).originals / dataset).is_dir():
         part = Part(find_dataset(dataset))
