@@ -9,8 +9,10 @@ from conftest import draw_images, refusal, write_fer_csv, write_small_ckplus, wr
 from PIL import Image
 from running import copy_root
 
+from emotorch.analyses.dataset import describe, make_audit
 from emotorch.data import audit, duplicates, faults
 from emotorch.data.images import Pixels, encode_png
+from emotorch.data.likeness import THRESHOLD
 from emotorch.errors import UsageError
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
@@ -190,6 +192,22 @@ def test_blur_lowers_sharpness_and_darkening_brightness() -> None:
     measures = faults.measure(np.stack([noisy, blurred, noisy // 2]))
     assert measures.sharpness[1] < 0.2 * measures.sharpness[0]
     assert measures.brightness[2] == pytest.approx(measures.brightness[0] / 2, abs=1)
+
+
+def test_what_hinders_reading_is_said(tmp_path: Path) -> None:
+    """Of a table its row, of an archive that it is one, and what stage 2 says of class folders."""
+    for folder in ("table", "unknown"):
+        write(tmp_path / folder / "joy" / "1.png", draw_images(1, seed=1)[0])
+    (tmp_path / "table" / "labels.csv").write_text("path,label\njoy/1.png,bored\n")
+    with refusal(f"{tmp_path / 'table' / 'labels.csv'}, line 2: 'bored' is not"):
+        audit.read(tmp_path / "table")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "archive.zip").write_bytes(b"PK\x03\x04")
+    with refusal(f"{tmp_path / 'empty'}: no readable image: archive.zip is a zip archive (unpack it)"):
+        audit.read(tmp_path / "empty")
+    write(tmp_path / "unknown" / "hapy" / "1.png", draw_images(1, seed=2)[0])
+    said = describe(make_audit(audit.read(tmp_path / "unknown"), THRESHOLD)).splitlines()[0]
+    assert f"; stage 2 refuses it: {tmp_path / 'unknown' / 'hapy'}: no known emotion" in said
 
 
 # --- Findings -----------------------------------------------------------------------------------------------

@@ -125,7 +125,11 @@ def write_audit_files(folder: Path, audit: Audit, title: str, examples: int) -> 
 def describe(audit: Audit) -> str:
     """For a terminal: what was read, class balance, and how many images have which fault."""
     audited = audit.audited
-    read = [printable(f"{origin.where}: {origin.title}, {origin.why}") for origin in audited.origins]
+    read = [
+        printable(f"{origin.where}: {origin.title}, {origin.why}")
+        + (f"; stage 2 refuses it: {printable(origin.refused)}" if origin.refused else "")
+        for origin in audited.origins
+    ]
     read += [printable(f"{one.where}: not recognised, passed over: {one.found}") for one in audited.passed_over]
     tables = (balance_table(class_counts(audited)), finding_table(audit))
     return "\n\n".join(["\n".join(read), *map(to_text, tables)])

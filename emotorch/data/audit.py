@@ -193,7 +193,8 @@ def _read_recognised(
         try:
             images = list(_list(one, target, faces))
         except EmoTorchError as error:
-            if not one.where.is_dir() or one.dataset in DATASETS:
+            is_table = any(path.is_file() for path in one.covers)
+            if is_table or not one.where.is_dir() or one.dataset in DATASETS:
                 raise
             images = list(listing.list_class_folders(one.where, target))
             origin = replace(origin, refused=str(error))
@@ -208,6 +209,8 @@ def _read_recognised(
         listed, why = list(listing.list_class_folders(target, target)), "class folders, of no emotion that is known"
         if not listed:
             listed, why = list(listing.list_pictures(target)), "pictures alone, which nothing tells the emotions of"
+        if not listed and passed_over:
+            raise EmoTorchError(f"{passed_over[0].where}: no readable image: {passed_over[0].found}")
         formats = Counter(_format(target / entry.file) for entry, _ in listed)
         origins = [Origin(target.name, target, why, formats=formats)]
     return replace(_collect(target, listed, origins, None), passed_over=passed_over)

@@ -44,7 +44,8 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
     taken = [found.folder.path for found in classes]
     left_out = [sub.name for sub in root.folders if not any(path.is_relative_to(sub.path) for path in taken)]
     if not images:
-        raise EmoTorchError(f"{folder}: no images in class folders ({', '.join(scheme.labels)})")
+        remedy = "data in another layout goes below FER-Datasets, through stage 2, and is named as that calls it"
+        raise EmoTorchError(f"{folder}: no images in class folders ({', '.join(scheme.labels)}); {remedy}")
     return images, left_out
 
 
