@@ -1,29 +1,32 @@
-"""What `run.json` holds, as far as this code reads it: the types of its keys."""
+"""What `run.json` holds, as far as this code reads it: the types of its keys.
 
-from typing import Literal, Required, TypedDict
+Any may be missing, as in records of earlier code: whatever asks for it then says so.
+"""
+
+from typing import Literal, TypedDict
 
 
 class RecipeRecord(TypedDict, total=False):
-    name: Required[str]
-    network: Required[str]
-    scheme: Required[str]
-    network_config: Required[dict[str, bool | float | str]]
-    fer_usage: Required[str]
-    loss: Required[str]
-    watch: Required[str]
-    augmentation: Required[dict[str, float | list[float]]]
+    name: str
+    network: str
+    scheme: str
+    network_config: dict[str, bool | float | str]
+    fer_usage: str
+    loss: str
+    watch: str
+    augmentation: dict[str, float | list[float]]
 
 
-class SchemeRecord(TypedDict):
+class SchemeRecord(TypedDict, total=False):
     name: str
     labels: list[str]
     sources: dict[str, dict[str, str]]
 
 
 class SettingsRecord(TypedDict, total=False):
-    recipe: Required[RecipeRecord]
-    scheme: Required[SchemeRecord]
-    factors: Required[dict[str, float]]
+    recipe: RecipeRecord
+    scheme: SchemeRecord
+    factors: dict[str, float]
     train_on: str
     seed: int
     device: str
@@ -33,13 +36,13 @@ class SettingsRecord(TypedDict, total=False):
 
 
 class DatasetRecord(TypedDict, total=False):
-    fingerprint: Required[str]
+    fingerprint: str
     synthetic: bool
     ckp: bool
     pixels: dict[str, int]
 
 
-class ScoreRecord(TypedDict):
+class ScoreRecord(TypedDict, total=False):
     loss: float | None
     accuracy: float | None
     macro_f1: float | None
@@ -47,9 +50,9 @@ class ScoreRecord(TypedDict):
 
 
 class PrivateScoring(TypedDict, total=False):
-    time: Required[str]
-    images: Required[int]
-    correct: Required[int]
+    time: str
+    images: int
+    correct: int
     dataset: str
     weights_sha256: str
 
