@@ -328,12 +328,13 @@ def test_a_split_is_told_by_the_folders_that_a_table_s_pictures_lie_in(paths: Pa
         (("a/1.jpg", "happy", "", "", "1 2 3"), "line 5: '1 2 3' is not a box (x y width height, in pixels)"),
         (("a/1.jpg", "happy", "", "", "1 2 0 4"), "line 5: '1 2 0 4' is a box without width or height"),
         (("a/1.jpg", "happy", "", "", "0.1 0.2 0.9 1"), "line 5: '0.1 0.2 0.9 1' is in parts of the picture, not in"),
+        (("test/5.jpg", "happy", "", "", ""), "line 5: no file 'test/5.jpg' below"),
         (("twice.jpg", "happy", "", "", ""), "line 5: 'twice.jpg' may be "),
     ],
 )
 def test_a_bad_row_is_named(paths: Paths, row: tuple[str, ...], message: str) -> None:
     folder = paths.raw / "mine"
-    put(folder, [*(row[0] for row in ROWS), "x/twice.jpg", "y/twice.jpg"])
+    put(folder, [*(row[0] for row in ROWS), "x/twice.jpg", "y/twice.jpg", "train/5.jpg"])
     table = write(folder / "labels.csv", HEADER, [*ROWS, row])
     with refusal(f"{table}, {message}"):
         images_of(paths)

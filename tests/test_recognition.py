@@ -81,6 +81,13 @@ def test_every_naming_of_its_splits_is_read(paths: Paths, splits: Sequence[str],
     assert usages(images_of(paths, FER)) == dict.fromkeys(found, 7)
 
 
+def test_other_datasets_in_a_folder_called_after_it_are_those(paths: Paths) -> None:
+    shuffled_table(paths, "fer2013/fer2013.csv", header="emotion,pixels,Usage", row="{emotion},{pixels},{usage}")
+    put(paths.raw / "fer2013", [f"{place}/anger/S010_004_0000001{n}.png" for n in range(3) for place in ("CK+48", "x")])
+    put(paths.raw / "fer2013" / "AffectNet", [f"train/{n}/{n}.png" for n in range(7)])
+    assert kinds(paths) == {"FER": "fer2013/fer2013.csv", "CKP": "fer2013/CK+48", "AffectNet": "fer2013/AffectNet"}
+
+
 def test_a_validation_set_of_another_size_than_the_test_is_nobody_s_publictest(paths: Paths) -> None:
     put(paths.raw / "fer2013", fer_names({"train": 4, "val": 1, "test": 2}))
     assert usages(images_of(paths, FER)) == {"Training": 28, "validation": 7, "PublicTest+PrivateTest": 14}

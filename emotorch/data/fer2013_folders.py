@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
-from emotorch.data.known import called_after, class_number, class_of, counts_sign
+from emotorch.data.known import are_named_as, called_after, class_number, class_of, counts_sign, is_called_after_another
 from emotorch.data.layouts import (
     ClassFolder,
     Folder,
@@ -22,7 +22,7 @@ from emotorch.data.layouts import (
     sampled,
 )
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.datasets import FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
+from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS, emotion_name
 
@@ -45,6 +45,9 @@ def recognise(folder: Folder) -> Recognised | None:
     files = [path for found in classes for path in found.folder.pictures]
     # FER+ has FER-2013's images under labels of its own, of which contempt is one.
     if not files or class_folders(folder, _beyond):
+        return None
+    names = [path.name for path in files]
+    if any(are_named_as(names, other) for other in DATASETS.values() if other is not FER):
         return None
     size = common_size(files) or (SIZE, SIZE)
     why = _reason(folder, classes, files, size)
@@ -71,6 +74,8 @@ def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], size:
         return f"file names like {FER.file_example}"
     if called := called_after(folder, FER):
         return f"the name of the folder {called}"
+    if is_called_after_another(folder, FER):
+        return ""
     if len(files) == _COUNT or counts_sign(FER, classes):
         return f"as many pictures as it has, {len(files):,}"
     has_its_classes = {found.emotion for found in classes} == set(FER.classes)

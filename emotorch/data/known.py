@@ -31,6 +31,10 @@ from emotorch.datasets import CKP, DATASETS, Dataset
 from emotorch.labels import emotion_name
 
 _NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
+# How any dataset may be called.
+_CALLED = re.compile(
+    "|".join(f"(?:{dataset.called})" for dataset in DATASETS.values() if dataset.called), re.IGNORECASE
+)
 # So many names of a folder's files tell how all are called.
 _NAMES = 200
 # Copies leave out a damaged file or two.
@@ -85,8 +89,17 @@ def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
 
 
 def called_after(folder: Folder, dataset: Dataset) -> str:
-    """The name of the folder, or of one above it, that is one of the dataset; empty where none is."""
-    return folder.called(re.compile(dataset.called, re.IGNORECASE)) if dataset.called else ""
+    """The name of the folder, or of one above it, that is one of the dataset; empty where none is.
+
+    A folder within one that is called after another dataset is not that one's: `fer2013/CK+48`.
+    """
+    called = folder.called(_CALLED)
+    return called if dataset.called and re.search(dataset.called, called, re.IGNORECASE) else ""
+
+
+def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
+    """Whether the folder, or else the nearest above it that is called after any dataset, is so after another one."""
+    return bool(folder.called(_CALLED)) and not called_after(folder, dataset)
 
 
 def signs_of(dataset: Dataset, folder: Folder, classes: Sequence[ClassFolder]) -> str:

@@ -198,6 +198,8 @@ class _Finder:
         exact = table.path.parent / wanted
         if exact in named:
             return [exact]
+        if told := _split_of_names(wanted.parts[:-1]):  # of another split a file of the same name is another picture
+            named = [path for path in named if self.place(path) in ("", told)]
         agreeing = [_equal_ends(path, wanted) for path in named]
         found = [path for path, count in zip(named, agreeing, strict=True) if count == max(agreeing)]
         if len(found) > 1 and (told := self.split_of(table, cells)):
