@@ -1,7 +1,8 @@
 """Writes the tables of docs/results/ and the results table of README.md from records: no figure is typed by hand.
 
 Reads  baseline_model/model/*/ and docs/results/records/*/: records of finished runs; docs/results/records/*.txt: what
-       a scoring printed, below its command; docs/results/earlier.csv: figures whose run records are lost
+       a scoring printed, below its command, docs/results/records/sweeps/*.txt: what write_report.py printed of a
+       sweep; docs/results/sweep_best_of_n.csv; docs/results/earlier.csv: figures whose run records are lost
 Writes docs/results/README.md and earlier.md, by docs/results/templates/, and the part of README.md between the marks
 """
 
@@ -26,6 +27,8 @@ SHIPPED = ("emotorch", "compact")  # in baseline_model/model/
 SHIPPED_BEFORE = ("emotorch-before", "compact-before")  # in records/
 SCRIPTS = "python develop_baseline_model/models/"
 LOST = "†"  # behind a figure whose record is lost
+# Sizes of a sweep whose best is shown.
+_SHOWN_SIZES = ("1", "10", "40", "100", "300", "1000")
 # How the line of a scoring with test-time augmentation begins; earlier versions said "mean over 10 views".
 _AUGMENTED = ("with test-time augmentation", "mean over")
 # What a scoring prints of some images.
@@ -116,6 +119,8 @@ def pages() -> dict[Path, str]:
         "calibration": partial(calibration, records),
         "robustness": partial(robustness, shipped),
         "printed": printed_table,
+        "said": said,
+        "best_of_n": best_of_n,
         "earlier": earlier_table,
     }
     names = ("README.md", "earlier.md")
@@ -265,6 +270,30 @@ def printed_table() -> str:
         for path in sorted(RECORDS.glob("*.txt"))
         for score in printed(path)
     )
+
+
+def said(name: str) -> str:
+    """What write_report.py said of a sweep, a sentence to a line, below its command; its last line is the page."""
+    command, *lines, _ = (RECORDS / "sweeps" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return "\n".join([f"By `{command.removeprefix('$ ')}`:", "", *(f"- {line}" for line in lines)])
+
+
+def best_of_n() -> str:
+    rows = _table(RESULTS / "sweep_best_of_n.csv")
+    shown = [row for row in rows if row["runs"] in _SHOWN_SIZES or row is _last_observed(rows)]
+    return markdown(
+        {
+            "runs": f"{int(row['runs']):,}",
+            "distance of the best": row["expected"],
+            "95% interval": f"{row['low']}–{row['high']}",
+            "from": row["basis"],
+        }
+        for row in shown
+    )
+
+
+def _last_observed(rows: Sequence[Row]) -> Row:
+    return [row for row in rows if row["basis"] == "these runs"][-1]
 
 
 def printed(path: Path) -> list[Row]:
