@@ -124,6 +124,8 @@ def test_what_only_looks_like_fer_2013_is_the_user_s(paths: Paths, monkeypatch: 
     put(paths.raw / "fer2013plus" / "fer2013", [*fer_names({"train": 1, "test": 1}), "train/contempt/fer0000001.png"])
     put(paths.raw / "archive", fer_names({"train": 1, "valid": 1, "test": 1}))
     assert kinds(paths) == {"FER": "archive", "fer2013": "fer2013plus/fer2013"}
+    (paths.raw / "archive" / "train" / "contempt").mkdir()  # an empty folder is no class
+    assert kinds(paths) == {"FER": "archive", "fer2013": "fer2013plus/fer2013"}
     monkeypatch.setattr(fer2013_folders, "_LARGEST", 20)
     assert kinds(paths) == {"archive": "archive", "fer2013": "fer2013plus/fer2013"}
 

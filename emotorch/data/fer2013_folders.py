@@ -44,7 +44,7 @@ def recognise(folder: Folder) -> Recognised | None:
     classes = class_folders(folder, class_of(FER))
     files = [path for found in classes for path in found.folder.pictures]
     # FER+ has FER-2013's images under labels of its own, of which contempt is one.
-    if not files or class_folders(folder, _beyond):
+    if not files or count_pictures(class_folders(folder, _beyond)):
         return None
     names = [path.name for path in files]
     if any(are_named_as(names, other) for other in DATASETS.values() if other is not FER):
