@@ -101,8 +101,9 @@ def estimates(frame: "pd.DataFrame", value: str, low: str = "low", high: str = "
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 thread`, `2 threads`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    """`1 thread`, `2 threads`, `2 classes`."""
+    ending = "es" if thing.endswith("s") else "s"
+    return f"{number:,} {thing}{'' if number == 1 else ending}"
 
 
 def p_value(p: float) -> str:

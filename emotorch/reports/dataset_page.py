@@ -101,7 +101,7 @@ def _facts(audit: Audit, splits: Sequence[str]) -> list[Fact]:
     conflicting = {at for photo in audit.photos if photo.is_conflicting for at in photo.positions}
     faulty = {found.entry.file for finding in _of_pictures(audit) for found in finding.images}
     copies = {at for photo in audit.photos for at in photo.positions}
-    classes = counted(len(set(audited.labels)), "class").replace("classs", "classes")
+    classes = counted(len(set(audited.labels)), "class")
     return [
         Fact(
             "Images",
