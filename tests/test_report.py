@@ -80,9 +80,11 @@ def test_without_the_images_the_page_says_what_is_missing(trained: Trained, tmp_
     ours = copy_trained(trained, tmp_path / "root")
     elsewhere = Paths(tmp_path / "elsewhere")
     elsewhere.root.mkdir()
-    page = Path(last_line(call_script(elsewhere, REPORT, ours.folder, "--threads", 1)))
-    html = page.read_text()
+    done = call_script(elsewhere, REPORT, ours.folder, "--threads", 1)
+    html = Path(last_line(done)).read_text()
     assert html.count('class="missing"') == 5
+    # In the terminal too: what hinders may be a full disk.
+    assert done.stderr.count(": not measured: ") == 5
     assert f"measure_robustness.py {ours.folder.name}" in html
 
 

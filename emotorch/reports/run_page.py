@@ -1,6 +1,7 @@
 """The page of a run: everything that its folder says, in one file."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import Run, set_title
 from emotorch.runs.history import training_curves
 from emotorch.tables import Table, counted
+
+logger = logging.getLogger(__name__)
 
 
 def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:
@@ -131,6 +134,7 @@ def _analysis(analysis: Analysis, subject: Subject) -> Section:
     try:
         found = analysis.compute(subject)
     except EmoTorchError as error:
+        logger.warning("%s: not measured: %s", analysis.title, error)
         parts = [missing(f"Not measured: {error}", analysis.command(subject.loaded.run.name))]
     else:
         tables = [table(shown, caption=title) for title, shown in analysis.tables(found).items()]

@@ -101,7 +101,9 @@ def _fill(bench: Bench, subject: Subject, number: int) -> Result:
         root = bench.scratch
         shutil.copytree(known.before, root)
         used = shutil.disk_usage(disk).used
-        _resize(disk, used + _PAGE + int(chance.random() * known.grown))
+        # What replaces something writes it beside: as much as the root holds, at most.
+        written = known.grown if known.grown > 0 else used
+        _resize(disk, used + _PAGE + int(chance.random() * written))
         ended = subject.run(root)
         if ended.status == 0 and not differences(known, root):
             return Result(MISSED)

@@ -64,8 +64,8 @@ class Ended:
             return ""
         if not may_fail or self.status not in (1, 2):
             return f"exit status {self.status}: {self.stderr.rstrip().splitlines()[-1:]}"
-        # Where several pictures are predicted, each has a line of its own.
-        lines = [line for line in self.stderr.splitlines() if "error:" in line]
+        # Where several pictures are predicted, or runs of a sweep trained, each has a line of its own.
+        lines = [line for line in self.stderr.splitlines() if "error:" in line or " failed: " in line]
         return "" if lines or '"error": "' in self.stdout else f"refused without a word: {self.stderr[-200:]!r}"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 import re
 import shutil
@@ -162,12 +163,12 @@ def tree(root: Path) -> Tree:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            found.setdefault(_TIME_NAMES.sub("TIME", name.as_posix()), set()).add(digest(path))
+            found.setdefault(_TIME_NAMES.sub("TIME", name.as_posix()), set()).add(digest(path, root))
     return found
 
 
-def digest(path: Path) -> str:
-    """Of a file's content, less times."""
+def digest(path: Path, root: Path) -> str:
+    """Of a file's content, less times and the place of the root."""
     content = path.read_bytes()
     if path.suffix == ".json":
         content = json.dumps(_without_times(json.loads(content))).encode()
@@ -177,7 +178,7 @@ def digest(path: Path) -> str:
         content = b""  # rendered from the others, pictures and times and all
     elif path.name in ("model_parameters.txt", "log.txt") or b",seconds," in content.partition(b"\n")[0]:
         content = b""  # rendered from run.json, or times
-    return hashlib.sha256(_TIMES.sub(b"TIME", content)).hexdigest()
+    return hashlib.sha256(_TIMES.sub(b"TIME", content.replace(os.fsencode(root), b"ROOT"))).hexdigest()
 
 
 def _without_times(value: Any) -> Any:
@@ -249,7 +250,7 @@ def units_of(subject: Subject, root: Path) -> Tree:
     for unit in (path for pattern in subject.units for path in root.glob(pattern) if not path.name.startswith(".")):
         if unit.is_file():
             name = _TIME_NAMES.sub("TIME", unit.relative_to(root).as_posix())
-            found.setdefault(name, set()).add(digest(unit))
+            found.setdefault(name, set()).add(digest(unit, root))
         else:
             inner = {f"{unit.relative_to(root).as_posix()}/{name}": value for name, value in tree(unit).items()}
             found.update({_TIME_NAMES.sub("TIME", name): value for name, value in inner.items()})
