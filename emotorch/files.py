@@ -5,6 +5,7 @@ with a journal of the chunks that are finished, and renamed when all of it is th
 """
 
 import csv
+import errno
 import hashlib
 import json
 import math
@@ -26,6 +27,7 @@ from emotorch.typed import parse_json, require
 
 STAMP_NAME = "stage.json"
 _JOURNAL_NAME = ".journal.jsonl"
+_NO_ROOM = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 _STARTS_OF_FORMULAS = frozenset("=+-@\t\r")
 # Also with an interval in brackets.
 _NUMBER = re.compile(r"[+-](\d[\d.,]*(e[+-]?\d+)?|inf|nan)( \([+-]?[\d.,]+( to |–)[+-]?[\d.,]+\))?", re.IGNORECASE)
@@ -51,6 +53,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             raise
     except OSError as error:
         raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def is_for_want_of_room(error: str) -> bool:
+    """Whether the message of an error tells of a full disk, or of a quota that is used up."""
+    return any(reason in error for reason in _NO_ROOM)
 
 
 def remove_leftovers(folder: Path, stem: str = "", *, older_than_s: float = 0.0) -> None:

@@ -1,15 +1,18 @@
 """Sweeps: what they train, record and show, whatever ends them, by an engine in the test's own process."""
 
+import errno
 import json
+import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import MODELS, SWEEP, call_script, copy_root, error_line, last_line, read_table
@@ -35,6 +38,7 @@ from emotorch.sweep.plan import (
 )
 from emotorch.sweep.progress import Progress, best_result, summary
 from emotorch.sweep.scheduler import DIED, run_sweep
+from emotorch.training import checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -226,6 +230,26 @@ def test_a_run_that_fails_is_recorded_and_the_next_one_starts(root: Paths) -> No
     assert str(missing) in rows[0]["error"]
     assert (rows[0]["model"], rows[0]["distance"]) == ("", "NaN")
     assert summary(made.results.values()).startswith("1 of 2 models trained\n1 failed")
+
+
+def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(
+    root: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = checkpoints.save
+
+    def full(path: Path, state: Mapping[str, Any]) -> None:
+        if path.parent.name == "model_00002":
+            raise EmoTorchError(f"cannot write {path}: {os.strerror(errno.ENOSPC)}")
+        save(path, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save", full)
+        with pytest.raises(EmoTorchError, match=r"^run 2: cannot write .*; make room, and the same command goes on$"):
+            run(root, design())
+    made = run(root, design())
+    assert [made.results[number].status for number in (1, 2)] == ["finished"] * 2
+    assert model_names(root) == ["model_00001", "model_00002"]
+    assert "error" not in json.loads((root.models / "model_00002" / "run.json").read_text())
 
 
 def test_a_run_that_fails_in_training_keeps_its_error_in_its_folder_too(root: Paths) -> None:

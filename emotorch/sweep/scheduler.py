@@ -14,6 +14,7 @@ from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
+from emotorch.files import is_for_want_of_room
 from emotorch.paths import Paths
 from emotorch.runs.folder import FAILED, FINISHED, Run
 from emotorch.sweep.check import check_sweep
@@ -70,8 +71,8 @@ def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEng
         The sweep, with a result for every run of its plan.
 
     Raises:
-        EmoTorchError: the dataset is not there, every run would fail (see `check_sweep`), or the same sweep runs
-            already.
+        EmoTorchError: the dataset is not there, every run would fail (see `check_sweep`), the same sweep runs already,
+            or the disk is full: the same command goes on when there is room.
     """
     index = DatasetIndex.load(paths, base.scheme)
     check_sweep(base, design, index)
@@ -116,8 +117,9 @@ class _Scheduler:
             if planned.number in self.sweep.results:
                 continue
             run = begun.get(planned.number)
-            if run is not None and run.status() in (FINISHED, FAILED):
-                self.sweep.record(result_of(planned.number, run))
+            ended = result_of(planned.number, run) if run is not None and run.status() in (FINISHED, FAILED) else None
+            if ended is not None and not _found_no_room(ended):
+                self.sweep.record(ended)
             else:
                 self.waiting.append(self._job(planned, run.name if run else ""))
 
@@ -140,6 +142,8 @@ class _Scheduler:
             job, result = engine.wait()
             busy -= 1
             result = result or self._after_death(job)
+            if result is not None and _found_no_room(result):
+                raise EmoTorchError(f"run {result.number}: {result.error}; make room, and the same command goes on")
             if result is not None:
                 self.sweep.record(result)
                 logger.info("%s", progress.line(result, self.sweep.plan[result.number - 1].changes))
@@ -188,3 +192,8 @@ class _Scheduler:
         if run is not None:
             run.update(status=FAILED, error=DIED)
         return Result(job.number, run.name if run else "", FAILED, error=DIED)
+
+
+def _found_no_room(result: Result) -> bool:
+    """Whether a run failed by a full disk: so would all runs after it, and it can go on later."""
+    return result.status == FAILED and is_for_want_of_room(result.error)
