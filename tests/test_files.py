@@ -334,6 +334,7 @@ def held_elsewhere(lock: Path, seconds: float) -> Iterator[None]:
             holder.kill()
 
 
+@pytest.mark.slow
 def test_the_second_of_two_says_that_one_is_running(final: Path) -> None:
     with (
         held_elsewhere(final.with_name(".Stage.lock"), 60),

@@ -326,6 +326,7 @@ def trainer_of_everything(network: torch.nn.Module | None = None) -> Trainer:
     return Trainer(network or Normed(), EVERYTHING, striped(75), sets, classes=4, seed=3)
 
 
+@pytest.mark.slow
 def test_a_training_with_every_option_learns_and_is_the_same_again() -> None:
     states = []
     for disturbance in (1, 2):

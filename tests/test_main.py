@@ -141,6 +141,7 @@ def test_installed_without_a_checkout_both_models_predict_as_in_one(site: Path, 
     assert {file.parent.name for file in site.glob("emotorch/shipped/*/README.md")} == {"compact", "emotorch"}
 
 
+@pytest.mark.slow
 def test_installed_without_a_checkout_the_root_is_the_current_folder(site: Path, desk: Desk) -> None:
     path = desk.picture("face.png", draw_images(1, seed=3)[0])
     done = installed(site, desk.paths.root, path, "--model", "model_00224_final", "--json")

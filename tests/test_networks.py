@@ -443,6 +443,7 @@ def test_a_network_without_a_backbone_starts_from_all_of_its_weights(tmp_path: P
         start_from(network, tmp_path / "model.pth", trained_layers=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NETWORKS, "timm:test_resnet"])
 def test_a_head_for_other_classes_starts_fresh(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A model of this pipeline in another scheme: all else is taken, and equal classes take the head too."""

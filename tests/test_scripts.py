@@ -94,6 +94,7 @@ def test_a_full_device_is_one_line_with_the_way_out(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == f"error: CUDA out of memory: {way_out}\n"
 
 
+@pytest.mark.slow
 def test_a_first_plot_on_a_new_machine_says_nothing_of_fonts(paths: Paths, tmp_path: Path) -> None:
     folder = write_run(paths.models / "model_00224_final")
     environment = {**os.environ, "EMOTORCH_ROOT": str(paths.root), "MPLCONFIGDIR": str(tmp_path / "new")}

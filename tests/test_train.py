@@ -441,6 +441,7 @@ def test_growing_images_for_a_network_of_one_size_are_refused_before_a_folder_is
     assert list_runs(prepared.models) == before
 
 
+@pytest.mark.slow
 def test_a_run_of_the_published_split_is_marked_left_out_of_comparisons_and_never_ships(
     prepared: Paths, tmp_path: Path
 ) -> None:

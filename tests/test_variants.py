@@ -71,6 +71,7 @@ def test_a_variant_depends_on_pixels_not_on_place(few: Paths) -> None:
         assert made[f"FER/anger/1_{operation}.png"] == made[f"FER/fear/2_{operation}.png"]
 
 
+@pytest.mark.slow
 def test_the_files_are_the_same_for_any_number_of_workers(paths: Paths, script: Script) -> None:
     write_small_fer(paths, rows=77)
     prepare(paths, variants=False)
