@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from emotorch.errors import EmoTorchError
 from emotorch.runs.findings import read_findings, result_folder, write_findings
 from emotorch.runs.folder import Run
 
@@ -55,3 +56,12 @@ def test_an_analysis_that_failed_half_way_leaves_no_findings(tmp_path: Path, wei
     with pytest.raises(ZeroDivisionError):
         analyse_and_fail(run, weights)
     assert read_findings(run, "robustness", weights) is None
+
+
+def test_a_figure_that_was_changed_in_findings_is_no_finding(tmp_path: Path, weights: Path) -> None:
+    run = Run(tmp_path)
+    analyse(run, weights, severity=2)
+    findings = tmp_path / "robustness" / "findings.json"
+    findings.write_text(findings.read_text().replace('"severity": 2', '"severity": 3'))
+    with pytest.raises(EmoTorchError, match=r"findings\.json: damaged, or changed by hand"):
+        read_findings(run, "robustness", weights)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, count_files, hash_file, read_json, read_stamp, stage_folder, write_json
+from emotorch.files import STAMP_NAME, count_files, hash_file, read_stamp, stage_folder, write_json
 from emotorch.runs.folder import Run
+from emotorch.runs.record import read_sealed, write_sealed
 
 _FINDINGS = "findings.json"
 
@@ -62,16 +63,15 @@ def _is_about(folder: Path, weights: Path) -> bool:
 
 def write_findings(folder: Path, findings: Mapping[str, Any]) -> None:
     """The figures of a result, for reports: plain values."""
-    write_json(folder / _FINDINGS, findings)
+    write_sealed(folder / _FINDINGS, findings)
 
 
 def read_findings(run: Run, analysis: str, weights: Path) -> dict[str, Any] | None:
-    """The findings about these very weights; None where they are missing, or of other weights."""
+    """The findings about these very weights; None where they are missing, or of other weights; damaged ones raise."""
     folder = find_folder(run, analysis, weights)
     if not _is_about(folder, weights):
         return None
-    findings: dict[str, Any] = read_json(folder / _FINDINGS)
-    return findings
+    return read_sealed(folder / _FINDINGS)
 
 
 def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, after: str) -> None:

@@ -272,8 +272,8 @@ def half_written(subject: Subject, known: Untouched, root: Path) -> str:
     return ""
 
 
-def differences(known: Untouched, root: Path) -> str:
-    """How a root differs from that of an untouched run, "" if it does not."""
+def differences(known: Untouched, root: Path, but: str = "") -> str:
+    """How a root, but for one file, differs from that of an untouched run; "" if it does not."""
     found = tree(root)
-    names = [name for name in known.expected | found if known.expected.get(name) != found.get(name)]
+    names = [name for name in known.expected | found if known.expected.get(name) != found.get(name) and name != but]
     return f"other than untouched: {', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''}" if names else ""
