@@ -33,13 +33,22 @@ _STARTS_OF_FORMULAS = frozenset("=+-@\t\r")
 _NUMBER = re.compile(r"[+-](\d[\d.,]*(e[+-]?\d+)?|inf|nan)( \([+-]?[\d.,]+( to |–)[+-]?[\d.,]+\))?", re.IGNORECASE)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within it an error of the system, such as a full disk, becomes an EmoTorchError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Runs `write` on a temporary path beside `path`, then renames.
 
     Raises:
         EmoTorchError: the folder is not writable or the disk is full; no trace is left.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
@@ -51,8 +60,6 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def is_for_want_of_room(error: str) -> bool:
@@ -74,10 +81,23 @@ def remove_leftovers(folder: Path, stem: str = "", *, older_than_s: float = 0.0)
                 path.unlink()
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all; see `write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def drop_cut_line(path: Path) -> bytes:
+    """Takes away a last line that a kill cut short while it was appended; returns the whole lines."""
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_bytes(path, whole)
+    return whole
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 with Unix line ends; names of files that are no UTF-8 become `\\udcXX`, which is JSON too."""
-    data = text.encode("utf-8", "backslashreplace")
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -216,12 +236,7 @@ class StageBuild:
         self._journal = folder / _JOURNAL_NAME
         self._done: dict[str, Any] = {}
         if self._journal.exists():
-            content = self._journal.read_bytes()
-            # A kill can cut the last line short: its chunk is done again.
-            whole = content[: content.rfind(b"\n") + 1]
-            if whole != content:
-                write_atomically(self._journal, lambda temporary: temporary.write_bytes(whole))
-            for line in whole.splitlines():
+            for line in drop_cut_line(self._journal).splitlines():
                 entry = parse_json(line.decode("utf-8", "replace"), self._journal)
                 require(entry, _Chunk, f"{self._journal}:")
                 self._done[entry["chunk"]] = entry["records"]
@@ -236,11 +251,8 @@ class StageBuild:
     def finish(self, chunk: str, records: object) -> None:
         """Records a chunk whose files are all written."""
         line = json.dumps({"chunk": chunk, "records": records}, separators=(",", ":"))
-        try:
-            with self._journal.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise EmoTorchError(f"cannot write {self._journal}: {error.strerror or error}") from error
+        with writing(self._journal), self._journal.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
         self._done[chunk] = json.loads(line)["records"]
 
 

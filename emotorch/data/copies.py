@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from emotorch.data.likeness import THRESHOLD, find_alike, find_mirrored
 from emotorch.data.split import Indices
-from emotorch.errors import EmoTorchError
 from emotorch.files import write_atomically
 
 if TYPE_CHECKING:
@@ -38,12 +37,8 @@ def photo_pairs(index: "DatasetIndex", dataset: str) -> PhotoPairs:
     """
     found = index.pairs or found_pairs(index, dataset)
     if found is None:
-        found, path = _find(index, dataset), _file(index, dataset)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, partial(_write, found))
-        except OSError as error:
-            raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
+        found = _find(index, dataset)
+        write_atomically(_file(index, dataset), partial(_write, found))
     return found
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import hash_file, write_atomically
+from emotorch.files import hash_file, write_bytes
 
 # Names a file in place of the one in the user's cache.
 VARIABLE = "EMOTORCH_YUNET"
@@ -79,7 +79,7 @@ def fetch(url: str = URL) -> Path:
     found = hashlib.sha256(data).hexdigest()
     if found != SHA256:
         raise EmoTorchError(f"{url}: another file than expected (SHA-256 {found}, not {SHA256}); nothing is kept of it")
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_bytes(path, data)
     return path
 
 

@@ -18,6 +18,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.files import (
     defused,
+    drop_cut_line,
     new_folder,
     now,
     open_table,
@@ -26,6 +27,7 @@ from emotorch.files import (
     write_atomically,
     write_csv,
     write_json,
+    writing,
 )
 from emotorch.paths import Paths
 from emotorch.replacing import exclusive
@@ -126,8 +128,9 @@ def open_sweep(
             # Taken before the other lock is let go: no other process finds it unfinished and free.
             lock = held.enter_context(exclusive(folder / _LOCK, f"the same sweep, {folder.name},"))
         _list_images(folder, index)
-        _mend(folder / _PLAN)
-        _mend(folder / _RESULTS)
+        # A run whose line a kill cut short is planned, or its result read, again.
+        drop_cut_line(folder / _PLAN)
+        drop_cut_line(folder / _RESULTS)
         results = {result.number: result for result in read_results(folder)}
         yield Sweep(folder, design, criterion_of(base.as_dict()), design.read(folder / _PLAN), results, lock)
 
@@ -172,20 +175,9 @@ def _settings_of(record: Mapping[str, Any]) -> Settings | None:
 
 
 def _append(path: Path, row: Sequence[object]) -> None:
-    """One more row of a table, in one go; what a kill cuts short, `_mend` takes away."""
-    try:
-        with path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(map(defused, row))
-    except OSError as error:
-        raise EmoTorchError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _mend(path: Path) -> None:
-    """Takes away a last line that a kill cut short: its run is planned, or its result read, again."""
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        write_atomically(path, lambda temporary: temporary.write_bytes(whole))
+    """One more row of a table, in one go; what a kill cuts short, `drop_cut_line` takes away."""
+    with writing(path), path.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(map(defused, row))
 
 
 def _as_row(result: Result) -> dict[str, object]:

@@ -28,7 +28,7 @@ from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
-from emotorch.files import STAMP_NAME, now, write_atomically
+from emotorch.files import STAMP_NAME, now, write_bytes
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs.folder import FAILED, RUNNING, Run, claim_run
 from emotorch.runs.record import RECORD_NAME
@@ -58,13 +58,7 @@ def ray_engine(paths: Paths, base: Settings, address: str | None, workers: int |
 
 @contextlib.contextmanager
 def _open(
-    paths: Paths,
-    address: str | None,
-    workers: int | None,
-    sweep: Sweep,
-    index: DatasetIndex,
-    base: Settings,
-    runs: int,
+    paths: Paths, address: str | None, workers: int | None, sweep: Sweep, index: DatasetIndex, base: Settings, runs: int
 ) -> Iterator["RayEngine"]:
     ray = _ray()
     try:
@@ -247,7 +241,7 @@ def _on_node(
     with tempfile.TemporaryDirectory(prefix="emotorch-") as root:
         paths = Paths(Path(root))
         for name, content in stamps.items():
-            _write(paths.root / PurePosixPath(name), content)
+            write_bytes(paths.root / PurePosixPath(name), content)
         folder = paths.models / job.model
         _unpack(files, folder)
         here = replace(index, paths=replace(index.paths, root=paths.root), packed=dict(enumerate(blocks)))
@@ -270,11 +264,7 @@ def _unpack(packed: bytes, folder: Path) -> None:
         for member in archive:
             content = archive.extractfile(member)
             assert content is not None  # files alone are packed
-            _write(folder / PurePosixPath(member.name), content.read())
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+            write_bytes(folder / PurePosixPath(member.name), content.read())
 
 
 @lru_cache

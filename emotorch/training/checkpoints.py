@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from emotorch import __version__
 from emotorch.data.images import GREY_FACE, PixelForm
 from emotorch.errors import EmoTorchError
-from emotorch.files import read_json, write_atomically, write_json
+from emotorch.files import read_json, write_bytes, write_json
 from emotorch.labels import LabelScheme, get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.weights import DAMAGES, first_line, read_tensors
@@ -155,12 +155,10 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     if path.suffix != TENSORS_SUFFIX:
         archive = io.BytesIO()
         torch.save(_unshared(dict(state)), archive)
-        content = sealed_archive(archive.getvalue())
-        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+        write_bytes(path, sealed_archive(archive.getvalue()))
         return
     tensors = {name: tensor.clone().contiguous() for name, tensor in state["model_state_dict"].items()}
-    content = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    write_bytes(path, safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_json(path.with_name(_CONFIG_NAME), {key: value for key, value in state.items() if key != "model_state_dict"})
 
 
