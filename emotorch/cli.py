@@ -5,6 +5,7 @@ Imports nothing heavy, so that `--help` is there at once.
 
 import argparse
 import gc
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -33,6 +34,32 @@ _Options = argparse._ActionsContainer
 _OF_THE_RECIPE = "the recipe's own"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 _LONGEST = 2000  # characters of an error
+
+
+def _number(text: str, kind: type[Number]) -> Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _numbers(kind: type[Number], is_right: Callable[[Number], bool], complaint: str) -> Callable[[str], Number]:
+    """A type of options: the numbers of a kind that are right; of any other the parser says the complaint."""
+
+    def read(text: str) -> Number:
+        value = _number(text, kind)
+        if not is_right(value):
+            raise argparse.ArgumentTypeError(f"{text} {complaint}")
+        return value
+
+    return read
+
+
+positive_integer = _numbers(int, lambda value: value >= 1, "is not a positive whole number")
+seed = _numbers(int, lambda value: 0 <= value < 2**32, "is not a seed: a whole number from 0 to 4294967295")
+seconds = _numbers(float, lambda value: 0.0 < value < math.inf, "is not a time in seconds: above 0")
+weight = _numbers(float, lambda value: 0.0 <= value < math.inf, "is not a weight: 0 or more")
+fraction = _numbers(float, lambda value: 0.0 <= value <= 1.0, "is outside 0-1")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -290,34 +317,6 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
     frames.add_argument("--frames", type=positive_integer, metavar="N", help="stop a video or camera after N frames")
 
 
-def positive_integer(text: str) -> int:
-    value = _number(text, int)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return value
-
-
-def seconds(text: str) -> float:
-    value = _number(text, float)
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds: above 0")
-    return value
-
-
-def seed(text: str) -> int:
-    value = _number(text, int)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not a seed: a whole number from 0 to 4294967295")
-    return value
-
-
-def fraction(text: str) -> float:
-    value = _number(text, float)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is outside 0-1")
-    return value
-
-
 def number_range(text: str) -> tuple[float, float]:
     low, colon, high = text.partition(":")
     if not colon:
@@ -332,20 +331,6 @@ def column_edges(text: str) -> tuple[str, list[float]]:
     if not (name and edges and all(low < high for low, high in pairwise(edges))):
         raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=A,B,…, rising numbers")
     return name, edges
-
-
-def weight(text: str) -> float:
-    value = _number(text, float)
-    if not 0.0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a weight: 0 or more")
-    return value
-
-
-def _number(text: str, kind: type[Number]) -> Number:
-    try:
-        return kind(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def available_cores() -> int:
