@@ -12,7 +12,7 @@ from emotorch.training.losses import (
     focal,
     loss_of,
     one_hot,
-    training_targets,
+    smoothed,
     weighted,
 )
 
@@ -78,10 +78,11 @@ def test_focal_loss_has_a_gradient_where_the_prediction_is_certain(gamma: float)
 
 
 def test_smoothed_targets_sum_to_1_and_leave_the_label_on_top() -> None:
-    targets = training_targets(torch.tensor([2, 0]), 4, 0.1)
+    labels = one_hot(torch.tensor([2, 0]), 4)
+    targets = smoothed(labels, 0.1)
     torch.testing.assert_close(targets.sum(1), torch.ones(2))
     assert targets[0].tolist() == pytest.approx([0.025, 0.025, 0.925, 0.025])
-    assert torch.equal(training_targets(torch.tensor([2, 0]), 4, 0.0), one_hot(torch.tensor([2, 0]), 4))
+    assert torch.equal(smoothed(labels, 0.0), labels)
 
 
 def test_class_weights_make_every_class_count_the_same_and_the_mean_image_1() -> None:

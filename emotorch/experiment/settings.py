@@ -95,13 +95,6 @@ class Settings:
 
 def _recipe_from_options(options: argparse.Namespace) -> Recipe:
     """The recipe that `cli.add_training_options` names, with its changes."""
-    recipe = override(get_recipe(options.recipe), options.set)
-    if options.epochs is not None:
-        recipe = replace(recipe, epochs=options.epochs)
-    if options.fer_usage is not None:
-        recipe = replace(recipe, fer_usage=options.fer_usage)
-    if options.split is not None:
-        recipe = replace(recipe, split=options.split)
-    if options.copies is not None:
-        recipe = replace(recipe, copies=options.copies)
-    return recipe
+    changes = {name: getattr(options, name) for name in ("epochs", "fer_usage", "split", "copies")}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(override(get_recipe(options.recipe), options.set), **given)

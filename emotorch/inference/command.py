@@ -210,13 +210,13 @@ class _Call:
         """Draws the frames into an annotated copy, into a live window, or both."""
         from emotorch.inference.video_output import draw_predictions, write_video
 
-        window = outputs.LiveWindow() if self.options.shows else None
+        shows = self.options.shows
 
         def drawn() -> Iterator[Pixels]:
             for frame, prediction in predicted:
                 pixels = draw_predictions(frame, prediction)
                 yield pixels
-                if window and not window.show(pixels):
+                if shows and not outputs.show_frame(pixels):
                     return
 
         try:
@@ -226,8 +226,8 @@ class _Call:
                 for _ in drawn():
                     pass
         finally:
-            if window:
-                window.close()
+            if shows:
+                outputs.close_window()
 
     def _draw_timeline(self, path: Path, frames: Sequence[FramePredictions], title: str) -> None:
         if find_spec("matplotlib") is None:

@@ -134,15 +134,9 @@ def _sheet_figure(tiles: Sequence[Tile], pictures: int, title: str) -> Figure:
         if tile.pixels is None:
             write(middle, y + _SIDE / 2 - line / 2, "not readable", GREY)
         write(middle, y + _SIDE + 5, _shorten(tile.name, characters), BLACK)
+        colour, weight = (VERMILLION, "normal") if tile.failed else (BLACK, "bold")
         for number, words in enumerate(tile.lines, start=1):
-            colour = VERMILLION if tile.failed else BLACK
-            write(
-                middle,
-                y + _SIDE + 5 + number * line,
-                _cut(words, characters),
-                colour,
-                weight="normal" if tile.failed else "bold",
-            )
+            write(middle, y + _SIDE + 5 + number * line, _cut(words, characters), colour, weight=weight)
     axes = figure.add_axes((0, 0, 1, 1), zorder=-1)
     axes.imshow(sheet, interpolation="none", aspect="auto")
     axes.set_axis_off()

@@ -143,12 +143,7 @@ class Model:
         return probabilities
 
     def video(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        detector: str = "auto",
-        abstain_below: float = 0.0,
-        smooth: float = 0.0,
+        self, path: str | os.PathLike[str], *, detector: str = "auto", abstain_below: float = 0.0, smooth: float = 0.0
     ) -> VideoPredictions:
         """Predictions for all frames of a video file, each person followed under one number.
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ from emotorch.inference.inputs import OUTPUT_STEM, VIDEO_SUFFIXES, Input, Kind
 from emotorch.inference.predictions import PicturePredictions, Prediction
 from emotorch.inference.video import FramePredictions
 from emotorch.screen import json_line, one_line
-from emotorch.tables import text_table
+from emotorch.tables import counted, text_table
 
 logger = logging.getLogger(__name__)
 
@@ -101,9 +101,9 @@ def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -
             percent = (f"{100 * face.probabilities[label]:.0f}" for label in labels)
             rows.append((one_line(prediction.input), str(number), face.shown, f"{face.confidence:.1%}", *percent))
     emotions = Counter(face.shown for prediction in predictions for face in prediction.faces)
-    counted = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
+    often = ", ".join(f"{count:,} {emotion}" for emotion, count in emotions.most_common())
     faces, failed = emotions.total(), sum(prediction.error is not None for prediction in predictions)
-    summary = f"{_count(len(predictions), 'picture')}, {_count(faces, 'face')}" + (f": {counted}" if counted else "")
+    summary = f"{counted(len(predictions), 'picture')}, {counted(faces, 'face')}" + (f": {often}" if often else "")
     if failed:
         summary += f"; {failed:,} without a prediction"
     return (text_table(rows, left=("picture", "emotion")) + "\n\n" if faces else "") + summary
@@ -116,8 +116,8 @@ def as_video_text(name: str, frames: Sequence[FramePredictions], labels: Sequenc
     emotions = Counter(face.shown for face in faces).most_common()
     people = len({number for frame in frames for number in frame.numbers})
     lines = [
-        f"{one_line(name)}: {_count(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
-        f"{_count(people, 'face')} followed"
+        f"{one_line(name)}: {counted(len(frames), 'frame')} in {frames[-1].time:.1f} s, {with_face:,} with a face, "
+        f"{counted(people, 'face')} followed"
     ]
     if faces:
         often = ", ".join(f"{emotion} {count / len(faces):.0%}" for emotion, count in emotions)
@@ -129,10 +129,6 @@ def as_video_text(name: str, frames: Sequence[FramePredictions], labels: Sequenc
 def _bars(probabilities: Mapping[str, float]) -> list[str]:
     width = max(map(len, probabilities))
     return [f"  {label:<{width}} {value:6.1%} {'█' * round(value * _BAR)}" for label, value in probabilities.items()]
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 # For programs.
@@ -158,7 +154,7 @@ def table_rows(predictions: PicturePredictions | FramePredictions, labels: Seque
 
 
 def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[str]) -> Row:
-    box: Sequence[object] = face.to_dict()["box"] or [""] * 4
+    box: Sequence[object] = astuple(face.box) if face.box else [""] * 4
     probabilities = (f"{face.probabilities[label]:.6f}" for label in labels)
     return (name, time, number, *box, face.shown, f"{face.confidence:.6f}", *probabilities, "")
 
@@ -225,7 +221,7 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
     """
     from emotorch.figures.faces import plot_probabilities
 
-    boxes = [None if face.box is None else tuple(face.to_dict()["box"]) for face in prediction.faces]
+    boxes = [astuple(face.box) if face.box else None for face in prediction.faces]
     probabilities = [face.probabilities for face in prediction.faces]
     emotions = [face.shown for face in prediction.faces]
     assert prediction.picture is not None
@@ -279,19 +275,17 @@ def show_picture(path: Path) -> None:
     cv2.imshow(_WINDOW, np.ascontiguousarray(to_colours(read_photo(path))[:, :, ::-1]))
     while cv2.waitKey(50) < 0 and _is_open():
         pass
+    close_window()
+
+
+def show_frame(pixels: Pixels) -> bool:
+    """Shows (H, W, 3), blue, green, red; False when the user pressed q or Escape, or closed the window."""
+    cv2.imshow(_WINDOW, pixels)
+    return cv2.waitKey(1) & 0xFF not in _KEYS_TO_LEAVE and _is_open()
+
+
+def close_window() -> None:
     cv2.destroyAllWindows()
-
-
-class LiveWindow:
-    """Shows pictures one after the other."""
-
-    def show(self, pixels: Pixels) -> bool:
-        """Shows (H, W, 3), blue, green, red; False when the user pressed q or Escape, or closed the window."""
-        cv2.imshow(_WINDOW, pixels)
-        return cv2.waitKey(1) & 0xFF not in _KEYS_TO_LEAVE and _is_open()
-
-    def close(self) -> None:
-        cv2.destroyAllWindows()
 
 
 def _is_open() -> bool:

@@ -1,7 +1,7 @@
 """Predictions for pictures: faces are found, cut out, and read by a trained model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `box` is a list of x, y, width and height, or None."""
-        box = None if self.box is None else [self.box.x, self.box.y, self.box.width, self.box.height]
         return {
-            "box": box,
+            "box": list(astuple(self.box)) if self.box else None,
             "emotion": self.emotion,
             "confidence": self.confidence,
             "probabilities": dict(self.probabilities),

@@ -15,13 +15,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.inference.onnx_export import Export, export
 from emotorch.replacing import replace_folder, replacing
 from emotorch.runs.findings import carry_over, find_folder
-from emotorch.runs.folder import (
-    FACELESS,
-    FACELESS_FINDINGS,
-    FINISHED,
-    LEAKY,
-    Run,
-)
+from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, LEAKY, Run
 from emotorch.runs.pictures import draw_kept_pictures
 from emotorch.runs.private_test import private_scorings
 from emotorch.runs.record import check_folder, checked_hash, with_hashes, write_record

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from emotorch.errors import EmoTorchError, UsageError
@@ -89,8 +89,7 @@ class VideoPredictions:
         rows = []
         for frame in self.frames:
             for number, face in zip(frame.numbers, frame.faces, strict=True):
-                box = face.box
-                place = (box.x, box.y, box.width, box.height) if box else (None,) * 4
+                place = astuple(face.box) if face.box else (None,) * 4
                 values = (face.probabilities[label] for label in self.labels)
                 rows.append((frame.time, number, *place, face.emotion, face.confidence, *values))
             if not frame.faces:

@@ -27,7 +27,7 @@ from emotorch.seeding import generator
 from emotorch.training import distributed
 from emotorch.training.augmentation import COLOUR_DRAWS, DRAWS, augment, changes_colours
 from emotorch.training.device import autocast
-from emotorch.training.losses import class_weights, loss_of, score_outputs, smoothed, training_targets, weighted
+from emotorch.training.losses import class_weights, loss_of, one_hot, score_outputs, smoothed, weighted
 from emotorch.training.mixing import mix, mixes
 from emotorch.training.optimizers import Schedule, clip, new_optimizer
 from emotorch.training.preprocessing import InputForm, to_input, to_tensor
@@ -156,11 +156,8 @@ class Trainer:
         self._changes_colours = changes_colours(recipe.augmentation, training.pixels[:1])
         self._loss = loss_of(recipe)
         device = training.labels.device
-        self._targets = (
-            training_targets(training.labels, classes, recipe.label_smoothing)
-            if targets is None
-            else smoothed(targets, recipe.label_smoothing)
-        )
+        targets = one_hot(training.labels, classes) if targets is None else targets
+        self._targets = smoothed(targets, recipe.label_smoothing)
         self._soft_targets = soft_targets
         self._weights = (
             class_weights(torch.bincount(training.labels, minlength=classes)) if recipe.class_weights else None

@@ -53,16 +53,11 @@ def named_loss(name: str, focal_gamma: float) -> Loss:
     return {"cosine_proximity": cosine_proximity, "cross_entropy": cross_entropy}[name]
 
 
-def training_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
-    """(N, K) targets with a part of each label spread over all classes.
+def smoothed(targets: Tensor, smoothing: float) -> Tensor:
+    """(N, K) targets with a part of each row spread over all classes: label smoothing.
 
     Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (CVPR 2016).
     """
-    return smoothed(one_hot(labels, classes), smoothing)
-
-
-def smoothed(targets: Tensor, smoothing: float) -> Tensor:
-    """(N, K) targets with a part of each row spread over all classes; see `training_targets`."""
     return targets * (1 - smoothing) + smoothing / targets.shape[1]
 
 
