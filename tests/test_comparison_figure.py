@@ -13,6 +13,7 @@ from emotorch.analyses.comparison import Comparison
 from emotorch.analyses.criterion import LOSS, MACRO_F1
 from emotorch.analyses.distance import Distance, Weights
 from emotorch.analyses.watched import Kind, WatchedRun
+from emotorch.figures.canvas import save
 from emotorch.metrics.scores import Score
 from emotorch.seeding import generator
 
@@ -181,7 +182,7 @@ def test_every_run_and_line_is_within_the_panels() -> None:
 
 def test_equal_comparisons_give_equal_readable_pictures(tmp_path: Path) -> None:
     comparison = Comparison(make_runs(30), [], Path("table.csv"), Weights())
-    first, second = (sweep_pictures.plot_comparison(tmp_path / name, comparison) for name in ("a.png", "b.png"))
+    first, second = (save(sweep_pictures.comparison_figure(comparison), tmp_path / name) for name in ("a.png", "b.png"))
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as image:
         image.load()

@@ -28,8 +28,7 @@ from emotorch.evaluation.evaluate import Evaluation, score
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.evaluation.sets import EvaluationSet
-from emotorch.figures import confusion
-from emotorch.figures.confusion import ConfusionPanel
+from emotorch.figures.confusion import ConfusionPanel, scores_figure
 from emotorch.files import hash_file, write_csv
 from emotorch.labels import get_scheme
 from emotorch.metrics.confusion import row_proportions
@@ -147,7 +146,7 @@ def test_a_person_of_ckp_is_in_one_half_of_the_cross_fit(lively: Trained, monkey
 def test_the_combined_picture_shows_both_datasets_and_no_training_image() -> None:
     counts = np.array([[5, 1, 0, 0], [2, 7, 1, 0], [0, 0, 0, 0], [0, 3, 0, 11]])
     panels = [ConfusionPanel(f"{name} validation", row_proportions(counts), counts) for name in ("FER", "CK+")]
-    figure = confusion._scores_figure(panels, ("anger", "fear", "calm", "surprise"), "model_00001")
+    figure = scores_figure(panels, ("anger", "fear", "calm", "surprise"), "model_00001")
     said = texts(figure)
     assert {"FER validation", "CK+ validation", "83.3%\n5", "Precision", "Recall", "F1"} <= set(said)
     precision, recall, f1, _ = precision_recall_fscore_support(

@@ -7,15 +7,14 @@ import pytest
 from drawing import assert_legible, texts
 from test_calibration import simulate, sources
 
-from emotorch.figures import reliability as pictures
-from emotorch.figures.reliability import plot_reliability, write_reliability
+from emotorch.figures.reliability import reliability_figure, write_reliability
 from emotorch.metrics.calibration import BINS, assess
 
 
 def test_the_diagram_is_legible_and_says_error_and_counts() -> None:
     outputs, labels = simulate(4.0, images=20_000)
     found = assess(outputs, labels, sources(20_000), 3.7, np.ones(20_000, bool))
-    figure = pictures._figure(found, "model_00001: FER validation (held out)")
+    figure = reliability_figure(found, "model_00001: FER validation (held out)")
     said = texts(figure)
     for calibration in (found.before, found.after, found.crossed):
         assert any(f"expected error {calibration.ece:.1%}" in text for text in said)
@@ -27,11 +26,12 @@ def test_the_diagram_is_legible_and_says_error_and_counts() -> None:
 def test_an_uncalibrated_model_has_one_panel(tmp_path: Path) -> None:
     outputs, labels = simulate(1.0, images=50)
     found = assess(outputs, labels, sources(50), 1.0, None)
-    figure = pictures._figure(found, "model_00224_final")
+    figure = reliability_figure(found, "model_00224_final")
     assert len(figure.axes) == 2
     assert_legible(figure)
-    first = plot_reliability(tmp_path / "1.png", found, "x").read_bytes()
-    assert plot_reliability(tmp_path / "2.png", found, "x").read_bytes() == first
+    for name in ("first", "second"):
+        write_reliability(tmp_path, name, found, "x")
+    assert (tmp_path / "reliability_first.png").read_bytes() == (tmp_path / "reliability_second.png").read_bytes()
 
 
 def test_the_table_holds_every_bin(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from conftest import refusal
 from published import write_run
 from running import (
     COMPARE,
@@ -26,11 +28,11 @@ from running import (
 )
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import timestamped, write_atomically
+from emotorch.files import timestamped, write_atomically, write_csv
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
-from emotorch.runs.confusion import read_matrix
+from emotorch.runs.confusion import plot_run_confusion, read_matrix, write_confusion_tables
 from emotorch.runs.folder import Run, claim_run, find_run, list_runs, newest_run, weights_file
-from emotorch.runs.history import read_history
+from emotorch.runs.history import plot_run_history, read_history
 from emotorch.runs.scores import read_accuracies
 from emotorch.training import checkpoints
 
@@ -376,3 +378,18 @@ def test_two_outputs_of_one_second_get_names_of_their_own(tmp_path: Path) -> Non
         taken.add(path)
     assert len(taken) == 5
     assert all(path.name.startswith("evaluation_fer_20") and path.suffix == ".csv" for path in taken)
+
+
+def test_tables_of_a_run_that_do_not_belong_together_are_named(tmp_path: Path) -> None:
+    run = Run(tmp_path / "model_00224_final")
+    for name, epochs in (("fer", 2), ("combined", 3)):
+        columns = ("epoch", "train_loss", "train_accuracy", f"{name}_val_loss", f"{name}_val_accuracy")
+        write_csv(
+            run.folder / f"training_history_{name}.csv", columns, [(epoch, 0, 50, 0, 50) for epoch in range(epochs)]
+        )
+    with refusal(f"{run.folder}: its training_history_*.csv are of different numbers of epochs"):
+        plot_run_history(run)
+    for name, labels in (("fer", ("anger", "fear")), ("ckp", ("anger", "calm"))):
+        write_confusion_tables(run.folder, f"{name}_val", np.eye(2, dtype=np.int64), labels)
+    with refusal(f"{run.folder}: its confusion matrices have different labels"):
+        plot_run_confusion(run)

@@ -35,7 +35,8 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from emotorch.analyses.comparison import compare_runs, describe, plot_comparison
+    from emotorch.analyses.comparison import compare_runs, comparison_figure, describe
+    from emotorch.figures.canvas import save
     from emotorch.paths import Paths
 
     comparison = compare_runs(
@@ -46,7 +47,7 @@ def main() -> None:
         workers=cli.available_cores(),
     )
     stem = comparison.file.stem.replace("comparison_results", "comparison")
-    picture = plot_comparison(comparison.file.with_name(f"{stem}.png"), comparison)
+    picture = save(comparison_figure(comparison), comparison.file.with_name(f"{stem}.png"))
     print(describe(comparison))
     print(f"picture: {picture}")
     print(comparison.file)

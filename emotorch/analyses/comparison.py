@@ -28,7 +28,6 @@ from emotorch.analyses.distance import (
 from emotorch.analyses.ranking import Ranking
 from emotorch.analyses.watched import WatchedRun, measure_watched, rankings
 from emotorch.errors import EmoTorchError, found_elsewhere
-from emotorch.figures.canvas import save
 from emotorch.figures.ranking import ranking_figure
 from emotorch.files import remove_leftovers, timestamped
 from emotorch.paths import Paths
@@ -263,16 +262,11 @@ def _left_out(runs: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"left out: … and {len(runs) - _LEFT_OUT_SHOWN:,} more"
 
 
-def plot_comparison(path: Path, comparison: Comparison) -> Path:
+def comparison_figure(comparison: Comparison) -> Figure:
     """Draws what ranks every run with its 95% interval, and over each setting that varies.
 
     Runs with CK+ and runs without have rows of their own: their distances are sums of different parts.
     """
-    return save(comparison_figure(comparison), path)
-
-
-def comparison_figure(comparison: Comparison) -> Figure:
-    """See `plot_comparison`."""
     # A logarithmic axis has no place for a run that equals the original.
     apart = replace(comparison, distances=[run for run in comparison.distances if run.combined > 0])
     shown = apart.by_distance

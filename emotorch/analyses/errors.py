@@ -19,7 +19,8 @@ from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, comp
 from emotorch.data.split import Indices
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.figures.faces import plot_prediction_sheet
+from emotorch.figures.canvas import save
+from emotorch.figures.faces import prediction_sheet
 from emotorch.metrics import calibration, confusion
 from emotorch.tables import Table, write_table
 
@@ -273,8 +274,7 @@ class _Gallery:
         if not len(places):
             return None
         picture = f"{name}.png"
-        plot_prediction_sheet(
-            self._folder / picture,
+        sheet = prediction_sheet(
             self._images.pixels[places],
             self._labels[self._images.labels[places]].tolist(),
             self._labels[classes].tolist(),
@@ -283,6 +283,7 @@ class _Gallery:
             names=["/".join(Path(file).parts[-2:]) for file in self._files(places)],
             labels_suspected=labels_suspected,
         )
+        save(sheet, self._folder / picture)
         return picture
 
 

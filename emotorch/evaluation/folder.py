@@ -12,7 +12,8 @@ from emotorch.data.images import write_png
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import recorded
-from emotorch.figures.confusion import ConfusionPanel, plot_side_by_side
+from emotorch.figures.canvas import save
+from emotorch.figures.confusion import ConfusionPanel, scores_figure
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import new_folder, write_text
 from emotorch.metrics import confusion
@@ -56,7 +57,8 @@ def write_usage_evaluation(loaded: LoadedRun, evaluations: Sequence[Evaluation])
                 _write_misclassified_images(new.prepared, evaluation, labels)
         unseen = [evaluation for evaluation in evaluations if evaluation.images.name != TRAINING]
         if unseen:
-            plot_side_by_side(new.prepared / "confusion_matrices.png", list(map(_panel, unseen)), labels, run.name)
+            figure = scores_figure(list(map(_panel, unseen)), labels, run.name)
+            save(figure, new.prepared / "confusion_matrices.png")
     return new.final
 
 

@@ -6,7 +6,6 @@ seaborn is imported where a picture is drawn: whatever only reads a run's tables
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from emotorch.figures.canvas import CHARACTER_EM, new_figure, require, save, tidy, wrap
+from emotorch.figures.canvas import CHARACTER_EM, new_figure, tidy, wrap
 from emotorch.figures.colours import BLUE, GREEN, ORANGE, PALE
 from emotorch.metrics.confusion import ClassScore, class_scores
 
@@ -38,37 +37,10 @@ class ConfusionPanel:
     counts: npt.ArrayLike | None = None
 
 
-def plot_confusion_matrix(
-    path: Path,
-    proportions: npt.ArrayLike,
-    counts: npt.ArrayLike | None,
-    labels: Sequence[str],
-    title: str,
-) -> Path:
-    """Draws one confusion matrix; see `ConfusionPanel` for the arrays."""
-    return save(_confusion_figure([ConfusionPanel("", proportions, counts)], labels, title), path)
-
-
-def plot_confusion_matrices(
-    path: Path,
-    panels: Sequence[ConfusionPanel],
-    labels: Sequence[str],
-    title: str,
-    note: str | None = None,
-) -> Path:
-    """Draws matrices side by side on one colour scale, with a footnote, say on a set that is missing."""
-    return save(_confusion_figure(panels, labels, title, note), path)
-
-
-def plot_side_by_side(path: Path, panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Path:
-    """Draws a column for each set, the scores of each class below its matrix; all panels have counts."""
-    return save(_scores_figure(panels, labels, title), path)
-
-
-def _confusion_figure(
+def confusion_figure(
     panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str, note: str | None = None
 ) -> Figure:
-    require(len(panels) > 0, "a confusion figure needs at least one matrix")
+    """Draws matrices side by side on one colour scale, with a footnote, say on a set that is missing."""
     side, column = _sizes(labels)
     width = len(panels) * column + 0.9
     figure = new_figure(width, side + 1.2 + (0.3 if note else 0), title, compress=True)
@@ -81,8 +53,8 @@ def _confusion_figure(
     return figure
 
 
-def _scores_figure(panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Figure:
-    require(len(panels) > 0, "a picture of sets needs at least one")
+def scores_figure(panels: Sequence[ConfusionPanel], labels: Sequence[str], title: str) -> Figure:
+    """Draws a column for each set, the scores of each class below its matrix; all panels have counts."""
     side, column = _sizes(labels)
     figure = new_figure(len(panels) * column + 0.9, side + _BAR_HEIGHT + 1.6, title)
     grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=(side, _BAR_HEIGHT))
@@ -110,11 +82,6 @@ def _draw_matrix(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> No
     size = len(labels)
     proportions = np.asarray(panel.proportions, dtype=float)
     counts = None if panel.counts is None else np.asarray(panel.counts)
-    for name, matrix in (("proportions", proportions), ("counts", proportions if counts is None else counts)):
-        require(
-            matrix.shape == (size, size),
-            f"{name} of shape {matrix.shape} do not fit {size} labels: ({size}, {size}) is needed",
-        )
     percent = 100 * np.nan_to_num(proportions)
     empty = (percent == 0).all(axis=1) if counts is None else counts.sum(axis=1) == 0
     cells = [[f"{value:.1f}%" for value in row] for row in percent]

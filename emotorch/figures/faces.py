@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,6 @@ from emotorch.figures.canvas import (
     Pixels,
     line_height,
     new_figure,
-    require,
-    save,
     wrap,
 )
 from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE, VERMILLION
@@ -31,83 +28,53 @@ _Box = tuple[float, float, float, float]
 
 # --- Sheet of images with truth and prediction --------------------------------------------------------------
 
+_SHEET_COLUMNS = 8
 _SHEET_POINTS = 8.0
 _SHEET_IMAGE = 144
 _SHEET_FRAME, _SHEET_GAP = 5, 14
 _RIGHT, _WRONG = ("✓", BLUE), ("✗", VERMILLION)
-_WORDS = ("true", "right", "wrong")
 
 
-def plot_prediction_sheet(
-    path: Path,
+def prediction_sheet(
     images: npt.ArrayLike,
     truths: Sequence[str],
     predictions: Sequence[str],
-    confidences: Sequence[float] | None,
+    confidences: Sequence[float],
     title: str,
-    columns: int = 8,
-    names: Sequence[str] | None = None,
-    *,
-    labels_suspected: bool = False,
-) -> Path:
-    """Draws images with their true and predicted labels; frame and mark say whether these agree.
-
-    Args:
-        path: The PNG to write.
-        images: (N, H, W) or (N, H, W, 3) uint8; enlarged by a whole factor, so every pixel stays itself.
-        truths: N labels.
-        predictions: N labels.
-        confidences: N probabilities of the predictions, 0 to 1, where they are known.
-        title: Above the sheet.
-        columns: Images in a row.
-        names: N texts above what the images show, their files' names for example.
-        labels_suspected: Whether it is the labels that are in doubt: then no prediction is called right or wrong.
-    """
-    return save(
-        _sheet_figure(
-            images, truths, predictions, confidences, title, columns, names, labels_suspected=labels_suspected
-        ),
-        path,
-    )
-
-
-def _sheet_figure(
-    images: npt.ArrayLike,
-    truths: Sequence[str],
-    predictions: Sequence[str],
-    confidences: Sequence[float] | None,
-    title: str,
-    columns: int,
     names: Sequence[str] | None = None,
     *,
     labels_suspected: bool = False,
 ) -> Figure:
-    pixels = np.asarray(images)
-    require(
-        pixels.size > 0 and pixels.dtype == np.uint8 and (pixels.ndim == 3 or pixels.shape[3:] == (3,)),
-        f"images of shape {pixels.shape}, {pixels.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
-    )
-    number = len(pixels)
-    lists = {"truths": truths, "predictions": predictions, "confidences": confidences, "names": names}
-    for name, values in lists.items():
-        require(values is None or len(values) == number, f"{name}: not one for each of the {number} images")
-    require(columns > 0, f"{columns} columns: at least 1 is needed")
+    """Draws images with their true and predicted labels; frame and mark say whether these agree.
 
+    Args:
+        images: (N, H, W) or (N, H, W, 3) uint8; enlarged by a whole factor, so every pixel stays itself.
+        truths: N labels.
+        predictions: N labels.
+        confidences: N probabilities of the predictions, 0 to 1.
+        title: Above the sheet.
+        names: N texts above what the images show, their files' names for example.
+        labels_suspected: Whether it is the labels that are in doubt: then no prediction is called right or wrong.
+    """
+    pixels = np.asarray(images)
+    number = len(pixels)
     right = [truth == prediction for truth, prediction in zip(truths, predictions, strict=True)]
-    truth_word, right_word, wrong_word = ("label", "as labelled", "otherwise") if labels_suspected else _WORDS
+    signs = [_RIGHT if is_right else _WRONG for is_right in right]
+    truth_word = "label" if labels_suspected else "true"
     above = [[f"{truth_word}: {truth}"] for truth in truths]
     if names is not None:
         above = [[name, *lines] for name, lines in zip(names, above, strict=True)]
-    percents = [""] * number if confidences is None else [f" {100 * confidence:.0f}%" for confidence in confidences]
-    signs = [_RIGHT if is_right else _WRONG for is_right in right]
-    said = [f"{mark} {label}{percent}" for (mark, _), label, percent in zip(signs, predictions, percents, strict=True)]
+    said = [
+        f"{mark} {label} {100 * confidence:.0f}%"
+        for (mark, _), label, confidence in zip(signs, predictions, confidences, strict=True)
+    ]
 
     line = line_height(_SHEET_POINTS)
     height, width = pixels.shape[1:3]
     factor = max(1, round(_SHEET_IMAGE / width))
     tile_height, tile_width = factor * height + 2 * _SHEET_FRAME, factor * width + 2 * _SHEET_FRAME
     longest = max(len(text) for lines in [*above, said] for text in lines)
-    columns = min(columns, number)
+    columns = min(_SHEET_COLUMNS, number)
     step_x = int(max(tile_width, longest * _SHEET_POINTS * DPI / 72 * CHARACTER_EM)) + _SHEET_GAP
     step_y = tile_height + int((1 + len(above[0])) * line) + 2 * _SHEET_GAP
     sheet_width = max(columns * step_x + _SHEET_GAP, 5 * DPI)
@@ -126,14 +93,14 @@ def _sheet_figure(
         for place, text in enumerate(above[index]):
             page.write(x + tile_width / 2, below + place * line, text, _SHEET_POINTS)
         page.write(x + tile_width / 2, below + len(above[index]) * line, said[index], _SHEET_POINTS, colour)
+    right_word, wrong_word = ("as labelled", "otherwise") if labels_suspected else ("right", "wrong")
     legend = [
         (f"{_RIGHT[0]} {sum(right)} {right_word}", _RIGHT[1], -1.7),
         (f"{_WRONG[0]} {number - sum(right)} {wrong_word}", _WRONG[1], -0.7),
-        ("" if confidences is None else "percent: the model's confidence", BLACK, 1.1),
+        ("percent: the model's confidence", BLACK, 1.1),
     ]
     for text, colour, inches in legend:
-        shift = inches if confidences is not None else inches + 1.2
-        page.write(sheet_width / 2 + shift * DPI, legend_y, text, _SHEET_POINTS, colour)
+        page.write(sheet_width / 2 + inches * DPI, legend_y, text, _SHEET_POINTS, colour)
     return page.figure()
 
 
@@ -142,42 +109,24 @@ def _sheet_figure(
 _MOST_FACES = 6
 
 
-def plot_probabilities(
-    path: Path,
+def probabilities_figure(
     image: npt.ArrayLike,
     boxes: Sequence[_Box | None],
     faces: Sequence[Mapping[str, float]],
     title: str,
-    predictions: Sequence[str] | None = None,
-) -> Path:
+    predictions: Sequence[str],
+) -> Figure:
     """Draws a picture with its faces numbered, and each face's distribution over the emotions.
 
     Args:
-        path: The PNG to write.
         image: (H, W) or (H, W, 3) uint8.
         boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
         faces: For each face the probability, 0 to 1, by label; bars for the first six, words for the others.
         title: Above all.
-        predictions: For each face what it is said to show, where that need not be the most probable label: one that
-            is none of the labels leaves all bars grey.
+        predictions: For each face what it is said to show. It need not be the most probable label: one that is none
+            of the labels leaves all bars grey.
     """
-    return save(_probabilities_figure(image, boxes, faces, title, predictions), path)
-
-
-def _probabilities_figure(
-    image: npt.ArrayLike,
-    boxes: Sequence[_Box | None],
-    faces: Sequence[Mapping[str, float]],
-    title: str,
-    predictions: Sequence[str] | None = None,
-) -> Figure:
     pixels = np.asarray(image)
-    require(
-        pixels.size > 0 and pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2:] == (3,)),
-        f"image of shape {pixels.shape}, {pixels.dtype}: (H, W) or (H, W, 3), uint8, is needed",
-    )
-    require(len(boxes) == len(faces), f"{len(boxes)} boxes do not fit {len(faces)} faces")
-    require(all(faces), "a face without probabilities")
     shown = faces[:_MOST_FACES]
     aspect = pixels.shape[1] / pixels.shape[0]
     # A panorama stands above the bars, any other picture beside them.
@@ -200,7 +149,6 @@ def _probabilities_figure(
         figure = new_figure(max(picture_width + bars_width + 0.4, 5.0), bars_height + 0.6, title)
         outer = figure.add_gridspec(1, 2, width_ratios=[picture_width, bars_width])
     picture = figure.add_subplot(outer[0])
-    said = predictions or [max(face, key=face.__getitem__) for face in faces]
     _draw_picture(picture, pixels, boxes)
     # Empty rows above and below keep the bars at their thickness beside a tall picture.
     spare = max((bars_height - rows * panel) / 2, 0.01)
@@ -208,13 +156,13 @@ def _probabilities_figure(
     for index, face in enumerate(shown):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns])
         name = "Whole picture" if boxes[index] is None else f"Face {index + 1}"
-        _draw_distribution(axes, face, name, said[index])
+        _draw_distribution(axes, face, name, predictions[index])
     if not faces:
         figure.supxlabel("No face found.", fontsize=10)
     elif len(faces) > len(shown):
         rest = [
             f"{number} {word} {max(face.values()):.0%}"
-            for number, (word, face) in enumerate(zip(said, faces, strict=True), start=1)
+            for number, (word, face) in enumerate(zip(predictions, faces, strict=True), start=1)
         ]
         note = f"Bars for the first {len(shown)} of {len(faces)} faces; the others: {', '.join(rest[len(shown) :])}."
         note = wrap(note, figure.get_figwidth() - 0.4, 10)

@@ -1,15 +1,12 @@
 """Pictures of a training: loss and accuracy over the epochs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from emotorch.figures.canvas import new_figure, require, save, tidy
+from emotorch.figures.canvas import new_figure, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 
 
@@ -22,8 +19,8 @@ class Curve:
         accuracy: (E,), percent.
     """
 
-    loss: npt.ArrayLike
-    accuracy: npt.ArrayLike
+    loss: Sequence[float]
+    accuracy: Sequence[float]
 
 
 # Fixed by name, so that a set looks the same in every run, whichever other sets are missing.
@@ -39,30 +36,16 @@ _OTHER_CURVE_STYLES = (
 )
 
 
-def plot_training_history(path: Path, history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Path:
+def history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Figure:
     """Draws loss and accuracy over the epochs.
 
     Args:
-        path: The PNG to write.
-        history: The curves by the name that the legend gives them: "Training", "FER validation", "CK+
-            validation", "Combined validation", or another set's. What is missing is left out.
+        history: At least one curve, all of the same epochs, by the name that the legend gives it: "Training", "FER
+            validation", "CK+ validation", "Combined validation", or another set's.
         title: Above both panels.
         best_epoch: The epoch whose weights were kept, counted from 1; None draws no line.
     """
-    return save(history_figure(history, title, best_epoch), path)
-
-
-def history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | None) -> Figure:
-    """Loss and accuracy over the epochs; see `plot_training_history`."""
-    require(len(history) > 0, "a training history needs at least one curve")
-    lengths = {np.size(values) for curve in history.values() for values in (curve.loss, curve.accuracy)}
-    require(
-        len(lengths) == 1 and 0 not in lengths,
-        f"curves of {sorted(lengths)} epochs: all need the same, 1 or more",
-    )
-    epochs = lengths.pop()
-    require(best_epoch is None or 1 <= best_epoch <= epochs, f"best epoch {best_epoch} is not in 1 to {epochs}")
-
+    epochs = len(next(iter(history.values())).loss)
     figure = new_figure(10, 4.4, title)
     loss_axes, accuracy_axes = figure.subplots(1, 2)
     others = [name for name in history if name not in _CURVE_STYLES]
@@ -72,7 +55,7 @@ def history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | N
             # Hollow markers: sets that score the same (without CK+, FER and combined) both stay visible.
             axes.plot(
                 range(1, epochs + 1),
-                np.asarray(values, dtype=float),
+                values,
                 label=name,
                 linewidth=1.8,
                 markersize=5 if epochs <= 20 else 3.5,

@@ -18,7 +18,7 @@ _PANEL = 4.2  # inches
 
 def write_reliability(folder: Path, name: str, reliability: Reliability, title: str) -> None:
     """Writes `reliability_<name>.png` and its bins as `reliability_<name>.csv`."""
-    plot_reliability(folder / f"reliability_{name}.png", reliability, title)
+    save(reliability_figure(reliability, title), folder / f"reliability_{name}.png")
     write_table(folder / f"reliability_{name}.csv", _bins_table(reliability))
 
 
@@ -42,11 +42,6 @@ def _bins_table(reliability: Reliability) -> Table:
     return Table(pd.DataFrame(rows).astype(dict.fromkeys(floats, float)), dict.fromkeys(floats, "{:.4f}"))
 
 
-def plot_reliability(path: Path, reliability: Reliability, title: str) -> Path:
-    """Draws a panel for each: as trained, at the model's temperature, cross-fitted; what there is of them."""
-    return save(_figure(reliability, title), path)
-
-
 def _panels(reliability: Reliability) -> dict[str, Calibration]:
     panels = {"as trained": reliability.before}
     if reliability.temperature != 1.0:
@@ -56,7 +51,8 @@ def _panels(reliability: Reliability) -> dict[str, Calibration]:
     return panels
 
 
-def _figure(reliability: Reliability, title: str) -> Figure:
+def reliability_figure(reliability: Reliability, title: str) -> Figure:
+    """Draws a panel for each: as trained, at the model's temperature, cross-fitted; what there is of them."""
     panels = _panels(reliability)
     figure = new_figure(_PANEL * len(panels) + 0.4, 5.6, title)
     grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, height_ratios=(3, 1.3))

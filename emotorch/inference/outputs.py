@@ -219,14 +219,16 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
     Raises:
         EmoTorchError: the folder is not writable.
     """
-    from emotorch.figures.faces import plot_probabilities
+    from emotorch.figures.canvas import save
+    from emotorch.figures.faces import probabilities_figure
 
     boxes = [astuple(face.box) if face.box else None for face in prediction.faces]
     probabilities = [face.probabilities for face in prediction.faces]
     emotions = [face.shown for face in prediction.faces]
     assert prediction.picture is not None
     colours = to_colours(prediction.picture)
-    return plot_probabilities(path, colours, boxes, probabilities, one_line(Path(prediction.input).name), emotions)
+    title = one_line(Path(prediction.input).name)
+    return save(probabilities_figure(colours, boxes, probabilities, title, emotions), path)
 
 
 def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:

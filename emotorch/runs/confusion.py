@@ -10,7 +10,8 @@ import numpy as np
 
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
-from emotorch.figures.confusion import ConfusionPanel, plot_confusion_matrices, plot_confusion_matrix
+from emotorch.figures.canvas import save
+from emotorch.figures.confusion import ConfusionPanel, confusion_figure
 from emotorch.files import open_table, write_csv
 from emotorch.metrics.confusion import Counts, row_proportions
 from emotorch.runs.folder import FER_VS_CKP, MATRICES, Run, validation_title
@@ -48,7 +49,8 @@ def write_confusion_tables(folder: Path, name: str, counts: Counts, labels: Sequ
 
 
 def _plot(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
-    plot_confusion_matrix(folder / f"confusion_matrix_{name}.png", row_proportions(counts), counts, labels, title)
+    panel = ConfusionPanel("", row_proportions(counts), counts)
+    save(confusion_figure([panel], labels, title), folder / f"confusion_matrix_{name}.png")
 
 
 def plot_set_confusion(run: Run, name: str, title: str) -> None:
@@ -129,15 +131,17 @@ def plot_run_confusion(run: Run) -> Path:
     """Draws `confusion_matrices_fer_vs_ckp.png`, or `confusion_matrices.png` of a run on other data.
 
     Raises:
-        EmoTorchError: the run has no confusion matrix.
+        EmoTorchError: the run has no confusion matrix, or its sets have different labels.
     """
     matrices = validation_matrices(run)
     if not matrices:
         raise EmoTorchError(f"{run.folder}: no confusion_matrix_fer_val.csv, or of another set, to draw")
-    labels = next(iter(matrices.values())).labels
+    labels, *others = dict.fromkeys(matrix.labels for matrix in matrices.values())
+    if others:
+        raise EmoTorchError(f"{run.folder}: its confusion matrices have different labels")
     panels = [ConfusionPanel(title, matrix.proportions, matrix.counts) for title, matrix in matrices.items()]
     if validation_title(FER.key) not in matrices:
-        return plot_confusion_matrices(run.outputs / MATRICES, panels, labels, run.title)
+        return save(confusion_figure(panels, labels, run.title), run.outputs / MATRICES)
     has_ckp = run.record.get("dataset", {}).get("ckp", True)
     note = None if has_ckp or validation_title(CKP.key) in matrices else "No CK+ images: no CK+ matrix."
-    return plot_confusion_matrices(run.outputs / FER_VS_CKP, panels, labels, run.title, note)
+    return save(confusion_figure(panels, labels, run.title, note), run.outputs / FER_VS_CKP)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.figures.history import Curve, plot_training_history
+from emotorch.figures.canvas import save
+from emotorch.figures.history import Curve, history_figure
 from emotorch.files import read_table, write_csv, write_json
 from emotorch.metrics.scores import EpochScores
 from emotorch.runs.folder import COMBINED, Run, validation_title
@@ -105,7 +106,7 @@ def training_curves(run: Run) -> dict[str, Curve]:
     """The curve of each set over the epochs, by its title; empty without a training history.
 
     Raises:
-        EmoTorchError: see `read_history`.
+        EmoTorchError: see `read_history`; or they are of different numbers of epochs.
     """
     curves: dict[str, Curve] = {}
     for name in (*run.sets_with("training_history_{}.csv"), COMBINED):
@@ -116,6 +117,8 @@ def training_curves(run: Run) -> dict[str, Curve]:
         curves["Training"] = Curve(train_loss, train_accuracy)
         if not all(map(math.isnan, loss)):
             curves[validation_title(name)] = Curve(loss, accuracy)
+    if len({len(curve.loss) for curve in curves.values()}) > 1:
+        raise EmoTorchError(f"{run.folder}: its training_history_*.csv are of different numbers of epochs")
     if len(curves) == 3:  # training, one dataset, and its curve once more as the combined one
         curves.pop(validation_title(COMBINED), None)
     return curves
@@ -130,5 +133,5 @@ def plot_run_history(run: Run) -> Path:
     curves = training_curves(run)
     if not curves:
         raise EmoTorchError(f"{run.folder}: no training_history_*.csv to draw")
-    path = run.outputs / "training_history.png"
-    return plot_training_history(path, curves, run.title, run.record.get("best_epoch"))
+    figure = history_figure(curves, run.title, run.record.get("best_epoch"))
+    return save(figure, run.outputs / "training_history.png")

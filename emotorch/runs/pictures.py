@@ -8,7 +8,8 @@ from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.selection import ImageSet
 from emotorch.data.split import Indices, draw
 from emotorch.errors import EmoTorchError
-from emotorch.figures.faces import plot_prediction_sheet
+from emotorch.figures.canvas import save
+from emotorch.figures.faces import prediction_sheet
 from emotorch.paths import mark_synthetic
 from emotorch.runs.compact import Shown, read_kept
 from emotorch.runs.confusion import plot_run_confusion, plot_set_confusion
@@ -52,14 +53,14 @@ def draw_pictures(run: Run, labels: Sequence[str], sheets: Mapping[str, Sheet]) 
     for name in sets:
         plot_set_confusion(run, name, picture_title(run, name))
     for name, sheet in sheets.items():
-        plot_prediction_sheet(
-            run.folder / f"validation_samples_{name}.png",
+        drawn = prediction_sheet(
             sheet.pixels,
             [labels[label] for label in sheet.labels.tolist()],
             [labels[prediction] for prediction in sheet.shown.predictions.tolist()],
             sheet.shown.confidences.tolist(),
             picture_title(run, name),
         )
+        save(drawn, run.folder / f"validation_samples_{name}.png")
     plot_run_history(run)
     if sets:
         plot_run_confusion(run)
