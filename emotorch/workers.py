@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -53,10 +53,8 @@ def keep_freed_memory() -> None:
     bytearray(_KEPT_BYTES)
 
 
-def map_in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> Iterator[tuple[Item, Result]]:
-    """Calls `function` on every item in `workers` processes; yields (item, result) in the items' order.
+def map_in_order(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """Calls `function` on every item in `workers` processes; yields the results in the items' order.
 
     Raises:
         EmoTorchError: the workers cannot be started, or one died (for example for want of memory).
@@ -64,8 +62,7 @@ def map_in_order(
     """
     keep_freed_memory()
     if workers == 1 or len(items) <= 1:
-        for item in items:
-            yield item, function(item)
+        yield from map(function, items)
         return
     # Before the fork too: a fork has no threads, and OpenCV would wait forever for those that it had.
     _leave_the_cores_to_processes()
@@ -82,8 +79,8 @@ def map_in_order(
         raise EmoTorchError(f"cannot start {workers} workers: {error.strerror}; rerun with fewer --workers") from error
     with pool:
         try:
-            for item, future in zip(items, futures, strict=True):
-                yield item, future.result()
+            for future in futures:
+                yield future.result()
         except BrokenProcessPool as error:
             raise EmoTorchError("a worker process was killed (out of memory?); rerun with fewer --workers") from error
         finally:
@@ -111,25 +108,37 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-class Chunk(Protocol):
-    """A part of a stage's work; its name says which, the same in every run."""
-
-    @property
-    def name(self) -> str: ...
-
-
-AnyChunk = TypeVar("AnyChunk", bound=Chunk)
-
-
 def work_through(
-    build: StageBuild, chunks: Sequence[AnyChunk], work: Callable[[AnyChunk], object], workers: int, description: str
-) -> None:
-    """Calls `work` on every chunk that is not done yet, and records what it returns.
+    build: StageBuild,
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], object],
+    workers: int,
+    *,
+    chunk_size: int,
+    description: str,
+) -> list[Any]:
+    """Calls `work` on chunks of the items, and records what it returns; what an earlier run recorded is not done again.
+
+    Args:
+        build: The stage's folder.
+        items: All that the stage works on.
+        work: Makes plain values of some consecutive items.
+        workers: Processes.
+        chunk_size: Items of a chunk, but for the last one.
+        description: Of the progress bar, and of the chunks in the stage's journal.
+
+    Returns:
+        What is recorded of each chunk, in order.
 
     Raises:
         Exception: the first error in the chunks' order; what was done before stays recorded.
     """
-    waiting = [chunk for chunk in chunks if not build.is_done(chunk.name)]
-    done = map_in_order(work, waiting, workers)
-    for chunk, records in progress(done, total=len(waiting), description=description, unit="chunk"):
-        build.finish(chunk.name, records)
+    starts = range(0, len(items), chunk_size)
+    chunks = {f"{description}, {chunk_size} from {start}": items[start : start + chunk_size] for start in starts}
+    waiting = [name for name in chunks if not build.is_done(name)]
+    done = map_in_order(work, [chunks[name] for name in waiting], workers)
+    for name, records in progress(
+        zip(waiting, done, strict=True), total=len(waiting), description=description, unit="chunk"
+    ):
+        build.finish(name, records)
+    return [build.records(name) for name in chunks]

@@ -124,7 +124,7 @@ def compare(
     names = [run.name for run in list_runs(paths.models) if only is None or run.name in only]
     parts = [names[start : start + _READ_AT_ONCE] for start in range(0, len(names), _READ_AT_ONCE)]
     measured = Measured([], [], [])
-    for _, found in map_in_order(partial(_measure_with_intervals, paths, weights, leaky), parts, workers):
+    for found in map_in_order(partial(_measure_with_intervals, paths, weights, leaky), parts, workers):
         measured.add(found)
     if not (measured.distances or measured.watched):
         reasons = "".join(f"; {name}: {why}" for name, why in measured.left_out[:3])

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -55,20 +56,12 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Task:
-    """One image to write: its source, its place in the dataset folder, and its longest side; 0 for 48×48 grey."""
+    """One image to write: its source, and its place in the dataset folder."""
 
     source: SourceImage
     dataset: str
     emotion: str
     file: str
-    longest: int
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    name: str
-    folder: Path
-    tasks: Sequence[_Task]
 
 
 class _Record(TypedDict):
@@ -133,11 +126,10 @@ def create(
             # Stage 1 wrote those whose pixels' hash is known.
             tell_misnamed(image.path for image in images if image.hash is None and image.row is None)
             try:
-                tasks = _find_faces(build, sources, paths, longest, workers)
-                _write_images(build, tasks, scheme, workers)
+                tasks = _find_faces(build, sources, paths, workers)
+                records = _write_images(build, tasks, scheme, longest, workers)
             except EmoTorchError as error:
                 raise _with_others_damaged(error, images) from None
-            records = _collect(build, tasks)
             _write_manifest(build, tasks, records, paths, sized=sized)
             _report(tasks, records, sources)
     return Summary(_count(paths, scheme), up_to_date=build is None)
@@ -237,9 +229,7 @@ def _taking_part(source: _Source, faces: str) -> _Source:
     return replace(source, images=scenes.as_asked(images, faces))
 
 
-def _find_faces(
-    build: StageBuild, sources: Mapping[str, _Source], paths: Paths, longest: int, workers: int
-) -> list[_Task]:
+def _find_faces(build: StageBuild, sources: Mapping[str, _Source], paths: Paths, workers: int) -> list[_Task]:
     """What is to be written: of scenes the largest face, where there is one."""
     to_search = [
         (dataset, image)
@@ -259,18 +249,18 @@ def _find_faces(
     tasks: list[_Task] = []
     for dataset, source in sources.items():
         images = [image for image in (largest.get(image, image) for image in source.images) if image is not None]
-        tasks += _number(dataset, replace(source, images=images), longest)
+        tasks += _number(dataset, images, source.mapping)
     return tasks
 
 
-def _number(dataset: str, source: _Source, longest: int) -> list[_Task]:
-    """Maps classes and numbers the images of each, from 1, in the source's order."""
+def _number(dataset: str, images: Sequence[SourceImage], mapping: Mapping[str, str]) -> list[_Task]:
+    """Maps classes and numbers the images of each, from 1, in their order."""
     taken: Counter[str] = Counter()
     tasks = []
-    for image in source.images:
-        emotion = source.mapping[image.emotion]
+    for image in images:
+        emotion = mapping[image.emotion]
         taken[emotion] += 1
-        tasks.append(_Task(image, dataset, emotion, f"{dataset}/{emotion}/{taken[emotion]}.png", longest))
+        tasks.append(_Task(image, dataset, emotion, f"{dataset}/{emotion}/{taken[emotion]}.png"))
     return tasks
 
 
@@ -288,11 +278,15 @@ def _fingerprint(paths: Paths, dataset: str, source: _Source) -> str:
     return digest.hexdigest()
 
 
-def _write_images(build: StageBuild, tasks: Sequence[_Task], scheme: LabelScheme, workers: int) -> None:
+def _write_images(
+    build: StageBuild, tasks: Sequence[_Task], scheme: LabelScheme, longest: int, workers: int
+) -> list[_Record]:
     for dataset in {task.dataset for task in tasks}:
         for label in scheme.labels:
             (build.folder / dataset / label).mkdir(parents=True, exist_ok=True)
-    work_through(build, _chunks(build.folder, tasks), _write_chunk, workers, "dataset")
+    write = partial(_write_some, build.folder, longest)
+    chunks = work_through(build, tasks, write, workers, chunk_size=_IMAGES_PER_CHUNK, description="dataset")
+    return [record for chunk in chunks for record in chunk]
 
 
 def _with_others_damaged(error: EmoTorchError, images: Sequence[SourceImage]) -> EmoTorchError:
@@ -310,30 +304,17 @@ def _with_others_damaged(error: EmoTorchError, images: Sequence[SourceImage]) ->
     return EmoTorchError(f"{error} ({len(others)} more cannot be read: {names})")
 
 
-def _chunks(folder: Path, tasks: Sequence[_Task]) -> list[_Chunk]:
-    return [
-        _Chunk(f"images from {first}", folder, tasks[first : first + _IMAGES_PER_CHUNK])
-        for first in range(0, len(tasks), _IMAGES_PER_CHUNK)
-    ]
-
-
-def _write_chunk(chunk: _Chunk) -> list[_Record]:
+def _write_some(folder: Path, longest: int, tasks: Sequence[_Task]) -> list[_Record]:
+    """Writes images whose longer side is `longest` at most; 0 for 48×48 grey."""
     records: list[_Record] = []
-    for task in chunk.tasks:
-        read = task.source.read(task.longest)
-        write_png(chunk.folder / task.file, read.stored)
+    for task in tasks:
+        read = task.source.read(longest)
+        write_png(folder / task.file, read.stored)
         stored = None
         if read.stored is not read.face:
             (height, width), channels = read.stored.shape[:2], 1 if read.stored.ndim == 2 else 3
             stored = (width, height, channels, hash_pixels(read.stored))
         records.append({"hash": hash_pixels(read.face), "stored": stored})
-    return records
-
-
-def _collect(build: StageBuild, tasks: Sequence[_Task]) -> list[_Record]:
-    records: list[_Record] = []
-    for chunk in _chunks(build.folder, tasks):
-        records += build.records(chunk.name)
     return records
 
 

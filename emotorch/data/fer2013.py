@@ -8,11 +8,12 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO, NamedTuple, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emotorch.data import fer2013_folders, pixel_csv
 from emotorch.data.images import Pixels, hash_pixels, write_faces
@@ -21,7 +22,7 @@ from emotorch.data.pixel_csv import PixelTable, read_head
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import FER, FER_BOTH_TESTS, FER_USAGES
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, StageBuild, hash_file, read_stamp, stage_folder, visible, write_csv, write_text
+from emotorch.files import STAMP_NAME, hash_file, read_stamp, stage_folder, visible, write_csv, write_text
 from emotorch.paths import FER_IMAGES, STAGE_1, Paths
 from emotorch.workers import work_through
 
@@ -35,38 +36,21 @@ _BLOCK = 1 << 20
 _LINE_END = ord("\n")
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Some consecutive rows of the CSV, and where their images go.
+class _Row(NamedTuple):
+    """A row of the CSV: its number, from 0 after the header, and where in the file it begins and ends, in bytes."""
 
-    Attributes:
-        offsets: Where in the file each row begins, and where the last one ends.
-    """
-
-    table: PixelTable
-    folder: Path
-    first_row: int
-    offsets: NDArray[np.int64]
-    skip_bad_rows: bool
+    number: int
+    start: int
+    stop: int
 
     @property
-    def name(self) -> str:
-        return _chunk_name(self.first_row)
-
-
-def _chunk_name(first_row: int) -> str:
-    return f"{_ROWS_PER_CHUNK} rows from {first_row}"
-
-
-class _SkippedRow(TypedDict):
-    row: int
-    line: int
-    reason: str
+    def line(self) -> int:
+        return self.number + 2
 
 
 class _ChunkRecords(TypedDict):
     manifest: str  # its lines of the chunk's images
-    skipped: list[_SkippedRow]
+    skipped: list[tuple[int, int, str]]  # row, line and reason
 
 
 @dataclass(frozen=True)
@@ -171,15 +155,27 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv
     """
     csv = csv or paths.fer_csv
     table = _read_table(csv)
-    offsets, digest = _read_through(csv)
+    rows, digest = _find_rows(csv)
     stamp = {"stage": 1, "csv": digest, "skip_bad_rows": skip_bad_rows}
     if table.usage is None:
         stamp["usage"] = table.usages[0]
     with stage_folder(paths.fer_images, stamp, stage="stage 1", force=force) as build:
         if build is None:
             return Summary(*_count_existing(paths.fer_images), up_to_date=True)
-        _convert_chunks(build, table, offsets, workers, skip_bad_rows)
-        return _finish(build, csv, len(offsets) - 1)
+        for emotion in FER.classes:
+            (build.folder / emotion).mkdir(exist_ok=True)
+        convert_rows = partial(_convert_rows, table, build.folder, skip_bad_rows)
+        chunks: list[_ChunkRecords] = work_through(
+            build, rows, convert_rows, workers, chunk_size=_ROWS_PER_CHUNK, description="CSV to PNG"
+        )
+        skipped = [row for chunk in chunks for row in chunk["skipped"]]
+        if len(skipped) == len(rows):
+            raise EmoTorchError(f"{csv}: no row is usable, all {len(rows)} are bad")
+        header = ",".join(MANIFEST_COLUMNS)
+        write_text(build.folder / MANIFEST, f"{header}\n{''.join(chunk['manifest'] for chunk in chunks)}")
+        if skipped:
+            write_csv(build.folder / SKIPPED_ROWS, ("row", "line", "reason"), skipped)
+        return Summary(len(rows) - len(skipped), len(skipped), up_to_date=False)
 
 
 def read_rows(csv: Path) -> Iterator[tuple[int, tuple[str, Pixels, str] | ValueError]]:
@@ -188,11 +184,9 @@ def read_rows(csv: Path) -> Iterator[tuple[int, tuple[str, Pixels, str] | ValueE
     Raises:
         EmoTorchError: the file is empty, has another header, or no row.
     """
-    table, (offsets, _) = _read_table(csv), _read_through(csv)
-    with csv.open("rb", buffering=0) as file:
-        for first in range(0, len(offsets) - 1, _ROWS_AT_ONCE):
-            for line, row in enumerate(table.parse_rows(_read_lines(file, offsets, first)), start=first + 2):
-                yield line, row if isinstance(row, ValueError) else (FER.classes[row[0]], *row[1:])
+    table, (rows, _) = _read_table(csv), _find_rows(csv)
+    for row, parsed in _parse(table, rows):
+        yield row.line, parsed if isinstance(parsed, ValueError) else (FER.classes[parsed[0]], *parsed[1:])
 
 
 def list_images(folder: Path) -> list[SourceImage]:
@@ -216,33 +210,6 @@ def list_images(folder: Path) -> list[SourceImage]:
     return images
 
 
-def _convert_chunks(
-    build: StageBuild, table: PixelTable, offsets: NDArray[np.int64], workers: int, skip_bad_rows: bool
-) -> None:
-    for emotion in FER.classes:
-        (build.folder / emotion).mkdir(exist_ok=True)
-    chunks = [
-        _Chunk(table, build.folder, first, offsets[first : first + _ROWS_PER_CHUNK + 1], skip_bad_rows)
-        for first in range(0, len(offsets) - 1, _ROWS_PER_CHUNK)
-    ]
-    work_through(build, chunks, _convert_chunk, workers, "CSV to PNG")
-
-
-def _finish(build: StageBuild, csv: Path, rows: int) -> Summary:
-    lines: list[str] = []
-    skipped: list[_SkippedRow] = []
-    for first in range(0, rows, _ROWS_PER_CHUNK):
-        records: _ChunkRecords = build.records(_chunk_name(first))
-        lines.append(records["manifest"])
-        skipped += records["skipped"]
-    if len(skipped) == rows:
-        raise EmoTorchError(f"{csv}: no row is usable, all {rows} are bad")
-    write_text(build.folder / MANIFEST, ",".join(MANIFEST_COLUMNS) + "\n" + "".join(lines))
-    if skipped:
-        write_csv(build.folder / SKIPPED_ROWS, ("row", "line", "reason"), (list(row.values()) for row in skipped))
-    return Summary(rows - len(skipped), len(skipped), up_to_date=False)
-
-
 def _count_existing(folder: Path) -> tuple[int, int]:
     def rows(name: str) -> int:
         path = folder / name
@@ -251,8 +218,8 @@ def _count_existing(folder: Path) -> tuple[int, int]:
     return rows(MANIFEST), rows(SKIPPED_ROWS)
 
 
-def _read_through(csv: Path) -> tuple[NDArray[np.int64], str]:
-    """Byte offsets of the rows after the header, with the end of the last one; and the file's SHA-256 in hex.
+def _find_rows(csv: Path) -> tuple[list[_Row], str]:
+    """Where the rows after the header are; and the file's SHA-256 in hex.
 
     Raises:
         EmoTorchError: it has no row.
@@ -265,14 +232,14 @@ def _read_through(csv: Path) -> tuple[NDArray[np.int64], str]:
             digest.update(block)
             starts.append(np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END) + (size + 1))
             size += len(block)
-        offsets = np.concatenate(starts)
-        if not len(offsets) or offsets[-1] != size:  # the last line has no end
-            offsets = np.append(offsets, size)
+        offsets = np.concatenate(starts).tolist()
+        if not offsets or offsets[-1] != size:  # the last line has no end
+            offsets.append(size)
         while len(offsets) > 1 and not _read(file, offsets[-2], offsets[-1]).strip():
-            offsets = offsets[:-1]
+            offsets.pop()
     if len(offsets) == 1:
         raise EmoTorchError(f"{csv}: a header but no rows")
-    return offsets, digest.hexdigest()
+    return [_Row(number, *ends) for number, ends in enumerate(pairwise(offsets))], digest.hexdigest()
 
 
 def _read(file: BinaryIO, start: int, stop: int) -> bytes:
@@ -280,37 +247,33 @@ def _read(file: BinaryIO, start: int, stop: int) -> bytes:
     return file.read(stop - start)
 
 
-def _read_lines(file: BinaryIO, offsets: NDArray[np.int64], first: int) -> list[bytes]:
-    """The next `_ROWS_AT_ONCE` rows of a CSV, as text."""
-    bounds = offsets[first : first + _ROWS_AT_ONCE + 1]
-    return _read(file, bounds[0], bounds[-1]).split(b"\n")[: len(bounds) - 1]
+def _parse(table: PixelTable, rows: Sequence[_Row]) -> Iterator[tuple[_Row, pixel_csv.Row | ValueError]]:
+    """Each of some consecutive rows, with what it says or what is wrong with it."""
+    with table.path.open("rb", buffering=0) as file:
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[first : first + _ROWS_AT_ONCE]
+            lines = _read(file, some[0].start, some[-1].stop).split(b"\n")[: len(some)]
+            yield from zip(some, table.parse_rows(lines), strict=True)
 
 
-def _convert_chunk(chunk: _Chunk) -> _ChunkRecords:
+def _convert_rows(table: PixelTable, folder: Path, skip_bad_rows: bool, rows: Sequence[_Row]) -> _ChunkRecords:
     records: _ChunkRecords = {"manifest": "", "skipped": []}
-    with chunk.table.path.open("rb", buffering=0) as file:
-        for first in range(0, len(chunk.offsets) - 1, _ROWS_AT_ONCE):
-            lines = _read_lines(file, chunk.offsets, first)
-            _convert_rows(chunk, chunk.first_row + first, lines, records)
-    return records
-
-
-def _convert_rows(chunk: _Chunk, first_row: int, lines: Sequence[bytes], records: _ChunkRecords) -> None:
     files, faces = [], []
-    for row, parsed in enumerate(chunk.table.parse_rows(lines), start=first_row):
+    for row, parsed in _parse(table, rows):
         if isinstance(parsed, ValueError):
-            if not chunk.skip_bad_rows:
+            if not skip_bad_rows:
                 raise EmoTorchError(
-                    f"{chunk.table.path}, line {row + 2} (row {row}): {parsed}; mend it, or use --skip-bad-rows"
+                    f"{table.path}, line {row.line} (row {row.number}): {parsed}; mend it, or use --skip-bad-rows"
                 )
-            records["skipped"].append({"row": row, "line": row + 2, "reason": str(parsed)})
+            records["skipped"].append((row.number, row.line, str(parsed)))
             continue
         code, pixels, usage = parsed
         emotion = FER.classes[code]
-        file = f"{emotion}/{emotion}_{row:06d}.png"
-        files.append(f"{chunk.folder}/{file}")
+        file = f"{emotion}/{emotion}_{row.number:06d}.png"
+        files.append(f"{folder}/{file}")
         faces.append(pixels)
         # No value has a comma or a quote, so that a line needs none of CSV's quoting.
-        records["manifest"] += f"{file},{row},{emotion},{usage},{hash_pixels(pixels)}\n"
+        records["manifest"] += f"{file},{row.number},{emotion},{usage},{hash_pixels(pixels)}\n"
     if faces:
         write_faces(files, faces)
+    return records

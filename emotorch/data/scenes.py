@@ -49,12 +49,6 @@ class _Record(TypedDict):
     turn: float
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    name: str
-    images: Sequence[SourceImage]
-
-
 def scene_detector() -> Detector:
     """What finds faces in scenes: the best detector that is here; a process opens it once."""
     detector = open_detector("auto")
@@ -101,18 +95,14 @@ def search_one(image: SourceImage) -> Searched:
 
 def search_in_stage(build: StageBuild, images: Sequence[SourceImage], workers: int) -> list[Searched]:
     """The same in several processes, where a stage that was interrupted goes on from what it has found."""
-    chunks = [
-        _Chunk(f"faces from {first}", images[first : first + _PICTURES_PER_CHUNK])
-        for first in range(0, len(images), _PICTURES_PER_CHUNK)
-    ]
-    work_through(build, chunks, _search_chunk, workers, "faces")
-    records: list[_Record] = [record for chunk in chunks for record in build.records(chunk.name)]
+    chunks = work_through(build, images, _records, workers, chunk_size=_PICTURES_PER_CHUNK, description="faces")
+    records: list[_Record] = [record for chunk in chunks for record in chunk]
     return [_searched(image, record) for image, record in zip(images, records, strict=True)]
 
 
-def _search_chunk(chunk: _Chunk) -> list[_Record]:
+def _records(images: Sequence[SourceImage]) -> list[_Record]:
     detector = scene_detector()
-    return [_record(image, detector) for image in chunk.images]
+    return [_record(image, detector) for image in images]
 
 
 def _record(image: SourceImage, detector: Detector) -> _Record:

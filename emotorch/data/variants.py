@@ -6,6 +6,7 @@ folder beside that of stage 2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emotorch.data.dataset import MANIFEST_COLUMNS, STORED_HASH
@@ -48,19 +49,6 @@ def _as_posix(file: str) -> PurePosixPath:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """Some images of the dataset: (file, hash, hash of the file's own pixels) each, and where to read and write; the
-    command that wrote them."""
-
-    name: str
-    originals: Path
-    folder: Path
-    sources: Sequence[tuple[str, str, str]]
-    seed: int
-    stage_2: str
-
-
-@dataclass(frozen=True)
 class Summary:
     images: int
     up_to_date: bool
@@ -88,26 +76,23 @@ def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
             for folder in sorted({Path(row["file"]).parent for row in rows}):
                 (build.folder / folder).mkdir(parents=True, exist_ok=True)
             sources = [(row["file"], row["hash"], row.get(STORED_HASH, row["hash"])) for row in rows]
-            chunks = [
-                _Chunk(f"images from {first}", paths.originals, build.folder, sources[first:last], seed, stage_2)
-                for first in range(0, len(sources), _SOURCES_PER_CHUNK)
-                for last in [first + _SOURCES_PER_CHUNK]
-            ]
-            work_through(build, chunks, _augment_chunk, workers, "variants")
+            write = partial(_write_variants, paths, build.folder, seed)
+            work_through(build, sources, write, workers, chunk_size=_SOURCES_PER_CHUNK, description="variants")
         return Summary(len(rows) * len(OPERATIONS), up_to_date=build is None)
 
 
-def _augment_chunk(chunk: _Chunk) -> int:
-    """Returns the number of files written."""
-    for file, source_hash, stored_hash in chunk.sources:
-        pixels = read_stored(chunk.originals / file)
+def _write_variants(paths: Paths, folder: Path, seed: int, sources: Sequence[tuple[str, str, str]]) -> None:
+    """Of each source the file, its hash as 48×48 grey, and that of the file's own pixels."""
+    for file, source_hash, stored_hash in sources:
+        path = paths.originals / file
+        pixels = read_stored(path)
         if hash_pixels(pixels) != stored_hash:
-            raise EmoTorchError(f"{chunk.originals / file}: changed since it was written; run {chunk.stage_2} --force")
-        paths = [f"{chunk.folder}/{variant_file(file, operation)}" for operation in OPERATIONS]
-        variants = [augment(pixels, source_hash, operation, chunk.seed) for operation in OPERATIONS]
+            stage_2 = command(STAGE_2, paths.scheme)
+            raise EmoTorchError(f"{path}: changed since it was written; run {stage_2} --force")
+        files = [f"{folder}/{variant_file(file, operation)}" for operation in OPERATIONS]
+        variants = [augment(pixels, source_hash, operation, seed) for operation in OPERATIONS]
         if pixels.shape == GREY_FACE.shape:
-            write_faces(paths, variants)
+            write_faces(files, variants)
         else:
-            for path, variant in zip(paths, variants, strict=True):
-                write_png(path, variant)
-    return len(chunk.sources) * len(OPERATIONS)
+            for name, variant in zip(files, variants, strict=True):
+                write_png(name, variant)
