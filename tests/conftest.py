@@ -6,15 +6,18 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import silence
 from desk import Desk
 from published import published_state
 from running import Trained, copy_root, copy_trained, error_line, replace_weights, train
@@ -37,9 +40,24 @@ TRAINED_WITH = ("--seed", 4, "--set", "learning_rate=0.003")
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def pytest_configure() -> None:
-    """Ctrl-C reaches the processes that tests start, also where the suite itself runs in a shell's background."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Ctrl-C reaches the processes that tests start, also where the suite itself runs in a shell's background.
+
+    Whatever tests run beside this process, xdist's workers and so every script in them, is heard by tests/silence.py.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp())
+        os.environ.update(silence.listen(folder) or {})
+        config.add_cleanup(lambda: shutil.rmtree(folder))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a run in which a process looked up a name, or sent anything but to this machine."""
+    log = Path(os.environ.get(silence.LOG, ""))
+    if not hasattr(session.config, "workerinput") and log.is_file():
+        print(f"\nThese did not keep to this machine:\n{log.read_text()}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def draw_images(count: int, seed: int) -> Pixels:

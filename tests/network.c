@@ -27,7 +27,8 @@ static void note(const char *call, const char *what) {
                 program[i] = ' ';
         close(file);
     }
-    int length = snprintf(line, sizeof line, "%s %s by %s\n", call, what, program);
+    const char *test = getenv("PYTEST_CURRENT_TEST");
+    int length = snprintf(line, sizeof line, "%s %s by %s, %s\n", call, what, program, test ? test : "in no test");
     file = log ? open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (file >= 0) {
         if (write(file, line, length < (int)sizeof line ? length : (int)sizeof line - 1) < 0)

@@ -12,6 +12,16 @@ from preload import build
 LOG = "EMOTORCH_NETWORK_LOG"
 
 
+def listen(folder: Path) -> dict[str, str] | None:
+    """What a process is started with to be heard; None where there is no C compiler.
+
+    Args:
+        folder: For the library and the record, `folder/network.log`, which is not there while nobody talks.
+    """
+    library = build(Path(__file__).with_name("network.c"), folder)
+    return {"LD_PRELOAD": str(library), LOG: str(folder / "network.log")} if library else None
+
+
 @contextmanager
 def silence(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of processes that are to say nothing to the world, and to leave nothing in their user's home.
@@ -20,15 +30,14 @@ def silence(folder: Path) -> Iterator[dict[str, str]]:
         folder: For the library, the record, and a home without a file.
     """
     folder.mkdir(exist_ok=True)
-    library = build(Path(__file__).with_name("network.c"), folder)
-    if library is None:
+    heard = listen(folder)
+    if heard is None:
         pytest.skip("no C compiler (cc) for what listens at the C library's calls")
-    log, home = folder / "network.log", folder / "home"
+    log, home = Path(heard[LOG]), folder / "home"
     home.mkdir()
     yield {
         **os.environ,
-        "LD_PRELOAD": str(library),
-        LOG: str(log),
+        **heard,
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "XDG_CONFIG_HOME": str(home / ".config"),
