@@ -61,14 +61,24 @@ static int refused(const char *call, const struct sockaddr *address) {
     return 1;
 }
 
-/* A name is looked up where it is neither localhost nor a numeric address. */
+/* A name is looked up where it is neither this machine's nor a numeric address. */
 static int looks_up(const char *name) {
     unsigned char address[sizeof(struct in6_addr)];
-    return name && *name && strcmp(name, "localhost") && inet_pton(AF_INET, name, address) != 1 &&
+    char own[256] = "";
+    gethostname(own, sizeof own - 1);
+    return name && *name && strcmp(name, "localhost") && strcmp(name, own) && inet_pton(AF_INET, name, address) != 1 &&
            inet_pton(AF_INET6, name, address) != 1;
 }
 
+/* Of datagrams nothing is sent by it, so that it is only refused: libraries ask so for this machine's own address. */
 int connect(int socket, const struct sockaddr *address, socklen_t length) {
+    char text[INET6_ADDRSTRLEN];
+    int type = SOCK_STREAM;
+    socklen_t size = sizeof type;
+    if (!getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_DGRAM && !is_here(address, text)) {
+        errno = ENETUNREACH;
+        return -1;
+    }
     return refused("connect", address) ? -1 : REAL(connect, socket, address, length);
 }
 
