@@ -101,9 +101,10 @@ def estimates(frame: "pd.DataFrame", value: str, low: str = "low", high: str = "
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 thread`, `2 threads`, `2 classes`."""
-    ending = "es" if thing.endswith("s") else "s"
-    return f"{number:,} {thing}{'' if number == 1 else ending}"
+    """`1 thread`, `2 threads`, `2 classes`, `2 people`."""
+    if number != 1:
+        thing = "people" if thing == "person" else f"{thing}{'es' if thing.endswith('s') else 's'}"
+    return f"{number:,} {thing}"
 
 
 def p_value(p: float) -> str:

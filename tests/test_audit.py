@@ -26,7 +26,8 @@ def write(path: Path, pixels: Pixels) -> None:
 def findings(folder: Path) -> dict[str, list[str]]:
     """The files of each kind of fault that some file has."""
     read = audit.read(folder, faces="none")
-    found = faults.inspect(read, faults.measure(read.faces), faults.photos_of(duplicates.find(read, threshold=1.0)))
+    photos = faults.photos_of(duplicates.find(read, threshold=1.0))
+    found = faults.inspect(read, faults.measure(read.faces), photos, faults.people_in_several_splits(read))
     return {kind.name: [image.entry.file for image in kind.images] for kind in found if kind.images}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import prepare, refusal, tree, write_small_fer
+from conftest import draw_images, prepare, refusal, tree, write_small_fer
 from running import call_script, error_line, read_table
 
 from emotorch.data import audit, duplicates, likeness
@@ -320,6 +320,13 @@ def test_the_script_reads_stage_2_by_itself_and_refuses_to_touch_it(paths: Paths
     assert tree(paths.root) == before
 
 
-def test_the_summary_joins_pairs_to_groups() -> None:
-    groups = duplicates._join(Pair(a, b, NEAR, 0, 1.0) for a, b in [(0, 1), (2, 3), (1, 2), (0, 3), (5, 6)])
-    assert sorted(map(sorted, groups)) == [[0, 1, 2, 3], [5, 6]]
+def test_the_summary_joins_pairs_to_groups(tmp_path: Path) -> None:
+    pictures = draw_images(8, seed=0)
+    files = {f"{'train' if number % 2 else 'test'}/joy/{number}.png": pictures[number] for number in range(8)}
+    audited = audit.read(write(tmp_path, files))  # the four of the test first
+    pairs = [Pair(a, b, NEAR, 0, 1.0) for a, b in [(0, 1), (2, 4), (1, 2), (0, 4), (5, 6)]]
+    said = duplicates.summary(Duplicates(audited, pairs, np.ones(8, bool)), [EXACT, NEAR]).splitlines()
+    assert [line.split() for line in said[-2:]] == [
+        ["exact", "0", "0", "0", "0", "0"],
+        ["near", "5", "2", "6", "1", "0"],
+    ]

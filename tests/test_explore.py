@@ -15,8 +15,10 @@ from PIL import Image
 from running import call_script, copy_root, last_line, read_table
 from test_duplicates import cut, photo
 
+from emotorch.analyses import dataset as analysis
 from emotorch.data.images import write_png
 from emotorch.figures import dataset as pictures
+from emotorch.figures.canvas import save
 from emotorch.figures.dataset import SheetRow
 from emotorch.paths import Paths
 
@@ -86,13 +88,12 @@ def test_synthetic_faces_are_called_so_on_every_picture(paths: Paths, monkeypatc
     prepare(paths, variants=False)
     paths.synthetic_marker.write_text("drawn by a program\n")
     titles: list[str] = []
-    save = pictures.save
 
     def note(figure: Figure, path: Path) -> Path:
         titles.append(" ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " "))
         return save(figure, path)
 
-    monkeypatch.setattr(pictures, "save", note)
+    monkeypatch.setattr(analysis, "save", note)
     done = call_script(paths, SCRIPT)
     assert done.returncode == 0, done.stderr
     assert len(titles) == 3 + 4
@@ -189,8 +190,8 @@ FIGURES = {
     "one class": lambda: pictures.distributions_figure(spread(1), spread(1), "T"),
     "seven classes": lambda: pictures.distributions_figure(spread(7), spread(7), LONG_TITLE),
     "blank images": lambda: pictures.distributions_figure({"joy": np.zeros(3)}, {"joy": np.zeros(3)}, "T"),
-    "one image": lambda: pictures._sheet_figure([SheetRow("", draw_images(1, 0))], LONG_TITLE, 12),
-    "captions": lambda: pictures._sheet_figure(
+    "one image": lambda: pictures.sheet_figure([SheetRow("", draw_images(1, 0))], LONG_TITLE, 12),
+    "captions": lambda: pictures.sheet_figure(
         [SheetRow("a caption that is longer than the row of images is wide " * 2, draw_images(9, 0))] * 3, "T", 4
     ),
 }
@@ -220,7 +221,7 @@ def _is_drawn(figure: Figure, text: Text) -> bool:
 
 def test_a_sheet_keeps_every_pixel(tmp_path: Path) -> None:
     faces = draw_images(5, seed=6)
-    with Image.open(pictures.plot_sheet(tmp_path / "sheet.png", [SheetRow("five", faces)], "T", 3)) as image:
+    with Image.open(save(pictures.sheet_figure([SheetRow("five", faces)], "T", 3), tmp_path / "sheet.png")) as image:
         sheet = np.asarray(image.convert("L"))
     for face in faces:
         tile = face.repeat(2, axis=0).repeat(2, axis=1)
@@ -232,4 +233,4 @@ def test_wrong_input_is_named() -> None:
     with pytest.raises(ValueError, match="different classes"):
         pictures.balance_figure({"a": {"joy": 1}, "b": {"fear": 1}}, "T")
     with pytest.raises(ValueError, match="uint8, is needed"):
-        pictures._sheet_figure([SheetRow("", draw_images(2, 0).astype(float))], "T", 3)
+        pictures.sheet_figure([SheetRow("", draw_images(2, 0).astype(float))], "T", 3)

@@ -18,7 +18,8 @@ import numpy as np
 from emotorch.data.images import Pixels, resize
 from emotorch.data.operations import add_noise, change_contrast, change_light, scale_of, turn
 from emotorch.evaluation.sets import EvaluationSet
-from emotorch.figures.dataset import SheetRow, plot_sheet
+from emotorch.figures.canvas import save
+from emotorch.figures.dataset import SheetRow, sheet_figure
 from emotorch.seeding import generator
 
 CLEAN = "clean"
@@ -100,7 +101,7 @@ def plot_corruptions(path: Path, images: EvaluationSet) -> None:
         caption = f"{name.replace('_', ' ')}: {corruption.quantity}: {strengths}"
         rows.append(SheetRow(caption, np.concatenate(np.stack(shown, axis=1))))
     title = f"{images.name}: {CLEAN}, then severities {SEVERITIES[0]} to {SEVERITIES[-1]}"
-    plot_sheet(path, rows, title, columns=len(rows[0].images))
+    save(sheet_figure(rows, title, columns=len(rows[0].images)), path)
 
 
 @corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)

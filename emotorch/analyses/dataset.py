@@ -15,15 +15,17 @@ from emotorch.data.duplicates import Duplicates, find, table_of_pairs
 from emotorch.data.faults import (
     Finding,
     Measures,
+    Person,
     Photo,
     SharedImages,
     inspect,
     measure,
-    people_in_several,
+    people_in_several_splits,
     photos_of,
     shared_images,
 )
-from emotorch.figures import dataset as figures
+from emotorch.figures.canvas import save
+from emotorch.figures.dataset import SheetRow, balance_figure, distributions_figure, sheet_figure
 from emotorch.files import printable, write_json
 from emotorch.seeding import generator
 from emotorch.tables import Table, to_text, write_table
@@ -45,7 +47,7 @@ class Audit:
         photos: The photos that several images are of.
         findings: Every kind of fault that is looked for.
         shared: What splits have of one another.
-        people: Who is shown in several splits, with these, and where.
+        people: Who is shown in several splits.
     """
 
     audited: AuditedFolder
@@ -54,13 +56,13 @@ class Audit:
     photos: Sequence[Photo]
     findings: Sequence[Finding]
     shared: Sequence[SharedImages]
-    people: Sequence[tuple[str, list[str], list[int]]]
+    people: Sequence[Person]
 
     @cached_property
     def leaking(self) -> set[int]:
         """The images of photos and of people that several splits have."""
-        of_photos = {position for photo in self.photos if photo.is_shared for position in photo.positions}
-        return of_photos | {position for _, _, positions in self.people for position in positions}
+        shared = [photo.positions for photo in self.photos if photo.is_shared]
+        return set[int]().union(*shared, *(person.positions for person in self.people))
 
     def as_dict(self) -> dict[str, Any]:
         """For programs; the number of images is that of those that could be read."""
@@ -98,11 +100,9 @@ def make_audit(audited: AuditedFolder, threshold: float) -> Audit:
     """
     measures = measure(audited.faces)
     duplicates = find(audited, threshold=threshold, mirrored=True)
-    photos = photos_of(duplicates)
-    findings = inspect(audited, measures, photos)
-    return Audit(
-        audited, measures, duplicates, photos, findings, shared_images(audited, photos), people_in_several(audited)
-    )
+    photos, people = photos_of(duplicates), people_in_several_splits(audited)
+    findings = inspect(audited, measures, photos, people)
+    return Audit(audited, measures, duplicates, photos, findings, shared_images(audited, photos, people), people)
 
 
 def write_audit_files(folder: Path, audit: Audit, title: str, examples: int) -> None:
@@ -156,7 +156,7 @@ def _write_balance(folder: Path, counts: Mapping[str, Mapping[str, int]], title:
     ]
     frame = pd.DataFrame(rows, columns=["split", "class", "images", "percent_of_split"])
     write_table(folder / "class_balance.csv", Table(frame, {"percent_of_split": "{:.2f}"}))
-    figures.plot_class_balance(folder / "class_balance.png", counts, f"{title}: class balance")
+    save(balance_figure(counts, f"{title}: class balance"), folder / "class_balance.png")
 
 
 def balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
@@ -192,11 +192,9 @@ def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, ti
     ]
     spread = pd.DataFrame(rows, columns=["class", "measure", "images", *percentiles])
     write_table(folder / "brightness_sharpness.csv", Table(spread, dict.fromkeys(percentiles, "{:.2f}")))
-    picture = folder / "brightness_sharpness.png"
     brightness, sharpness = (by_class(audited, measures, name) for name in ("brightness", "sharpness"))
-    figures.plot_brightness_sharpness(
-        picture, brightness, sharpness, f"{title}: brightness and sharpness at 48×48 pixels"
-    )
+    figure = distributions_figure(brightness, sharpness, f"{title}: brightness and sharpness at 48×48 pixels")
+    save(figure, folder / "brightness_sharpness.png")
 
 
 def by_class(audited: AuditedFolder, measures: Measures, name: str) -> dict[str, NDArray[np.float64]]:
@@ -210,12 +208,9 @@ def _write_samples(folder: Path, audited: AuditedFolder, title: str) -> None:
     for label in np.unique(labels).tolist():
         members = np.flatnonzero(labels == label)
         drawn = generator("dataset samples", label).permutation(members)[:_SAMPLES]
-        figures.plot_sheet(
-            folder / f"samples_{label}.png",
-            [figures.SheetRow("", audited.faces[drawn])],
-            f"{title}: {label}, {len(drawn)} of {len(members):,} images, drawn at random",
-            _SAMPLE_COLUMNS,
-        )
+        said = f"{title}: {label}, {len(drawn)} of {len(members):,} images, drawn at random"
+        figure = sheet_figure([SheetRow("", audited.faces[drawn])], said, _SAMPLE_COLUMNS)
+        save(figure, folder / f"samples_{label}.png")
 
 
 # --- Faults -------------------------------------------------------------------------------------------------
@@ -248,9 +243,9 @@ def _write_findings(
         shown = [found.position for found in finding.images if found.position is not None][:examples]
         if shown:
             caption = f"{finding.name} ({finding.meaning}): {len(finding.images):,} images, {len(shown)} shown"
-            rows.append(figures.SheetRow(caption, audited.faces[shown]))
+            rows.append(SheetRow(caption, audited.faces[shown]))
     if rows:
-        figures.plot_sheet(folder / "findings.png", rows, f"{title}: what may be wrong", max(examples, 1))
+        save(sheet_figure(rows, f"{title}: what may be wrong", examples), folder / "findings.png")
 
 
 def finding_table(audit: Audit) -> Table:

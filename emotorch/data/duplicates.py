@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emotorch.data.audit import AuditedFolder
 from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR, THRESHOLD, find_alike, find_mirrored
-from emotorch.data.split import group_sources
+from emotorch.data.split import connected, group_sources
 from emotorch.datasets import CLASS_FOLDERS, DATASETS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import timestamped
@@ -199,39 +199,25 @@ def write_pairs(folder: Path, duplicates: Duplicates) -> Path:
 
 
 def summary(duplicates: Duplicates, kinds: Sequence[str]) -> str:
-    """A line for each kind: groups of images that are joined by such pairs, and what is in them."""
-    audited = duplicates.audited
+    """A line for each kind: groups of images that such pairs join, directly or through others, and what is in them."""
+    images = pd.DataFrame({"split": duplicates.audited.splits, "label": duplicates.audited.labels})
     rows = []
     for kind in kinds:
-        pairs = [pair for pair in duplicates.pairs if pair.kind == kind]
-        groups = _join(pairs)
+        pairs = np.array([(pair.first, pair.second) for pair in duplicates.pairs if pair.kind == kind], np.int64)
+        groups = connected(len(images), pairs.reshape(-1, 2))
+        paired = np.unique(pairs)
+        different = images.loc[paired].groupby(groups[paired]).nunique()
         rows.append(
             {
                 "kind": kind,
                 "pairs": len(pairs),
-                "groups": len(groups),
-                "images": sum(map(len, groups)),
-                "groups across splits": _count_mixed(groups, audited.splits),
-                "groups with other labels": _count_mixed(groups, audited.labels),
+                "groups": len(different),
+                "images": len(paired),
+                "groups across splits": int((different["split"] > 1).sum()),
+                "groups with other labels": int((different["label"] > 1).sum()),
             }
         )
     return to_text(Table(pd.DataFrame(rows), dict.fromkeys([*rows[0]][1:], "{:,}")))
-
-
-def _count_mixed(groups: Iterable[Iterable[int]], values: Sequence[str]) -> int:
-    """How many groups have images of different values."""
-    return sum(len({values[position] for position in group}) > 1 for group in groups)
-
-
-def _join(pairs: Iterable[Pair]) -> list[set[int]]:
-    """The sets of images that pairs join, directly or through others."""
-    group_of: dict[int, set[int]] = {}
-    for pair in pairs:
-        first, second = (group_of.get(position, {position}) for position in (pair.first, pair.second))
-        if first is not second:
-            joined = first | second
-            group_of.update(dict.fromkeys(joined, joined))
-    return list({id(group): group for group in group_of.values()}.values())
 
 
 def _yes(condition: bool) -> str:

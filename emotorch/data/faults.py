@@ -3,8 +3,9 @@
 Nothing is changed: see `emotorch.data.duplicates` for what can be moved away.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,24 +54,18 @@ class Measures:
 
 def measure(faces: Pixels) -> Measures:
     """Measures (N, 48, 48) faces."""
-    blocks = [faces[start : start + _BLOCK].astype(np.float32) for start in range(0, len(faces), _BLOCK)]
-
-    def of_all(values: Iterable[NDArray[np.float32]]) -> _Values:
-        return np.concatenate(list(values)).astype(np.float64)
-
-    return Measures(
-        brightness=of_all(block.mean(axis=(1, 2)) for block in blocks),
-        contrast=of_all(block.std(axis=(1, 2)) for block in blocks),
-        sharpness=of_all(_laplacian(block).var(axis=(1, 2)) for block in blocks),
-    )
+    blocks = [_measure(faces[start : start + _BLOCK].astype(np.float32)) for start in range(0, len(faces), _BLOCK)]
+    return Measures(*np.concatenate(blocks, axis=1).astype(np.float64))
 
 
-def _laplacian(faces: NDArray[np.float32]) -> NDArray[np.float32]:
+def _measure(faces: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, N), in the order of `Measures`."""
     neighbours = faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:]
-    return neighbours - 4 * faces[:, 1:-1, 1:-1]
+    laplacian = neighbours - 4 * faces[:, 1:-1, 1:-1]
+    return np.stack([faces.mean(axis=(1, 2)), faces.std(axis=(1, 2)), laplacian.var(axis=(1, 2))])
 
 
-# --- Copies -------------------------------------------------------------------------------------------------
+# --- Photos and people --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -131,6 +126,67 @@ def _photo(audited: AuditedFolder, kind: str, sides: Sequence[list[int]], simila
     return Photo(kind, [*first, *later], labels, splits, similarity)
 
 
+class Person(NamedTuple):
+    """Who is shown in several splits of a dataset.
+
+    Attributes:
+        name: As the dataset has it.
+        splits: These, sorted.
+        positions: Of the images, in the folder's order.
+    """
+
+    name: str
+    splits: Sequence[str]
+    positions: Sequence[int]
+
+
+def people_in_several_splits(audited: AuditedFolder) -> list[Person]:
+    """Every such person."""
+    positions: dict[tuple[str, str], list[int]] = {}
+    for position, entry in enumerate(audited.entries):
+        if entry.person:
+            positions.setdefault((entry.dataset, entry.person), []).append(position)
+    people = [
+        Person(name, sorted({audited.entries[position].split for position in shown}), shown)
+        for (_, name), shown in positions.items()
+    ]
+    return [person for person in people if len(person.splits) > 1]
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """How many images of one split are of a photo or a person that another split has too.
+
+    Attributes:
+        split: The one.
+        other: The other.
+        counts: By what they share: the kinds of copies, and `people`.
+    """
+
+    split: str
+    other: str
+    counts: dict[str, int]
+
+
+def shared_images(audited: AuditedFolder, photos: Sequence[Photo], people: Sequence[Person]) -> list[SharedImages]:
+    """Every two splits that share something, in the order of the dataset's."""
+    splits = audited.splits
+    found: dict[tuple[str, str], dict[str, set[int]]] = {}
+    groups = [(photo.kind, photo.splits, photo.positions) for photo in photos if photo.is_shared]
+    groups += [(PEOPLE, person.splits, person.positions) for person in people]
+    for kind, there, positions in groups:
+        for position in positions:
+            for other in there:
+                if other != splits[position]:
+                    kinds = found.setdefault((splits[position], other), {})
+                    kinds.setdefault(kind, set()).add(position)
+    order = {split: place for place, split in enumerate(dict.fromkeys(splits))}
+    return [
+        SharedImages(*pair, {kind: len(found[pair].get(kind, ())) for kind in (*KINDS, PEOPLE)})
+        for pair in sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))
+    ]
+
+
 # --- Faults -------------------------------------------------------------------------------------------------
 
 
@@ -149,25 +205,30 @@ class Finding:
     images: Sequence[Found]
 
 
-def inspect(audited: AuditedFolder, measures: Measures, photos: Sequence[Photo]) -> list[Finding]:
+def inspect(
+    audited: AuditedFolder, measures: Measures, photos: Sequence[Photo], people: Sequence[Person]
+) -> list[Finding]:
     """Every kind of fault that is looked for, also those that no image has."""
     return [
         Finding("unreadable", "missing, damaged, or no image", audited.unreadable),
-        Finding("changed", "not the picture that the manifest tells of", _changed(audited)),
+        _changed(audited),
         *(finding for kind in KINDS for finding in _copies(audited, kind, photos)),
-        _people(audited),
+        _people(audited, people),
         *_faint(audited, measures),
         *_shapes(audited),
         *_faces(audited),
     ]
 
 
-def _changed(audited: AuditedFolder) -> list[Found]:
-    return [
-        Found(entry, "other pixels", position)
-        for position, entry in enumerate(audited.entries)
-        if entry.hash and entry.hash != audited.hashes[position]
-    ]
+def _found(audited: AuditedFolder, chosen: NDArray[np.bool_], detail: Callable[[int], str]) -> list[Found]:
+    """The chosen of the readable images, each with what is said of its position."""
+    return [Found(audited.entries[at], detail(at), at) for at in np.flatnonzero(chosen).tolist()]
+
+
+def _changed(audited: AuditedFolder) -> Finding:
+    told = np.array([entry.hash for entry in audited.entries])
+    found = _found(audited, (told != "") & (told != audited.hashes), lambda _: "other pixels")
+    return Finding("changed", "not the picture that the manifest tells of", found)
 
 
 def _copies(audited: AuditedFolder, kind: str, photos: Sequence[Photo]) -> list[Finding]:
@@ -197,82 +258,33 @@ def _copies(audited: AuditedFolder, kind: str, photos: Sequence[Photo]) -> list[
     ]
 
 
-def _people(audited: AuditedFolder) -> Finding:
+def _people(audited: AuditedFolder, people: Sequence[Person]) -> Finding:
     found = [
-        Found(audited.entries[position], f"{person}: {', '.join(splits)}", position)
-        for person, splits, positions in people_in_several(audited)
-        for position in positions
+        Found(audited.entries[position], f"{person.name}: {', '.join(person.splits)}", position)
+        for person in people
+        for position in person.positions
     ]
     return Finding("people, other split", "a person in different splits", found)
 
 
-def people_in_several(audited: AuditedFolder) -> list[tuple[str, list[str], list[int]]]:
-    """Each person of a dataset who is shown in several of its splits: the name, these splits, and the positions."""
-    positions: dict[tuple[str, str], list[int]] = {}
-    for position, entry in enumerate(audited.entries):
-        if entry.person:
-            positions.setdefault((entry.dataset, entry.person), []).append(position)
-    several = []
-    for (_, person), shown in positions.items():
-        splits = sorted({audited.entries[position].split for position in shown})
-        if len(splits) > 1:
-            several.append((person, splits, shown))
-    return several
-
-
-@dataclass(frozen=True)
-class SharedImages:
-    """How many images of one split are of a photo or a person that another split has too.
-
-    Attributes:
-        split: The one.
-        other: The other.
-        counts: By what they share: the kinds of copies, and `people`.
-    """
-
-    split: str
-    other: str
-    counts: dict[str, int]
-
-
-def shared_images(audited: AuditedFolder, photos: Sequence[Photo]) -> list[SharedImages]:
-    """Every two splits that share something, in the order of the dataset's."""
-    splits = audited.splits
-    found: dict[tuple[str, str], dict[str, set[int]]] = {}
-    groups = [(photo.kind, photo.splits, photo.positions) for photo in photos if photo.is_shared]
-    groups += [(PEOPLE, there, positions) for _, there, positions in people_in_several(audited)]
-    for kind, there, positions in groups:
-        for position in positions:
-            for other in there:
-                if other != splits[position]:
-                    kinds = found.setdefault((splits[position], other), {})
-                    kinds.setdefault(kind, set()).add(position)
-    order = {split: place for place, split in enumerate(dict.fromkeys(splits))}
-    return [
-        SharedImages(*pair, {kind: len(found[pair].get(kind, ())) for kind in (*KINDS, PEOPLE)})
-        for pair in sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))
-    ]
-
-
 def _faint(audited: AuditedFolder, measures: Measures) -> list[Finding]:
-    constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
-    faint = (measures.contrast < CONTRAST_BELOW) & ~constant
-
-    def found(chosen: NDArray[np.bool_], values: _Values, what: str) -> list[Found]:
-        return [
-            Found(audited.entries[position], f"{what} {values[position]:.1f}", position)
-            for position in np.flatnonzero(chosen).tolist()
-        ]
-
     brightness, contrast = measures.brightness, measures.contrast
+    constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
+    faint = (contrast < CONTRAST_BELOW) & ~constant
+
+    def finding(name: str, meaning: str, chosen: NDArray[np.bool_], what: str, values: _Values) -> Finding:
+        return Finding(name, meaning, _found(audited, chosen, lambda at: f"{what} {values[at]:.1f}"))
+
     return [
-        Finding("blank", "one grey value all over", found(constant, brightness, "grey value")),
-        Finding("black", f"mean below {BLACK_BELOW} of 255", found(brightness < BLACK_BELOW, brightness, "mean")),
-        Finding("white", f"mean above {WHITE_ABOVE} of 255", found(brightness > WHITE_ABOVE, brightness, "mean")),
-        Finding(
+        finding("blank", "one grey value all over", constant, "grey value", brightness),
+        finding("black", f"mean below {BLACK_BELOW} of 255", brightness < BLACK_BELOW, "mean", brightness),
+        finding("white", f"mean above {WHITE_ABOVE} of 255", brightness > WHITE_ABOVE, "mean", brightness),
+        finding(
             "low contrast",
             f"standard deviation below {CONTRAST_BELOW} grey levels, not blank",
-            found(faint, contrast, "deviation"),
+            faint,
+            "deviation",
+            contrast,
         ),
     ]
 
@@ -282,30 +294,24 @@ def _shapes(audited: AuditedFolder) -> list[Finding]:
     sizes = np.where(audited.found[:, None] > 0, audited.sizes, SIZE)
     shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
 
-    def found(chosen: NDArray[np.bool_]) -> list[Found]:
-        return [
-            Found(audited.entries[position], "{1}×{0} pixels".format(*audited.sizes[position]), position)
-            for position in np.flatnonzero(chosen).tolist()
-        ]
+    def size(position: int) -> str:
+        height, width = audited.sizes[position]
+        return f"{width}×{height} pixels"
 
+    small = _found(audited, shorter < SIZE, size)
+    narrow = _found(audited, longer > _WIDEST * shorter, size)
     return [
-        Finding("small", f"less than {SIZE} pixels wide or high: enlarged when read", found(shorter < SIZE)),
-        Finding(
-            "not square",
-            f"more than {_WIDEST:g} times as long one way: squeezed when read",
-            found(longer > _WIDEST * shorter),
-        ),
+        Finding("small", f"less than {SIZE} pixels wide or high: enlarged when read", small),
+        Finding("not square", f"more than {_WIDEST:g} times as long one way: squeezed when read", narrow),
     ]
 
 
 def _faces(audited: AuditedFolder) -> list[Finding]:
-    def found(chosen: NDArray[np.bool_]) -> list[Found]:
-        return [
-            Found(audited.entries[position], f"{audited.found[position]} faces", position)
-            for position in np.flatnonzero(chosen).tolist()
-        ]
+    def faces(position: int) -> str:
+        return f"{audited.found[position]} faces"
 
+    none, several = (_found(audited, chosen, faces) for chosen in (audited.found == 0, audited.found > 1))
     return [
-        Finding("no face", "a photo in which none is found: left out", found(audited.found == 0)),
-        Finding("several faces", "a photo of which the largest face is taken", found(audited.found > 1)),
+        Finding("no face", "a photo in which none is found: left out", none),
+        Finding("several faces", "a photo of which the largest face is taken", several),
     ]

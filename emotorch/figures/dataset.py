@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,6 @@ from emotorch.figures.canvas import (
     line_height,
     new_figure,
     require,
-    save,
     wrap,
 )
 from emotorch.figures.colours import BLUE, SKY
@@ -28,19 +26,13 @@ from emotorch.figures.colours import BLUE, SKY
 # --- Class balance ------------------------------------------------------------------------------------------
 
 
-def plot_class_balance(path: Path, counts: Mapping[str, Mapping[str, int]], title: str) -> Path:
+def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
     """Draws the number of images of each class, one panel for each split.
 
     Args:
-        path: The PNG to write.
         counts: Images by split and class; every split has the same classes in the same order.
         title: Above all panels.
     """
-    return save(balance_figure(counts, title), path)
-
-
-def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
-    """See `plot_class_balance`."""
     require(len(counts) > 0, "a figure of the balance needs at least one split")
     labels = list(next(iter(counts.values())))
     require(all(list(classes) == labels for classes in counts.values()), "splits of different classes")
@@ -75,27 +67,16 @@ def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figur
 # --- Distributions ------------------------------------------------------------------------------------------
 
 
-def plot_brightness_sharpness(
-    path: Path,
-    brightness: Mapping[str, npt.ArrayLike],
-    sharpness: Mapping[str, npt.ArrayLike],
-    title: str,
-) -> Path:
+def distributions_figure(
+    brightness: Mapping[str, npt.ArrayLike], sharpness: Mapping[str, npt.ArrayLike], title: str
+) -> Figure:
     """Draws for each class how its images' brightness and sharpness are distributed.
 
     Args:
-        path: The PNG to write.
         brightness: By class the images' mean grey values, 0 to 255.
         sharpness: By class the variance of the Laplacian.
         title: Above both panels.
     """
-    return save(distributions_figure(brightness, sharpness, title), path)
-
-
-def distributions_figure(
-    brightness: Mapping[str, npt.ArrayLike], sharpness: Mapping[str, npt.ArrayLike], title: str
-) -> Figure:
-    """See `plot_brightness_sharpness`."""
     require(len(brightness) > 0 and list(brightness) == list(sharpness), "both panels need the same classes, 1 or more")
     figure = new_figure(10, 0.62 * len(brightness) + 1.7, title)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -178,12 +159,8 @@ class SheetRow:
     images: Pixels
 
 
-def plot_sheet(path: Path, rows: Sequence[SheetRow], title: str, columns: int) -> Path:
+def sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
     """Draws images in lines of at most `columns`, each group below its caption."""
-    return save(_sheet_figure(rows, title, columns), path)
-
-
-def _sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
     require(bool(rows) and columns > 0, "a sheet needs rows and columns")
     for row in rows:
         require(

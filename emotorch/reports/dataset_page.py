@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -35,12 +35,15 @@ _MOST_OF_A_GROUP = 6  # images shown of one photo or person
 _KINDS = {EXACT: "equal pixels", NEAR: "near copies", MIRRORED: "mirrored copies"}
 # What to do about a finding, by its name.
 _ADVICE = {
-    "unreadable": "Replace the file or take it away: stage 2 ends at it.",
-    "changed": "Run the stage that wrote it again, with --force.",
     "twins": "Nothing: images with equal pixels stay on one side of every split that is made here.",
     "near copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
     "mirrored copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
     "people, other split": "Own data: training leaves out those of its side.",
+}
+# Likewise about one that concerns a picture by itself.
+_ADVICE_ON_PICTURES = {
+    "unreadable": "Replace the file or take it away: stage 2 ends at it.",
+    "changed": "Run the stage that wrote it again, with --force.",
     "blank": "Take them away: they show nothing.",
     "black": "Look at each: most show nothing.",
     "white": "Look at each: most show nothing, or a sign.",
@@ -99,7 +102,12 @@ def _warning(audit: Audit) -> str:
 def _facts(audit: Audit, splits: Sequence[str]) -> list[Fact]:
     audited, numbers = audit.audited, {finding.name: len(finding.images) for finding in audit.findings}
     conflicting = {at for photo in audit.photos if photo.is_conflicting for at in photo.positions}
-    faulty = {found.entry.file for finding in _of_pictures(audit) for found in finding.images}
+    faulty = {
+        found.entry.file
+        for finding in audit.findings
+        if finding.name in _ADVICE_ON_PICTURES
+        for found in finding.images
+    }
     copies = {at for photo in audit.photos for at in photo.positions}
     classes = counted(len(set(audited.labels)), "class")
     return [
@@ -135,9 +143,8 @@ def _findings(audit: Audit) -> Markup:
 
 
 def _advice(finding: Finding) -> str:
-    if finding.name in _ADVICE:
-        return _ADVICE[finding.name]
-    return _LABELS if finding.name.endswith("label") else _SPLITS
+    otherwise = _LABELS if finding.name.endswith("label") else _SPLITS
+    return (_ADVICE | _ADVICE_ON_PICTURES).get(finding.name, otherwise)
 
 
 def _read(audit: Audit) -> list[Markup]:
@@ -156,11 +163,8 @@ def _read(audit: Audit) -> list[Markup]:
     sizes = Counter(f"{width}×{height}" for height, width in audited.sizes.tolist()).most_common(5)
     extent = f"{widths.min()}×{heights.min()} to {widths.max()}×{heights.max()} pixels"
     most = ", ".join(f"{size} ({number:,})" for size, number in sizes)
-    people = len(
-        {(entry.dataset, entry.person) for entry in audited.entries}
-        - {(entry.dataset, "") for entry in audited.entries}
-    )
-    known = f"{counted(people, 'person').replace('persons', 'people')} named" if people else "nobody is named"
+    people = {(entry.dataset, entry.person) for entry in audited.entries if entry.person}
+    known = f"{counted(len(people), 'person')} named" if people else "nobody is named"
     lines = f"Pictures of {most}." if len(sizes) < 5 else f"Pictures of {extent}, most of {most}."
     passed_over = [printable(f"{one.where}: not recognised, passed over: {one.found}") for one in audited.passed_over]
     return [table(Table(frame), kind="pairs"), text(f"{lines} Of who is shown, {known}."), sentences(passed_over)]
@@ -188,10 +192,13 @@ def _shared(audit: Audit, examples: int) -> list[Markup]:
     for kind in KINDS:
         photos = [photo for photo in audit.photos if photo.kind == kind and photo.is_shared]
         parts += _photos(audit, photos, f"{_KINDS[kind].capitalize()}, in several splits", examples)
-    groups = [(f"{person}: {', '.join(splits)}", positions) for person, splits, positions in audit.people]
-    if groups:
-        parts.append(_heading(f"The same person, in several splits: {_of(len(groups), examples, 'person')}"))
-        parts.append(gallery([(heading, _images(audit, at, _split_and_file)) for heading, at in groups[:examples]]))
+    if audit.people:
+        groups = [
+            (f"{person.name}: {', '.join(person.splits)}", _images(audit, person.positions, with_label=False))
+            for person in audit.people[:examples]
+        ]
+        number = _some_of(len(groups), len(audit.people), "person")
+        parts += [_heading(f"The same person, in several splits: {number}"), gallery(groups)]
     return parts
 
 
@@ -219,12 +226,8 @@ def _copies(audit: Audit, examples: int) -> list[Markup]:
     ]
     for kind in KINDS:
         photos = sorted((photo for photo in others if photo.kind == kind), key=lambda photo: photo.similarity)
-        parts += _photos(
-            audit,
-            photos,
-            f"{_KINDS[kind].capitalize()}, the least alike first" if kind != EXACT else "Equal pixels",
-            examples,
-        )
+        title = _KINDS[kind].capitalize()
+        parts += _photos(audit, photos, title if kind == EXACT else f"{title}, the least alike first", examples)
     return parts if len(parts) > 1 else [text("There are none.")]
 
 
@@ -242,72 +245,52 @@ def _photos(audit: Audit, photos: Sequence[Photo], title: str, examples: int) ->
     for photo in shown:
         heading = " ≠ ".join(photo.labels) if photo.is_conflicting else photo.labels[0]
         heading += f" · similarity {photo.similarity:.2f}" if photo.kind != EXACT else ""
-        groups.append((heading, _images(audit, photo.positions, _label_split_and_file)))
-    number = counted(len(photos), "photo" if photos[0].kind == EXACT else "pair")
-    return [
-        _heading(f"{title}: {number if len(shown) == len(photos) else f'{len(shown)} of {number}'}"),
-        gallery(groups),
-    ]
+        groups.append((heading, _images(audit, photo.positions)))
+    number = _some_of(len(shown), len(photos), "photo" if photos[0].kind == EXACT else "pair")
+    return [_heading(f"{title}: {number}"), gallery(groups)]
 
 
-def _images(audit: Audit, positions: Sequence[int], lines: Callable[[Audit, int], list[str]]) -> list[Shown]:
-    shown = [Shown(audit.audited.faces[at], lines(audit, at)) for at in positions[:_MOST_OF_A_GROUP]]
-    left = len(positions) - len(shown)
-    if left:
-        last = shown[-1]
-        shown[-1] = Shown(last.pixels, [*last.lines, f"and {left:,} more"])
+def _images(audit: Audit, positions: Sequence[int], *, with_label: bool = True) -> list[Shown]:
+    """The first of some images, each with its label, split and file; the last one says how many more there are."""
+    shown = []
+    for at in positions[:_MOST_OF_A_GROUP]:
+        entry = audit.audited.entries[at]
+        lines = (entry.label if with_label else "", entry.split, entry.shown)
+        shown.append(Shown(audit.audited.faces[at], [line for line in lines if line]))
+    if left := len(positions) - len(shown):
+        shown[-1] = Shown(shown[-1].pixels, [*shown[-1].lines, f"and {left:,} more"])
     return shown
-
-
-def _label_split_and_file(audit: Audit, at: int) -> list[str]:
-    entry = audit.audited.entries[at]
-    return [line for line in (entry.label, entry.split, entry.shown) if line]
-
-
-def _split_and_file(audit: Audit, at: int) -> list[str]:
-    entry = audit.audited.entries[at]
-    return [entry.split, entry.shown]
 
 
 def _heading(words: str) -> Markup:
     return Markup("<h3>{}</h3>").format(words)
 
 
-def _of(number: int, examples: int, thing: str) -> str:
-    """`12 of 500 photos`, or all of them."""
-    things = counted(number, thing).replace("persons", "people")
-    return things if number <= examples else f"{examples} of {things}"
+def _some_of(shown: int, total: int, thing: str) -> str:
+    """`12 of 500 photos`; `500 photos` where all are shown."""
+    return counted(total, thing) if shown == total else f"{shown} of {counted(total, thing)}"
 
 
 # --- Pictures, balance, samples -----------------------------------------------------------------------------
 
 
-def _of_pictures(audit: Audit) -> list[Finding]:
-    """What is wrong with pictures by themselves."""
-    return [finding for finding in audit.findings if finding.name in _ADVICE and finding.name not in _OF_SEVERAL]
-
-
-_OF_SEVERAL = {"twins", "near copies", "mirrored copies", "people, other split"}
-
-
 def _pictures(audit: Audit, examples: int) -> list[Markup]:
     parts: list[Markup] = []
-    for finding in _of_pictures(audit):
-        if not finding.images:
+    for finding in audit.findings:
+        if finding.name not in _ADVICE_ON_PICTURES or not finding.images:
             continue
-        title = f"{finding.name.capitalize()}, {finding.meaning}"
-        parts.append(_heading(f"{title}: {_of(len(finding.images), examples, 'image')}"))
-        readable = [found for found in finding.images[:examples] if found.position is not None]
-        if readable:
-            shown = [
-                Shown(audit.audited.faces[found.position], [found.detail, found.entry.label, found.entry.shown])
-                for found in readable
-            ]
+        images = finding.images[:examples]
+        number = _some_of(len(images), len(finding.images), "image")
+        parts.append(_heading(f"{finding.name.capitalize()}, {finding.meaning}: {number}"))
+        shown = [
+            Shown(audit.audited.faces[found.position], [found.detail, found.entry.label, found.entry.shown])
+            for found in images
+            if found.position is not None
+        ]
+        if shown:
             parts.append(gallery([("", shown)]))
         else:
-            frame = pd.DataFrame(
-                {"file": one.entry.shown, "reason": printable(one.detail)} for one in finding.images[:examples]
-            )
+            frame = pd.DataFrame({"file": one.entry.shown, "reason": printable(one.detail)} for one in images)
             parts.append(table(Table(frame)))
     return parts or [text("No picture has any of the faults that are looked for.")]
 
