@@ -12,14 +12,13 @@ from pathlib import Path
 
 from emotorch.files import read_json, write_json
 from torture.processes import Ended
-from torture.subjects import SUBJECTS, Subject, differences, half_written
+from torture.subjects import PAGE, SUBJECTS, Subject, differences, half_written
 from torture.trials import FAILED, MISSED, Bench, Result, Series
 
 # As in calls.c, with the error that a disk gives.
 CALLS = {"write": (0, errno.ENOSPC), "rename": (1, errno.EIO), "fsync": (2, errno.EIO)}
 FULL = "disk full"
 FULL_DISKS = 20
-_PAGE = 4096
 _NEVER = -1
 
 
@@ -101,9 +100,7 @@ def _fill(bench: Bench, subject: Subject, number: int) -> Result:
         root = bench.scratch
         shutil.copytree(known.before, root)
         used = shutil.disk_usage(disk).used
-        # What replaces something writes it beside: as much as the root holds, at most.
-        written = known.grown if known.grown > 0 else used
-        _resize(disk, used + _PAGE + int(chance.random() * written))
+        _resize(disk, used + chance.randrange(known.written // PAGE) * PAGE)
         ended = subject.run(root)
         if ended.status == 0 and not differences(known, root):
             return Result(MISSED)

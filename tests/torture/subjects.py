@@ -45,7 +45,8 @@ _TIME_NAMES = re.compile(r"\d{8}_\d{6}(_\d+)?")
 # Keys of records that hold times, or digests of files that do.
 _TIME_KEYS = {"started", "finished", "timings_s", "versions", "record_sha256", "model_parameters.txt"}
 
-_PAGE = 4096
+# Of memory, in which disks are made.
+PAGE = 4096
 _ALONE = ("--threads", "1")
 
 Tree = dict[str, set[str]]
@@ -195,14 +196,14 @@ class Untouched:
         before: The root that it starts from.
         expected: The tree that it makes.
         units: Of its units, the trees that may be there: before it and after it.
-        grown: Bytes on the disk that it adds.
+        written: Bytes on the disk of the files that it makes or replaces.
         seconds: That it takes, the least of two runs.
     """
 
     before: Path
     expected: Tree
     units: tuple[Tree, Tree]
-    grown: int
+    written: int
     seconds: float
 
 
@@ -229,19 +230,17 @@ def _run_untouched(subject: Subject, before: Path, scratch: Path) -> Untouched:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.parent.mkdir(exist_ok=True)
         shutil.copytree(before, scratch)
+        there = {path.stat().st_ino for path in scratch.rglob("*")}
         ended = subject.run(scratch)
         assert ended.status == 0, f"{subject.name}, untouched: {ended.stderr}"
         runs.append(ended.seconds)
         trees.append(tree(scratch))
-        units, grown = units_of(subject, scratch), _size(scratch) - _size(before)
+        made = [status for path in scratch.rglob("*") if (status := path.stat()).st_ino not in there]
+        units, written = units_of(subject, scratch), sum(-(-status.st_size // PAGE) * PAGE for status in made)
         shutil.rmtree(scratch)
     differing = {name for name in trees[0] | trees[1] if trees[0].get(name) != trees[1].get(name)}
     assert not differing, f"{subject.name}: two untouched runs differ in {sorted(differing)}"
-    return Untouched(before, trees[1], (units_of(subject, before), units), grown, min(runs))
-
-
-def _size(folder: Path) -> int:
-    return sum(-(-path.stat().st_size // _PAGE) * _PAGE for path in folder.rglob("*") if path.is_file())
+    return Untouched(before, trees[1], (units_of(subject, before), units), written, min(runs))
 
 
 def units_of(subject: Subject, root: Path) -> Tree:
