@@ -8,7 +8,7 @@ nothing is done to the others. All start from the same bytes, on one thread, and
 """
 
 import torch
-from timing import make_parser, paired, report
+from timing import compare, make_parser
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -22,15 +22,7 @@ FLOATS = v2.ToDtype(torch.float32)
 REFLECT_PAD = 12  # pixels; torchvision's affine transforms have no mirrored edge, so the image gets one before
 
 FULL = Augmentation(
-    flip=0.5,
-    rotation=15,
-    shift=0.1,
-    scale=(0.9, 1.1),
-    crop=0.8,
-    brightness=0.2,
-    contrast=0.2,
-    blur=0.1,
-    occlusion=0.25,
+    flip=0.5, rotation=15, shift=0.1, scale=(0.9, 1.1), crop=0.8, brightness=0.2, contrast=0.2, blur=0.1, occlusion=0.25
 )
 
 
@@ -101,11 +93,10 @@ def main() -> None:
 
         ours()
         batch_by_batch()
-        ours_s, plain_s, ratio = paired(ours, image_by_image, rounds)
+        images = BATCH * BATCHES
         # The loop runs over one batch, ours over all of them.
-        report(name, BATCH * BATCHES, "images", ours_s, "torchvision per image", plain_s * BATCHES, ratio * BATCHES)
-        ours_s, plain_s, ratio = paired(ours, batch_by_batch, rounds)
-        report("    ", BATCH * BATCHES, "images", ours_s, "torchvision with one draw a batch", plain_s, ratio)
+        compare(name, images, "images", ours, "torchvision per image", image_by_image, rounds, reference_items=BATCH)
+        compare("    ", images, "images", ours, "torchvision with one draw a batch", batch_by_batch, rounds)
 
 
 if __name__ == "__main__":

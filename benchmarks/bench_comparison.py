@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from timing import make_parser, paired, python, report, seconds
+from timing import compare, make_parser, python, seconds
 
 from emotorch.analyses.comparison import measure_runs
 from emotorch.analyses.distance import Weights
@@ -44,11 +44,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         paths, few = Paths(Path(temporary) / "all"), Paths(Path(temporary) / "few")
         write_runs(paths, count)
-        write_runs(few, min(count, READ_RUNS))
-        ours_s, theirs_s, ratio = paired(
-            lambda: measure_runs(list_runs(few.models), Weights()), lambda: read_with_pandas(few), options.rounds
-        )
-        report("reading", min(count, READ_RUNS), "run folders", ours_s, "pandas", theirs_s, ratio)
+        read = min(count, READ_RUNS)
+        write_runs(few, read)
+
+        def ours() -> None:
+            measure_runs(list_runs(few.models), Weights())
+
+        compare("reading", read, "run folders", ours, "pandas", lambda: read_with_pandas(few), options.rounds)
         taken = seconds(python(STAGE_6, EMOTORCH_ROOT=paths.root))
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(f"stage 6: {count:,} runs in {taken:.1f} s ({count / taken:,.0f} folders/s), peak memory {peak:.0f} MiB")

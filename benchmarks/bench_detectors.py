@@ -213,7 +213,6 @@ def main() -> None:
     parser.add_argument("--before", metavar="REVISION", help="of git, to compare with")
     options: argparse.Namespace = parser.parse_args()
     use_one_core()
-    cv2.setNumThreads(1)
     compare_detectors()
     if options.before:
         compare_revisions(options.before, options.rounds)

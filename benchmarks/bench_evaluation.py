@@ -5,7 +5,7 @@ python benchmarks/bench_evaluation.py
 
 import numpy as np
 import torch
-from timing import make_parser, paired, report
+from timing import compare, make_parser
 
 from emotorch.evaluation.evaluate import predict
 from emotorch.evaluation.sets import EvaluationSet
@@ -34,8 +34,10 @@ def main() -> None:
         for batch in torch.split(floats, BATCH):
             network(batch)
 
-    ours_s, theirs_s, ratio = paired(lambda: predict(model, images, torch.device("cpu")), bare, rounds)
-    report("evaluation", IMAGES, "images", ours_s, "the bare forward passes", theirs_s, ratio)
+    def ours() -> None:
+        predict(model, images, torch.device("cpu"))
+
+    compare("evaluation", IMAGES, "images", ours, "the bare forward passes", bare, rounds)
 
 
 if __name__ == "__main__":

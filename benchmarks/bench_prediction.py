@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from timing import make_parser, paired, python, report, use_one_core
+from timing import compare, make_parser, paired, python, use_one_core
 
 from emotorch.data.detectors import open_detector
 from emotorch.data.synthetic import Identity, draw_face
@@ -45,7 +45,6 @@ def main() -> None:
         photos = [save_photo(folder / f"photo{number}.jpg", number) for number in range(PHOTOS)]
         compare_cold_start(photos[0], weights, rounds)
         use_one_core()
-        cv2.setNumThreads(1)
         readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
         compare_readers("photos of 640×480 on one core", photos, "auto", readers, rounds)
         faces = [save_face(folder / f"face{number}.png", number) for number in range(FACES)]
@@ -107,8 +106,7 @@ def compare_readers(
         lambda reader=reader: [predict_file(reader, file, detector) for file in files] for reader in readers
     )
     found = sum(len(prediction.faces) for prediction in by_onnx())
-    ours_s, theirs_s, ratio = paired(by_onnx, by_torch, rounds)
-    report(f"{name} ({found} faces)", len(files), "pictures", ours_s, "PyTorch", theirs_s, ratio)
+    compare(f"{name} ({found} faces)", len(files), "pictures", by_onnx, "PyTorch", by_torch, rounds)
 
 
 if __name__ == "__main__":

@@ -7,31 +7,23 @@ in the recipe's precision. The part of the machine's arithmetic counts three for
 of the rate of a large matrix product in the same precision.
 """
 
-import os
 from dataclasses import replace
 from functools import partial
 
 import torch
-from plain_training import SEED, multiply_rate, new_network, part_of_peak, plain_training, random_images
-from timing import make_parser, paired, report
+from plain_training import multiply_rate, new_network, part_of_peak, plain_training, random_images, trainer_epoch
+from timing import compare, make_parser
 
+from emotorch.cli import available_cores
 from emotorch.labels import get_scheme
 from emotorch.networks.describe import layers, total
 from emotorch.recipes import RECIPES, Augmentation, Recipe, get_recipe
 from emotorch.training.device import computes_in_bfloat16
-from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.preprocessing import InputForm
 
 # Multiply-adds that a round may cost: small networks get more images.
 _WORK = 3e11
 ROUNDS = 3
-
-
-def our_epoch(recipe: Recipe, images: LabelledPixels, classes: int, threads: int) -> float:
-    network = new_network(recipe, classes).to(memory_format=torch.channels_last)
-    trainer = Trainer(network, replace(recipe, epochs=1), images, {}, classes=classes, seed=SEED, threads=threads)
-    trainer.run(lambda _: None)
-    return trainer.history[0].training.loss
 
 
 def measure(recipe: Recipe, threads: int, rounds: int) -> None:
@@ -55,21 +47,21 @@ def measure(recipe: Recipe, threads: int, rounds: int) -> None:
             if ours in seen:
                 continue
             seen.append(ours)
-            our_epoch(ours, images, classes, threads)
-            ours_s, plain_s, ratio = paired(partial(our_epoch, ours, images, classes, threads), plain, rounds)
-            report(f"  {name}", count, "images", ours_s, "the plain form", plain_s, ratio)
+            epoch = partial(trainer_epoch, ours, images, classes, threads)
+            epoch()
+            taken = compare(f"  {name}", count, "images", epoch, "the plain form", plain, rounds)
             mixed = ours.precision == "mixed" and computes_in_bfloat16(torch.device("cpu"))
             torch.set_num_threads(threads)
             peak = multiply_rate(torch.bfloat16 if mixed else torch.float32)
             form = "bfloat16" if mixed else "float32"
-            print(f"    {part_of_peak(size.multiply_adds, count / ours_s, peak)} in {form}")
+            print(f"    {part_of_peak(size.multiply_adds, count / taken, peak)} in {form}")
 
 
 def main() -> None:
     parser = make_parser(__doc__, ROUNDS)
     parser.add_argument("recipes", metavar="RECIPE", nargs="*", default=list(RECIPES), help="(default: all)")
     options = parser.parse_args()
-    threads = len(os.sched_getaffinity(0))
+    threads = available_cores()
     print(f"{threads} threads")
     for name in options.recipes:
         measure(get_recipe(name), threads, options.rounds)

@@ -15,14 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from timing import make_parser, paired, report
+from timing import compare, make_parser, prepare
 
 from emotorch.cli import available_cores
 from emotorch.data import fer2013
 from emotorch.data.images import encode_png
-from emotorch.data.synthetic_dataset import write_fer2013_csv
 from emotorch.datasets import FER
-from emotorch.paths import Paths
 from emotorch.workers import map_in_order
 
 ROWS = 12000
@@ -31,7 +29,7 @@ ROUNDS = 3
 
 def plain_loop(table: Path, folder: Path) -> None:
     for emotion in FER.classes:
-        (folder / emotion).mkdir(parents=True)
+        (folder / emotion).mkdir()
     with table.open() as file:
         for number, row in enumerate(csv.DictReader(file)):
             pixels = np.array([int(value) for value in row["pixels"].split()], np.uint8).reshape(48, 48)
@@ -51,7 +49,7 @@ def write_bare(job: tuple[Path, int, int]) -> None:
 
 def bare_writing(folder: Path, files: int, workers: int) -> None:
     for number in range(len(FER.classes)):
-        (folder / str(number)).mkdir(parents=True)
+        (folder / str(number)).mkdir()
     part = files // (4 * workers)
     jobs = [(folder, first, part) for first in range(0, part * 4 * workers, part)]
     for _ in map_in_order(write_bare, jobs, workers):
@@ -67,8 +65,7 @@ def put_aside(folder: Path) -> None:
 def main() -> None:
     rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     with tempfile.TemporaryDirectory() as temporary:
-        paths = Paths(Path(temporary) / "root")
-        write_fer2013_csv(paths.fer_csv, rows=ROWS, seed=42)
+        paths = prepare(Path(temporary) / "root", ROWS, stages=0)
         workers = available_cores()
 
         def ours() -> None:
@@ -76,15 +73,13 @@ def main() -> None:
             fer2013.convert(paths, workers=workers, force=False, skip_bad_rows=False)
 
         def plain() -> None:
-            plain_loop(paths.fer_csv, Path(temporary) / f"plain-{time.monotonic_ns()}")
+            plain_loop(paths.fer_csv, Path(tempfile.mkdtemp(dir=temporary)))
 
         def bare() -> None:
-            bare_writing(Path(temporary) / f"bare-{time.monotonic_ns()}", ROWS, workers)
+            bare_writing(Path(tempfile.mkdtemp(dir=temporary)), ROWS, workers)
 
-        ours_s, plain_s, ratio = paired(ours, plain, rounds)
-        report("stage 1", ROWS, "rows", ours_s, "a plain loop", plain_s, ratio)
-        ours_s, bare_s, ratio = paired(ours, bare, rounds)
-        report("stage 1", ROWS, "rows", ours_s, f"bare writing in {workers} processes", bare_s, ratio)
+        compare("stage 1", ROWS, "rows", ours, "a plain loop", plain, rounds)
+        compare("stage 1", ROWS, "rows", ours, f"bare writing in {workers} processes", bare, rounds)
 
 
 if __name__ == "__main__":

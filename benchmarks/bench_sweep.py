@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import make_parser
+from timing import make_parser, prepare
 
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.tables import counted
@@ -36,21 +36,6 @@ from emotorch.training.device import computes_in_bfloat16
 SEED = 42
 _MEMORY_EVERY_S = 2.0
 SCRIPT = REPOSITORY / "develop_baseline_model" / "models" / "train_multiple_models.py"
-
-
-def prepare(root: Path, rows: int) -> Paths:
-    """Stages 1 to 3 on synthetic faces."""
-    from emotorch.data import dataset, fer2013, variants
-    from emotorch.data.synthetic_dataset import write_fer2013_csv
-    from emotorch.labels import get_scheme
-
-    paths = Paths(root)
-    workers = len(os.sched_getaffinity(0))
-    write_fer2013_csv(paths.fer_csv, rows=rows, seed=SEED)
-    fer2013.convert(paths, workers=workers, force=False, skip_bad_rows=False)
-    dataset.create(paths, get_scheme("emotorch4"), workers=workers, force=False)
-    variants.create(paths, seed=SEED, workers=workers, force=False)
-    return paths
 
 
 def write_draws(paths: Paths, models: int) -> list[Path]:
@@ -153,7 +138,7 @@ def main() -> None:
         train_plainly(options.plain, options.epochs)
         return
     with tempfile.TemporaryDirectory() as folder:
-        paths = prepare(Path(folder), options.rows)
+        paths = prepare(Path(folder), options.rows, stages=3)
         draws = write_draws(paths, options.models)
         images = [len(json.loads(draw.read_text())["sets"]["training"][0]) for draw in draws]
         print(f"{options.models} models, {options.epochs} epochs of {min(images):,}-{max(images):,} images")

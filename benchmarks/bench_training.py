@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from plain_training import SEED, multiply_rate, new_network, part_of_peak, plain_training, random_images
-from timing import make_parser, paired, report
+from plain_training import multiply_rate, new_network, part_of_peak, plain_training, random_images, trainer_epoch
+from timing import compare, make_parser
 
 from emotorch.networks.describe import layers, total
 from emotorch.recipes import get_recipe
 from emotorch.training.device import computes_in_bfloat16
-from emotorch.training.loop import LabelledPixels, Trainer
+from emotorch.training.loop import LabelledPixels
 from emotorch.training.losses import cosine_proximity, one_hot
 from emotorch.training.preprocessing import InputForm, to_input
 from emotorch.workers import keep_freed_memory
@@ -43,14 +43,6 @@ def without_loader(images: LabelledPixels, memory_format: torch.memory_format) -
     return float(total_loss) / len(images)
 
 
-def trainer_epoch(images: LabelledPixels, threads: int, precision: str = RECIPE.precision) -> float:
-    network = new_network(RECIPE, CLASSES).to(memory_format=torch.channels_last)
-    recipe = replace(RECIPE, epochs=1, precision=precision)
-    trainer = Trainer(network, recipe, images, {}, classes=CLASSES, seed=SEED, threads=threads)
-    trainer.run(lambda _: None)
-    return trainer.history[0].training.loss
-
-
 def with_kept_memory(images: LabelledPixels) -> float:
     keep_freed_memory()
     return without_loader(images, torch.channels_last)
@@ -67,18 +59,18 @@ def main() -> None:
         ("bytes on the device, no DataLoader", lambda: without_loader(images, torch.contiguous_format)),
         ("and channels last", lambda: without_loader(images, torch.channels_last)),
         ("and freed memory kept", lambda: with_kept_memory(images)),
-        (f"Trainer, {threads} parts of a batch", lambda: trainer_epoch(images, threads)),
+        (f"Trainer, {threads} parts of a batch", lambda: trainer_epoch(RECIPE, images, CLASSES, threads)),
     ]
     if computes_in_bfloat16(torch.device("cpu")):
-        steps.append(("and bfloat16: --set precision=mixed", lambda: trainer_epoch(images, threads, "mixed")))
+        mixed = replace(RECIPE, precision="mixed")
+        steps.append(("and bfloat16: --set precision=mixed", lambda: trainer_epoch(mixed, images, CLASSES, threads)))
     with plain_training(RECIPE, IMAGES, CLASSES) as plain:
         losses = {"plain": plain()}
         for name, epoch in steps:
             torch.set_num_threads(threads)
             losses[name] = epoch()
-            ours_s, plain_s, ratio = paired(epoch, plain, rounds)
-            report(name, IMAGES, "images", ours_s, "the plain form", plain_s, ratio)
-            print(f"    {part_of_peak(multiply_adds, IMAGES / ours_s, peak)}")
+            taken = compare(name, IMAGES, "images", epoch, "the plain form", plain, rounds)
+            print(f"    {part_of_peak(multiply_adds, IMAGES / taken, peak)}")
     print("mean losses:", ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items()), "(Trainer: another order)")
 
 

@@ -98,7 +98,6 @@ def cpu_seconds(work: Callable[[FaceReader, Path], object], reader: FaceReader, 
 def main() -> None:
     rounds = make_parser(__doc__, ROUNDS).parse_args().rounds
     use_one_core()
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         reader, path = make_reader(Path(name)), draw_video(Path(name) / "clip.mp4")

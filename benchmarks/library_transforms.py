@@ -32,7 +32,6 @@ TRANSFORMS = (
 
 
 def plain_loop(sources: list[Path], folder: Path) -> None:
-    folder.mkdir(parents=True)
     for number, source in enumerate(sources):
         pixels = torch.from_numpy(np.array(Image.open(source))).unsqueeze(0)
         for kind, transform in enumerate(TRANSFORMS):

@@ -1,21 +1,22 @@
-"""What training is measured against: the plain form of a published script, and the machine's own arithmetic."""
+"""An epoch of ours, and what it is measured against: the plain form of a published script, the machine's arithmetic."""
 
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from emotorch.cli import available_cores
 from emotorch.networks import create_network
 from emotorch.recipes import Recipe
-from emotorch.training.loop import LabelledPixels
+from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.losses import loss_of, one_hot
 from emotorch.training.optimizers import new_optimizer
 from emotorch.training.preprocessing import InputForm, to_input
@@ -33,6 +34,14 @@ def random_images(count: int, classes: int) -> LabelledPixels:
 def new_network(recipe: Recipe, classes: int, seed: int = SEED) -> nn.Module:
     torch.manual_seed(seed)
     return create_network(recipe.network, {**recipe.network_config, "num_classes": classes})
+
+
+def trainer_epoch(recipe: Recipe, images: LabelledPixels, classes: int, threads: int) -> float:
+    """The mean loss of an epoch of `Trainer`, from new weights."""
+    network = new_network(recipe, classes).to(memory_format=torch.channels_last)
+    trainer = Trainer(network, replace(recipe, epochs=1), images, {}, classes=classes, seed=SEED, threads=threads)
+    trainer.run(lambda _: None)
+    return trainer.history[0].training.loss
 
 
 class PlainForm:
@@ -79,7 +88,7 @@ def plain_training(recipe: Recipe, images: int, classes: int) -> Iterator[Callab
 
 
 def _plain_epoch(recipe: Recipe, images: int, classes: int) -> float:
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(available_cores())
     return PlainForm(recipe, classes).epoch(random_images(images, classes))
 
 
