@@ -60,7 +60,10 @@ class Table:
 
     def csv_rows(self) -> Iterator[tuple[str, ...]]:
         """The same as a CSV file holds them."""
-        return self._cells({**self.formats, **self.csv_formats}, lambda column: "NaN" if _is_float(column) else "")
+        from pandas.api.types import is_float_dtype
+
+        formats = {**self.formats, **self.csv_formats}
+        return self._cells(formats, lambda column: "NaN" if is_float_dtype(column) else "")
 
     def _cells(
         self, formats: Mapping[str, Format], unknown: "Callable[[pd.Series[Any]], str]"
@@ -73,12 +76,6 @@ class Table:
             values = zip(column.tolist(), column.isna().tolist(), strict=True)
             columns.append([missing if is_missing else write(value) for value, is_missing in values])
         return zip(*columns, strict=True)
-
-
-def _is_float(column: "pd.Series[Any]") -> bool:
-    from pandas.api.types import is_float_dtype
-
-    return is_float_dtype(column)
 
 
 def with_interval(digits: int, *, signed: bool = False) -> Callable[[Sequence[float]], str]:

@@ -144,7 +144,8 @@ def main() -> int:
     results = sweep.results.values()
     print(summary(results, sweep.criterion))
     if any(result.status == FINISHED for result in results):
-        print(to_text(best_runs(results, read_plan(sweep.folder), design.differing, sweep.criterion)))
+        varied = [dimension.name for dimension in design.differing]
+        print(to_text(best_runs(results, read_plan(sweep.folder), varied, sweep.criterion)))
     print(sweep.folder)
     return cli.EXIT_FAILED if any(result.status != FINISHED for result in results) else 0
 

@@ -217,11 +217,9 @@ def _describe_data(index: DatasetIndex, selection: Selection) -> str:
     text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
     if selection.shared and len(selection.shared.rows):
         text += f"; {selection.shared.describe()}"
-    return (
-        text
-        if index.has("CKP") or FER.key not in selection.validation
-        else text + " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
-    )
+    if FER.key in selection.validation and not index.has("CKP"):
+        text += " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
+    return text
 
 
 def _train(run: Run, settings: Settings, data: RunData, network: nn.Module) -> None:
@@ -279,11 +277,7 @@ def _vote_targets(training: ImageSet, device: torch.device) -> torch.Tensor:
 
 
 def _train_and_log(
-    run: Run,
-    settings: Settings,
-    trainer: Trainer,
-    description: Mapping[str, Any],
-    require_there: Callable[[], None],
+    run: Run, settings: Settings, trainer: Trainer, description: Mapping[str, Any], require_there: Callable[[], None]
 ) -> None:
     """Trains from the last checkpoint on, or from the first step, and keeps checkpoint and log of it.
 
@@ -367,10 +361,7 @@ def score_sets(
         truths = on_device.labels.cpu()
         alone = torch.from_numpy(~np.isin(images.hashes, training_hashes))
         outcomes[name] = SetOutcome(
-            images,
-            outputs,
-            score_outputs(outputs, truths, loss),
-            score_outputs(outputs[alone], truths[alone], loss),
+            images, outputs, score_outputs(outputs, truths, loss), score_outputs(outputs[alone], truths[alone], loss)
         )
     validation = {name: outcomes[name] for name in validating}
     if not validation:

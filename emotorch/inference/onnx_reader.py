@@ -143,10 +143,6 @@ class OnnxReader:
         _, channels, size, _ = self.session.get_inputs()[0].shape
         return PixelForm(size, channels)
 
-    @property
-    def weights_sha256(self) -> str:
-        return self.metadata.weights_sha256
-
     def read_as(self, scheme: LabelScheme) -> "OnnxReader":
         """As `checkpoints.Model.read_as`: the other classes are dropped before the softmax.
 

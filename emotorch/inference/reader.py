@@ -73,7 +73,7 @@ def _open_onnx(weights: Path, scheme: LabelScheme | None, threads: int) -> FaceR
 
     exported = weights.with_suffix(ONNX_SUFFIX)
     reader = OnnxReader.open(exported, threads)
-    if weights != exported and reader.weights_sha256 != checked_hash(weights):
+    if weights != exported and reader.metadata.weights_sha256 != checked_hash(weights):
         logger.warning("%s is of other weights than %s and is not used: export it again", exported, weights.name)
         return None
     return reader.read_as(scheme) if scheme else reader

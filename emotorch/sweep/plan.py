@@ -190,9 +190,9 @@ class Design:
         return (*(Dimension(name, *getattr(self.ranges, name)) for name in FACTOR_NAMES), *self.varied)
 
     @property
-    def differing(self) -> list[str]:
-        """The names of those that differ between runs, where there are several."""
-        return [dimension.name for dimension in self.dimensions if dimension.high > dimension.low]
+    def differing(self) -> list[Dimension]:
+        """Those that differ between runs, where there are several."""
+        return [dimension for dimension in self.dimensions if dimension.high > dimension.low]
 
     def at(self, place: float) -> dict[str, Number]:
         """The value of each at a place of its range, from 0 to 1."""
@@ -280,17 +280,16 @@ def _grid(design: Design) -> list[PlannedRun]:
     many values. A range without width is not varied; the first dimensions are the first to get one more level.
     Evenly: each level of a dimension keeps as many points as another, give or take two.
     """
-    dimensions = [dimension for dimension in design.dimensions if dimension.high > dimension.low]
+    dimensions = design.differing
     choices = design.count // design.seeds
     levels = _levels([dimension.most_levels for dimension in dimensions], choices)
     chosen = _thinned(levels, choices)
     values = [dimension.levels(count) for dimension, count in zip(dimensions, levels, strict=True)]
-    fixed = {dimension.name: dimension.low for dimension in design.dimensions}
     plan = []
     for number in range(1, design.count + 1):
         point = chosen[design.choice(number) - 1]
         at_point = {d.name: v[level] for d, v, level in zip(dimensions, values, point, strict=True)}
-        plan.append(design.planned(number, fixed | at_point))
+        plan.append(design.planned(number, design.at(0) | at_point))
     return plan
 
 
@@ -332,7 +331,7 @@ def propose(
     """
     optuna = require_optuna()
     number = len(plan) + 1
-    distributions = {d.name: _distribution(d) for d in design.dimensions if d.high > d.low}
+    distributions = {dimension.name: _distribution(dimension) for dimension in design.differing}
     sampler = optuna.samplers.TPESampler(seed=int(generator("guided", design.seed, number).integers(2**32)))
     study = optuna.create_study(sampler=sampler)
     for planned in plan:
@@ -345,7 +344,7 @@ def propose(
             )
         )
     drawn: dict[str, Number] = study.ask(distributions).params
-    return design.planned(number, {d.name: d.low for d in design.dimensions} | drawn)
+    return design.planned(number, design.at(0) | drawn)
 
 
 def _outcome(result: Result | None, criterion: Criterion) -> dict[str, Any]:

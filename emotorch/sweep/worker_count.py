@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from emotorch.seeding import generator
 from emotorch.tables import counted
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.loop import LabelledPixels, Trainer
+
+if TYPE_CHECKING:
+    from emotorch.sweep.local import LocalEngine
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +41,7 @@ class Measurement:
     seconds: float
 
 
-class Measurable(Protocol):
-    """An engine whose size can change."""
-
-    def resize(self, workers: int) -> None: ...
-
-    def measure(self, measurement: Measurement) -> float: ...
-
-
-def choose_workers(engine: Measurable, settings: Settings, most: int) -> int:
+def choose_workers(engine: "LocalEngine", settings: Settings, most: int) -> int:
     """Doubles the workers, up to `most`, for as long as that trains notably more images per second."""
     chosen, fastest = 1, 0.0
     measured = []

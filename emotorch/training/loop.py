@@ -171,15 +171,8 @@ class Trainer:
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = new_optimizer(recipe, network)
         self.scheduler = Schedule(recipe, self.optimizer, len(self._batches(torch.arange(len(training)))))
-        self._averaged = (
-            AveragedModel(
-                network,
-                multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay),  # type: ignore[no-untyped-call]
-                use_buffers=True,
-            )
-            if recipe.ema_decay
-            else None
-        )
+        averaging = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
+        self._averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if recipe.ema_decay else None
         self._progress = _Progress()
         self._best_value = math.inf
         self._best_weights = copy.deepcopy(network.state_dict())
@@ -226,24 +219,17 @@ class Trainer:
         validation, combined = self._validate()
         scores = EpochScores(epoch, self.scheduler.learning_rate, training, validation, combined)
         self.history.append(scores)
-        watched = self._watched(scores)
+        deciding = combined if combined.images else training
+        watched: float = getattr(deciding, self.recipe.watch)
         self.scheduler.after_epoch(watched)
         value = watched if self.recipe.watch == "loss" else -watched
         # A network whose outputs are NaN still has an accuracy: that of always predicting the first class.
-        if value < self._best_value and math.isfinite(self._deciding(scores).loss):
+        if value < self._best_value and math.isfinite(deciding.loss):
             self._best_value = value
             self.best_epoch = epoch
             self._best_weights = copy.deepcopy(self._validated_network.state_dict())
         seconds = time.perf_counter() - started
         logger.info("%s", _epoch_line(scores, self.recipe, seconds, best=self.best_epoch == epoch))
-
-    def _watched(self, scores: EpochScores) -> float:
-        watched: float = getattr(self._deciding(scores), self.recipe.watch)
-        return watched
-
-    def _deciding(self, scores: EpochScores) -> Score:
-        # Without any validation image the training images have to do.
-        return scores.combined if scores.combined.images else scores.training
 
     def _validate(self) -> tuple[dict[str, Score], Score]:
         outputs = {name: self._outputs(images.pixels) for name, images in self._validation.items() if len(images)}
@@ -275,14 +261,8 @@ class Trainer:
         saved = time.perf_counter()
         left: Iterable[Tensor] = batches[first:]
         if distributed.is_main_process():
-            left = progress(
-                left,
-                total=len(batches) - first,
-                description=f"epoch {epoch}",
-                unit="batch",
-                scale=False,
-                figures=figures,
-            )
+            count, name = len(batches) - first, f"epoch {epoch}"
+            left = progress(left, total=count, description=name, unit="batch", scale=False, figures=figures)
         for step, batch in enumerate(left, start=first):
             if time.perf_counter() - saved > every_s and step > first:
                 self._progress = _Progress(step, loss_sum.item(), int(correct.item()))
