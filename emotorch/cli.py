@@ -27,7 +27,7 @@ FACES = ("auto", "find", "none")
 KNOWN_DATASETS = ", ".join(PARTS).replace(FER_TEST, f"{FER_TEST} (PublicTest and PrivateTest)")
 EXIT_FAILED = EmoTorchError.status
 EXIT_INTERRUPTED = 130
-# What a stage says on Ctrl-C that finds again what it has finished.
+# Said on Ctrl-C by a stage that keeps what is finished.
 GOES_ON = "the same command goes on from here"
 # A parser, or a group of its options.
 _Options = argparse._ActionsContainer
@@ -44,7 +44,7 @@ def _number(text: str, kind: type[Number]) -> Number:
 
 
 def _numbers(kind: type[Number], is_right: Callable[[Number], bool], complaint: str) -> Callable[[str], Number]:
-    """A type of options: the numbers of a kind that are right; of any other the parser says the complaint."""
+    """A type of options: numbers that pass a check; the parser refuses all others with the complaint."""
 
     def read(text: str) -> Number:
         value = _number(text, kind)
@@ -63,14 +63,14 @@ fraction = _numbers(float, lambda value: 0.0 <= value <= 1.0, "is outside 0-1")
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose errors show arguments as `one_line`."""
+    """A parser whose errors show arguments as `one_line`."""
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
 
 
 def make_parser(description: str, example: str, prog: str | None = None) -> argparse.ArgumentParser:
-    """A parser whose help is the script's docstring and real examples; `prog`: what is called no script's name."""
+    """A parser whose help is the script's docstring and real examples; `prog`: of a command that is no script."""
     return _Parser(
         prog=prog,
         description=description,
@@ -369,7 +369,7 @@ def run(main: Callable[[], int | None], *, interrupted: str = "run the same comm
         where = f"{error.filename}: " if error.filename else ""
         status = _complain(f"{where}{error.strerror or error}", EXIT_FAILED)
     except RuntimeError as error:
-        # PyTorch's, which is not imported for this: the class has no other name.
+        # PyTorch's, told by its name: torch is not imported for this.
         if type(error).__name__ != "OutOfMemoryError":
             raise
         full = str(error).partition(". ")[0]

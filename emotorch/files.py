@@ -27,7 +27,7 @@ from emotorch.typed import parse_json, require
 
 STAMP_NAME = "stage.json"
 _JOURNAL_NAME = ".journal.jsonl"
-_NO_ROOM = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
+_DISK_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 _STARTS_OF_FORMULAS = frozenset("=+-@\t\r")
 # Also with an interval in brackets.
 _NUMBER = re.compile(r"[+-](\d[\d.,]*(e[+-]?\d+)?|inf|nan)( \([+-]?[\d.,]+( to |–)[+-]?[\d.,]+\))?", re.IGNORECASE)
@@ -62,18 +62,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             raise
 
 
-def is_for_want_of_room(error: str) -> bool:
+def tells_of_full_disk(error: str) -> bool:
     """Whether the message of an error tells of a full disk, or of a quota that is used up."""
-    return any(reason in error for reason in _NO_ROOM)
+    return any(reason in error for reason in _DISK_FULL)
 
 
 def remove_leftovers(folder: Path, stem: str = "", *, older_than_s: float = 0.0) -> None:
     """Removes the temporary files that a kill left.
 
     Args:
-        folder: That this process alone writes to; else those that others may be writing are younger than the limit.
+        folder: Nobody else writes to it now, or what others write is younger than the limit.
         stem: What their final names begin with.
-        older_than_s: How long ago they were last written to, in seconds.
+        older_than_s: Seconds since they were last written to, at least.
     """
     for path in folder.glob(f".{stem}*-*"):
         with suppress(FileNotFoundError):

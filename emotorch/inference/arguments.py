@@ -1,4 +1,4 @@
-"""The command lines of prediction and of the page, which their scripts and the command `emotorch` share.
+"""The command lines of prediction and of the demo page, for their scripts and the command `emotorch`.
 
 Imports nothing heavy, so that `--help` is there at once.
 """

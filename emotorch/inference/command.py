@@ -1,4 +1,4 @@
-"""The command of prediction: all that one call of it prints, writes and shows, for any inputs."""
+"""The prediction command: what one call prints, writes and shows, for any inputs."""
 
 import logging
 import sys
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The predictions for more pictures than this are printed as a table, not at length.
+# More pictures than this are printed as a table.
 _AT_LENGTH = 5
 
 
 def predict(reader: FaceReader, weights: Path, names: Sequence[str], options: OutputOptions) -> int:
-    """Predicts for all inputs, and gives what the options ask for; what is wrong with one does not stop the rest.
+    """Predicts for all inputs and gives what the options ask for; an error of one does not stop the others.
 
     Args:
         reader: The model.
-        weights: What the output calls the model.
+        weights: Its file, for the output.
         names: Files, folders, patterns and videos; see `expand`.
         options: See there.
 
     Returns:
-        How many inputs had an error.
+        The number of inputs with an error.
 
     Raises:
         UsageError: `save` cannot hold what the inputs give, or `csv` names a picture.
@@ -68,16 +68,16 @@ def watch(reader: FaceReader, weights: Path, camera: str, options: OutputOptions
 
     Args:
         reader: The model.
-        weights: What the output calls the model.
+        weights: Its file, for the output.
         camera: Its number, or a video file that stands in for one.
         options: See there.
 
     Returns:
-        How many errors there were: 0 or 1.
+        The number of errors: 0 or 1.
 
     Raises:
         UsageError: `save` is no video, or `csv` names a picture.
-        EmoTorchError: there is no screen, and nowhere else that the predictions were to go to; or no detector.
+        EmoTorchError: there is no screen and no other output; or no detector.
     """
     detector = open_detector(options.detector)
     check_targets(options, [Input(Path(camera), Kind.VIDEO)])
@@ -94,11 +94,11 @@ def watch(reader: FaceReader, weights: Path, camera: str, options: OutputOptions
 
 @dataclass
 class _Call:
-    """What has come of the inputs so far.
+    """One call, and its results so far.
 
     Attributes:
         as_table: Whether predictions for pictures are printed as a table, at the end.
-        is_single: Whether there is one input, which gets a picture of its own and no sheet.
+        is_single: Whether there is one input only, which gets a picture instead of a contact sheet.
     """
 
     reader: FaceReader
@@ -151,7 +151,7 @@ class _Call:
             self._report_error(PicturePredictions.failed(name, video.error))
 
     def finish(self, beside: Path) -> None:
-        """What is given for all inputs together; `beside`: what a sheet is named after."""
+        """The output for all inputs together; `beside`: what a contact sheet is named after."""
         if self.predictions and self.as_table and not self.options.json:
             print(outputs.as_table(self.predictions, self.reader.labels))
         if self.options.csv:
@@ -164,7 +164,7 @@ class _Call:
             deliver_picture(self.options, write, beside)
 
     def _report(self, prediction: PicturePredictions | FramePredictions) -> None:
-        """What programs read."""
+        """Keeps its rows of the table, and prints it where JSON is asked for."""
         self.rows += outputs.table_rows(prediction, self.reader.labels)
         if self.options.json:
             print(outputs.as_json(prediction, self.weights))
@@ -176,7 +176,7 @@ class _Call:
             print(f"error: {one_line(f'{failed.input}: {failed.error}')}", file=sys.stderr)
 
     def _take_picture(self, prediction: PicturePredictions) -> None:
-        """Prints and draws it, or keeps for the end what that needs: never the picture itself."""
+        """Prints and draws it, or keeps what that needs at the end, without the picture itself."""
         if prediction.error:
             self._report_error(prediction)
         else:

@@ -1,4 +1,4 @@
-"""What a user points a model at: pictures, folders of them, patterns, videos."""
+"""Inputs of prediction: pictures, folders of them, patterns, videos."""
 
 import glob
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 )
-# The end of the name of a picture that prediction itself wrote beside an input.
+# Ends the names of pictures that prediction itself wrote beside an input.
 OUTPUT_STEM = "_emotions"
 
 
@@ -31,7 +31,7 @@ class Input:
     """One thing to predict for.
 
     Attributes:
-        path: A file; as named, or below the folder that was.
+        path: A file, as named or below a named folder.
         kind: By its name's ending; every other file is tried as a picture.
         error: Why there is nothing to read, or None.
     """
@@ -44,9 +44,9 @@ class Input:
 def expand(names: Sequence[str]) -> list[Input]:
     """The files that the names mean, in their order.
 
-    A folder gives all pictures in it and in its folders, sorted; how many other files it holds is logged. A
-    pattern (`photos/*.jpg`, `**` for any folders) that the shell left as it is gives what it matches, sorted. A
-    name that leads to no file, or to none that may be looked at, gives an input with an error.
+    A folder gives all pictures in it and its subfolders, sorted; how many other files it holds is logged. A pattern
+    that the shell did not expand (`photos/*.jpg`, `**` for any folders) gives its matches, sorted. A name without a
+    file, or with one that may not be read, gives an input with an error.
     """
     return [found for name in names for found in _expand_one(name)]
 

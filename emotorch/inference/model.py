@@ -49,7 +49,7 @@ class Model:
         return self._reader.weights
 
     def predict(self, source: Source, *, detector: str = "auto", abstain_below: float = 0.0) -> list[Prediction]:
-        """A prediction for every face in a picture, left to right; an empty list where there is none.
+        """A prediction for every face in a picture, left to right; an empty list without a face.
 
         Args:
             source: A path, a file's bytes, a PIL image, or a uint8 array: (H, W) grey, (H, W, 3) RGB, (H, W, 4) RGBA.
@@ -70,9 +70,9 @@ class Model:
     def predict_many(
         self, sources: Iterable[Source], *, detector: str = "auto", abstain_below: float = 0.0
     ) -> list[list[Prediction] | EmoTorchError]:
-        """What `predict` gives for each source, in their order, the network's work in batches.
+        """The predictions for each source, in order; the network takes faces in batches.
 
-        What is wrong with one source stands in the place of its predictions, and does not stop the others.
+        The error of one source stands in the place of its predictions, and does not stop the others.
 
         Raises:
             EmoTorchError: there is no such detector, `abstain_below` is no number from 0 to 1, or this is one source.
@@ -107,7 +107,7 @@ class Model:
         waiting: Sequence[tuple[int, Sequence[Face | None], Pixels]],
         results: list[list[Prediction] | EmoTorchError],
     ) -> None:
-        """Fills in the results for some pictures' faces."""
+        """Fills in the results of some pictures, which wait with their places, faces and crops."""
         if not waiting:
             return
         probabilities = self._reader.probabilities(np.concatenate([crops for *_, crops in waiting]))
@@ -121,7 +121,7 @@ class Model:
                 results[place] = error
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The probabilities of faces that are cut out already.
+        """The probabilities for faces that are cut out already.
 
         Args:
             crops: (N, H, W) grey or (N, H, W, 3) RGB, uint8; of any size, brought to what the model reads.
@@ -154,8 +154,8 @@ class Model:
             smooth: Seconds over which each person's probabilities are smoothed; see `VideoPredictions.smoothed`.
 
         Raises:
-            EmoTorchError: it cannot be opened; there is no such detector; or a number is out of range. Where it is
-                damaged later on, or the model's weights are, the predictions end there, and their `error` says so.
+            EmoTorchError: it cannot be opened; there is no such detector; or a number is out of range. Where the video
+                or the model's outputs turn out to be damaged, the predictions end, and their `error` says so.
         """
         _require_fraction(abstain_below)
         if smooth:
@@ -212,7 +212,7 @@ def video(
 
 def _open(model: str | os.PathLike[str], scheme: str | None) -> Model:
     weights = weights_file(Paths.from_environment(), os.fspath(model))
-    # A training may have written it anew.
+    # A training may have written the file anew.
     changed = weights.stat().st_mtime_ns if weights.is_file() else 0
     return _opened(weights, scheme, changed)
 
@@ -240,7 +240,7 @@ def _read(source: Source) -> Pixels:
 
 
 def _is_one(sources: object) -> bool:
-    """Whether it is a picture, though its letters, bytes or rows can be gone through like several."""
+    """Whether it is one picture, though it can be iterated over: letters, bytes, rows."""
     if isinstance(sources, np.ndarray):
         return sources.ndim < 3 or sources.shape[2:] in ((3,), (4,))
     return isinstance(sources, str | bytes | os.PathLike | Image.Image)

@@ -1,4 +1,4 @@
-"""What becomes of predictions: text and JSON to print, rows of a table, pictures to save or to show."""
+"""Outputs of predictions: text and JSON to print, rows of a table, pictures to save or to show."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ _KEYS_TO_LEAVE = (27, ord("q"))  # 27 is Escape
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What the user wants of the predictions.
+    """The outputs that the user asks for.
 
     Attributes:
         detector: How faces are found; see `open_detector`.
@@ -63,13 +63,13 @@ class OutputOptions:
         return self.visualize and has_display()
 
     def target(self, beside: Path, suffix: str) -> Path | None:
-        """The file to draw into: the named one, else one beside the input where there is no screen to show it on."""
+        """The file to draw into: the named one; without a screen to show it on, one beside the input; or none."""
         if self.save or not self.visualize or self.shows:
             return self.save
         return place_beside(beside, suffix)
 
     def say(self, text: object) -> None:
-        """To the user; not among the objects that a program reads."""
+        """Tells the user; never between JSON objects that a program reads."""
         if self.json:
             logger.info("%s", text)
         else:
@@ -110,7 +110,7 @@ def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -
 
 
 def as_video_text(name: str, frames: Sequence[FramePredictions], labels: Sequence[str]) -> str:
-    """How long it is, how many frames show a face, how often each label was predicted, and mean probabilities."""
+    """Its length, how many frames show a face, how often each label was predicted, and mean probabilities."""
     faces = [face for frame in frames for face in frame.faces]
     with_face = sum(bool(frame.faces) for frame in frames)
     emotions = Counter(face.shown for face in faces).most_common()
@@ -140,7 +140,7 @@ def as_json(predictions: PicturePredictions | FramePredictions, model: Path) -> 
 
 
 def table_rows(predictions: PicturePredictions | FramePredictions, labels: Sequence[str]) -> list[Row]:
-    """What `write_table` takes: a row per face; one also of a frame without a face, and with an input's error."""
+    """Rows for `write_table`: one per face, or one for a frame without a face or an input with an error."""
     name, time, error = printable(predictions.input), "", ""
     numbers: Sequence[int] = range(1, len(predictions.faces) + 1)
     if isinstance(predictions, FramePredictions):
@@ -160,7 +160,7 @@ def _row(name: str, time: str, number: int, face: Prediction, labels: Sequence[s
 
 
 def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed: bool) -> None:
-    """Writes rows as CSV; `timed`: with the column `time`, seconds, which only a video's rows fill."""
+    """Writes rows as CSV; `timed`: with the column `time`, seconds, empty for pictures."""
     columns = ("input", "time", "face", "x", "y", "width", "height", "emotion", "confidence", *labels, "error")
     kept = [index for index, column in enumerate(columns) if timed or column != "time"]
     write_csv(path, [columns[index] for index in kept], ([row[index] for index in kept] for row in rows))
@@ -170,10 +170,10 @@ def write_table(path: Path, rows: Sequence[Row], labels: Sequence[str], *, timed
 
 
 def check_targets(options: OutputOptions, inputs: Sequence[Input]) -> None:
-    """Before anything is predicted: whether the files that are named can hold what is asked for, and are no inputs.
+    """Checks, before anything is predicted, that named files can hold the output and are no inputs.
 
     Raises:
-        UsageError: one cannot, or is.
+        UsageError: one cannot, or is one.
     """
     # In `--csv *.jpg` the shell puts the first picture where the table goes.
     if options.csv and options.csv.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
@@ -214,7 +214,7 @@ def place_beside(path: Path, suffix: str) -> Path:
 
 
 def save_picture(path: Path, prediction: PicturePredictions) -> Path:
-    """The picture, which must have been read, in its colours with its face boxes, and the distribution of each face.
+    """The picture, which must have been read, in colour with its face boxes, and the probabilities of each face.
 
     Raises:
         EmoTorchError: the folder is not writable.
@@ -232,10 +232,10 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
 
 
 def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:
-    """Draws a picture where the options ask for it, and says where.
+    """Saves or shows a picture as `save` and `visualize` ask for, and says where it is.
 
     Args:
-        options: `save` and `visualize` of them.
+        options: See there.
         write: Draws it into a file, whose ending tells the format.
         beside: The input that it is named after, where no name is given.
     """
@@ -254,7 +254,7 @@ def deliver_picture(options: OutputOptions, write: Callable[[Path], object], bes
 
 
 def has_display() -> bool:
-    """Whether a window can be opened. OpenCV ends the process when it tries in vain, so this asks before."""
+    """Whether a window can be opened: where it cannot, OpenCV would end the process."""
     if sys.platform in ("darwin", "win32"):
         return True
     display = os.environ.get("DISPLAY", "")

@@ -26,10 +26,10 @@ class Prediction:
 
     Attributes:
         box: Where it is in the picture; None when the whole picture was taken as the face.
-        emotion: The most probable label; None where the model is to abstain.
+        emotion: The most probable label; None where the model abstains.
         confidence: The probability of the most probable label, 0-1.
         probabilities: Of every label, 0-1, in the model's order; they sum to 1.
-        turn: By how many degrees, counter-clockwise, the face was turned to be upright; see `Face.turn`.
+        turn: Degrees, counter-clockwise, that the face was turned by to be upright; see `Face.turn`.
     """
 
     box: Box | None
@@ -40,7 +40,7 @@ class Prediction:
 
     @property
     def shown(self) -> str:
-        """The emotion, as text, tables and pictures say it."""
+        """The emotion in text, tables and pictures."""
         return self.emotion or UNSURE
 
     def abstaining_below(self, confidence: float) -> "Prediction":
@@ -59,7 +59,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PicturePredictions:
-    """What a model predicts for one input: for each of its faces, or why there is nothing.
+    """What a model predicts for the faces of one input, or why there is no prediction.
 
     Attributes:
         input: As it was named.
@@ -86,7 +86,7 @@ class PicturePredictions:
         return replace(self, faces=[face.abstaining_below(confidence) for face in self.faces])
 
     def as_dict(self, model: str) -> dict[str, Any]:
-        """The object that `--json` prints for an input; `model` is what it calls the model."""
+        """The object that `--json` prints for an input; `model`: its entry of that name."""
         return {
             "input": self.input,
             "model": model,
@@ -97,7 +97,7 @@ class PicturePredictions:
 
 
 def predict_file(reader: FaceReader, path: Path, detector: Detector | None) -> PicturePredictions:
-    """The predictions for a picture file in any format that Pillow reads; what is wrong with one is part of them."""
+    """The predictions for a picture file in any format that Pillow reads; errors are part of them."""
     try:
         picture = read_photo(path)
     except EmoTorchError as error:
@@ -106,7 +106,7 @@ def predict_file(reader: FaceReader, path: Path, detector: Detector | None) -> P
 
 
 def predict_named(reader: FaceReader, name: str, picture: Pixels, detector: Detector | None) -> PicturePredictions:
-    """As `predict_faces` of all that `locate` finds; nothing found is an error, and errors are among what it gives."""
+    """The predictions for all faces that `locate` finds; finding none is an error, and errors are part of them."""
     used = detector.name if detector and not _is_a_face(picture) else "none"
     try:
         faces = locate(picture, detector)
@@ -118,9 +118,9 @@ def predict_named(reader: FaceReader, name: str, picture: Pixels, detector: Dete
 
 
 def locate(picture: Pixels, detector: Detector | None) -> Sequence[Face | None]:
-    """The faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right; None is all of the picture.
+    """The faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, left to right; None is the whole picture.
 
-    A picture of just the training images' size is taken as a face at once; without a detector every one is.
+    A picture of exactly 48×48 pixels is taken as a face; without a detector every picture is.
 
     Raises:
         EmoTorchError: the detector cannot search it.
@@ -180,7 +180,7 @@ def to_predictions(
 
 
 def require_finite(probabilities: NDArray[np.float32], weights: Path) -> None:
-    """The largest of NaNs is the first: without this, damaged weights would always predict the first label.
+    """NaNs have their maximum at the first place: without this, damaged weights would always predict the first label.
 
     Raises:
         EmoTorchError: there is a NaN among them.

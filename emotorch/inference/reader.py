@@ -1,4 +1,4 @@
-"""What reads a face, however its network is run: by ONNX Runtime, or by PyTorch.
+"""Face readers: trained models, run by ONNX Runtime or by PyTorch.
 
 PyTorch takes seconds to import. The ONNX file of a model gives the same predictions without it.
 """
@@ -38,12 +38,12 @@ class FaceReader(Protocol):
     def probabilities(self, faces: Pixels) -> NDArray[np.float32]:
         """(N, …) faces in its form to (N, K) calibrated probabilities; each row sums to 1.
 
-        A row is NaN where the network's outputs are no finite numbers: whoever shows predictions checks it.
+        A row is NaN where the network's outputs are not finite; whoever shows predictions checks for that.
         """
 
 
 def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -> FaceReader:
-    """A model's reader: by its ONNX file where that is named, or lies beside the weights and is of just these.
+    """A model's reader: ONNX Runtime for an ONNX file that is named, or beside the weights and made from them.
 
     Args:
         weights: A `.pth` or an `.onnx` file.
@@ -68,7 +68,7 @@ def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -
 
 
 def _open_onnx(weights: Path, scheme: LabelScheme | None, threads: int) -> FaceReader | None:
-    """None when the ONNX file beside the named weights is of others."""
+    """None when the ONNX file beside the named weights was made from others."""
     from emotorch.inference.onnx_reader import OnnxReader
 
     exported = weights.with_suffix(ONNX_SUFFIX)

@@ -1,13 +1,12 @@
-"""A finished run as a folder for others: the model that ships with the code, or one that a model hub takes as it is.
+"""A finished run as a folder for others: a model that ships with the code, or one for a model hub.
 
-It holds the run's small files, none of them with a face in it. It is built whole under a temporary name beside the one
-that it replaces, then takes its place: whatever goes wrong, what was there stays.
+It holds the run's small files, none with a face in it. It is built whole under a temporary name, then takes its place:
+whatever goes wrong, what was there stays.
 """
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from emotorch.runs.usage import usage_file
 from emotorch.training import checkpoints
 
 _SHIPPED, _PUBLISHED = "model.pth", f"model{checkpoints.TENSORS_SUFFIX}"
-# What a model is used with; the optimizer's and the schedule's state, several times the size, are left out.
+# What using a model needs; the state of optimizer and schedule, several times the size, is left out.
 _USED = (
     *("model_state_dict", "model_config", "normalization", "pixels", "recipe", "labels", "scheme"),
     *("temperature", "epoch", "emotorch_version"),
@@ -44,12 +43,12 @@ def publish(run: Run, weights: Path, folder: Path, write_texts: Callable[[Run], 
 
     Args:
         run: Finished.
-        weights: Its file of them.
+        weights: Its file of weights.
         folder: A new one, or an empty one.
         write_texts: See `ship`.
 
     Returns:
-        Of the ONNX file in its final place.
+        The ONNX file in its final place.
 
     Raises:
         UsageError: the folder is there already, and not empty.
@@ -73,7 +72,7 @@ def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]
         write_texts: Is given the new folder, complete but for what is rendered from its files: the model card.
 
     Returns:
-        Of the ONNX file in its final place.
+        The ONNX file in its final place.
 
     Raises:
         UsageError: the name is no plain one, or something else than a model has it.
@@ -110,33 +109,25 @@ def _require_shippable(run: Run) -> None:
 
 def _build(run: Run, weights: Path, final: Path, name: str, write_texts: Callable[[Run], object]) -> Export:
     """The steps that shipping and publishing share; `name`: of the new file of weights."""
-    with _build_folder(final) as new:
+    partial = final.with_name(f".{final.name}.partial")
+    new = partial / final.name  # files and cards state the folder's name
+    shutil.rmtree(partial, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
         _copy(run, weights, new / name)
         exported = export(new / name)
         write_texts(Run(new))
-        # Locks of what was measured.
-        for hidden in new.glob(".*"):
-            hidden.unlink()
+        for lock in new.glob(".*"):  # of what was measured
+            lock.unlink()
         check_folder(new)
         replace_folder(new, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return replace(exported, path=final / exported.path.name)
 
 
-@contextmanager
-def _build_folder(final: Path) -> Iterator[Path]:
-    """An empty folder of the final one's name, which files and cards state, in a hidden folder beside it."""
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    new = partial / final.name
-    new.mkdir(parents=True)
-    try:
-        yield new
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _copy(run: Run, weights: Path, copy: Path) -> None:
-    """Everything of a run that is for others: the weights to use it with, its tables and records, its findings."""
+    """Copies what is for others: weights, without what only training needs, tables, records, findings."""
     new = Run(copy.parent)
     before = checked_hash(weights)
     checkpoints.load_model(weights)  # what is none, or computes no numbers, is refused by its own name

@@ -21,17 +21,17 @@ from emotorch.errors import EmoTorchError
 from emotorch.inference.predictions import PicturePredictions, Prediction, predict_faces
 from emotorch.inference.reader import FaceReader
 
-# Where a file does not say it, as some cameras.
+# For files and cameras that do not say it.
 _USUAL_RATE = 25.0
-# A header's count of frames may be an estimate; what misses more is cut short.
+# A header's count of frames may be an estimate; a file that misses a larger part is damaged.
 _COUNT_TOLERANCE = 0.05
-# The whole frame is searched every so many frames, and no more often when a face is lost than every few.
+# The whole frame is searched every so many frames; while a face is lost more often, at most every few.
 _FULL_SEARCH_EVERY = 10
 _FULL_SEARCH_AT_MOST_EVERY = 3
 # Two boxes that overlap more are one face.
 _SAME_FACE = 0.3
-# A person out of sight for so many seconds keeps their number, when they come back near where they were: within half of
-# the face's side, and some more for every frame, up to so many sides; and about as large.
+# A person out of sight for at most so many seconds keeps their number when they come back near where they were (within
+# half of the face's side, and some more for every frame, up to so many sides) and about as large.
 _REMEMBERED_S = 2.0
 _NEARBY, _NEARBY_PER_FRAME, _NEARBY_AT_MOST = 0.5, 0.1, 2.0
 _MOST_GROWTH = 1.6
@@ -57,8 +57,8 @@ class FramePredictions:
     Attributes:
         input: The video, as it was named.
         time: Seconds from the video's start.
-        numbers: Of each face; a person keeps theirs while they are in sight, and through short gaps. From 1.
-        faces: Left to right; none where none was found.
+        numbers: Of each face's person, from 1; they keep it in sight and through short gaps.
+        faces: Left to right.
         detector: How they were found, or `none`.
     """
 
@@ -84,10 +84,10 @@ class FramePredictions:
 
 @contextmanager
 def opencv_name(path: Path) -> Iterator[str]:
-    """A name for a video file that OpenCV takes, as long as the context lasts.
+    """A name by which OpenCV opens a video file, valid within the context.
 
-    It takes what stands before a colon for a protocol, unless the path is absolute, and crashes on a name that is no
-    UTF-8: of such a file it gets a link.
+    OpenCV takes what stands before a colon for a protocol, unless the path is absolute, and crashes on a name that is
+    no UTF-8: it gets a link to such a file.
     """
     absolute = str(path.absolute())
     if _is_utf8(absolute):
@@ -114,7 +114,7 @@ class Video:
         name: As it was named.
         rate: Frames per second.
         count: How many frames its header promises; 0 for a camera.
-        error: Why the frames, or their predictions, ended too early, once they have.
+        error: Why the frames, or their predictions, ended too early; None until then.
     """
 
     def __init__(self, source: str) -> None:
@@ -131,7 +131,7 @@ class Video:
         self._is_camera = source.isdecimal()
         if not self._is_camera and not Path(source).is_file():
             raise EmoTorchError(f"{source}: no such file")
-        # What ffmpeg and OpenCV print about a broken file says less than our one line.
+        # ffmpeg and OpenCV print less about a broken file than our one line says.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         if self._is_camera:
@@ -147,7 +147,7 @@ class Video:
         self.count = 0 if self._is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
     def __iter__(self) -> Iterator[Frame]:
-        """All that can be read; then `error` tells whether there should have been more."""
+        """All frames that can be read; then `error` tells whether there should have been more."""
         started, number = time.monotonic(), 0
         while True:
             done, colours = self._capture.read()
@@ -195,7 +195,7 @@ class FaceTracker:
         faces: dict[int, Face] = {}
         for number, known in before.items():
             face = find_face_near(pixels, known, self._detector)
-            # Two that close in on one face: the one known longer stays.
+            # Of two boxes that meet on one face the one known longer stays.
             if face is not None and all(face.box.overlap(other.box) < _SAME_FACE for other in faces.values()):
                 faces[number] = face
         since = self._frame - self._last_full_search
@@ -208,16 +208,18 @@ class FaceTracker:
         return dict(sorted(faces.items(), key=lambda item: (item[1].box.x, item[1].box.y)))
 
     def _number(self, found: Sequence[Face], present: dict[int, Face]) -> dict[int, Face]:
-        """What a full search found, by the numbers of those who are there, or were not long ago; else new ones."""
+        """Faces of a full search by number: of people who are present, or were not long ago; else a new one."""
         numbered: dict[int, Face] = {}
         others = list(found)
         places = {number: face.box for number, face in present.items()}
         distances = [(1 - face.box.overlap(box), number, face) for number, box in places.items() for face in found]
         distances = [entry for entry in distances if entry[0] < 1 - _SAME_FACE]
         away = {number: seen for number, seen in self._seen.items() if number not in present}
-        # Who is there comes first, then who was.
-        far = [(1 + self._distance(face.box, seen), number, face) for number, seen in away.items() for face in found]
-        for distance, number, face in sorted(distances + far, key=lambda entry: entry[:2]):
+        # Those who are present come first, then those who were.
+        distances += [
+            (1 + self._distance(face.box, seen), number, face) for number, seen in away.items() for face in found
+        ]
+        for distance, number, face in sorted(distances, key=lambda entry: entry[:2]):
             if math.isfinite(distance) and number not in numbered and face in others:
                 numbered[number] = face
                 others.remove(face)
@@ -227,7 +229,7 @@ class FaceTracker:
         return numbered
 
     def _distance(self, box: Box, seen: _Seen) -> float:
-        """From where a person was, in sides of the face; infinite when it is too far, or another size."""
+        """From where a person was, in sides of the face; infinite when it is too far away, or of another size."""
         width, known = box.width, seen.box.width
         x, y = box.x + width / 2 - seen.box.x - known / 2, box.y + width / 2 - seen.box.y - known / 2
         sides = math.hypot(x, y) / max(width, known)
@@ -239,9 +241,9 @@ class FaceTracker:
 def predict_video(
     reader: FaceReader, video: Video, detector: Detector | None
 ) -> Iterator[tuple[Frame, FramePredictions]]:
-    """Each frame with its predictions, as they come; they end, with the video's `error`, where the model has none.
+    """Each frame with its predictions, one by one; they end, with the video's `error` set, where the model fails.
 
-    Without a detector each frame is a face.
+    Without a detector each frame is taken as a face.
 
     Raises:
         EmoTorchError: see `Video` and `find_faces`.

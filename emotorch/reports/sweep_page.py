@@ -80,7 +80,7 @@ def _sweep_runs(folder: Path, results: Sequence[Result], comparison: Comparison)
 
 
 def _best_of(folder: Path, runs: SweepRuns) -> list[Markup]:
-    if not runs.tells_of_more:
+    if not runs.extrapolates:
         return []
     best = statistics.best_of_n_table(runs)
     write_table(folder / BEST_OF_N_NAME, best)

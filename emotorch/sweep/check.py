@@ -1,4 +1,4 @@
-"""What every run of a sweep would fail by, or could not be ranked by, found before the first."""
+"""Checks before a sweep: what every run would fail by, or could not be ranked by."""
 
 import logging
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
-    """Draws the most images that a run may draw, and makes the networks at both ends of what is varied.
+    """Draws the most images that a run may draw, and makes the networks at both ends of the varied ranges.
 
     Args:
         base: The settings that all runs share.

@@ -38,7 +38,7 @@ from emotorch.sweep.plan import Design, PlannedRun, draw_plan
 from emotorch.typed import require
 
 LOG_NAME = "log.txt"
-# What the results of every sweep have; scores, and what was planned for the run, follow in those that this code began.
+# Of every sweep's results; in those that this code began, scores and the run's planned values follow.
 RESULT_COLUMNS = ("number", "model", "status", "seconds", "distance", "collapsed", "error")
 SCORE_COLUMNS = ("accuracy", "macro_f1", "loss")
 _ABOUT, _PLAN, _RESULTS, _LOCK = "sweep.json", "plan.csv", "results.csv", ".lock"
@@ -107,7 +107,7 @@ class Sweep:
 def open_sweep(
     paths: Paths, base: Settings, design: Design, index: DatasetIndex, *, new: bool = False
 ) -> Iterator[Sweep]:
-    """Goes on with the newest sweep of this very design, settings and dataset when it is unfinished, or begins one.
+    """Goes on with the newest sweep of these design, settings and dataset if it is unfinished, else begins one.
 
     Args:
         paths: Where the models go.
@@ -136,7 +136,7 @@ def open_sweep(
 
 
 def _list_images(folder: Path, index: DatasetIndex) -> None:
-    """Copies the dataset's manifest, unless it is there: what the runs state of their images refers to it."""
+    """Copies the dataset's manifest, unless it is there: the runs' records of their images refer to it."""
     listed = folder / MANIFEST
     if not listed.exists():
         write_atomically(listed, partial(shutil.copyfile, index.paths.originals / MANIFEST))
@@ -166,8 +166,7 @@ def _unfinished(models: Path, base: Settings, about: Mapping[str, Any]) -> Path 
 
 
 def _settings_of(record: Mapping[str, Any]) -> Settings | None:
-    """Those that a sweep's runs share, where this code knows them all; what came later than the sweep is at its
-    default."""
+    """The shared settings of a sweep, later ones at their default; None where this code does not know them all."""
     try:
         return Settings.from_record(record)
     except EmoTorchError:

@@ -1,4 +1,4 @@
-"""One planned run, from its row to its result: what every engine does with what it is given."""
+"""One planned run, from its row to its result: what every engine does with a job."""
 
 import logging
 import math
@@ -69,7 +69,7 @@ class Result:
 
 
 def run_job(paths: Paths, job: Job, index: DatasetIndex) -> Result:
-    """Trains a planned run, or goes on with it; whatever goes wrong is its result, and the sweep's next run starts."""
+    """Trains a planned run, or goes on with it; an error becomes its result, so that the sweep's next run starts."""
     try:
         claimed = Run(paths.models / job.model) if job.model else None
         if claimed and "settings" in claimed.record:
@@ -85,7 +85,7 @@ def run_job(paths: Paths, job: Job, index: DatasetIndex) -> Result:
 
 
 def result_of(number: int, run: Run) -> Result:
-    """The result of a run that has finished or failed, from its folder."""
+    """The result of a run that has ended, from its folder."""
     record = run.record
     if record["status"] != FINISHED:
         return Result(number, run.name, FAILED, error=record.get("error", ""))
@@ -99,7 +99,7 @@ def result_of(number: int, run: Run) -> Result:
 
 
 def with_scores(result: Result, run: Run) -> Result:
-    """The result of a finished run, with what its folder says of its validation images."""
+    """The result of a finished run, with its scores on its validation images from its folder."""
     score = read_validation(run)
     accuracy, macro_f1 = round(score.accuracy, _DECIMALS), round(score.macro_f1, _DECIMALS)
     return replace(result, accuracy=accuracy, macro_f1=macro_f1, loss=score.loss)

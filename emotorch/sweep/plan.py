@@ -1,6 +1,6 @@
 """A sweep as data: what is varied and how, and the runs that this gives.
 
-Those of a random or grid sweep are all drawn before the first one starts; those of a guided one follow one by one.
+Random and grid sweeps draw all their runs before the first one starts; a guided sweep adds them one by one.
 """
 
 import itertools
@@ -53,9 +53,8 @@ def choose_ranges(base: Settings, published: FactorRanges, given: Mapping[str, R
 
     Args:
         base: The settings that all runs share.
-        published: The ranges of a recipe that uses stage 3's variants. One that uses none draws what a single training
-            draws.
-        given: Those that options name, by the factor's name; None stands for no option.
+        published: The default of recipes that use stage 3's variants; others keep the factors of a single training.
+        given: Ranges from options, by the factor's name; None stands for no option.
     """
     own = asdict(base.factors).items()
     usual = asdict(published) if base.recipe.variants else {name: (factor, factor) for name, factor in own}
@@ -70,7 +69,7 @@ class Dimension:
         name: A factor's, or the dotted name of a recipe's field.
         low: The smallest value.
         high: The largest one.
-        log: Whether equal factors, rather than equal differences, are equally far apart.
+        log: Whether its scale is logarithmic.
         whole: Whether it is an integer.
     """
 
@@ -92,7 +91,7 @@ class Dimension:
             return [self.at(0.5)]
         values = [self.at(number / (count - 1)) for number in range(count)]
         if self.whole:
-            # Rounding joins neighbours where the steps are short: push them apart, up and then down from the top.
+            # Short steps round to equal numbers: push these apart, upwards and then down from the top.
             values = list(itertools.accumulate(values, lambda last, value: max(value, last + 1)))
             values[-1] = self.high
             values = list(itertools.accumulate(reversed(values), lambda last, value: min(value, last - 1)))[::-1]
@@ -104,7 +103,7 @@ class Dimension:
 
 
 def parse_dimension(recipe: Recipe, text: str) -> Dimension:
-    """What `KEY=LOW:HIGH[:log]` says of a recipe's field.
+    """The dimension that `KEY=LOW:HIGH[:log]` describes, of a recipe's field.
 
     Raises:
         UsageError: no such field (the nearest right one is named), not a number, or a range that does not fit it.
@@ -147,14 +146,14 @@ class PlannedRun:
     changes: Mapping[str, Number] = field(default_factory=dict)
 
     def settings(self, base: Settings) -> Settings:
-        """Those that all runs of the sweep share, with what is this one's own."""
+        """The sweep's shared settings with this run's own values."""
         recipe = reduce(lambda recipe, change: with_setting(recipe, *change), self.changes.items(), base.recipe)
         return replace(base, recipe=recipe, factors=self.factors, seed=self.seed)
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a plan comes from.
+    """What a plan is drawn from.
 
     Attributes:
         strategy: `random`, every number drawn evenly from its range (a longer plan of the same seed starts with the
@@ -163,8 +162,8 @@ class Design:
         seed: Of the drawing, and of the runs: each has this plus its number.
         ranges: Of the factors.
         varied: Fields of the recipe.
-        seeds: Under how many seeds each choice of values is trained: then run after run, with this seed plus 1, plus
-            2, …, the same for every choice.
+        seeds: How many seeds each choice of values is trained under: with more than one, this seed plus 1, plus 2, …,
+            the same for every choice.
     """
 
     strategy: str
@@ -249,7 +248,7 @@ class Design:
 
 
 def draw_plan(design: Design) -> list[PlannedRun]:
-    """The runs that can be planned before any result is known: all, or none of a guided sweep.
+    """The runs that can be planned before any result is known: all, but of a guided sweep none.
 
     Raises:
         UsageError: a grid has fewer points than runs are wanted.
@@ -276,9 +275,9 @@ def _random(design: Design, number: int) -> PlannedRun:
 def _grid(design: Design) -> list[PlannedRun]:
     """The smallest balanced grid with at least as many points as runs, evenly thinned to their number.
 
-    Balanced: the numbers of levels of any two dimensions differ by at most one, but for whole numbers that have not so
-    many values. A range without width is not varied; the first dimensions are the first to get one more level.
-    Evenly: each level of a dimension keeps as many points as another, give or take two.
+    Balanced: the dimensions' numbers of levels differ by one at most, unless a whole number has fewer values; the first
+    dimensions are the first to get one more. Evenly: the levels of a dimension keep equally many points, give or take
+    two. A range without width is not varied.
     """
     dimensions = design.differing
     choices = design.count // design.seeds
@@ -294,7 +293,7 @@ def _grid(design: Design) -> list[PlannedRun]:
 
 
 def _thinned(levels: Sequence[int], count: int) -> list[tuple[int, ...]]:
-    """So many points of a grid: those are left out whose levels are met the most often among what is left."""
+    """So many points of a grid: again and again the point with the most frequent levels is left out."""
     points = np.array(list(np.ndindex(*levels)), dtype=np.int64).reshape(math.prod(levels), len(levels))
     left = np.ones(len(points), dtype=bool)
     for _ in range(len(points) - count):
@@ -323,11 +322,10 @@ def _levels(most: Sequence[float], count: int) -> list[int]:
 def propose(
     design: Design, plan: Sequence[PlannedRun], results: Mapping[int, Result], criterion: Criterion = DISTANCE
 ) -> PlannedRun:
-    """The next run of a guided plan, whose runs are to be good by a criterion.
+    """The next run of a guided plan, to be good by a criterion.
 
-    It depends on the design, the plan and the results alone, so that a sweep that goes on after a kill
-    proposes what it would have proposed without. With one worker all results before are known, and the seed
-    sets the whole plan; with more of them the order in which runs end has a say.
+    It depends on the design, the plan and the results alone, so that a kill changes nothing. With one worker the seed
+    sets the whole plan; with more, the order in which runs end has a say.
     """
     optuna = require_optuna()
     number = len(plan) + 1
@@ -348,7 +346,7 @@ def propose(
 
 
 def _outcome(result: Result | None, criterion: Criterion) -> dict[str, Any]:
-    """State and value of a run's trial: it runs, ended with what ranks it, or failed."""
+    """State and value of a run's trial: it runs, has a value, or failed."""
     state = require_optuna().trial.TrialState
     if result is None:
         return {"state": state.RUNNING}

@@ -1,4 +1,4 @@
-"""What a sweep tells: how far it is, which run is the best, and all its runs in a table."""
+"""How far a sweep is, which run is the best, and all its runs as a table."""
 
 import math
 import time
@@ -30,11 +30,11 @@ class Progress:
         self._started = time.monotonic()
 
     def line(self, result: Result, changes: Mapping[str, float] | None = None) -> str:
-        """One that ended: which, how many of how many, the rate, the time left, the best so far, the collapsed.
+        """A line on a run that ended: its place, score, the rate, the time left, the best run, the collapsed ones.
 
         Args:
             result: How it ended.
-            changes: The numbers of the recipe that the sweep varies, as this run had them.
+            changes: Its values of the recipe's numbers that the sweep varies.
         """
         # Kept as it goes: a look over all results at each would take hours in a sweep of 100,000.
         self._done += 1
@@ -101,8 +101,8 @@ def runs_frame(
 
     Args:
         results: How runs ended.
-        planned: What each number of a run was planned with.
-        settings: Which of that is shown.
+        planned: The planned values of each run, by its number.
+        settings: The names of those that are shown.
         criterion: What ranks them.
     """
     scores = dict.fromkeys((criterion, *_SCORES))

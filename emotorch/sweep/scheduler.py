@@ -1,4 +1,4 @@
-"""Takes a sweep from its design to the last result, by any engine."""
+"""Runs a sweep from its design to the last result, on any engine."""
 
 import logging
 from collections import deque
@@ -14,7 +14,7 @@ from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
-from emotorch.files import is_for_want_of_room
+from emotorch.files import tells_of_full_disk
 from emotorch.paths import Paths
 from emotorch.runs.folder import FAILED, FINISHED, Run
 from emotorch.sweep.check import check_sweep
@@ -30,10 +30,10 @@ _READ_AT_ONCE = 8192  # images
 
 
 class Engine(Protocol):
-    """Where jobs run: on this machine's cores, or elsewhere. It does with each what `job.run_job` does.
+    """Where jobs run, each by `job.run_job`: on this machine's cores, or elsewhere.
 
     Attributes:
-        reads_files: Whether its workers read this machine's image files, which are then brought into the cache before.
+        reads_files: Whether its workers read this machine's image files: these are then cached before.
     """
 
     reads_files: bool
@@ -54,17 +54,15 @@ OpenEngine = Callable[[Sweep, DatasetIndex, Settings, int], AbstractContextManag
 
 
 def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEngine, *, new: bool = False) -> Sweep:
-    """Trains what a sweep has no result of; one run that fails is recorded, and the next one starts.
+    """Trains all runs of a sweep that have no result yet; a run that fails is recorded, and the next one starts.
 
-    A sweep of the same design, settings and dataset that is unfinished goes on: its finished runs stay, those that
-    were begun are resumed.
+    An unfinished sweep of the same design, settings and dataset goes on: its finished runs stay, begun ones resume.
 
     Args:
         paths: Where the data is and the models go.
         base: The settings that all runs share.
         design: Of the sweep.
-        open_engine: Opens the engine for the sweep, with the dataset, the shared settings, and how many runs there
-            are to do.
+        open_engine: Opens the engine, given the sweep, the dataset, the shared settings and the number of runs to do.
         new: Begin a sweep whatever is unfinished.
 
     Returns:
@@ -91,7 +89,7 @@ def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEng
 
 @dataclass
 class _Scheduler:
-    """Gives an engine what of a sweep is still to do.
+    """Gives an engine the jobs that a sweep still has to do.
 
     Attributes:
         waiting: Jobs that are planned and not started.
@@ -111,14 +109,14 @@ class _Scheduler:
         self.read = np.zeros((len(self.index.files), 1 + len(OPERATIONS)), dtype=bool)
 
     def take_up(self) -> None:
-        """Finds out what was done: a kill may have come between a run's end and its result."""
+        """Records runs whose result a kill prevented, and makes jobs of all others without one."""
         begun = runs_of(self.paths, self.sweep.name)
         for planned in self.sweep.plan:
             if planned.number in self.sweep.results:
                 continue
             run = begun.get(planned.number)
             ended = result_of(planned.number, run) if run is not None and run.status() in (FINISHED, FAILED) else None
-            if ended is not None and not _found_no_room(ended):
+            if ended is not None and not _met_full_disk(ended):
                 self.sweep.record(ended)
             else:
                 self.waiting.append(self._job(planned, run.name if run else ""))
@@ -142,11 +140,12 @@ class _Scheduler:
             job, result = engine.wait()
             busy -= 1
             result = result or self._after_death(job)
-            if result is not None and _found_no_room(result):
+            if result is None:
+                continue
+            if _met_full_disk(result):
                 raise EmoTorchError(f"run {result.number}: {result.error}; make room, and the same command goes on")
-            if result is not None:
-                self.sweep.record(result)
-                logger.info("%s", progress.line(result, self.sweep.plan[result.number - 1].changes))
+            self.sweep.record(result)
+            logger.info("%s", progress.line(result, self.sweep.plan[result.number - 1].changes))
 
     def _next(self) -> Job | None:
         if self.waiting:
@@ -158,10 +157,7 @@ class _Scheduler:
         return self._job(planned)
 
     def _read_ahead(self, job: Job) -> None:
-        """Brings what a run draws, and no run before it, into the cache: no two workers decode the same image.
-
-        This happens here while the workers train the runs before.
-        """
+        """Caches the images that this run is the first to draw, while the workers train: no two decode the same."""
         try:
             selection = job.settings.select(self.index)
         except EmoTorchError:
@@ -194,6 +190,6 @@ class _Scheduler:
         return Result(job.number, run.name if run else "", FAILED, error=DIED)
 
 
-def _found_no_room(result: Result) -> bool:
-    """Whether a run failed by a full disk: so would all runs after it, and it can go on later."""
-    return result.status == FAILED and is_for_want_of_room(result.error)
+def _met_full_disk(result: Result) -> bool:
+    """Whether a run failed by a full disk: all runs after it would too, and it can go on later."""
+    return result.status == FAILED and tells_of_full_disk(result.error)

@@ -1,5 +1,5 @@
-"""What the runs of a sweep say together: what the best of n is, what the settings and the seed are worth; and beside
-another sweep, what a search by results is worth, or a leak.
+"""Statistics over the runs of a sweep: the best of n, what settings and seeds explain; and compared with another
+sweep, what a guided search, a leak or a change of the code is worth.
 
 All of it is computed from one table, a row for each run, which `write_report.py SWEEP` writes as `runs.csv`.
 """
@@ -28,7 +28,7 @@ from emotorch.sweep.job import Result
 from emotorch.sweep.plan import RANDOM
 from emotorch.tables import Table, counted, p_value
 
-# Sizes of a sweep that its best is computed for, beside its own.
+# Numbers of runs that the best of n is computed for, beside the sweep's own.
 _SIZES = (1, 2, 5, 10, 20, 40, 50, 100, 150, 200, 300, 500, 1000)
 _PAIRED = {
     "training accuracy, %": "training_accuracy",
@@ -46,11 +46,11 @@ class SweepRuns:
 
     Attributes:
         name: The sweep's.
-        varied: The columns of what the runs differ by, beside the seed.
-        frame: A row for each: number, seed, what is varied, and what is measured.
+        varied: The columns that the runs differ in, beside the seed.
+        frame: A row for each run: number, seed, planned values, measured values.
         target: The distance of the published recreation.
-        independent: Whether each run was drawn by itself: no guided one, none of a grid, none of several seeds.
-        apart: How many more were compared on other matrices: their distances are sums of other parts.
+        independent: Whether the runs were drawn independently: at random, each with values of its own.
+        apart: How many more have distances on other matrices, which are sums of other parts.
     """
 
     name: str
@@ -96,12 +96,12 @@ class SweepRuns:
 
     @cached_property
     def sound(self) -> pd.DataFrame:
-        """Without the runs that collapsed to one class, which are no candidates."""
+        """Without the runs that collapsed to one class."""
         return self.frame[~self.frame["collapsed"].astype(bool)].reset_index(drop=True)
 
     @property
-    def tells_of_more(self) -> bool:
-        """Whether it says what more runs like these would bring."""
+    def extrapolates(self) -> bool:
+        """Whether these runs tell what more of their kind would bring."""
         return self.independent and len(self.distances) >= FEWEST
 
     @property
@@ -113,7 +113,7 @@ class SweepRuns:
 
 
 def best_of_n_table(runs: SweepRuns) -> Table:
-    """The distance of the best of n runs like these, up to 1,000, with the interval that it is to be expected in.
+    """The expected distance of the best of n runs like these, up to 1,000, with its interval.
 
     Raises:
         ValueError: fewer than 8 runs did not collapse.
@@ -134,14 +134,14 @@ def best_of_n_table(runs: SweepRuns) -> Table:
 
 
 def _best_of(distances: Array, n: int) -> BestOfN:
-    """The same wherever it is asked for."""
+    """With a generator of its own for each n: the same numbers in table, text and figure."""
     return best_of_n(distances, n, generator("best of n", n))
 
 
 def describe(runs: SweepRuns) -> list[str]:
-    """What one sweep's distances say, in sentences."""
+    """One sweep's distances, described in sentences."""
     lines = [_describe_spread(runs)]
-    if runs.tells_of_more:
+    if runs.extrapolates:
         lines += [_describe_larger(runs), *_describe_settings(runs)]
     return lines + list(_describe_seeds(runs))
 
@@ -180,7 +180,7 @@ def _describe_larger(runs: SweepRuns) -> str:
 
 
 def _describe_settings(runs: SweepRuns) -> Iterator[str]:
-    """How much of the spread what is varied explains: of settings that the strategy did not choose by results.
+    """How much of the spread the varied settings explain, where they were not chosen by results.
 
     The share is adjusted for the number of settings (Wherry, 1931): as many as runs would explain any spread.
     """
@@ -204,13 +204,13 @@ def _describe_settings(runs: SweepRuns) -> Iterator[str]:
 
 
 def _settings(runs: SweepRuns) -> list[str]:
-    """The columns of what was planned for a run beside its seed."""
+    """The columns of a run's planned values, without its seed."""
     columns = list(runs.frame.columns)
     return [column for column in columns[1 : columns.index("model")] if column != "seed"]
 
 
 def repeated(runs: SweepRuns) -> list[pd.DataFrame]:
-    """The runs of each setting that was trained under several seeds, of those with the most."""
+    """The runs of each setting that was trained under the most seeds, where these are several."""
     groups = [group for _, group in runs.sound.groupby(_settings(runs), sort=False)]
     size = max((len(group) for group in groups), default=0)
     return [group for group in groups if len(group) == size] if size > 1 else []
@@ -267,7 +267,7 @@ def best_of_n_figure(runs: SweepRuns) -> Figure:
 
 
 def describe_search(guided: SweepRuns, drawn: SweepRuns) -> str:
-    """Whether runs chosen by the results before them come closer than as many that were drawn."""
+    """Whether runs of a guided sweep come closer than as many that were drawn at random."""
     n, others = len(guided.distances), drawn.distances
     for runs in (guided, drawn):
         if not len(runs.distances):
@@ -279,7 +279,7 @@ def describe_search(guided: SweepRuns, drawn: SweepRuns) -> str:
         f"{np.median(guided.distances):.5f}; the median of {drawn.name} is {np.median(others):.5f} (Mann and Whitney's "
         f"p = {p_value(p)}{'' if guided.independent and drawn.independent else ', as if they were independent'})."
     )
-    if n > len(others) or not drawn.tells_of_more:
+    if n > len(others) or not drawn.extrapolates:
         return text
     expected = _best_of(others, n)
     chance = chance_of_reaching(others, n, best)
@@ -298,9 +298,9 @@ def pairs(runs: SweepRuns, others: SweepRuns) -> pd.DataFrame:
 
 
 def paired_table(paired: pd.DataFrame) -> Table:
-    """Of each measured value the mean of both sweeps and the mean difference, first less second.
+    """The mean of each measured value in both sweeps and the mean difference, first less second.
 
-    The interval is Student's for paired differences, at 95%; p of the same test.
+    Interval (95%) and p are of Student's paired test.
     """
     rows = []
     for title, column in _PAIRED.items():
@@ -314,7 +314,7 @@ def paired_table(paired: pd.DataFrame) -> Table:
 
 
 def describe_pairs(paired: pd.DataFrame, name: str, other: str) -> str:
-    """What a change of the split, or of the code, does to runs of equal settings and seed."""
+    """How runs of equal settings and seed differ between two sweeps, for example by a leak or other code."""
     found = paired_table(paired).frame.set_index("measured")
     accuracy, distance = (found.loc[title] for title in ("combined validation accuracy, %", "distance"))
     collapsed = int((paired["collapsed"].astype(bool) | paired["collapsed_other"].astype(bool)).sum())

@@ -1,4 +1,4 @@
-"""How many trainings at once are worth while here: measured, not guessed."""
+"""How many trainings at once are worth while on this machine: measured, not guessed."""
 
 import contextlib
 import logging
@@ -41,12 +41,12 @@ class Measurement:
     seconds: float
 
 
-def choose_workers(engine: "LocalEngine", settings: Settings, most: int) -> int:
-    """Doubles the workers, up to `most`, for as long as that trains notably more images per second."""
+def choose_workers(engine: "LocalEngine", settings: Settings, most: int) -> None:
+    """Doubles the workers, up to `most`, as long as that trains notably more images per second."""
     chosen, fastest = 1, 0.0
     measured = []
-    size = 1
-    while most > 1:
+    sizes = [*(2**power for power in range((most - 1).bit_length())), most]
+    for size in sizes if most > 1 else ():
         engine.resize(size)
         engine.measure(Measurement(settings, 0.0))  # until all have started
         # The better of two: other work on the machine only ever takes away.
@@ -55,12 +55,8 @@ def choose_workers(engine: "LocalEngine", settings: Settings, most: int) -> int:
         if rate < _WORTH_WHILE * fastest:
             break
         chosen, fastest = size, rate
-        if size == most:
-            break
-        size = min(2 * size, most)
     engine.resize(chosen)
     logger.info("%s%s", counted(chosen, "worker"), f": measured {', '.join(measured)}" if measured else "")
-    return chosen
 
 
 class _TimeIsUpError(Exception):
