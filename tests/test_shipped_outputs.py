@@ -10,7 +10,9 @@ from conftest import tree
 from running import EVALUATE, EVALUATE_USAGE, MODELS, PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, last_line
 
 from emotorch import paths as paths_module
-from emotorch.analyses import analyses
+from emotorch.analyses import errors
+from emotorch.analyses.candidates import load_candidates
+from emotorch.analyses.cross_dataset import score
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import write_json
 from emotorch.paths import Paths
@@ -60,6 +62,13 @@ def test_every_output_of_a_shipped_model_is_below_the_root(shipped: Trained) -> 
         assert (outputs / link).is_file(), link
 
 
+def test_a_look_at_privatetest_among_other_models_is_recorded_below_the_root(shipped: Trained) -> None:
+    before = tree(shipped.folder)
+    score(load_candidates(shipped.paths, ["emotorch"], device="cpu", threads=1), ["fer-private"])
+    assert tree(shipped.folder) == before
+    assert len(private_scorings(find_run(shipped.paths, "emotorch"), shipped.folder / "model.pth")) == 1
+
+
 def test_findings_that_ship_stand_until_others_are_made_beside_them(shipped: Trained) -> None:
     loaded = LoadedRun.load(shipped.paths, None, device="cpu", threads=1)
     assert loaded.run.outputs == shipped.paths.evaluations / "emotorch"
@@ -67,7 +76,7 @@ def test_findings_that_ship_stand_until_others_are_made_beside_them(shipped: Tra
     made = shipped.paths.evaluations / "emotorch" / "errors"
     shutil.move(made, shipped.folder / "errors")
     ships = tree(shipped.folder)
-    analysis = analyses()["errors"]
+    analysis = errors.ANALYSIS
     assert analysis.folder(loaded) == shipped.folder / "errors"
     # The same question is answered by what ships; another one beside it, and that then stands.
     again = call_script(shipped.paths, ERRORS, "emotorch", "--pairs", 1, "--tiles", 4)

@@ -10,7 +10,7 @@ from emotorch.datasets import DATASETS
 from emotorch.errors import UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.paths import Paths
-from emotorch.runs.folder import Run, weights_file
+from emotorch.runs.folder import Run, run_in, weights_file
 from emotorch.runs.usage import TRAINING, read_image_usage
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import choose_device, make_repeatable
@@ -83,7 +83,7 @@ def load_candidates(
     return [
         Candidate(
             name if short.count(name) == 1 else file.as_posix(),
-            LoadedRun(paths, Run(file.parent), file, load_model(file, scheme), choose_device(device)),
+            LoadedRun(paths, run_in(paths, file.parent), file, load_model(file, scheme), choose_device(device)),
         )
         for name, file in zip(short, files, strict=True)
     ]
