@@ -9,8 +9,8 @@ import pytest
 from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
 from running import COMPARE, call_script, error_line, last_line, read_table
 
-from emotorch.analyses.comparison import Comparison, compare_runs, describe
-from emotorch.analyses.distance import distance_to_original
+from emotorch.analyses.comparison import Comparison, describe, write_comparison
+from emotorch.analyses.distance import Weights, distance_to_original
 from emotorch.analyses.ranking import varied
 from emotorch.errors import EmoTorchError
 from emotorch.paths import REPOSITORY, Paths
@@ -23,7 +23,7 @@ ONE_CLASS = ((1.0, 0.0, 0.0, 0.0),) * 4
 
 
 def compare(paths: Paths, accuracy_weight: float = 0.0, matrix_weight: float = 1.0) -> Comparison:
-    return compare_runs(paths, accuracy_weight=accuracy_weight, matrix_weight=matrix_weight)
+    return write_comparison(paths, Weights(accuracy_weight, matrix_weight))
 
 
 def add(paths: Paths, name: str, fer: Matrix | None = FER, ckp: Matrix | None = CKP, **accuracies: str) -> Path:

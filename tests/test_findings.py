@@ -5,18 +5,21 @@ from pathlib import Path
 import pytest
 
 from emotorch.errors import EmoTorchError
-from emotorch.runs.findings import read_findings, result_folder, write_findings
+from emotorch.runs.findings import Findings, compute_once, read_findings
 from emotorch.runs.folder import Run
 
 
 def analyse(run: Run, weights: Path, *, severity: int = 1, force: bool = False) -> bool:
     """Whether it was made anew."""
-    with result_folder(run, "robustness", weights, {"severity": severity}, force=force) as folder:
-        if folder is None:
-            return False
-        write_findings(folder, {"severity": severity})
+    folders = []
+
+    def make(folder: Path) -> Findings:
+        folders.append(folder)
         (folder / "curve.csv").write_text("severity,accuracy\n")
-    return True
+        return {"severity": severity}
+
+    assert compute_once(run, "robustness", weights, {"severity": severity}, make, force=force)["severity"] == severity
+    return bool(folders)
 
 
 @pytest.fixture
@@ -45,16 +48,10 @@ def test_findings_about_other_weights_are_none(tmp_path: Path, weights: Path) ->
     assert analyse(run, weights)
 
 
-def analyse_and_fail(run: Run, weights: Path) -> None:
-    with result_folder(run, "robustness", weights, {}, force=False) as folder:
-        assert folder is not None
-        write_findings(folder, {"severity": 1 // 0})
-
-
 def test_an_analysis_that_failed_half_way_leaves_no_findings(tmp_path: Path, weights: Path) -> None:
     run = Run(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        analyse_and_fail(run, weights)
+        compute_once(run, "robustness", weights, {}, lambda _: {"severity": 1 // 0}, force=False)
     assert read_findings(run, "robustness", weights) is None
 
 

@@ -17,7 +17,7 @@ from conftest import TRAINED_WITH, draw_images
 from published import published_state, write_run
 from running import MODELS, TRAIN, Trained, accept, call_script, copy_trained, error_line, last_line, read_table
 
-from emotorch.analyses import analyses
+from emotorch.analyses import analyses, robustness
 from emotorch.data.images import write_png
 from emotorch.data.selection import DatasetIndex, Factors, select
 from emotorch.experiment import train
@@ -144,7 +144,7 @@ def test_without_the_images_the_card_keeps_what_was_measured_or_says_that_nothin
 
 def test_what_no_analysis_found_is_named_with_its_command(ours: Trained) -> None:
     card = write_card(ours)
-    for analysis in analyses().values():
+    for analysis in analyses():
         found = section(card, analysis.title)
         assert (f"Not measured: run `{analysis.command(ours.folder.name)}`" in found) == (analysis.name != "scores")
     assert f"`python {MODELS}/analyze_fairness.py {ours.folder.name} --attributes CSV`" in card
@@ -152,7 +152,7 @@ def test_what_no_analysis_found_is_named_with_its_command(ours: Trained) -> None
 
 def test_robustness_is_a_table_of_accuracies_by_corruption_and_severity(ours: Trained) -> None:
     call_script(ours.paths, f"{MODELS}/measure_robustness.py", ours.folder, "--threads", 1)
-    title = analyses()["robustness"].title
+    title = robustness.ANALYSIS.title
     said = section(write_card(ours), title)
     rows = table(said)
     assert (rows[0]["corruption"], rows[0]["strength"]) == ("blur", "Gaussian blur, σ in pixels")

@@ -25,7 +25,7 @@ ABOUT = {
     "started": "today",
 }
 REPORT = f"{MODELS}/write_report.py"
-SECTIONS = ["learning", "predictions", *analyses(), "provenance"]
+SECTIONS = ["learning", "predictions", *(analysis.name for analysis in analyses()), "provenance"]
 in_chromium = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="no chromium and chromedriver here (Debian: chromium, chromium-driver)"
 )

@@ -35,17 +35,14 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from emotorch.analyses.comparison import compare_runs, comparison_figure, describe
+    from emotorch.analyses.comparison import comparison_figure, describe, write_comparison
+    from emotorch.analyses.distance import Weights
     from emotorch.figures.canvas import save
     from emotorch.paths import Paths
 
-    comparison = compare_runs(
-        Paths.from_environment(),
-        accuracy_weight=options.accuracy_weight,
-        matrix_weight=options.matrix_weight,
-        leaky=options.leaky,
-        workers=cli.available_cores(),
-    )
+    weights = Weights(options.accuracy_weight, options.matrix_weight)
+    paths, workers = Paths.from_environment(), cli.available_cores()
+    comparison = write_comparison(paths, weights, leaky=options.leaky, workers=workers)
     stem = comparison.file.stem.replace("comparison_results", "comparison")
     picture = save(comparison_figure(comparison), comparison.file.with_name(f"{stem}.png"))
     print(describe(comparison))

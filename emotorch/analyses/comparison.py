@@ -90,17 +90,9 @@ class Comparison:
         return recreation_distance(self.weights, complete=complete)
 
 
-def compare_runs(
-    paths: Paths, *, accuracy_weight: float, matrix_weight: float, leaky: bool = False, workers: int = 1
-) -> Comparison:
-    """Compares every finished run with the published original, by so many processes, and writes the table.
-
-    Leaky runs are left out but on request.
-
-    Raises:
-        EmoTorchError: there is no run to compare.
-    """
-    comparison = compare(paths, Weights(accuracy_weight, matrix_weight), leaky=leaky, workers=workers)
+def write_comparison(paths: Paths, weights: Weights, *, leaky: bool = False, workers: int = 1) -> Comparison:
+    """Compares every finished run, see `compare`, and writes the table."""
+    comparison = compare(paths, weights, leaky=leaky, workers=workers)
     remove_leftovers(paths.models, "comparison_", older_than_s=_ABANDONED_S)
     write_table(comparison.file, results_table(comparison))
     return comparison
@@ -116,7 +108,7 @@ def compare(
 ) -> Comparison:
     """Compares every finished run, or only those of these names, with the published original or with each other.
 
-    Leaky runs are left out but on request.
+    Leaky runs are left out but on request. The result is the same for any number of worker processes.
 
     Raises:
         EmoTorchError: there is no run to compare.

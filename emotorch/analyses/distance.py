@@ -10,15 +10,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emotorch.analyses.criterion import why_no_original
 from emotorch.errors import EmoTorchError
 from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.metrics import intervals
-from emotorch.metrics.confusion import macro_f1
+from emotorch.metrics.confusion import Counts, macro_f1
 from emotorch.paths import MODEL_ORIGINAL
-from emotorch.runs.confusion import Matrix, read_matrix
+from emotorch.runs.confusion import Matrix, all_counts, read_matrix
 from emotorch.runs.folder import Run
 from emotorch.runs.scores import read_accuracies
 from emotorch.seeding import generator
@@ -116,7 +115,7 @@ class Distance(MeasuredRun):
     fer: float
     ckp: float
     differences: tuple[float, float]
-    counts: Sequence[NDArray[np.int32]] = field(compare=False, repr=False)
+    counts: Sequence[Counts] = field(compare=False, repr=False)
 
     @property
     def value(self) -> float:
@@ -161,7 +160,6 @@ _RECREATION = Behaviour(
             [0.322, 0.160, 0.465, 0.053],
             [0.143, 0.165, 0.087, 0.606],
         ],
-        None,
     ),
     Matrix(
         _LABELS,
@@ -171,11 +169,8 @@ _RECREATION = Behaviour(
             [0.403, 0.176, 0.401, 0.020],
             [0.031, 0.045, 0.065, 0.859],
         ],
-        None,
     ),
 )
-
-
 _RECREATION_ON_FER = Behaviour((57.08, 51.29), _RECREATION.fer, None)
 
 
@@ -237,13 +232,13 @@ def with_interval(distance: Distance, original: Behaviour, weights: Weights) -> 
     return replace(distance, low=low, high=high)
 
 
-def distance_to_original(run: Run, *, accuracy_weight: float = 0.0, matrix_weight: float = 1.0) -> Distance:
-    """How far one run is from the published original, without an interval; by default as the comparison ranks.
+def distance_to_original(run: Run) -> Distance:
+    """How far one run is from the published original, without an interval, as the comparison ranks by default.
 
     Raises:
         EmoTorchError: it cannot be compared, and why.
     """
-    return measure(run, run.record, published_original(), Weights(accuracy_weight, matrix_weight))
+    return measure(run, run.record, published_original(), Weights())
 
 
 def recreation_distance(weights: Weights, *, complete: bool) -> float:
@@ -288,7 +283,7 @@ def _distance(name: str, run: Behaviour, original: Behaviour, weights: Weights) 
         raise EmoTorchError(f"no {' or '.join(_COMPARED_ACCURACIES)}")
     fer, ckp = _matrix_distance(run.fer, original.fer), _matrix_distance(run.ckp, original.ckp)
     matrices = [matrix for matrix in (run.fer, run.ckp) if matrix is not None]
-    counts = [np.array(matrix.counts, np.int32) for matrix in matrices if matrix.counts is not None]
+    counts = all_counts(matrices)
     return Distance(
         model=name,
         combined=weights.combine(accuracy, fer if math.isnan(ckp) else fer + ckp),
@@ -296,7 +291,7 @@ def _distance(name: str, run: Behaviour, original: Behaviour, weights: Weights) 
         fer=fer,
         ckp=ckp,
         accuracies=run.accuracies,
-        macro_f1=float(macro_f1(np.sum(counts, axis=0))) if len(counts) == len(matrices) else math.nan,
+        macro_f1=float(macro_f1(np.sum(counts, axis=0))) if counts else math.nan,
         has_ckp=not math.isnan(ckp),
         differences=differences,
         classes=len(run.fer.labels),
@@ -304,7 +299,7 @@ def _distance(name: str, run: Behaviour, original: Behaviour, weights: Weights) 
         factors={},
         recipe={},
         synthetic=False,
-        counts=counts if len(counts) == len(matrices) else [],
+        counts=counts,
     )
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.split import Indices
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.canvas import save
 from emotorch.figures.faces import prediction_sheet
 from emotorch.metrics import calibration, confusion
+from emotorch.runs.findings import Findings, compute_once
 from emotorch.tables import Table, write_table
 
 Probabilities = NDArray[np.floating]

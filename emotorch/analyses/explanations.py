@@ -24,7 +24,7 @@ from emotorch.analyses.importance_maps import (
     prepared,
 )
 from emotorch.analyses.map_checks import DELETION_STEPS, RANDOM, RANDOMISED_NETWORKS, MethodChecks, check_maps
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.detectors import open_detector
 from emotorch.data.faces import cut_face
 from emotorch.data.images import Pixels, hash_pixels
@@ -39,7 +39,7 @@ from emotorch.inference.inputs import Kind, expand
 from emotorch.inference.predictions import predict_file
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.metrics.calibration import predicted_classes, probabilities
-from emotorch.runs.findings import find_folder
+from emotorch.runs.findings import Findings, compute_once, find_folder
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emotorch.analyses.attributes import Attribute, AttributeTable, make_attributes, match
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.split import Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation
@@ -33,6 +33,7 @@ from emotorch.files import hash_file, write_text
 from emotorch.metrics import calibration, confusion, intervals, paired
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.permutation import permutation_test
+from emotorch.runs.findings import Findings, compute_once
 from emotorch.seeding import generator
 from emotorch.tables import Table, estimates, p_value, to_text, with_interval, write_table
 

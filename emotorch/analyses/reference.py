@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.seen import seen_by_name
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.files import hash_file
 from emotorch.runs.folder import Run, shipped_or_named
@@ -25,9 +26,7 @@ class Reference:
 
     def has_seen(self, images: EvaluationSet) -> NDArray[np.bool_]:
         """(N,) which images, or exact twins or variants of them, it was trained on; none where that is unknown."""
-        known = self.training
-        pairs = zip(images.files, images.hashes.tolist(), strict=True)
-        return np.array([known is not None and (h in known.hashes or known.has(file, h)) for file, h in pairs])
+        return np.logical_or(*seen_by_name(images, self.training))
 
 
 def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:

@@ -3,21 +3,18 @@
 A new one is a module with a record `ANALYSIS`, its name in `emotorch.analyses.analyses`, and its script.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.runs.findings import find_folder, read_findings, result_folder, write_findings
+from emotorch.runs.findings import Findings, find_folder, read_findings
 from emotorch.runs.folder import Run
 from emotorch.tables import Table, to_text
 
-# What an analysis leaves for reports: the content of its findings.json.
-Findings = Mapping[str, Any]
 # By title: the same on the console, on the page and in the card.
 Tables = Mapping[str, Table]
 
@@ -85,46 +82,3 @@ class Analysis:
     def read(self, run: Run, weights: Path) -> Findings | None:
         """What it found about these very weights; None where that is missing."""
         return read_findings(run, self.name, weights)
-
-
-def by_name(found: Iterable[Analysis]) -> Mapping[str, Analysis]:
-    """
-    Raises:
-        ValueError: two have one name.
-    """
-    registered: dict[str, Analysis] = {}
-    for analysis in found:
-        if analysis.name in registered:
-            raise ValueError(f"there is already an analysis named {analysis.name}")
-        registered[analysis.name] = analysis
-    return registered
-
-
-def compute_once(
-    run: Run,
-    name: str,
-    weights: Path,
-    made_from: Mapping[str, Any],
-    make: Callable[[Path], Findings],
-    *,
-    force: bool,
-) -> Findings:
-    """The findings in the analysis's folder, made there where they are missing or of other weights, data or options.
-
-    Args:
-        run: The model's.
-        name: Of the analysis, or of its folder for images of one's own.
-        weights: The file that the model is from.
-        made_from: What else the findings depend on; see `result_folder`.
-        make: Writes tables and pictures into a folder, and returns the findings.
-        force: Make them anew even when they are up to date.
-
-    Raises:
-        EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
-    """
-    with result_folder(run, name, weights, made_from, force=force) as folder:
-        if folder is not None:
-            write_findings(folder, make(folder))
-    found = read_findings(run, name, weights)
-    assert found is not None, "written just now"
-    return found

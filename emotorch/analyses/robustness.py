@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CLEAN, CORRUPTIONS, SEVERITIES, corrupt, plot_corruptions
 from emotorch.analyses.reference import Reference, find_reference
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation
@@ -32,6 +32,7 @@ from emotorch.metrics import confusion, intervals
 from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.paired import Difference, percentile_difference, resampled_counts
+from emotorch.runs.findings import Findings, compute_once
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from emotorch.analyses.registry import Analysis, Findings, Subject, Tables, compute_once
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST
 from emotorch.datasets import FER, FER_USAGES, PARTS
@@ -20,6 +20,7 @@ from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
 from emotorch.recipes import FER_FOLDS
+from emotorch.runs.findings import Findings, compute_once
 from emotorch.runs.folder import Run, validation_title
 from emotorch.runs.usage import usage_file
 from emotorch.tables import Table

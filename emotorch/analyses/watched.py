@@ -17,9 +17,9 @@ from emotorch.metrics import intervals
 from emotorch.metrics.confusion import Counts, macro_f1
 from emotorch.metrics.paired import percentile_difference
 from emotorch.metrics.scores import Score
-from emotorch.runs.confusion import validation_matrices
+from emotorch.runs.confusion import all_counts, validation_matrices
 from emotorch.runs.folder import LEAKY, Run
-from emotorch.runs.scores import read_accuracies, read_validation
+from emotorch.runs.scores import read_accuracies, validation_score
 from emotorch.seeding import generator
 
 
@@ -93,15 +93,16 @@ def measure_watched(run: Run, record: Mapping[str, Any]) -> WatchedRun:
     matrices = list(validation_matrices(run).values())
     if not matrices:
         raise EmoTorchError(f"{reason}; nor has it a confusion matrix to be ranked by")
-    score = read_validation(run)
+    accuracies = read_accuracies(run)
+    score = validation_score(accuracies, matrices)
     if np.isnan(getattr(score, criterion.name)):
         raise EmoTorchError(f"{reason}; nor is its {criterion.word} known")
-    counts = [matrix.counts for matrix in matrices if matrix.counts is not None]
+    counts = all_counts(matrices)
     has_ckp = CKP.key in run.sets_with("confusion_matrix_{}_val.csv")
-    low, high = _interval(criterion, np.sum(counts, axis=0)) if len(counts) == len(matrices) else (np.nan, np.nan)
+    low, high = _interval(criterion, np.sum(counts, axis=0)) if counts else (np.nan, np.nan)
     return WatchedRun(
         model=run.name,
-        accuracies=(read_accuracies(run).get("Training Accuracy", np.nan), score.accuracy),
+        accuracies=(accuracies.get("Training Accuracy", np.nan), score.accuracy),
         macro_f1=score.macro_f1,
         has_ckp=has_ckp,
         classes=len(matrices[0].labels),

@@ -7,6 +7,7 @@ from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, Evaluation, all_chose_the_epoch, evaluate, predict
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
+from emotorch.evaluation.seen import seen_by_name
 from emotorch.runs.usage import TrainingImages
 
 
@@ -30,10 +31,8 @@ def held_out(loaded: LoadedRun, dataset: str | None) -> Evaluation:
 
 def _originals(loaded: LoadedRun, scored: Evaluation) -> Evaluation:
     # A run of the published code may have been trained on variants of its own validation images.
-    known = TrainingImages.of(loaded.run)
-    pairs = list(zip(scored.images.files, scored.images.hashes.tolist(), strict=True))
-    variant = np.array([is_variant(file) for file, _ in pairs])
-    trained_on = ~variant & np.array([known is not None and known.has(file, pixels) for file, pixels in pairs])
+    variant = np.array([is_variant(file) for file in scored.images.files])
+    trained_on = ~variant & seen_by_name(scored.images, TrainingImages.of(loaded.run))[0]
     chosen = ~variant & ~trained_on
     if chosen.all():
         return scored

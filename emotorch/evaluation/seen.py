@@ -30,21 +30,26 @@ def seen_in_training(
     images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images were trained on (themselves or a variant), and which others have a twin that was."""
+    if by_name or known is None:
+        return seen_by_name(images, known)
+    # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source, and what
+    # stage 2 has shrunk, or cut out of a photo, others than its file.
+    variants, files = variants_prefix(paths), _files_of(known, paths)
+    seen = [
+        pixels in known.hashes or file in files or (file.startswith(variants) and original_of(file) in known.files)
+        for file, pixels in zip(images.files, images.hashes.tolist(), strict=True)
+    ]
+    return np.array(seen, dtype=bool), np.zeros(len(seen), dtype=bool)
+
+
+def seen_by_name(images: EvaluationSet, known: TrainingImages | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The same for images that are called as the run knew them; none where nothing is known."""
     if known is None:
         none = np.zeros(len(images.labels), dtype=bool)
         return none, none
     hashes = images.hashes.tolist()
-    pixels = np.array([value in known.hashes for value in hashes], dtype=bool)
-    if not by_name:
-        # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source, and what
-        # stage 2 has shrunk, or cut out of a photo, others than its file.
-        variants, files = variants_prefix(paths), _files_of(known, paths)
-        of_trained = [
-            file in files or (file.startswith(variants) and original_of(file) in known.files) for file in images.files
-        ]
-        return pixels | np.array(of_trained, dtype=bool), np.zeros_like(pixels)
     itself = np.array([known.has(file, value) for file, value in zip(images.files, hashes, strict=True)], dtype=bool)
-    return itself, pixels & ~itself
+    return itself, ~itself & np.array([value in known.hashes for value in hashes], dtype=bool)
 
 
 def _files_of(known: TrainingImages, paths: Paths) -> set[str]:

@@ -58,7 +58,7 @@ def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:
     sections = [
         _learning(run),
         _predictions(run),
-        *(_analysis(analysis, subject) for analysis in analyses().values()),
+        *(_analysis(analysis, subject) for analysis in analyses()),
         _provenance(record),
     ]
     page = run.outputs / NAME

@@ -77,7 +77,7 @@ class Matrix:
 
     labels: tuple[str, ...]
     proportions: list[list[float]]
-    counts: list[list[int]] | None
+    counts: list[list[int]] | None = None
 
 
 def read_matrix(run: Run, name: str) -> Matrix | None:
@@ -125,6 +125,12 @@ def validation_matrices(run: Run) -> dict[str, Matrix]:
     names = run.sets_with("confusion_matrix_{}_val.csv")
     found = {validation_title(name): read_matrix(run, f"{name}_val") for name in names}
     return {title: matrix for title, matrix in found.items() if matrix is not None}
+
+
+def all_counts(matrices: Iterable[Matrix]) -> list[Counts]:
+    """The (K, K) counts of each matrix; empty unless all are known."""
+    known = [matrix.counts for matrix in matrices]
+    return [] if None in known else [np.array(counts, np.int64) for counts in known]
 
 
 def plot_run_confusion(run: Run) -> Path:

@@ -6,8 +6,7 @@ made beside them.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +18,42 @@ from emotorch.runs.record import read_sealed, write_sealed
 _FINDINGS = "findings.json"
 
 
-@contextmanager
-def result_folder(
-    run: Run, analysis: str, weights: Path, made_from: Mapping[str, Any], *, force: bool
-) -> Iterator[Path | None]:
-    """Builds the folder of an analysis, whole or not there at all: tables, pictures, and the findings for a report.
+# What an analysis leaves for reports: the content of its findings.json, plain values.
+Findings = Mapping[str, Any]
+
+
+def compute_once(
+    run: Run,
+    analysis: str,
+    weights: Path,
+    made_from: Mapping[str, Any],
+    make: Callable[[Path], Findings],
+    *,
+    force: bool,
+) -> Findings:
+    """The findings in an analysis's folder, which is made, whole or not at all, unless it is there and up to date.
 
     Args:
         run: The model's.
         analysis: The folder's name: `robustness`, `errors`, …
         weights: The file that the findings are about.
         made_from: What else they depend on: the data's fingerprint, and every option. Plain values.
+        make: Writes tables and pictures into a folder, and returns the findings.
         force: Make it anew even when it is there and up to date.
-
-    Yields:
-        The folder to write into, or None when all is there already, from the same weights, data and options.
 
     Raises:
         EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
     """
-    stamp = {"weights": hash_file(weights), **made_from}
+    stamp = json.loads(json.dumps({"weights": hash_file(weights), **made_from}))
     standing = find_folder(run, analysis, weights)
-    if not force and standing.parent != run.outputs and read_stamp(standing, analysis) == json.loads(json.dumps(stamp)):
-        yield None  # it ships
-        return
-    with stage_folder(run.outputs / analysis, stamp, stage=f"{analysis} of {run.name}", force=force) as build:
-        yield None if build is None else build.folder
+    ships = standing.parent != run.outputs
+    if force or not ships or read_stamp(standing, analysis) != stamp:
+        with stage_folder(run.outputs / analysis, stamp, stage=f"{analysis} of {run.name}", force=force) as build:
+            if build is not None:
+                write_findings(build.folder, make(build.folder))
+    found = read_findings(run, analysis, weights)
+    assert found is not None, "written just now"
+    return found
 
 
 def find_folder(run: Run, analysis: str, weights: Path) -> Path:
@@ -61,12 +70,11 @@ def _is_about(folder: Path, weights: Path) -> bool:
     return bool(stamp["weights"] == hash_file(weights))
 
 
-def write_findings(folder: Path, findings: Mapping[str, Any]) -> None:
-    """The figures of a result, for reports: plain values."""
+def write_findings(folder: Path, findings: Findings) -> None:
     write_sealed(folder / _FINDINGS, findings)
 
 
-def read_findings(run: Run, analysis: str, weights: Path) -> dict[str, Any] | None:
+def read_findings(run: Run, analysis: str, weights: Path) -> Findings | None:
     """The findings about these very weights; None where they are missing, or of other weights; damaged ones raise."""
     folder = find_folder(run, analysis, weights)
     if not _is_about(folder, weights):

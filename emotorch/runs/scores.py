@@ -1,6 +1,7 @@
 """`final_accuracies.csv`: a run's scores, in the published format."""
 
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import read_table, write_csv
 from emotorch.metrics.scores import NO_SCORE, Score, score_counts
-from emotorch.runs.confusion import validation_matrices
+from emotorch.runs.confusion import Matrix, all_counts, validation_matrices
 from emotorch.runs.folder import Run, is_on_fer
 
 if TYPE_CHECKING:
@@ -89,18 +90,22 @@ def read_accuracies(run: Run) -> dict[str, float]:
 
 
 def read_validation(run: Run) -> Score:
-    """Over all validation images together: what the recipe watches.
-
-    Accuracy and macro-F1 are those of the sets' confusion counts; without them, as in a folder that other code wrote,
-    the accuracy is the rounded one of `final_accuracies.csv`, and the macro-F1 unknown.
+    """The `validation_score` of a run.
 
     Raises:
         EmoTorchError: a file is missing or damaged.
     """
-    accuracies = read_accuracies(run)
+    return validation_score(read_accuracies(run), validation_matrices(run).values())
+
+
+def validation_score(accuracies: Mapping[str, float], matrices: Iterable[Matrix]) -> Score:
+    """Over all validation images together: what the recipe watches.
+
+    Accuracy and macro-F1 are those of the sets' confusion counts; without them, as in a folder that other code wrote,
+    the accuracy is the rounded one of `final_accuracies.csv`, and the macro-F1 unknown.
+    """
     loss = accuracies.get("Combined Validation Loss", math.nan)
-    matrices = validation_matrices(run).values()
-    counts = [matrix.counts for matrix in matrices if matrix.counts is not None]
-    if not counts or len(counts) < len(matrices):
+    counts = all_counts(matrices)
+    if not counts:
         return Score(loss, accuracies.get("Combined Validation Accuracy", math.nan), math.nan, 0)
     return score_counts(loss, np.sum(counts, axis=0))

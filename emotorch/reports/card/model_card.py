@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from emotorch.analyses import analyses
-from emotorch.analyses.registry import Analysis, Findings, Tables
+from emotorch.analyses.registry import Analysis, Tables
 from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
 from emotorch.datasets import FER, FER_TEST, find_dataset
@@ -103,7 +103,7 @@ class AnalysisSection:
     def of(cls, analysis: Analysis, loaded: LoadedRun) -> "AnalysisSection":
         name, folder = analysis.name, analysis.folder(loaded)
         command = analysis.command(shlex.quote(loaded.run.name))
-        found: Findings | None = analysis.read(loaded.run, loaded.weights)
+        found = analysis.read(loaded.run, loaded.weights)
         if found is None:
             return cls(name, analysis.title, command, None, {}, [], name, [])
         lines = [line.strip() for line in analysis.lines(found)]
@@ -195,7 +195,7 @@ class Card:
                 for looked in private_scorings(facts.run, facts.loaded.weights)
             ],
             classes=class_tables(facts),
-            analyses=[AnalysisSection.of(analysis, facts.loaded) for analysis in analyses().values()],
+            analyses=[AnalysisSection.of(analysis, facts.loaded) for analysis in analyses()],
             validation_share=VALIDATION_SHARE,
             tells_persons=find_dataset(facts.train_on).tells_persons,
             settings=dict(_settings(facts.settings.get("recipe", {}))),
