@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from emotorch.data import listed
+from emotorch.data import label_tables
 from emotorch.data.known import ask_whose, class_number, list_pictures
 from emotorch.data.layouts import (
     ClassFolder,
@@ -51,7 +51,7 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Data of the user's own: a table of labels, or class folders of known emotions or of a scheme's labels."""
-    tables = list(listed.recognise(folder, scheme))
+    tables = list(label_tables.recognise(folder, scheme))
     yield from tables
     if any(isinstance(found, Recognised) or found.is_question for found in tables):
         return

@@ -63,28 +63,24 @@ def bring_to(pixels: Pixels, form: PixelForm) -> Pixels:
     """A picture, (H, W) or (H, W, 3), in a form: what is grey is repeated where colours are wanted."""
     if pixels.shape == form.shape:
         return pixels
-    if form.channels == 1:
-        return resize(to_grey(pixels), form.size)
-    resized = resize(pixels, form.size)
-    return to_colours(resized)
+    return resize(to_grey(pixels), form.size) if form.channels == 1 else to_colours(resize(pixels, form.size))
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = _png_chunk(b"IEND", b"")
-
-_FACE_HEADER = _SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
+_FACE_HEADER = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
 # A stored (uncompressed) 48×48 picture takes one 4 KiB disk block, as a compressed one does, and is written
-# and read several times faster: 2 bytes of zlib header, 5 of the stored block's, the rows with a filter
-# byte each, 4 of checksum.
-_FACE_DATA = 2 + 5 + SIZE * (SIZE + 1) + 4
-_FACE_FILE = len(_FACE_HEADER) + 12 + _FACE_DATA + len(_END)
-_FACE_KIND = len(_FACE_HEADER) + 4  # where the data's chunk has its name, from where on it has a checksum
-_FACE_ROWS = _FACE_KIND + 4 + 2 + 5
+# and read several times faster. Where in the file its chunk of data has its name, from where on it has a checksum;
+# and, behind 2 bytes of zlib's header and 5 of the stored block's, the rows with a filter byte each. Then come two
+# checksums of 4 bytes, zlib's of the rows and the chunk's.
+_FACE_CHUNK = len(_FACE_HEADER) + 4
+_FACE_BLOCK = _FACE_CHUNK + 4 + 2
+_FACE_ROWS = _FACE_BLOCK + 5
 _FACE_ROWS_END = _FACE_ROWS + SIZE * (SIZE + 1)
+_FACE_FILE = _FACE_ROWS_END + 4 + 4 + len(_END)
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -107,23 +103,20 @@ def _encode_faces(faces: Sequence[Pixels] | Pixels) -> Iterator[memoryview]:
     for start in range(0, len(data), _FACE_FILE):
         file = data[start : start + _FACE_FILE]
         struct.pack_into(">I", file, _FACE_ROWS_END, zlib.adler32(file[_FACE_ROWS:_FACE_ROWS_END]))
-        struct.pack_into(">I", file, _FACE_ROWS_END + 4, zlib.crc32(file[_FACE_KIND : _FACE_ROWS_END + 4]))
+        struct.pack_into(">I", file, _FACE_ROWS_END + 4, zlib.crc32(file[_FACE_CHUNK : _FACE_ROWS_END + 4]))
         yield file
 
 
 def _decode_own_png(data: bytes) -> Pixels | None:
     """The pixels of a face that `encode_png` wrote, or None when it is another kind of file or damaged."""
-    start = len(_FACE_HEADER)
     if len(data) != _FACE_FILE or not data.startswith(_FACE_HEADER):
         return None
-    chunk = data[start + 4 : start + 8 + _FACE_DATA]
-    (checksum,) = struct.unpack_from(">I", data, start + 8 + _FACE_DATA)
-    if zlib.crc32(chunk) != checksum or chunk[4 + 2] != 1:  # not one final stored block
+    (checksum,) = struct.unpack_from(">I", data, _FACE_ROWS_END + 4)
+    is_one_stored_block = data[_FACE_BLOCK] == 1
+    if zlib.crc32(data[_FACE_CHUNK : _FACE_ROWS_END + 4]) != checksum or not is_one_stored_block:
         return None
-    rows = np.frombuffer(chunk, np.uint8, SIZE * (SIZE + 1), 4 + 2 + 5).reshape(SIZE, SIZE + 1)
-    if rows[:, 0].any():
-        return None
-    return np.ascontiguousarray(rows[:, 1:])
+    rows = np.frombuffer(data, np.uint8, SIZE * (SIZE + 1), _FACE_ROWS).reshape(SIZE, SIZE + 1)
+    return None if rows[:, 0].any() else np.ascontiguousarray(rows[:, 1:])
 
 
 def write_png(path: str | Path, pixels: Pixels) -> None:
@@ -161,9 +154,7 @@ def read_face(path: Path) -> Pixels:
     Raises:
         EmoTorchError: the file is missing, damaged, or not a picture of 48×48.
     """
-    data = _read_bytes(path)
-    own = _decode_own_png(data)
-    pixels = to_grey(decode_photo(data, path)) if own is None else own
+    pixels = to_grey(read_stored(path))
     if pixels.shape != (SIZE, SIZE):
         raise EmoTorchError(f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels where {SIZE}×{SIZE} are expected")
     return pixels
@@ -320,16 +311,16 @@ def _pillow_errors(path: Path) -> Iterator[None]:
 
 def _photo(upright: Image.Image) -> Pixels:
     """The colours of what `_upright` gives, or the grey values of a file that has only these."""
-    grey = _is_deep(upright) or upright.mode in ("1", "L")
-    if not grey:
-        return np.asarray(upright.convert("RGB"), dtype=np.uint8)
-    return hdr.to_bytes(np.asarray(upright)) if _is_deep(upright) else np.asarray(upright.convert("L"), dtype=np.uint8)
+    if _is_deep(upright):
+        return hdr.to_bytes(np.asarray(upright))
+    return np.asarray(upright.convert("L" if upright.mode in ("1", "L") else "RGB"), dtype=np.uint8)
 
 
 def without_equal_colours(pixels: Pixels) -> Pixels:
     """The grey values of a picture in which red, green and blue are equal all over; else its colours."""
-    has_colour = pixels.ndim == 3 and (pixels != pixels[:, :, :1]).any()
-    return pixels if has_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])
+    if pixels.ndim == 2 or (pixels != pixels[:, :, :1]).any():
+        return pixels
+    return np.ascontiguousarray(pixels[:, :, 0])
 
 
 def _is_deep(image: Image.Image) -> bool:

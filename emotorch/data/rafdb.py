@@ -5,13 +5,14 @@ recognition in the wild" (CVPR 2017).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from emotorch.data.known import class_of, recognise_class_folders
+from emotorch.data.label_tables import Row, tables_in
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
-from emotorch.data.listed import Table, tables_in
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import RAF
 from emotorch.errors import EmoTorchError
@@ -79,23 +80,22 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
     return images
 
 
-def _checked(found: Recognised, tables: list[Table]) -> Recognised:
+def _checked(found: Recognised, tables: Mapping[Path, Sequence[Row]]) -> Recognised:
     """Class folders with tables of the same labels: what the one has and the other has not is an error."""
 
     def images() -> list[SourceImage]:
         listed = found.images()
         by_name = {image.path.name: image for image in listed}
-        for table in tables:
-            for line, cells in table.rows:
-                name = Path(table.cell(cells, "path")).name
-                if name not in by_name:
-                    raise table.error(line, f"no file {name!r} in the class folders of {found.where}")
-                emotion, folder = class_of(RAF)(table.cell(cells, "label")), by_name[name].path.parent
-                if emotion != by_name[name].emotion:
-                    raise table.error(line, f"{name} is in the folder {folder}, which says {by_name[name].emotion}")
+        for row in chain(*tables.values()):
+            name = Path(row.picture).name
+            if name not in by_name:
+                raise row.error(f"no file {name!r} in the class folders of {found.where}")
+            image = by_name[name]
+            if class_of(RAF)(row.label) != image.emotion:
+                raise row.error(f"{name} is in the folder {image.path.parent}, which says {image.emotion}")
         return listed
 
-    names = ", ".join(table.path.name for table in tables)
-    told = (f"labels as in {names}",) if any(table.rows for table in tables) else (f"{names}: without rows",)
-    covers = found.covers | {found.where, *(table.path for table in tables)}
-    return replace(found, images=images, covers=covers, notes=(*found.notes, *told))
+    names = ", ".join(table.name for table in tables)
+    told = f"labels as in {names}" if any(tables.values()) else f"{names}: without rows"
+    covers = found.covers | {found.where, *tables}
+    return replace(found, images=images, covers=covers, notes=(*found.notes, told))

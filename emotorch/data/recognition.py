@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.data import folders, listed
+from emotorch.data import folders, label_tables
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless
@@ -175,12 +175,9 @@ def _said_of(path: Path) -> str:
     if content := "" if suffix in PICTURE_SUFFIXES else other_content(read_start(path)):
         return f"is {content}"
     if suffix in _TABLES:
-        is_of_labels = listed.read_table(path) is not None
-        return (
-            "is a table of labels without rows"
-            if is_of_labels
-            else "has no columns that are known here (path and label)"
-        )
+        if label_tables.read_table(path) is not None:
+            return "is a table of labels without rows"
+        return "has no columns that are known here (path and label)"
     return "is of a kind that is not read; write it as pictures in class folders" if suffix in _DATA else ""
 
 
