@@ -39,7 +39,8 @@ class Dataset:
         scored_apart: Usages that can be scored by a name of their own, by what that name ends in: `fer-public`;
             several are scored together.
         called: A regular expression that finds it in the names of folders, in whatever letter case.
-        files: Another one for the names of its files; the groups `code` and `person` tell class and person.
+        files: Another one for the names of its files; the groups `code`, the first two letters of a class, and `person`
+            tell class and person.
         file_example: Such a name.
         first_number: What the numbers of its classes begin with; None where they have none.
         counts: How many images each of its classes has, in their order, by what of it has so many.

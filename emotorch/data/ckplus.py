@@ -10,19 +10,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from emotorch.data.class_folders import ClassFolders
 from emotorch.data.images import SIZE
-from emotorch.data.layouts import (
-    ClassFolder,
-    Finding,
-    Folder,
-    Incomplete,
-    Recognised,
-    class_folders,
-    class_pictures,
-    common_size,
-    count_pictures,
-    parts_of,
-)
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, common_size
 from emotorch.data.pixel_csv import dataset_of, read_head
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import CKP
@@ -53,27 +43,24 @@ def recognise(folder: Folder) -> Iterator[Finding]:
         if dataset_of(csv, folder) == CKP.name:
             yield _recognise_table(csv)
     yield from _recognise_archive(folder)
-    crops = class_folders(folder, _class_of)
-    if not crops and _are_crops(class_folders(folder, lambda name: name if _NUMBER.fullmatch(name) else None)):
+    crops = ClassFolders(folder, _class_of)
+    if not crops and _are_crops(ClassFolders(folder, lambda name: name if _NUMBER.fullmatch(name) else None)):
         said = "CK+ by its file names, but its class folders are numbers, which copies of it count differently"
         yield Incomplete(folder.path, f"{said}: call them by the emotions", is_question=True)
     if _are_crops(crops):
-        yield Recognised(
+        yield crops.recognised(
             CKP.name,
-            folder.path,
             f"file names like {_EXAMPLE}: person, sequence, frame",
-            covers=parts_of(folder, crops),
-            images=lambda: _list_crops(folder, crops),
-            count=lambda: count_pictures(crops),
+            lambda: _list_crops(crops),
             preference=2,
             notes=("its folders of splits are not its own, and are not kept",) if crops[0].split else (),
         )
 
 
-def _are_crops(classes: Sequence[ClassFolder]) -> bool:
+def _are_crops(classes: ClassFolders) -> bool:
     """Whether most pictures of class folders have such names as its crops."""
-    names = [path for found in classes for path in found.folder.pictures]
-    return sum(_NAME.match(path.stem) is not None for path in names) > len(names) / 2
+    named = [path for path in classes.pictures if _NAME.match(path.stem)]
+    return len(named) > len(classes.pictures) / 2
 
 
 def _recognise_archive(folder: Folder) -> Iterator[Finding]:
@@ -159,11 +146,10 @@ def _list_table(csv: Path) -> list[SourceImage]:
     return images
 
 
-def _list_crops(folder: Folder, crops: list[ClassFolder]) -> list[SourceImage]:
-    reading = _reading([path for found in crops for path in found.folder.pictures])
+def _list_crops(crops: ClassFolders) -> list[SourceImage]:
+    reading = _reading(crops.pictures)
     images = [
-        SourceImage(path, found.emotion, reading, subject=_subject(path))
-        for found, path in class_pictures(folder, crops, CKP.full_title)
+        SourceImage(path, found.emotion, reading, subject=_subject(path)) for found, path in crops.walk(CKP.full_title)
     ]
     return sorted(images, key=lambda image: image.path.name)
 

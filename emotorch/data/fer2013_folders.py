@@ -7,20 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
 from emotorch.data.known import are_named_as, called_after, class_number, class_of, counts_sign, is_called_after_another
-from emotorch.data.layouts import (
-    ClassFolder,
-    Folder,
-    Recognised,
-    class_folders,
-    class_pictures,
-    common_size,
-    count_pictures,
-    joined_splits,
-    parts_of,
-    sampled,
-)
+from emotorch.data.layouts import Folder, Recognised, common_size, sampled
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
 from emotorch.errors import EmoTorchError
@@ -41,35 +31,33 @@ _USAGE_OF_NAME = {usage.lower(): usage for usage in FER_USAGES}
 
 def recognise(folder: Folder) -> Recognised | None:
     """Class folders of FER-2013's emotions, by the names of their files or of the folder that they are in."""
-    classes = class_folders(folder, class_of(FER))
-    files = [path for found in classes for path in found.folder.pictures]
+    classes = ClassFolders(folder, class_of(FER))
+    files = classes.pictures
     # FER+ has FER-2013's images under labels of its own, of which contempt is one.
-    if not files or count_pictures(class_folders(folder, _beyond)):
+    if not files or ClassFolders(folder, _beyond).pictures:
         return None
     names = [path.name for path in files]
     if any(are_named_as(names, other) for other in DATASETS.values() if other is not FER):
         return None
     size = common_size(files) or (SIZE, SIZE)
-    why = _reason(folder, classes, files, size)
+    why = _reason(classes, files, size)
     if not why:
         return None
     joined = joined_splits([found for found in classes if not _OFFICIAL.search(found.split_name)])
     is_enlarged = size[0] == size[1] > SIZE
     reading = Reading.ENLARGED if is_enlarged else Reading.FACE
-    return Recognised(
+    return classes.recognised(
         FER.name,
-        folder.path,
         f"class folders, {why}",
-        covers=parts_of(folder, classes),
-        images=lambda: list_images(folder, classes, reading),
-        count=lambda: count_pictures(classes),
+        lambda: list_images(classes, reading),
         preference=3,
         notes=(*joined, *([_cost_of_enlarging(files, size[0])] if is_enlarged else [])),
     )
 
 
-def _reason(folder: Folder, classes: list[ClassFolder], files: list[Path], size: tuple[int, int]) -> str:
+def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> str:
     """Why class folders are taken for FER-2013; empty where nothing says so."""
+    folder = classes.folder
     if sum(_FILE.match(path.name) is not None for path in files) > _MOST * len(files):
         return f"file names like {FER.file_example}"
     if called := called_after(folder, FER):
@@ -104,7 +92,7 @@ def _cost_of_enlarging(files: list[Path], side: int) -> str:
     )
 
 
-def list_images(folder: Folder, classes: list[ClassFolder], reading: Reading) -> list[SourceImage]:
+def list_images(classes: ClassFolders, reading: Reading) -> list[SourceImage]:
     """The images of class folders, each with the usage that its file's name or its folder tells."""
     sizes = Counter[str]()
     for found in classes:
@@ -113,7 +101,7 @@ def list_images(folder: Folder, classes: list[ClassFolder], reading: Reading) ->
     is_official = min(sizes["val"], sizes["test"]) >= (1 - _MOST_UNEQUAL) * max(sizes["val"], sizes["test"], 1)
     return [
         SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, is_official=is_official))
-        for found, path in class_pictures(folder, classes, FER.full_title)
+        for found, path in classes.walk(FER.full_title)
     ]
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 
 from emotorch.data.known import are_named_as, called_after, recognise_class_folders
@@ -15,15 +15,12 @@ from emotorch.labels import EMOTIONS, emotion_name
 logger = logging.getLogger(__name__)
 
 
-def recognise(
-    folder: Folder, dataset: Dataset, class_of_code: Mapping[str, str], reading: Reading
-) -> Iterator[Finding]:
+def recognise(folder: Folder, dataset: Dataset, reading: Reading) -> Iterator[Finding]:
     """A dataset by its files' names, of whose pattern the groups `code` and `person` tell class and person.
 
     Args:
         folder: To look at.
-        dataset: Its record.
-        class_of_code: The dataset's class for each code, in upper case.
+        dataset: Its record; a class's code is its first two letters.
         reading: How a file becomes a face.
     """
     holders = [below for below in folder.walk() if below.pictures]
@@ -46,7 +43,7 @@ def recognise(
             covers=folder.parts(files)
             if len(named) == len(holders)
             else frozenset(files).union(below.path for below in named if below is not folder),
-            images=lambda: _list_images(named, dataset, class_of_code, reading),
+            images=lambda: _list_images(named, dataset, reading),
             count=lambda: len(files),
             notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
         )
@@ -72,9 +69,8 @@ def _names(folder: Folder) -> list[str]:
     return [path.name for path in folder.pictures]
 
 
-def _list_images(
-    holders: list[Folder], dataset: Dataset, class_of_code: Mapping[str, str], reading: Reading
-) -> list[SourceImage]:
+def _list_images(holders: list[Folder], dataset: Dataset, reading: Reading) -> list[SourceImage]:
+    class_of_code = {own[:2].upper(): own for own in dataset.classes}
     pattern = re.compile(dataset.files, re.IGNORECASE)
     images, strangers, elsewhere = [], [], []
     for holder in holders:

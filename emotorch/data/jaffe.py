@@ -10,20 +10,10 @@ from emotorch.data.layouts import Finding, Folder
 from emotorch.data.sources import Reading
 from emotorch.datasets import JAFFE
 
-_CLASSES = {
-    "NE": "neutral",
-    "HA": "happiness",
-    "SA": "sadness",
-    "SU": "surprise",
-    "AN": "anger",
-    "DI": "disgust",
-    "FE": "fear",
-}
-
 
 def recognise(folder: Folder) -> Iterator[Finding]:
     """JAFFE in one folder, or in class folders.
 
     `KA.AN1.39.tiff` is person, expression with a number, running number.
     """
-    return file_names.recognise(folder, JAFFE, _CLASSES, Reading.CROP)
+    return file_names.recognise(folder, JAFFE, Reading.CROP)

@@ -10,20 +10,10 @@ from emotorch.data.layouts import Finding, Folder
 from emotorch.data.sources import Reading
 from emotorch.datasets import KDEF
 
-_CLASSES = {
-    "AF": "afraid",
-    "AN": "angry",
-    "DI": "disgusted",
-    "HA": "happy",
-    "NE": "neutral",
-    "SA": "sad",
-    "SU": "surprised",
-}
-
 
 def recognise(folder: Folder) -> Iterator[Finding]:
     """KDEF in its folders by person, in one folder, or in class folders.
 
     `AF01ANS.JPG` is session A or B, sex F or M, number 01-35, expression, angle; the person is sex and number.
     """
-    return file_names.recognise(folder, KDEF, _CLASSES, Reading.SCENE)
+    return file_names.recognise(folder, KDEF, Reading.SCENE)

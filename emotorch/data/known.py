@@ -8,25 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from emotorch.data.layouts import (
-    CLASS_WORDS,
-    ClassFolder,
-    ClassOf,
-    Finding,
-    Folder,
-    Incomplete,
-    Recognised,
-    class_folders,
-    class_pictures,
-    count_pictures,
-    joined_splits,
-    parts_of,
-    plain_class,
-    split_of,
-)
-from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.class_folders import CLASS_WORDS, ClassFolders, ClassOf, joined_splits, plain_class
+from emotorch.data.layouts import Finding, Folder, Incomplete, split_of
+from emotorch.data.sources import Reading
 from emotorch.datasets import CKP, DATASETS, Dataset
 from emotorch.labels import emotion_name
 
@@ -102,17 +87,17 @@ def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
     return bool(folder.called(_CALLED)) and not called_after(folder, dataset)
 
 
-def signs_of(dataset: Dataset, folder: Folder, classes: Sequence[ClassFolder]) -> str:
+def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
     """What says that class folders are the dataset's, for a person to read; empty where nothing does."""
     names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
     if names and are_named_as(names, dataset):
         return f"file names like {dataset.file_example}"
-    if called := called_after(folder, dataset):
+    if called := called_after(classes.folder, dataset):
         return f"the name of the folder {called}"
     return counts_sign(dataset, classes)
 
 
-def counts_sign(dataset: Dataset, classes: Sequence[ClassFolder]) -> str:
+def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
     """Whether a split of class folders has the published numbers of images, for a person to read; empty where none."""
     for split in {found.split for found in classes}:
         counts = Counter[str]()
@@ -129,34 +114,25 @@ def counts_sign(dataset: Dataset, classes: Sequence[ClassFolder]) -> str:
 
 def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[str, ...] = ()) -> Iterator[Finding]:
     """A dataset as class folders of its classes, by name or number, in given splits or without."""
-    classes = class_folders(folder, class_of(dataset))
-    why = signs_of(dataset, folder, classes) if classes else ""
+    classes = ClassFolders(folder, class_of(dataset))
+    why = _signs_of(dataset, classes) if classes else ""
     numbers = {number for found in classes if (number := class_number(plain_class(found.folder.name))) is not None}
     if why and numbers and min(numbers) == 1 and max(numbers) == numbers_of(dataset)[-1] and dataset.first_number == 0:
         yield ask_whose(folder, numbers, "class folders")  # as if counted from 1, and the first one missing
     elif why:
-        splits = sorted({found.split_name for found in classes} - {""}) if not dataset.training else []
-        notes += joined_splits(classes) if dataset.training else ()
-        notes += (f"the folders {', '.join(splits)} are no split of its own, and not kept",) if splits else ()
-        yield Recognised(
+        if dataset.training:
+            notes += joined_splits(classes)
+        elif classes.split_names:
+            notes += (f"the folders {', '.join(classes.split_names)} are no split of its own, and not kept",)
+        yield classes.recognised(
             dataset.name,
-            folder.path,
             f"class folders, {why}",
-            covers=parts_of(folder, classes),
-            images=lambda: [
+            lambda: [
                 replace(image, usage=usage_of(dataset, image.usage))
-                for image in list_pictures(class_pictures(folder, classes, dataset.full_title), Reading.CROP)
+                for image in classes.images(Reading.CROP, dataset.full_title)
             ],
-            count=lambda: count_pictures(classes),
             notes=notes,
         )
-
-
-def list_pictures(pictures: Iterable[tuple[ClassFolder, Path]], reading: Reading) -> list[SourceImage]:
-    """Pictures in class folders as images, each with the split and the person that its folders tell."""
-    return [
-        SourceImage(path, found.emotion, reading, usage=found.split, subject=found.person) for found, path in pictures
-    ]
 
 
 def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:

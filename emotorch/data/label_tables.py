@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
 
+from emotorch.data.class_folders import plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, usage_of
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, plain_class, split_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.errors import EmoTorchError

@@ -8,14 +8,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from emotorch.data.formats import PICTURE_SUFFIXES, is_picture
+from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
 from emotorch.data.sources import SourceImage
-from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, is_clutter
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
@@ -26,10 +25,6 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
 # Folders that say nothing of what is in them.
 NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
-# Words before the number of a class: `class003`.
-CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
-# Words that say nothing in the name of a class folder.
-_EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +161,6 @@ class Incomplete:
 
 
 Finding = Recognised | Incomplete
-ClassOf = Callable[[str], str | None]
 
 
 def sampled(paths: Sequence[Path]) -> Sequence[Path]:
@@ -180,25 +174,6 @@ def common_size(paths: Sequence[Path]) -> tuple[int, int] | None:
     return sizes.most_common(1)[0][0] if sizes else None
 
 
-@dataclass(frozen=True)
-class ClassFolder:
-    """A folder of one class's images.
-
-    Attributes:
-        folder: It.
-        split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
-        split_name: That folder's name.
-        emotion: What `class_of` made of its name.
-        person: Whose folder it is, where persons have folders below the classes or above them; else empty.
-    """
-
-    folder: Folder
-    split: str
-    split_name: str
-    emotion: str
-    person: str = ""
-
-
 def is_nameless(name: str) -> bool:
     """Whether a folder is called as any download may be, also with a number: `archive (2)`."""
     return _NUMBERED.sub("", name.lower()) in NAMELESS
@@ -209,143 +184,3 @@ def split_of(name: str) -> str | None:
     matches = map(_SPLIT_WORD.fullmatch, map(str.lower, _WORDS.findall(name)))
     splits = {("train", "val", "test")[match.lastindex - 1] for match in matches if match and match.lastindex}
     return splits.pop() if len(splits) == 1 else None
-
-
-def class_folders(folder: Folder, class_of: ClassOf) -> list[ClassFolder]:
-    """The class folders in a folder, with given splits and persons above or below them; empty where there are none.
-
-    Args:
-        folder: Of one dataset.
-        class_of: The class of a folder's plain name (see `plain_class`); None for what is none.
-    """
-    found = list(_find_classes(folder, class_of, ClassFolder(folder, "", "", "")))
-    persons: dict[str, set[str]] = {}
-    for one in found:
-        persons.setdefault(one.emotion, set()).add(one.person)
-    if all(len(names) < 2 for names in persons.values()):  # a folder more, but nobody's
-        return [replace(one, person="") for one in found]
-    return found
-
-
-def _find_classes(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
-    """The class folders below a folder; `place` has the split and the person that the folders above it tell."""
-    classes = [(sub, class_of(plain_class(sub.name))) for sub in folder.folders]
-    splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
-    if any(emotion is not None for _, emotion in classes):
-        for sub, emotion in classes:
-            if emotion is not None:
-                yield from _within_class(sub, class_of, replace(place, emotion=emotion))
-    elif splits:
-        for sub in splits:
-            yield from _find_classes(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
-    elif not place.person and folder.path != folder.raw:
-        for sub in _persons(folder, class_of, alone=bool(place.split)):
-            yield from _find_classes(sub, class_of, replace(place, person=sub.name))
-
-
-def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
-    """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders.
-
-    Args:
-        folder: That may hold those of persons.
-        class_of: See `class_folders`.
-        alone: Whether there may be a single one.
-    """
-    shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in folder.folders}
-    with_classes = [
-        sub
-        for sub in folder.folders
-        if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
-    ]
-    are_alike = len(shapes) == 1 and "#" in shapes.pop() and len(with_classes) == len(folder.folders)
-    return with_classes if are_alike and (alone or len(with_classes) > 1) else []
-
-
-def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
-    """A class folder, and those of given splits or of persons in it."""
-    if folder.files or not folder.folders:
-        yield replace(place, folder=folder)
-    for sub in folder.folders:
-        split = split_of(sub.name)
-        if split and not place.split:
-            yield from _within_class(sub, class_of, replace(place, split=split, split_name=sub.name))
-        elif place.person or sub.name.lower() in NAMELESS or class_of(plain_class(sub.name)) == place.emotion:
-            yield from _within_class(sub, class_of, place)
-        else:
-            yield from _within_class(sub, class_of, replace(place, person=sub.name))
-
-
-def plain_class(name: str) -> str:
-    """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry` and `angry faces`."""
-    plain = name.strip().lower()
-    words = [word for word in re.split(r"[\s._-]+", plain) if word not in _EMPTY_WORDS and not word.isdecimal()]
-    return words[0] if len(words) == 1 else plain
-
-
-def _may_stand_beside(folder: Folder) -> bool:
-    """Whether a folder beside class folders is none of them: another copy of all, or a test set without labels."""
-    if folder.pictures:
-        return split_of(folder.name) is not None and not any(sub.has_pictures for sub in folder.folders)
-    return folder.name.lower() in NAMELESS
-
-
-def parts_of(folder: Folder, classes: Iterable[ClassFolder]) -> frozenset[Path]:
-    """What a dataset of class folders covers of a folder: these, or the folders of splits or persons they are in."""
-    return folder.parts(found.folder.pictures[0] for found in classes if found.folder.pictures)
-
-
-def joined_splits(classes: Sequence[ClassFolder]) -> tuple[str, ...]:
-    """A note where folders of several names are one given split, as `train` and `train_aug`; else none."""
-    names: dict[str, set[str]] = {}
-    for found in classes:
-        names.setdefault(found.split, set()).add(found.split_name)
-    return tuple(
-        f"{', '.join(sorted(called))} together are {split}" for split, called in names.items() if len(called) > 1
-    )
-
-
-def count_pictures(classes: Iterable[ClassFolder]) -> int:
-    """How many pictures class folders hold, by their names."""
-    return sum(len(found.folder.pictures) for found in classes)
-
-
-def class_pictures(
-    folder: Folder, classes: Sequence[ClassFolder], title: str, unknown: str = "", *, others: bool = False
-) -> Iterator[tuple[ClassFolder, Path]]:
-    """Every picture of class folders, with its folder.
-
-    Args:
-        folder: Which `class_folders` looked into.
-        classes: What it found.
-        title: Of the dataset, for messages.
-        unknown: What a folder of pictures beside them is, for messages, where that is not `no class of` the dataset.
-
-        others: Whether there may be folders of pictures beside them that are no class.
-
-    Raises:
-        EmoTorchError: a folder of pictures beside them is no class, one of them holds something else, or none an image.
-    """
-    known = {found.folder.path for found in classes}
-    above = {parent for path in known for parent in path.parents}
-    names = ", ".join(dict.fromkeys(found.emotion for found in classes))
-    split_names = {found.split_name for found in classes}
-    for parent in () if others else folder.walk():
-        if parent.path not in above or parent.path in known or parent.path == folder.raw:
-            continue
-        for sub in parent.folders:
-            if sub.path not in known | above and sub.has_pictures and not _may_stand_beside(sub):
-                stray = unknown or f"not a class of {title} ({names})"
-                if split_of(sub.name) and not classes[0].split:
-                    stray = "a folder of a given split beside class folders that are in none"
-                elif splits := [beside.name for beside in parent.folders if beside.name in split_names]:
-                    stray = f"beside the given split {splits[0]}, and called like none (train, val, test)"
-                raise EmoTorchError(f"{sub.path}: {stray}; rename it, or move it away")
-    none = True
-    for found in classes:
-        for path in found.folder.paths:
-            if not is_picture(path):
-                raise EmoTorchError(f"{path}: not an image; move it away")
-            none = False
-            yield found, path
-    if none:
-        raise EmoTorchError(f"{folder.path}: no images in its class folders; put them in, or move the folder away")

@@ -1,0 +1,211 @@
+"""The class folders of a dataset, also in folders of given splits, and with folders of persons above or below them."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emotorch.data.formats import is_picture
+from emotorch.data.layouts import NAMELESS, Folder, Recognised, split_of
+from emotorch.data.sources import Reading, SourceImage
+from emotorch.errors import EmoTorchError
+
+# Words before the number of a class: `class003`.
+CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
+# Words that say nothing in the name of a class folder.
+_EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
+
+# The class of a folder's plain name (see `plain_class`); None for what is none.
+ClassOf = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder of one class's images.
+
+    Attributes:
+        folder: It.
+        split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
+        split_name: That folder's name.
+        emotion: What `class_of` made of its name.
+        person: Whose folder it is, where persons have folders below the classes or above them; else empty.
+    """
+
+    folder: Folder
+    split: str
+    split_name: str
+    emotion: str
+    person: str = ""
+
+
+class ClassFolders(list[ClassFolder]):
+    """The class folders of one dataset; empty where there are none.
+
+    Attributes:
+        folder: In which they are.
+    """
+
+    def __init__(self, folder: Folder, class_of: ClassOf) -> None:
+        """Looks for them in a folder and below it."""
+        self.folder = folder
+        found = list(_find(folder, class_of, ClassFolder(folder, "", "", "")))
+        persons: dict[str, set[str]] = {}
+        for one in found:
+            persons.setdefault(one.emotion, set()).add(one.person)
+        if all(len(names) < 2 for names in persons.values()):  # a folder more, but nobody's
+            found = [replace(one, person="") for one in found]
+        super().__init__(found)
+
+    @property
+    def pictures(self) -> list[Path]:
+        """All files in them that end like pictures."""
+        return [path for found in self for path in found.folder.pictures]
+
+    @property
+    def split_names(self) -> list[str]:
+        """Of the folders of given splits, sorted."""
+        return sorted({found.split_name for found in self} - {""})
+
+    def recognised(
+        self,
+        dataset: str,
+        why: str,
+        images: Callable[[], list[SourceImage]],
+        *,
+        preference: int = 1,
+        notes: tuple[str, ...] = (),
+    ) -> Recognised:
+        """A dataset that is these: it covers them, or the folders of splits or persons that they are in."""
+        firsts = (found.folder.pictures[0] for found in self if found.folder.pictures)
+        return Recognised(
+            dataset,
+            self.folder.path,
+            why,
+            covers=self.folder.parts(firsts),
+            images=images,
+            count=lambda: len(self.pictures),
+            preference=preference,
+            notes=notes,
+        )
+
+    def images(self, reading: Reading, title: str, unknown: str = "", *, others: bool = False) -> list[SourceImage]:
+        """Their images, each with the split and the person that its folders tell; see `walk`."""
+        return [
+            SourceImage(path, found.emotion, reading, usage=found.split, subject=found.person)
+            for found, path in self.walk(title, unknown, others=others)
+        ]
+
+    def walk(self, title: str, unknown: str = "", *, others: bool = False) -> Iterator[tuple[ClassFolder, Path]]:
+        """Every picture, with its folder.
+
+        Args:
+            title: Of the dataset, for messages.
+            unknown: What a folder of pictures beside them is, for messages, where that is not `no class of` the
+                dataset.
+            others: Whether there may be folders of pictures beside them that are no class.
+
+        Raises:
+            EmoTorchError: a folder of pictures beside them is no class, one of them holds something else, or none an
+                image.
+        """
+        if not others:
+            names = ", ".join(dict.fromkeys(found.emotion for found in self))
+            self._refuse_others(unknown or f"not a class of {title} ({names})")
+        for found in self:
+            for path in found.folder.paths:
+                if not is_picture(path):
+                    raise EmoTorchError(f"{path}: not an image; move it away")
+                yield found, path
+        if not any(found.folder.files for found in self):
+            raise EmoTorchError(
+                f"{self.folder.path}: no images in its class folders; put them in, or move the folder away"
+            )
+
+    def _refuse_others(self, unknown: str) -> None:
+        """Raises EmoTorchError where a folder of pictures beside the class folders is none of them."""
+        known = {found.folder.path for found in self}
+        above = {parent for path in known for parent in path.parents}
+        for parent in self.folder.walk():
+            if parent.path not in above or parent.path in known or parent.path == self.folder.raw:
+                continue
+            for sub in parent.folders:
+                if sub.path in known | above or not sub.has_pictures or _may_stand_beside(sub):
+                    continue
+                stray = unknown
+                if split_of(sub.name) and not self[0].split:
+                    stray = "a folder of a given split beside class folders that are in none"
+                elif splits := [beside.name for beside in parent.folders if beside.name in self.split_names]:
+                    stray = f"beside the given split {splits[0]}, and called like none (train, val, test)"
+                raise EmoTorchError(f"{sub.path}: {stray}; rename it, or move it away")
+
+
+def plain_class(name: str) -> str:
+    """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry` and `angry faces`."""
+    plain = name.strip().lower()
+    words = [word for word in re.split(r"[\s._-]+", plain) if word not in _EMPTY_WORDS and not word.isdecimal()]
+    return words[0] if len(words) == 1 else plain
+
+
+def joined_splits(folders: list[ClassFolder]) -> tuple[str, ...]:
+    """A note where folders of several names are one given split, as `train` and `train_aug`; else none."""
+    names: dict[str, set[str]] = {}
+    for found in folders:
+        names.setdefault(found.split, set()).add(found.split_name)
+    return tuple(
+        f"{', '.join(sorted(called))} together are {split}" for split, called in names.items() if len(called) > 1
+    )
+
+
+def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
+    """The class folders below a folder; `place` has the split and the person that the folders above it tell."""
+    classes = [(sub, class_of(plain_class(sub.name))) for sub in folder.folders]
+    splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
+    if any(emotion is not None for _, emotion in classes):
+        for sub, emotion in classes:
+            if emotion is not None:
+                yield from _within_class(sub, class_of, replace(place, emotion=emotion))
+    elif splits:
+        for sub in splits:
+            yield from _find(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
+    elif not place.person and folder.path != folder.raw:
+        for sub in _persons(folder, class_of, alone=bool(place.split)):
+            yield from _find(sub, class_of, replace(place, person=sub.name))
+
+
+def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
+    """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders.
+
+    Args:
+        folder: That may hold those of persons.
+        class_of: See `ClassOf`.
+        alone: Whether there may be a single one.
+    """
+    shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in folder.folders}
+    with_classes = [
+        sub
+        for sub in folder.folders
+        if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
+    ]
+    are_alike = len(shapes) == 1 and "#" in shapes.pop() and len(with_classes) == len(folder.folders)
+    return with_classes if are_alike and (alone or len(with_classes) > 1) else []
+
+
+def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
+    """A class folder, and those of given splits or of persons in it."""
+    if folder.files or not folder.folders:
+        yield replace(place, folder=folder)
+    for sub in folder.folders:
+        split = split_of(sub.name)
+        if split and not place.split:
+            yield from _within_class(sub, class_of, replace(place, split=split, split_name=sub.name))
+        elif place.person or sub.name.lower() in NAMELESS or class_of(plain_class(sub.name)) == place.emotion:
+            yield from _within_class(sub, class_of, place)
+        else:
+            yield from _within_class(sub, class_of, replace(place, person=sub.name))
+
+
+def _may_stand_beside(folder: Folder) -> bool:
+    """Whether a folder beside class folders is none of them: another copy of all, or a test set without labels."""
+    if folder.pictures:
+        return split_of(folder.name) is not None and not any(sub.has_pictures for sub in folder.folders)
+    return folder.name.lower() in NAMELESS
