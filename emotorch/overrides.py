@@ -1,4 +1,4 @@
-"""Recipes with some settings changed, by dotted names: stage 4's `--set KEY=VALUE`, and what a sweep varies."""
+"""Recipes with some settings changed, by dotted names: stage 4's `--set KEY=VALUE`, and a sweep's `--vary`."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -29,12 +29,12 @@ def setting_type(recipe: Recipe, key: str, proposed: Collection[str] = ()) -> An
     """The type of a field that may be changed.
 
     Args:
-        recipe: Whose.
-        key: The field's dotted name.
-        proposed: The names to look for the nearest among; all by default.
+        recipe: Whose field it is.
+        key: Its dotted name.
+        proposed: The names that an error may propose; all by default.
 
     Raises:
-        UsageError: there is none of this dotted name; the nearest right one is named.
+        UsageError: there is no such field; the nearest right name is proposed.
     """
     types = setting_types(recipe)
     if key not in types:

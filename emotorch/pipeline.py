@@ -39,7 +39,7 @@ class StageError(EmoTorchError):
 
 
 def choose_root(paths: Paths) -> tuple[Paths, bool]:
-    """The user's root where FER-Datasets holds anything; else one of its own for synthetic faces, and True."""
+    """The user's root if FER-Datasets holds anything, and False; else a root for synthetic faces, and True."""
     there = recognise(paths, get_scheme(DEFAULT))
     if there.datasets or there.passed_over:
         return paths, False
@@ -86,7 +86,7 @@ def run_all(paths: Paths, models: int, training: Sequence[str] = ()) -> None:
 
 
 def prepare_datasets(paths: Paths, schemes: Sequence[str]) -> None:
-    """Stages 1 and 2, the second once for each label scheme; what is there and up to date stays.
+    """Stages 1 and 2, the second once for each label scheme; what is up to date stays.
 
     Raises:
         StageError: a stage failed.
@@ -135,7 +135,7 @@ def _accuracies(paths: Paths) -> Table:
 
 
 def _to_try(paths: Paths, model: str, *, moved: bool) -> list[str]:
-    """Commands with the model's name, after what they need: environment, and a root other than the user's."""
+    """Commands with the model's name, after those that set the environment and a root other than the user's."""
     environment = [f"source {shlex.quote(sys.prefix)}/bin/activate"] if sys.prefix != sys.base_prefix else []
     root = [f"export EMOTORCH_ROOT={shlex.quote(str(paths.root))}"] if moved else []
     scripts = ("evaluate_model.py", "explain_model.py", "write_report.py")
@@ -143,5 +143,5 @@ def _to_try(paths: Paths, model: str, *, moved: bool) -> list[str]:
 
 
 def _pictures(run: Run) -> list[Path]:
-    """All of a run's folder, but single images."""
+    """All pictures of a run's folder, but those of single images."""
     return sorted(path for path in run.folder.rglob("*.png") if "misclassified" not in path.parent.name)

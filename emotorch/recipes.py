@@ -16,7 +16,7 @@ METRIC_NAMES = ("loss", "accuracy", "macro_f1")
 SAMPLING_NAMES = ("shuffled", "balanced")
 FER_FOLDS = tuple(f"fold{number}" for number in range(1, 6))
 BY_SOURCE, PUBLISHED_SPLIT = SPLITS = ("by_source", "published")
-# What becomes of training images that show held-out ones: what suits the dataset, or one of the other two always.
+# Training images that are copies of held-out ones: as suits the dataset, always kept, or always dropped.
 COPIES_CHOICES = SUITED_COPIES, KEEP_COPIES, DROP_COPIES = ("auto", "keep", "drop")
 FER_USAGE_CHOICES = ("all", "training", "official", "search", *FER_FOLDS)
 MAJORITY, VOTES = TARGET_NAMES = ("majority", "votes")
@@ -26,7 +26,7 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "symmetric": ((0.5,), (0.5,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-# Settings of a network that its recipe leaves at the network's own defaults.
+# Settings of a network that its recipe leaves at their defaults.
 OPTIONAL_CONFIG: dict[str, dict[str, type]] = {"emotion_cnn": {"width": int, "hidden": int}}
 
 Value = bool | int | float | str
@@ -82,7 +82,7 @@ class Recipe:
     """How a system is trained.
 
     Attributes:
-        name: How options and records call it.
+        name: In options and records.
         network: One that is registered in `emotorch.networks`, or `timm:NAME`.
         scheme: The label scheme it is meant for.
         network_config: The network's own arguments, less `num_classes`, which the scheme gives. `image_size` and
@@ -197,15 +197,8 @@ class Recipe:
                 raise UsageError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
         for name in ("batch_size", "epochs", "plateau_patience"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in (
-            "early_stop_patience",
-            "trained_layers",
-            "warmup_epochs",
-            "gradient_clip",
-            "focal_gamma",
-            "mixup",
-            "cutmix",
-        ):
+        amounts = ("early_stop_patience", "trained_layers", "warmup_epochs", "gradient_clip", "focal_gamma")
+        for name in (*amounts, "mixup", "cutmix"):
             _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
         for name in ("momentum", "ema_decay", "label_smoothing", "weight_decay"):
             _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
@@ -223,7 +216,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `as_dict`, also after a journey through JSON; what came later than it is at its default.
+        """The inverse of `as_dict`, also by way of JSON; settings that are newer than the record get their default.
 
         Raises:
             EmoTorchError: a setting is unknown, not there, or not of its type; or, as UsageError, out of range.

@@ -1,6 +1,6 @@
-"""Folders that are used by one process at a time, and replaced whole.
+"""Folders that one process uses at a time, and that are replaced whole.
 
-Whoever reads such a folder finds the one that was there or the new one, also after a kill at any moment.
+Readers find the old folder or the new one, also after a kill at any moment.
 """
 
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from emotorch.errors import EmoTorchError
 
-# A killed stage's workers notice within half a second that they are orphans, and let go of the lock.
+# The workers of a killed stage let go of the lock within half a second.
 _LOCK_PATIENCE_S = 2.0
-# What Linux's headers give renameat2: relative to the working directory; both names exist, and change places.
+# Linux's constants for renameat2: relative to the working directory; both names exist, and change places.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 # The same of macOS's renamex_np.
 _RENAME_SWAP = 2
@@ -24,14 +24,13 @@ _RENAME_SWAP = 2
 def exclusive(lock: Path, holder: str) -> Iterator[int]:
     """Holds a lock file, so that one process works and the others say so.
 
-    The processes that it forks hold it too: those that outlive it, by the moment that they take to notice,
-    may still be writing.
+    Its forks hold it too: those that outlive it for a moment may still be writing.
 
     Yields:
         The descriptor that holds it, for processes that are not forked.
 
     Raises:
-        EmoTorchError: another process holds it; `holder` says what that is.
+        EmoTorchError: another process holds it; `holder` names that in the message.
     """
     from filelock import FileLock, Timeout  # here: prediction writes files, and holds no lock
 
@@ -52,11 +51,10 @@ def exclusive(lock: Path, holder: str) -> Iterator[int]:
 
 
 def replace_folder(prepared: Path, final: Path) -> None:
-    """Gives a whole folder its name; one that had it is removed after that.
+    """Gives a whole folder its name; the one that had it is removed after that.
 
-    Where the system can, the two change their names in one step. Elsewhere it takes two renames: where the second
-    fails, the folder that was there has its name again, and a kill between them leaves it whole beside, for
-    `restore_folder` to bring back.
+    Where the system can, the two change their names in one step. Elsewhere it takes two renames: if the second fails,
+    the old folder gets its name back; a kill between them leaves it beside, for `restore_folder`.
 
     Args:
         prepared: On the same file system as `final`.
@@ -98,10 +96,10 @@ def restore_folder(final: Path) -> None:
 
 
 def finish_replacing(final: Path, holder: str) -> None:
-    """For who reads a folder that `replace_folder` may have been killed at, on a system that needs two renames.
+    """Brings back a folder before it is read, if `replace_folder` was killed between two renames.
 
     Raises:
-        EmoTorchError: it is being replaced at this moment, by what `holder` says.
+        EmoTorchError: it is being replaced at this moment; `holder` names by what.
     """
     if previous_of(final).exists() and not final.exists():
         with replacing(final, holder):
@@ -110,7 +108,7 @@ def finish_replacing(final: Path, holder: str) -> None:
 
 @contextmanager
 def replacing(final: Path, holder: str) -> Iterator[None]:
-    """Holds a folder that is to be replaced, whole again after a kill; see `exclusive`."""
+    """Holds a folder that is to be replaced, brought back after a kill; see `exclusive`."""
     with exclusive(final.with_name(f".{final.name}.lock"), holder):
         restore_folder(final)
         yield

@@ -1,4 +1,4 @@
-"""Text for a terminal. Names are data: none moves the cursor, colours what follows or hides what it is.
+"""Text for a terminal, in which no name moves the cursor, colours what follows or hides what it is.
 
 Control characters, marks that turn the direction of writing, and bytes of names that are no UTF-8 become escapes.
 """
@@ -17,7 +17,7 @@ _BUT_LINES = re.compile(f"(?![\\n\\t]){_CONTROL.pattern}")
 
 
 def one_line(text: str) -> str:
-    """With an escape such as `\\n` for every control character."""
+    """The text with an escape such as `\\n` for every control character."""
     return _CONTROL.sub(_escape, text)
 
 
@@ -36,8 +36,8 @@ def json_line(value: object) -> str:
 
 
 def prepare_streams() -> None:
-    """For a script: what is printed, logged and told to the parser's user is `lines` from now on."""
-    # In the place of streams that the caller has closed (`>&-`): else the next file that is opened becomes one.
+    """For a script: from now on all that it prints and logs goes through `lines`."""
+    # Streams that the caller has closed (`>&-`) are replaced: else the next file that is opened becomes one.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
@@ -48,13 +48,13 @@ def prepare_streams() -> None:
         sys.stdout = _Printed(sys.stdout)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Logged("%(message)s"))
-    # Libraries tell of what no user asked for, such as that they have made a cache of fonts.
+    # Of libraries warnings alone: they also tell, for example, that they have made a cache of fonts.
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("emotorch").setLevel(logging.INFO)
 
 
 class _Printed(io.TextIOBase):
-    """A stream that gets `lines`."""
+    """A stream whose text goes through `lines`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""Plain values from outside, as JSON, TOML and checkpoints hold them: held to the types that they are to have.
+"""Plain values from JSON, TOML and checkpoints, checked against declared types.
 
-Whatever is read is a value of its declared type, or an error that names the file and the key. What is not declared may
-be anything, and a key that is not there is such an error too, wherever it is asked for.
+Whatever is read is a value of its declared type, or an error that names the file and the key; so is a missing key,
+wherever it is asked for. Undeclared keys may hold anything.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 from emotorch.errors import EmoTorchError
 
-# More is no number of anything here, and does not fit into what computes with it.
+# Larger numbers mean nothing here, and fit into no int64.
 _LARGEST = 2**63
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}
 _SHOWN = 60  # characters of a wrong value
@@ -38,7 +38,7 @@ class Table(dict[str, Any]):
 
 
 def parse_json(text: str, file: object) -> Any:
-    """The value that JSON text stands for, with objects as `Table`; `file`: what messages name.
+    """The value of JSON text, with objects as `Table`; `file`: named in messages.
 
     Raises:
         EmoTorchError: it is no JSON, or nested too deeply to be read.
@@ -58,15 +58,15 @@ def parse_json(text: str, file: object) -> Any:
 
 
 def require(value: object, type_: Any, name: str) -> None:
-    """Checks a plain value against a type: of JSON, a union or list or dict of these, or a TypedDict of them.
+    """Checks a plain value against a type: one of JSON's, a union, list or dict of these, or a TypedDict of them.
 
     Args:
         value: What was read.
-        type_: What it is to be.
+        type_: What it must be.
         name: Of the value, for messages: a file and a colon, or the keys that lead to it.
 
     Raises:
-        EmoTorchError: it is not, somewhere in it; the message names the place.
+        EmoTorchError: it is of another type; the message names the place within it.
     """
     if type_ is Any:
         return

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 # Reading them from a GPU makes it wait.
 _FIGURES_EVERY_S = 0.5
-# The C library follows freed pieces up to 32 MiB.
+# The C library keeps pieces of up to 32 MiB.
 _KEPT_BYTES = 31 << 20
 
 
@@ -34,7 +34,7 @@ def progress(
     scale: bool = True,
     figures: Callable[[], str] | None = None,
 ) -> Iterator[Item]:
-    """A progress bar on stderr, and none when stderr is no terminal; with figures behind it, now and then."""
+    """A progress bar on stderr, where that is a terminal; `figures` are shown behind it twice a second."""
     bar = tqdm(items, total=total, desc=description, unit=unit, unit_scale=scale, disable=None, leave=False)
     shown = time.perf_counter()
     for item in bar:
@@ -45,10 +45,10 @@ def progress(
 
 
 def keep_freed_memory() -> None:
-    """Lets this process and its forks use freed memory again, rather than give it back and ask for it anew.
+    """Lets this process and its forks reuse freed memory instead of asking the system for it anew.
 
-    The C library keeps as much as the largest piece freed so far, and getting megabytes for every few rows, or for
-    every step of a training, takes as long as part of the work on them.
+    The C library keeps as much as the largest piece freed so far. Getting megabytes for every few rows, or for every
+    step of a training, would take as long as part of the work on them.
     """
     bytearray(_KEPT_BYTES)
 
@@ -73,7 +73,7 @@ def map_in_order(function: Callable[[Item], Result], items: Sequence[Item], work
         pool = ProcessPoolExecutor(min(workers, len(items)), context, start_worker)
         futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
     except OSError as error:  # too few descriptors, or processes
-        # Those that did start wait for work that never comes, and this process would wait for them at its end.
+        # Those that did start would wait for work forever, and this process for them at its end.
         for process in set(multiprocessing.active_children()).difference(others):
             process.kill()
         raise EmoTorchError(f"cannot start {workers} workers: {error.strerror}; rerun with fewer --workers") from error
@@ -88,7 +88,7 @@ def map_in_order(function: Callable[[Item], Result], items: Sequence[Item], work
 
 
 def start_worker() -> None:
-    """What a worker process does first: it leaves Ctrl-C to its parent, and ends when that has gone."""
+    """A worker process begins with this: it leaves Ctrl-C to its parent, and ends when that has gone."""
     _leave_the_cores_to_processes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
     threading.Thread(target=_die_with_parent, daemon=True).start()

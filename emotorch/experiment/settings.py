@@ -18,7 +18,7 @@ from emotorch.typed import Table
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is made from, less the data."""
+    """Everything that makes a run, but for the data."""
 
     recipe: Recipe
     scheme: LabelScheme
@@ -31,7 +31,7 @@ class Settings:
     checkpoint_every_s: float = 120.0
 
     def pixel_form(self, index: DatasetIndex) -> PixelForm:
-        """What the run reads its images as: see `DatasetIndex.form_for`."""
+        """The form that the run reads its images in: see `DatasetIndex.form_for`."""
         config = self.recipe.network_config
         return index.form_for(int(config["image_size"]), int(config["channels"]), self.train_on)
 
@@ -53,10 +53,10 @@ class Settings:
 
     @classmethod
     def from_options(cls, options: argparse.Namespace, paths: Paths) -> "Settings":
-        """From what stages 4 and 5 read; what a stage has no option for, and None, stand for the default.
+        """From the options of stages 4 and 5; one that a stage lacks, or that is None, stands for the default.
 
         Raises:
-            UsageError: an option is wrong, or none says which of several datasets trains.
+            UsageError: an option is wrong, or none chooses among several datasets.
         """
         recipe = _recipe_from_options(options)
         scheme = get_scheme(options.scheme or recipe.scheme)
@@ -79,7 +79,7 @@ class Settings:
         """The settings that a run's record states.
 
         Raises:
-            EmoTorchError: one is not there, unknown, or cannot be what it is.
+            EmoTorchError: one is missing, unknown, or of another type or range.
         """
         file = record.file if isinstance(record, Table) else "the record"
         settings = dict(record["settings"])

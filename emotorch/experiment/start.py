@@ -1,4 +1,4 @@
-"""What a run starts from: its network before the first step, from scratch or from weights that are there."""
+"""The start of a run: its network before the first step, from scratch or from given weights."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def new_network(settings: Settings) -> nn.Module:
     """A run's network before its first step.
 
     Raises:
-        EmoTorchError: the network does not take its configuration, or weights to start from are not there or damaged.
+        EmoTorchError: the network does not take its configuration, or weights to start from are missing or damaged.
         UsageError: the recipe's images grow, and the network takes one size only.
     """
     recipe = settings.recipe
@@ -34,19 +34,18 @@ def new_network(settings: Settings) -> nn.Module:
 
 
 def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection) -> None:
-    """Weights of a run have as good as shown what that run was trained on: nothing of it may be scored here.
+    """Checks that a run scores no image that the run whose weights it starts from was trained on.
 
-    Files of weights that no run's folder is around tell nothing of that.
+    Files of weights outside a run's folder say nothing about that.
 
     Args:
-        settings: Of the run that starts from them, if it does.
+        settings: Of the run, which may start from scratch.
         index: Of its dataset.
         selection: Its images.
 
     Raises:
-        EmoTorchError: they are not those that the record of their run states.
-        UsageError: they are of a run that was trained on images of the data that this one is trained or validated on,
-            which this one is not trained on.
+        EmoTorchError: the weights are not those that the record of their run states.
+        UsageError: that run was trained on images of this one's data that this one is not trained on.
     """
     if not settings.recipe.pretrained:
         return

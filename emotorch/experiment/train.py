@@ -47,7 +47,7 @@ BEST_CHECKPOINT = "model.pth"
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run learns from.
+    """The images and teachers that a run learns from.
 
     Attributes:
         selection: Its images.
@@ -127,8 +127,8 @@ def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
         index: Of the dataset, when it is loaded already.
 
     Raises:
-        EmoTorchError: the run is finished already, or its dataset or its teachers are no longer the same,
-            or earlier code split the dataset otherwise.
+        EmoTorchError: the run is finished, its dataset or its teachers have changed, or earlier code split the dataset
+            differently.
     """
     record = distributed.broadcast(lambda: _unfinished_record(run))
     settings = Settings.from_record(record)

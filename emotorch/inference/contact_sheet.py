@@ -33,8 +33,8 @@ class Tile:
     Attributes:
         pixels: (H, W, 3), red, green, blue, at most 240 pixels on a side, boxes drawn in; None when unreadable.
         name: Below it.
-        lines: The predictions, or why there is none.
-        failed: Whether there is none.
+        lines: The predictions, or why there are none.
+        failed: Whether there are none.
     """
 
     pixels: Pixels | None
@@ -91,7 +91,7 @@ def plot_contact_sheet(path: Path, tiles: Sequence[Tile], pictures: int, title: 
     Args:
         path: The picture to write: PNG, JPEG, PDF or SVG.
         tiles: The first ones, `MOST_TILES` at most.
-        pictures: How many there are in all; the sheet says so where that is more.
+        pictures: How many there are in all; the sheet says so where they are more.
         title: Above all.
     """
     return save(_sheet_figure(tiles, pictures, title), path)

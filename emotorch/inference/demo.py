@@ -1,9 +1,8 @@
 """A page with predictions for pictures and the camera, served to this machine only.
 
-What a person shows to it stays in memory and is gone with the reply: nothing is written or logged, only loopback
-is listened to, and the page may load and ask nothing but this server. Other pages that are open in the same
-browser get no predictions: their names are no loopback names (which stops DNS rebinding), and their requests carry
-their own origin.
+Pictures stay in memory and are gone with the reply: nothing is written or logged, the server listens on loopback only,
+and the page may load and ask nothing but this server. Other pages in the same browser get no predictions: their names
+are no loopback names (which stops DNS rebinding), and their requests carry their own origin.
 """
 
 import asyncio
@@ -44,11 +43,11 @@ MAX_PIXELS = 50_000_000
 # What cameras and browsers make. Pillow reads more, some of it by starting other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
-# What being turned away takes: who asks again at once takes the time of those who wait.
+# A refusal takes so long: those who ask again at once would take the time of those who wait.
 REFUSAL_SECONDS = 2.0
 
 _OBJECTS_BETWEEN_COLLECTIONS = 1000
-# What replies call a picture, whose own name does not come with it.
+# The picture's name in replies: its own does not come with it.
 _INPUT = "picture"
 _READABLE = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]} pictures are read"
 _HEADERS = {
@@ -79,15 +78,14 @@ class _SafeHeaders:
 
 
 def create_app(reader: FaceReader, name: str) -> FastAPI:
-    """The page and what it asks for: `GET /`, `GET /about` and `POST /answer`, whose body is a picture's file.
+    """The page and its requests: `GET /`, `GET /about` and `POST /answer`, whose body is a picture's file.
 
     The reply to a picture is the object that prediction prints with `--json`. Its status is 200 also when no face is
-    found; 413, 415, 408 and 503 are for what is too large, no picture, too slow or too much at once, with the same
-    keys.
+    found; 413, 415, 408 and 503, with the same keys, mean too large, no picture, too slow, too many at once.
 
     Args:
         reader: The model.
-        name: What replies and page call it.
+        name: Of the model, in replies and on the page.
     """
     page = resources.files("emotorch.inference").joinpath("demo_page.html").read_text("utf-8")
     app = FastAPI(openapi_url=None)
@@ -176,7 +174,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
 
 
 def _policy(page: str) -> str:
-    """A Content-Security-Policy that lets just the page's own script and style run, and nothing load from elsewhere."""
+    """A Content-Security-Policy: only the page's own script and style run, and nothing loads from elsewhere."""
     hashes = {
         tag: " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
@@ -192,7 +190,7 @@ def _policy(page: str) -> str:
 
 
 def _check_origin(request: Request) -> None:
-    """Browsers say which page a request comes from; other programs say nothing."""
+    """Browsers state the page that a request comes from; other programs state none."""
     origin = request.headers.get("origin")
     if origin is not None and origin != f"http://{request.headers['host']}":
         raise RefusedError(403, "Only the page itself may ask.")
@@ -204,7 +202,7 @@ async def _require_client(request: Request) -> None:
 
 
 async def _drop_body(request: Request, seconds: float) -> None:
-    """Takes so long, in which what still comes of a body is read: a client that is sending reads no reply."""
+    """Reads the rest of a body for so long: a client that is still sending reads no reply."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await request.receive())["type"] != "http.disconnect":

@@ -1,8 +1,8 @@
-"""What keeps the page open to everyone: limits on time and memory, so that nobody who stalls locks others out.
+"""Limits of the page on time and memory, so that clients that stall lock nobody out.
 
-Uvicorn has no limit on how long the head of a request may take, nor on a client that does not read its reply, and
-refuses everyone while too many connections are open. Here each of these has its time; where there is no room for one
-more, it is who has stalled longest that goes.
+Uvicorn limits neither the time for the head of a request nor for reading a reply, and refuses everyone while too many
+connections are open. Here each has its time; where there is no room for one more, the client that has stalled longest
+goes.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_BYTES = 25 * 1024 * 1024
-# Of all pictures that arrive or wait.
+# All pictures that arrive or wait.
 MAX_BYTES_TOGETHER = 4 * MAX_BYTES
 # Whole pictures that wait: one is worked on at a time. More would only wait longer.
 MAX_WAITING = 32
@@ -41,22 +41,22 @@ class RefusedError(Exception):
 
 
 class Uploads:
-    """The pictures that arrive, or have arrived and wait: bounded together.
+    """The pictures that arrive or wait, whose size together is limited.
 
     Attributes:
-        seconds: A picture has so long to arrive, …
-        stalled_seconds: … and so long between two parts of it.
+        seconds: For a picture to arrive.
+        stalled_seconds: Between two parts of it.
     """
 
     seconds = 30.0
     stalled_seconds = 5.0
 
     def __init__(self) -> None:
-        self._all: list[Upload] = []  # first of all who has sent nothing for longest
+        self._all: list[Upload] = []  # the one that has sent nothing for longest first
 
     @contextmanager
     def one(self) -> "Iterator[Upload]":
-        """Another picture, until all is done with it."""
+        """Another picture, counted until it is done with."""
         upload = Upload(self)
         self._all.append(upload)
         try:
@@ -66,7 +66,7 @@ class Uploads:
             upload.parts.clear()  # an error's traceback may hold it for long
 
     def make_room(self, newest: "Upload") -> None:
-        """Gives up uploads, who has stalled longest first, until all fit.
+        """Gives up uploads, the one that has stalled longest first, until all fit.
 
         Raises:
             RefusedError: only the newest is left to give up.
@@ -87,7 +87,7 @@ class Upload:
     """A picture on its way.
 
     Attributes:
-        parts: What is here of its file: one piece that grows would leave a hole in the memory at each step.
+        parts: Of its file, so far: a single piece that grows would leave a hole in the memory at each step.
         size: Their bytes.
         is_arriving: Whether there is more to come.
     """
@@ -140,10 +140,10 @@ class Upload:
 
 
 class Queue:
-    """One picture is worked on at a time; the others wait in order, so many and so long at most.
+    """One picture is worked on at a time; a limited number of others wait in order.
 
     Attributes:
-        seconds: Who has waited so long is told to ask again.
+        seconds: The longest wait; then the client is told to ask again.
     """
 
     seconds = 4.0
@@ -172,12 +172,12 @@ class Queue:
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection of a client that has its time for each thing.
+    """A connection whose client has limited time.
 
     Attributes:
-        head_seconds: For the head of a request, from the connection or from its first byte; and for what is left of a
-            body that nobody reads.
-        reading_seconds: For going on with reading a reply.
+        head_seconds: For the head of a request, from the connection or from its first byte; and for the rest of a body
+            that nobody reads.
+        reading_seconds: For reading more of a reply.
         idle_seconds: Between two requests.
     """
 
@@ -239,7 +239,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def _most_connections() -> int:
-    """As many as there are descriptors for."""
+    """As many as the process's limit of descriptors allows."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,7 +1,7 @@
 """A trained model as an ONNX file, which predicts without PyTorch: written, then compared to PyTorch's predictions.
 
-The graph holds the preprocessing too (`to_input`, traced): it takes the bytes of faces, in the form that the model's
-training images were read in, any number of them.
+The graph holds the preprocessing too (`to_input`, traced): it takes any number of faces as bytes, in the form that the
+model's training images were read in.
 """
 
 import math
@@ -30,7 +30,7 @@ from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.preprocessing import to_input, to_tensor
 
-# Of a probability. Both compute in float32, but sum in another order; a strong temperature makes more of that.
+# Of a probability. Both compute in float32, but sum in another order; a strong temperature enlarges the difference.
 TOLERANCE = 1e-4
 # One face, a few, and more than a reader takes at once.
 BATCHES = (1, 2, 7, 100)
@@ -55,8 +55,8 @@ def export(weights: Path) -> Export:
     """Writes a model's ONNX file beside its weights, and both files' hashes into the record of their run, if any.
 
     Raises:
-        EmoTorchError: see `load_model`; the network cannot be exported, or the file's predictions are not PyTorch's:
-            no file is written then.
+        EmoTorchError: see `load_model`; or the network cannot be exported, or the file's predictions differ from
+            PyTorch's: then no file is written.
     """
     model = load_model(weights)
     metadata = Metadata(weights.resolve().parent.name, model.scheme, model.temperature, hash_file(weights), __version__)
@@ -71,7 +71,7 @@ def export(weights: Path) -> Export:
         difference = largest_difference(*readers, faces)
         if not difference <= TOLERANCE:  # also when it is no number
             raise EmoTorchError(f"a probability differs from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}")
-        # A kill between the two files leaves a record that says nothing of this one, not something wrong.
+        # A kill between the two files leaves a record without this hash, not with a wrong one.
         if HASHES.get(path.name) in run.record:
             write_record(run.folder, {k: value for k, value in run.record.items() if k != HASHES[path.name]})
 
@@ -85,7 +85,7 @@ def export(weights: Path) -> Export:
 
 
 class _FromPixels(nn.Module):
-    """A network, and before it what makes its input."""
+    """A network with its preprocessing."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             _FromPixels(model).eval(),
-            # Two faces: an example of one would be taken for a number that never changes.
+            # Two faces: the number of one would be taken for a constant.
             (to_tensor(np.zeros((2, *model.form.pixels.shape), np.uint8)),),
             dynamo=True,
             input_names=[INPUT],
@@ -111,7 +111,7 @@ def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    # The exporter notes every line of source that it came through, by this machine's paths.
+    # The exporter notes the lines of source that it traced, with this machine's paths.
     ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props.update(metadata.as_properties())
     program.save(path)
@@ -119,7 +119,7 @@ def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
 
 
 def synthetic_faces(count: int, form: PixelForm = GREY_FACE) -> Pixels:
-    """(count, …) of all emotions in turn, in a form, of as many tints as faces in colour; always the same."""
+    """(count, …) faces of all emotions in turn, in a form, each in colour with a tint of its own; always the same."""
     rng = generator("onnx export")
     emotions = (FER.classes[number % len(FER.classes)] for number in range(count))
     greys = np.stack([draw_face(emotion, Identity.sample(rng), rng) for emotion in emotions])

@@ -24,15 +24,12 @@ _BATCH = 64
 _MOST_PIXELS_A_SIDE = 2048
 # ONNX Runtime's own levels: 4 is fatal only. What fails is raised, and said by us.
 _SILENT = 4
-# Read while ONNX Runtime is being imported, and only then: its own `disable_telemetry_events()` comes too late.
+# Read only while ONNX Runtime is imported: its own `disable_telemetry_events()` comes too late.
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 def _import_onnxruntime() -> Any:
-    """The module `onnxruntime`, which sends no telemetry; nothing else may import it.
-
-    The variable is set whatever it was before: what people show to a model, and that they do, stays on their machine.
-    """
+    """The module `onnxruntime` without its telemetry, whatever the variable was before; nothing else may import it."""
     os.environ[_NO_TELEMETRY] = "1"
     import onnxruntime  # type: ignore[import-untyped]
 
@@ -58,7 +55,7 @@ def open_session(path: Path, threads: int) -> Any:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model's ONNX file says of it, as ONNX's metadata properties: text by text keys.
+    """What a model's ONNX file states in its metadata properties: text by text keys.
 
     Attributes:
         model: The name of the run.
@@ -113,7 +110,7 @@ class OnnxReader:
     Attributes:
         session: ONNX Runtime's `InferenceSession`.
         weights: The ONNX file.
-        metadata: What it says of itself.
+        metadata: Of the file.
         scheme: That it is read as.
     """
 
@@ -144,10 +141,10 @@ class OnnxReader:
         return PixelForm(size, channels)
 
     def read_as(self, scheme: LabelScheme) -> "OnnxReader":
-        """As `checkpoints.Model.read_as`: the other classes are dropped before the softmax.
+        """As `checkpoints.Model.read_as`: other classes are dropped before the softmax.
 
         Raises:
-            UsageError: the model has not all of these labels.
+            UsageError: the model lacks some of its labels.
         """
         self.metadata.scheme.read_as(scheme)
         return replace(self, scheme=scheme)
@@ -164,7 +161,7 @@ class OnnxReader:
         """(N, channels, size, size) to (N, K).
 
         Raises:
-            EmoTorchError: the graph fails, or gives something else.
+            EmoTorchError: the graph fails, or has other outputs.
         """
         try:
             outputs = self.session.run([OUTPUT], {INPUT: images})[0]

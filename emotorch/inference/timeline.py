@@ -19,10 +19,10 @@ _ROW = 0.42
 
 
 def plot_timeline(path: Path, frames: Sequence[FramePredictions], labels: Sequence[str], title: str) -> Path:
-    """Draws a block for each person, of many those seen most, with a row for each label.
+    """Draws a block for each person, at most for the twelve seen most, with a row for each label.
 
-    A row's height is the label's probability, blue where it is the prediction; where the person is not in sight the row
-    is empty.
+    A row's height is the label's probability, blue where it is the prediction; it is empty while the person is out of
+    sight.
 
     Args:
         path: The picture to write.

@@ -1,6 +1,6 @@
 """Reading faces by PyTorch, from a checkpoint.
 
-A module of its own, which `reader.open_reader` imports where there is no ONNX file: it takes seconds to import.
+`reader.open_reader` imports this module only where there is no ONNX file: that takes seconds.
 """
 
 from dataclasses import dataclass

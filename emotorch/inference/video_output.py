@@ -1,4 +1,4 @@
-"""What is drawn of a video: frames with their predictions, and a video file of them. Without Matplotlib."""
+"""Frames of a video drawn with their predictions, and a video file of them. Without Matplotlib."""
 
 from collections.abc import Iterable
 from functools import lru_cache

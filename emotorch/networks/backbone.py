@@ -47,10 +47,10 @@ class BackboneClassifier(nn.Module):
         self.fc2 = nn.Linear(hidden, num_classes)
 
     def _find_layout(self, name: str, image: Tensor) -> int:
-        """Learns from one image how the backbone gives its features, and returns how many channels they have.
+        """Learns from one image the layout of the backbone's features; returns their channels.
 
         Raises:
-            ValueError: it gives no map, or this image is too small for it.
+            ValueError: they are no map, or the image is too small.
         """
         self.backbone.eval()
         with torch.no_grad():
@@ -68,7 +68,7 @@ class BackboneClassifier(nn.Module):
         raise ValueError(f"{name} gives no feature map, but {shape or type(features).__name__}")
 
     def train(self, mode: bool = True) -> "BackboneClassifier":
-        """As ever, but a frozen layer stays in evaluation mode: batch norms keep their statistics, as in Keras."""
+        """Frozen layers stay in evaluation mode: batch norms keep their statistics, as in Keras."""
         super().train(mode)
         for layer in self.backbone.modules():
             parameters = list(layer.parameters(recurse=False))
@@ -83,7 +83,7 @@ class BackboneClassifier(nn.Module):
         return logits
 
     def _feature_map(self, images: Tensor) -> Tensor:
-        """(N, C, H, W), also of a backbone that gives (N, H, W, C), or tokens with others in front of them."""
+        """(N, C, H, W), also of backbones that give (N, H, W, C), or tokens with other ones in front."""
         features: Tensor = self.backbone(images)
         if features.dim() == 3:
             tokens = features[:, self._prefix_tokens :].transpose(1, 2)

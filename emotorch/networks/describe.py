@@ -1,4 +1,4 @@
-"""What a network consists of and costs, layer by layer."""
+"""The layers of a network: what they are and what they cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Layer:
-    """A module that has parameters, does multiplications, or has no further modules in it.
+    """A module that has parameters, multiplies, or contains no further modules.
 
     Attributes:
         name: As in the keys of the network's weights.
         type: Its class's name.
-        shape: Of its output for one image, without the batch; empty where it gave no single tensor, or was not used.
+        shape: Of its output for one image, without the batch; empty where that is no single tensor, or it is not used.
         parameters: Its own.
         multiply_adds: Its own for one image, in convolutions and matrix products; additions of biases, norms
             and activations are not counted.
@@ -56,7 +56,7 @@ def layers(network: nn.Module, input_shape: tuple[int, int, int]) -> list[Layer]
         for handle in handles:
             handle.remove()
         network.train(was_training)
-    # The counter's numbers are of a module with all in it, twice as high, and below the network's class.
+    # The counter counts a module with all in it, two operations for each, under the name of the network's class.
     products = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
     root = type(network).__name__
 

@@ -23,12 +23,7 @@ class EmoTorchCNN(nn.Module):
     """
 
     def __init__(
-        self,
-        image_size: int,
-        channels: int,
-        num_classes: int,
-        filters: int = 10,
-        kernel_size: int = 4,
+        self, image_size: int, channels: int, num_classes: int, filters: int = 10, kernel_size: int = 4
     ) -> None:
         super().__init__()
         check_sizes(channels=channels, num_classes=num_classes, filters=filters, kernel_size=kernel_size)

@@ -14,21 +14,20 @@ from emotorch.networks.weights import DAMAGES, first_line, read_tensors
 
 logger = logging.getLogger(__name__)
 
-# Where files keep the weights, when they hold more: this pipeline's, timm's and others'.
+# Entries that hold the weights in files with more in them: this pipeline's, timm's and others'.
 _PARTS = ("model_state_dict", "state_dict", "model", "net")
-# What stands before every name where another module held the network: nn.DataParallel's, torch.compile's, and what
-# those who write training loops call it.
+# Begins every name where another module held the network: nn.DataParallel's, torch.compile's, and common names in
+# training loops.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
 _BACKBONE = "backbone."
 
 
 def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
-    """Loads weights into the backbone, less their head, and freezes all of it but its last layers.
+    """Loads weights into the backbone, without their head, and freezes all of it but its last layers.
 
     A layer is a module with parameters of its own: a convolution, a norm, a linear. Keras counts activations and
-    additions too: its last 50 layers of ResNet50V2 are the last 27 here. A network without a backbone takes the
-    weights of all of it, and so does one with a backbone from a file of such a network. A head for another number of
-    classes starts fresh; that is logged.
+    additions too: its last 50 layers of ResNet50V2 are the last 27 here. A network without a backbone, or a file of a
+    whole network, loads all weights. A head for another number of classes starts fresh; that is logged.
 
     Args:
         network: Changed in place.
@@ -37,8 +36,8 @@ def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
         trained_layers: How many of the backbone's last layers are trained; 0 for all.
 
     Raises:
-        EmoTorchError: the file cannot be read or does not fit (then the message ends with which one of timm's does), or
-            layers of no backbone are to be frozen.
+        EmoTorchError: the file cannot be read or does not fit (the message ends with timm's file that does), or layers
+            are to be frozen and there is no backbone.
     """
     if not isinstance(network, BackboneClassifier):
         if trained_layers:
@@ -61,7 +60,7 @@ def start_from(network: nn.Module, path: Path, trained_layers: int) -> None:
 
 
 def _what_fits(backbone: nn.Module) -> str:
-    """Which of timm's files of ImageNet weights fits, as the end of an error; empty where timm has none."""
+    """The end of an error: timm's file of ImageNet weights that fits; empty where there is none."""
     known: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     if not known.get("hf_hub_id"):
         return ""
@@ -74,10 +73,10 @@ def layers_of(network: nn.Module) -> list[nn.Module]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, also in a part of it, or with what a wrapper puts before every name, such as `module.`.
+    """The weights in a file or an entry of it, without what a wrapper puts before every name, such as `module.`.
 
     Raises:
-        EmoTorchError: the file cannot be read, or is none of weights.
+        EmoTorchError: the file cannot be read, or holds no weights.
     """
     state = read_tensors(path)
     if isinstance(state, dict):
@@ -98,7 +97,7 @@ def _holds_tensors(part: object) -> bool:
 
 
 def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[str, Tensor]:
-    """What timm itself does to pretrained weights: older names, other image sizes and channels, no head."""
+    """Pretrained weights adapted as timm does it: older names, other image sizes and channels, no head."""
     from timm.models import adapt_input_conv
 
     known: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
@@ -118,7 +117,7 @@ def _adapt(weights: dict[str, Tensor], backbone: nn.Module, path: Path) -> dict[
     weights = {name: value for name, value in weights.items() if name not in head}
     for convolution in _names(known.get("first_conv")):
         name, expected = f"{convolution}.weight", ours.get(f"{convolution}.weight")
-        # timm adapts weights for colour only. Their sum over the colours is right for grey images, repeated as these.
+        # timm adapts weights for colour only: for grey images it sums them over the colours.
         if name in weights and expected is not None and weights[name].shape[1:2] == (3,) != expected.shape[1:2]:
             weights[name] = adapt_input_conv(expected.shape[1], weights[name])
     return weights
@@ -134,7 +133,7 @@ def _say_fresh(path: Path, head: str) -> None:
 
 
 def _load_with_head(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """As `_load`; but the last layer starts fresh where the file's is the same but for the number of classes."""
+    """As `_load`, but the last layer starts fresh where the file's differs from it by the number of classes alone."""
     last = layers_of(network)[-1]
     prefix = next(f"{name}." for name, module in network.named_modules() if module is last)
     own = {f"{prefix}{name}": value for name, value in last.state_dict().items()}
@@ -148,7 +147,7 @@ def _load_with_head(network: nn.Module, weights: dict[str, Tensor], path: Path) 
 
 
 def _is_alike(tensor: Tensor, other: Tensor) -> bool:
-    """Whether they differ in the first dimension at most."""
+    """Whether the shapes differ in the first dimension at most."""
     return tensor.ndim == other.ndim and tensor.shape[1:] == other.shape[1:]
 
 

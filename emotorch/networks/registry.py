@@ -1,4 +1,4 @@
-"""The registry of networks: each registers itself in its own file, with what training has to know of it."""
+"""The registry of networks: each registers itself in its own file, with what training has to know about it."""
 
 import difflib
 import inspect
@@ -11,6 +11,9 @@ from torch import nn
 from emotorch.errors import EmoTorchError
 from emotorch.networks.weights import first_line
 
+# What building a network of impossible sizes raises.
+_REFUSALS = (TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError, LookupError, MemoryError)
+
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 
 
@@ -19,11 +22,11 @@ class Architecture:
     """A network that recipes and model files name.
 
     Attributes:
-        name: Theirs for it.
+        name: In these.
         build: Makes it from a configuration, whose keys are its arguments; those without a default are required.
         any_size: It takes images of any size, so that they may grow while it is trained.
-        images_independent: The outputs for an image never depend on the others of its batch or on chance, in training
-            neither: it has no batch norm and no dropout.
+        images_independent: The outputs for an image never depend on the other images of a batch or on chance, not even
+            in training: it has no batch norm and no dropout.
     """
 
     name: str
@@ -42,15 +45,7 @@ class Architecture:
         _check_keys(self.name, config, required, arguments)
         try:
             return self.build(**config)
-        except (
-            TypeError,
-            ValueError,
-            RuntimeError,
-            AssertionError,
-            ArithmeticError,
-            LookupError,
-            MemoryError,
-        ) as error:
+        except _REFUSALS as error:
             raise EmoTorchError(
                 f"network {self.name} does not take the configuration {dict(config)}: {first_line(error)}"
             ) from error
@@ -71,7 +66,7 @@ NETWORKS: dict[str, Architecture] = {}
 
 
 def register(name: str, *, any_size: bool = False, images_independent: bool = False) -> Callable[[Builder], Builder]:
-    """A decorator that adds a network, or what builds one, to `NETWORKS`; see `Architecture` for the arguments.
+    """A decorator that adds a network, or a function that builds one, to `NETWORKS`; see `Architecture`.
 
     Raises:
         ValueError: another one has this name.

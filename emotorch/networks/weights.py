@@ -14,7 +14,7 @@ from safetensors.torch import load
 
 from emotorch.errors import EmoTorchError
 
-# What PyTorch raises on damaged files, depending on the byte that is wrong.
+# Errors of PyTorch on damaged files, depending on the byte that is wrong.
 DAMAGES = (
     *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError),
     *(ArithmeticError, MemoryError, struct.error, zlib.error, zipfile.BadZipFile),
@@ -35,7 +35,7 @@ def read_tensors(path: Path) -> Any:
             return load(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # Around its reason PyTorch advises to run the file's code.
+        # The rest of PyTorch's message advises to run the file's code.
         reason = str(error).partition("WeightsUnpickler error:")[2].strip().partition(". ")[0].partition("\n")[0]
         refused = f"{path}: refused, it holds more than weights and plain values, or is no model file ({reason})"
         raise EmoTorchError(refused) from None

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emotorch.recipes import Augmentation
 
-# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else; and further
-# ones of images in colour, for saturation and hue.
+# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else; and for
+# images in colour some more, for saturation and hue.
 DRAWS, COLOUR_DRAWS = 17, 2
 
 _LEAST_SIGMA = 0.1  # pixels; so narrow a blur changes nothing
@@ -23,9 +23,9 @@ _LEAST_PATCH = 1 / 3  # of the largest patch's side
 def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
     """Bytes (N, C, H, W) to floats 0-255 of the same shape, on the same device.
 
-    The draws, numbers from 0 to below 1, are on the CPU, where they become amounts: so those are the same on every
-    device, and an image's result depends on its own draws alone, not on the rest of the batch. There are (N, DRAWS) of
-    them, and COLOUR_DRAWS more where the policy changes the colours of these images.
+    The draws, (N, DRAWS) numbers from 0 to below 1, with COLOUR_DRAWS more columns where the policy changes these
+    images' colours, are on the CPU, where they become amounts: these are the same on every device, and an image's
+    result depends on its own draws alone.
     """
     height, width = pixels.shape[2:]
     flip, rotation, shift_x, shift_y, scale, crop, crop_x, crop_y = draws[:, :8].unbind(1)

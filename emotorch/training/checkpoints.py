@@ -1,4 +1,4 @@
-"""Checkpoints: what a model file holds, how it is written, and how it is read without running its code."""
+"""Checkpoints: the content of model files, written, and read without running their code."""
 
 import io
 import math
@@ -27,15 +27,15 @@ from emotorch.training.losses import Loss, cosine_proximity, named_loss
 from emotorch.training.preprocessing import InputForm
 from emotorch.typed import require
 
-# A file in the published format names none of these.
+# Files in the published format name none of these.
 _PUBLISHED = {"network": "emotorch_cnn", "loss": "cosine_proximity", "focal_gamma": 0.0}
 _PUBLISHED_SCHEME = "emotorch4"
-# The tensors of a state as a file of theirs, and what else it holds, beside it.
+# A model hub's format: the tensors in one file, and all else beside it.
 TENSORS_SUFFIX, _CONFIG_NAME = ".safetensors", "config.json"
 DIVERGED = "its weights are damaged, or its training diverged; use another model"
-# Of images; with more no machine here computes.
+# Of images.
 _MOST_PIXELS_A_SIDE = 2048
-# What it states as (height, width); images and kernels are square here.
+# Published as (height, width); images and kernels are square here.
 _PAIRS = ("image_size", "kernel_size")
 
 
@@ -56,7 +56,7 @@ class _PixelForm(TypedDict):
 
 
 class _Description(TypedDict, total=False):
-    """What stands in a checkpoint beside its tensors, as far as a model is made of it."""
+    """The part of a checkpoint that a model is built from, beside its tensors."""
 
     model_config: Required[dict[str, bool | float | str]]
     recipe: _Recipe
@@ -69,15 +69,15 @@ class _Description(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with what it needs to be used rightly.
+    """A trained network with everything that using it needs.
 
     Attributes:
         network: In evaluation mode, on the CPU.
-        scheme: Its classes, in the order of its outputs: from its own file, not from today's list.
-        form: What it takes.
+        scheme: Its classes, in the order of its outputs, as its own file states them.
+        form: Of its input.
         temperature: For `calibration.probabilities`; 1 in files without one.
         trained_as: The scheme that it was trained with, when it is read as another.
-        loss: What it was trained to make small.
+        loss: That it was trained with.
         name: Its file, for messages.
     """
 
@@ -94,20 +94,20 @@ class Model:
         return self.scheme.labels
 
     def checked(self, outputs: Tensor) -> Tensor:
-        """Outputs of its network as they are: the largest of NaNs is the first, which is no prediction.
+        """The same outputs of its network: the maximum of NaNs is at the first place, which is no prediction.
 
         Raises:
-            EmoTorchError: they are no finite numbers.
+            EmoTorchError: some are not finite.
         """
         if not outputs.isfinite().all():
             raise EmoTorchError(f"{self.name}: some of its outputs are no finite numbers: {DIVERGED}")
         return outputs
 
     def read_as(self, scheme: LabelScheme) -> "Model":
-        """The model as one of another scheme: classes that the scheme has not are dropped before the softmax.
+        """The model as one of another scheme: classes that the scheme lacks are dropped before the softmax.
 
         Raises:
-            UsageError: the model has not all of these labels.
+            UsageError: the model lacks some of its labels.
         """
         if scheme == self.scheme:
             return self
@@ -134,7 +134,7 @@ def network_config(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, Value]:
 
 
 def describe(recipe: Recipe, scheme: LabelScheme, pixels: PixelForm = GREY_FACE) -> dict[str, Any]:
-    """What a checkpoint holds beside its weights; `pixels`: what its training images were read as."""
+    """A checkpoint's entries beside the weights; `pixels`: the form that training images were read in."""
     form = InputForm.of(recipe)
     return {
         "model_config": network_config(recipe, scheme.labels),
@@ -150,7 +150,7 @@ def describe(recipe: Recipe, scheme: LabelScheme, pixels: PixelForm = GREY_FACE)
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Writes a checkpoint: a `.pth`, or a `.safetensors` of the network's tensors and a config.json of all else.
 
-    Equal states give equal bytes: in memory, where PyTorch knows no file's name to write into it.
+    Equal states give equal bytes: it is made in memory, since PyTorch would write a file's name into it.
     """
     if path.suffix != TENSORS_SUFFIX:
         archive = io.BytesIO()
@@ -163,9 +163,9 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _unshared(value: Any) -> Any:
-    """The same value, in which equal strings are one object and no container stands twice.
+    """The same value, in which equal strings are one object and every container is its own.
 
-    A pickle tells objects that it has met from equal ones: after a resume these are not the same as in one go.
+    A pickle refers to objects that it has met, not to equal ones; after a resume these differ from those of one go.
     """
     if isinstance(value, str):
         return sys.intern(value)
@@ -173,18 +173,18 @@ def _unshared(value: Any) -> Any:
         return type(value)(map(_unshared, value))
     if isinstance(value, dict):
         copied = type(value)((_unshared(key), _unshared(item)) for key, item in value.items())
-        if isinstance(value, OrderedDict):  # a network's state, which has versions of its layers beside its items
+        if isinstance(value, OrderedDict):  # a network's state, which holds its layers' versions as an attribute
             vars(copied).update(_unshared(vars(value)))
         return copied
     return value
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, as tensors and plain values only; its `model_config` as our networks take it.
+    """The content of a checkpoint: tensors and plain values only, its `model_config` as our networks take it.
 
     Raises:
-        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code; it is not the one that it or
-            the record of its run states; or its images or kernels are not square.
+        EmoTorchError: the file is missing, damaged, or a pickle that wants to run code; its hash is not the one that it
+            or its run's record states; or its images or kernels are not square.
     """
     state = read_tensors(path)
     checked_hash(path)
@@ -209,7 +209,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _with_sides(config: Any) -> Any:
-    """A `model_config` with one number for each square pair; what is no mapping is left for `_build` to refuse."""
+    """A `model_config` with one number for each square pair; `_build` refuses what is no mapping."""
     if not isinstance(config, Mapping):
         return config
     sides = dict(config)
@@ -230,8 +230,7 @@ def load_model(path: Path, scheme: str | None = None) -> Model:
         scheme: To read the model as one of another label scheme.
 
     Raises:
-        EmoTorchError: see `read`; or the weights are not those that the file's run recorded, or do not fit the
-            network that the file names, or are no finite numbers.
+        EmoTorchError: see `read`; or the weights do not fit the network that the file names, or are not finite.
         UsageError: the model cannot be read as that scheme.
     """
     state = read(path)
@@ -248,7 +247,7 @@ def _build(state: Mapping[str, Any]) -> Model:
     require(state, _Description, "the checkpoint")
     config = dict(state["model_config"])
     recipe = {**_PUBLISHED, **state.get("recipe", {})}
-    with torch.device("meta"):  # before memory is taken for it
+    with torch.device("meta"):  # takes no memory
         wanted = sum(tensor.numel() for tensor in create_network(recipe["network"], config).state_dict().values())
     form = _input_form(state)
     stated = state.get("scheme", _PUBLISHED_SCHEME)
@@ -276,11 +275,7 @@ def _build(state: Mapping[str, Any]) -> Model:
 
 
 def _input_form(state: Mapping[str, Any]) -> InputForm:
-    """What the network takes.
-
-    Raises:
-        EmoTorchError: there is no such input.
-    """
+    """The form of the network's input; raises EmoTorchError where there is no such input."""
     for name in ("image_size", "channels"):
         require(state["model_config"].get(name), int, f"model_config.{name}")
     form = InputForm.from_checkpoint(state)

@@ -47,7 +47,6 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """A context in which a network computes in a recipe's precision: `mixed` in bfloat16, where the device computes
-    faster in it."""
+    """A context that computes in a recipe's precision: `mixed` is bfloat16 where the device is faster in it."""
     enabled = precision == "mixed" and computes_in_bfloat16(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -1,8 +1,8 @@
-"""Distillation: what finished models, the teachers, predict for the training images, as soft targets beside the labels.
+"""Distillation: predictions of finished models, the teachers, for the training images, as soft targets beside labels.
 
-Where people disagree over a face, what several models predict says more of it than its one label. The teachers see
-each image as their student does, augmented and mixed anew at every step: targets of the image as it was would tell the
-student that what it sees less of is as certain.
+Where people disagree over a face, predictions of several models say more about it than one label. The teachers see
+each image as their student does, augmented and mixed anew at every step: targets of the original image would be as
+certain for one of which the student sees less.
 
 Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); of equal views, and many
 epochs: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (CVPR 2022).
@@ -41,10 +41,10 @@ class Teachers:
     hashes: Sequence[str] = ()
 
     def soft_targets(self, device: torch.device, precision: str) -> SoftTargets | None:
-        """What computes their mean probabilities for images; None where there is no teacher.
+        """A function that computes their mean probabilities for images; None without a teacher.
 
         Args:
-            device: What it is computed on.
+            device: That computes.
             precision: The student's.
         """
         if not self.models:
@@ -73,9 +73,8 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
         selection: The student's images.
 
     Raises:
-        EmoTorchError: a teacher's weights are damaged, or it does not say what it was trained on.
-        UsageError: there is no such model, it has other labels, or has seen an image that the student is not
-            trained on.
+        EmoTorchError: a teacher's weights are damaged, or its folder does not list its training images.
+        UsageError: there is no such model, it has other labels, or was trained on images that the student is not.
     """
     models, hashes = [], []
     for name in filter(None, map(str.strip, named.split(","))):
@@ -90,7 +89,7 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
 
 def _check_sees_no_more(teacher: Run, selection: Selection) -> None:
-    """A student has as good as seen the images that its teacher was trained on."""
+    """Through its teacher a student sees that one's training images: they must all be its own too."""
     foreign = len(TrainingImages.stated_by(teacher).hashes - set(selection.training.hashes.tolist()))
     if foreign:
         raise UsageError(

@@ -1,10 +1,9 @@
 """One training by several processes, each with its part of every batch: what one process computes, to rounding.
 
 `torchrun` starts the processes. The first of them, the main process, claims the run, logs and writes; the others only
-compute.
-Every process holds the whole network and all data. Gradients are added up, and where the images of a batch meet (batch
-norm, dropout) they meet across the processes: a batch norm has the statistics of the whole batch, as in Ioffe and
-Szegedy, "Batch normalization" (ICML 2015), and a dropout the mask that one process would draw for it.
+compute. Every process holds the whole network and all data. Gradients are added up, and where the images of a batch
+meet (batch norm, dropout) they meet across the processes: a batch norm has the statistics of the whole batch, as in
+Ioffe and Szegedy, "Batch normalization" (ICML 2015), and a dropout the mask that one process would draw for it.
 """
 
 import logging
@@ -16,8 +15,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-# PyTorch's first optimizer imports this, and it keeps the group that there is then: one that never ends, and whose
-# threads now and then abort the process at its exit. Imported here it keeps none.
+# PyTorch's first optimizer imports this, and it keeps the group of that moment: one that never ends, and whose threads
+# sometimes abort the process at its exit. Imported here it keeps none.
 import torch.distributed.nn
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,7 +51,7 @@ def process_group() -> Iterator[None]:
         yield
         _meet()  # none leaves while another may still wait for it
     except BaseException as error:
-        # Counted before this process ends: those that only miss it come later.
+        # Counted before this process ends: errors of others that miss it come later.
         if store.add(_FAILED, 1) > 1:
             raise ToldError(str(error)) from error
         raise
@@ -81,7 +80,7 @@ def shard(images: int) -> slice:
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """The others enter when the main process has left: what it read from a disk they find in its cache."""
+    """The other processes enter when the main one has left: they find what it read from a disk in its cache."""
     if not is_main_process():
         _meet()
     yield
@@ -90,7 +89,7 @@ def main_process_first() -> Iterator[None]:
 
 
 def broadcast(make: Callable[[], Value]) -> Value:
-    """What the main process makes, for all."""
+    """The value that the main process makes, in all processes."""
     if world_size() == 1:
         return make()
     box: list[Any] = [make() if is_main_process() else None]
@@ -120,15 +119,14 @@ def gather(part: Tensor, images: int) -> Tensor:
 
 
 def sharded_batch(images: int) -> AbstractContextManager[object]:
-    """Within it, a network is called with this process's part of a batch of so many images."""
+    """Within it, a network takes this process's part of a batch of so many images."""
     return nullcontext() if world_size() == 1 else _ShardedBatch(images)
 
 
 class _ShardedBatch(TorchFunctionMode):
-    """Within it, batch norms and dropouts treat a process's images as what they are: a part of a larger batch.
+    """Within it, batch norms and dropouts treat a process's images as a part of the whole batch.
 
-    Other operations that let images meet, or draw at random, stay each process's own; the networks of this project
-    have none.
+    Other operations in which images meet, or chance plays, stay each process's own; this project's networks have none.
     """
 
     def __init__(self, images: int) -> None:
@@ -148,7 +146,7 @@ class _ShardedBatch(TorchFunctionMode):
     def _dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training or not len(x):
             return x
-        rows = len(x) // (self._shard.stop - self._shard.start)  # of an image: a layer may put its places there too
+        rows = len(x) // (self._shard.stop - self._shard.start)  # of an image: some layers put its places there too
         mask = F.dropout(x.new_ones(rows * self._images, *x.shape[1:]), p)
         return x * mask[rows * self._shard.start : rows * self._shard.stop]
 
@@ -188,7 +186,7 @@ def _batch_norm(
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes; so is its gradient, since every process's loss depends on it."""
+    """Sum over the processes; its gradient too, since every process's loss depends on it."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class LabelledPixels:
 
     @classmethod
     def of(cls, pixels: Pixels | LazyArray[Pixels], labels: Indices, device: torch.device) -> "LabelledPixels":
-        """On a CPU a lazy array stays lazy.
+        """From (N, H, W) or (N, H, W, 3) pixels; on a CPU a lazy array stays lazy.
 
         Raises:
             EmoTorchError: pixels are no bytes, or labels no whole numbers: they could be NaN.
@@ -92,7 +92,7 @@ def network_outputs(network: nn.Module, pixels: Images, form: InputForm, threads
 
 @dataclass
 class _Progress:
-    """How far an epoch is: its steps done, and sums over the images of these."""
+    """How far an epoch is: the steps done, and sums over their images."""
 
     step: int = 0
     loss_sum: float = 0.0
@@ -100,16 +100,15 @@ class _Progress:
 
 
 class Trainer:
-    """Trains a network by a recipe until it stops improving; the best epoch's weights come back.
+    """Trains a network by a recipe until it stops improving, then restores the best epoch's weights.
 
-    All randomness of a step comes from the seed and the step's place, so that a training that is resumed
-    from any step goes on as if it had never stopped.
+    All randomness of a step comes from the seed and the step's place: a training that is resumed from any step goes on
+    as if it had never stopped.
 
-    On a CPU, a network whose images are independent of each other (see `networks.registry.Architecture`) has every
-    batch cut into one part per thread, and the parts' gradients added in a fixed order: equal threads give equal
-    weights. Threads that meet once a step, not once an operation, lose
-    little on a busy machine, where OpenMP's threads wait for each other most of the time. Other networks get
-    PyTorch's own threads.
+    On a CPU, a network whose images are independent (see `networks.registry.Architecture`) has every batch cut into one
+    part per thread, and the parts' gradients added in a fixed order: equal threads give equal weights. Threads that
+    meet once a step lose little on a busy machine, where OpenMP's, which meet at every operation, mostly wait for each
+    other. Other networks get PyTorch's own threads.
 
     Where processes train together (`distributed`), each computes its part of a batch, and all make the same steps.
     """

@@ -32,18 +32,18 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def focal(outputs: Tensor, targets: Tensor, gamma: float) -> Tensor:
-    """Cross-entropy, less of it the surer the prediction is; with `gamma` 0 the cross-entropy.
+    """Cross-entropy, weighted less the surer the prediction is; with `gamma` 0 the cross-entropy itself.
 
     Source: Lin et al., "Focal loss for dense object detection" (ICCV 2017).
     """
     log_probabilities = F.log_softmax(outputs, dim=1)
-    # Above 0: there a power below 1 has no slope.
+    # At 0 a power below 1 has no slope.
     doubts = (1 - log_probabilities.exp()).clamp(min=torch.finfo(log_probabilities.dtype).eps)
     return -(targets * doubts.pow(gamma) * log_probabilities).sum(1)
 
 
 def loss_of(recipe: Recipe) -> Loss:
-    """The loss that a recipe names, without its smoothing and weights: those are training's alone."""
+    """The loss that a recipe names, without smoothing and weights, which only training uses."""
     return named_loss(recipe.loss, recipe.focal_gamma)
 
 

@@ -13,7 +13,7 @@ def mixes(recipe: Recipe) -> bool:
 
 
 def mix(pixels: Tensor, targets: Tensor, recipe: Recipe, drawing: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Each image and its target, mixed with another's of the batch by mixup or by cutmix, which take turns at random.
+    """Each image and its target, mixed with another of the batch by mixup or by cutmix, which take turns at random.
 
     Args:
         pixels: (N, 1, H, W), 0-255.
@@ -41,7 +41,7 @@ def _blended(values: Tensor, others: Tensor, weight: float) -> Tensor:
 
 
 def _with_box_of(pixels: Tensor, others: Tensor, weight: float, drawing: np.random.Generator) -> tuple[Tensor, float]:
-    """Pixels with a box of others' that leaves about `weight` of the image, and what it does leave.
+    """Pixels with a box of others' that leaves about `weight` of the image, and the part that it really leaves.
 
     Source: Yun et al., "CutMix: Regularization strategy to train strong classifiers with localizable features"
     (ICCV 2019).

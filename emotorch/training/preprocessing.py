@@ -1,4 +1,4 @@
-"""From pixels to what a network takes: the one preprocessing there is.
+"""The one preprocessing, from pixels to a network's input.
 
 Training, evaluation, prediction and export all bring a picture to the form that the model's training images were read
 in (`data.images.bring_to`), and go through `to_input`.
@@ -15,22 +15,22 @@ from torch import Tensor
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels
 from emotorch.recipes import NORMALIZATIONS, Recipe
 
-# What red, green and blue count for in grey values, as in pictures that are read as grey.
+# Weights of red, green and blue in grey values, as where pictures are read as grey.
 _GREY = (0.299, 0.587, 0.114)
-# Of growing images, in pixels: convolutions are prepared anew for every size.
+# Growing images grow by so many pixels: convolutions are prepared anew for every size.
 _SIZE_STEP = 4
 
 
 @dataclass(frozen=True)
 class InputForm:
-    """What a network takes.
+    """The form of a network's input.
 
     Attributes:
         image_size: Side length, pixels.
         channels: 1, or 3 for a network that was made for colour: grey values are repeated.
         mean: Of each channel (or one for all), of values 0-1.
         std: Likewise.
-        pixels: What pictures are brought to first: as its training images were, which may have been smaller, or grey.
+        pixels: The form that pictures are brought to first, as its training images were; it may be smaller, or grey.
     """
 
     image_size: int = 48
@@ -47,7 +47,7 @@ class InputForm:
 
     @classmethod
     def of_epoch(cls, recipe: Recipe, epoch: int) -> "InputForm":
-        """What a network is trained on in an epoch, counted from 1: images that may still be growing.
+        """The form in an epoch of training, counted from 1: images may still be growing.
 
         Source: Howard, "Training Imagenet in 3 hours for 25 minutes" (fast.ai, 2018): progressive resizing.
         """
@@ -60,7 +60,7 @@ class InputForm:
 
     @classmethod
     def from_checkpoint(cls, state: Mapping[str, Any]) -> "InputForm":
-        """Of a checkpoint; one in the published format has no normalisation, and earlier ones read 48×48 grey."""
+        """From a checkpoint; published ones state no normalisation, and earlier ones read 48×48 grey."""
         config, normalization = state["model_config"], state.get("normalization", {})
         mean, std = tuple(normalization.get("mean", (0.0,))), tuple(normalization.get("std", (1.0,)))
         return cls(config["image_size"], config["channels"], mean, std, PixelForm(**state.get("pixels", {})))
