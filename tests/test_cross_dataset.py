@@ -243,7 +243,7 @@ def test_the_drop_s_interval_holds_the_true_drop_as_often_as_it_says() -> None:
                 np.where(right, 0, 1)[None], 4, np.arange(images), np.random.default_rng([number, images])
             )[0].reshape(-1, 2, 2)
             resampled.append(100 * draws[:, 0, 0] / images)
-        found = cross_dataset.percentile_difference(resampled[0] - resampled[1])
+        found = cross_dataset.percentile_interval(resampled[0] - resampled[1])
         covered += found.low <= 15 <= found.high
     assert 0.91 <= covered / 200 <= 0.985
 

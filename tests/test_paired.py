@@ -141,7 +141,7 @@ def test_an_interval_by_source_is_as_wide_as_its_sources_make_it() -> None:
         (*copies, single(1200)),
     ):
         accuracy = confusion.accuracy(resample(chosen_truths, chosen, sources))
-        found = paired.percentile_difference(accuracy[1] - accuracy[0])
+        found = paired.percentile_interval(accuracy[1] - accuracy[0])
         widths.append(found.high - found.low)
     assert widths[1] == pytest.approx(widths[0], rel=0.01)
     assert widths[2] == pytest.approx(widths[0] / 2, rel=0.1)
@@ -155,7 +155,7 @@ def test_95_of_100_intervals_hold_the_true_difference(first: float, second: floa
         truths, predictions = draw_predictions((first, second, trial), 300, first, second)
         counts = resample(truths, predictions, single(300), trial)
         for values, is_f1 in ((confusion.accuracy(counts), False), (confusion.macro_f1(counts), True)):
-            found = paired.percentile_difference(values[1] - values[0])
+            found = paired.percentile_interval(values[1] - values[0])
             holds = found.low <= truth <= found.high
             held, held_f1 = held + (holds and not is_f1), held_f1 + (holds and is_f1)
     # Of classes that are alike the macro-F1 is the accuracy, but for what small numbers do.
@@ -164,7 +164,7 @@ def test_95_of_100_intervals_hold_the_true_difference(first: float, second: floa
 
 
 def test_without_images_of_a_class_its_difference_is_unknown() -> None:
-    found = paired.percentile_difference(np.full(1 + RESAMPLES, np.nan))
+    found = paired.percentile_interval(np.full(1 + RESAMPLES, np.nan))
     assert np.isnan([found.value, found.low, found.high]).all()
 
 
@@ -215,7 +215,7 @@ def test_with_seeds_that_differ_p_is_at_most_uniform_and_the_interval_holds_the_
                 held += found.low <= truth <= found.high
             else:
                 rejected += p <= 0.05
-                alone = paired.percentile_difference(means[1] - means[0])
+                alone = paired.percentile_interval(means[1] - means[0])
                 naive += not alone.low <= 0 <= alone.high
     assert rejected / trials <= 0.09
     assert held / trials >= 0.91

@@ -129,11 +129,14 @@ def test_scores_under_a_corruption_are_scikit_learn_s(lively: Trained, faces: Pa
     assert len({found.accuracy.value for found in measured.conditions}) > 3, "the model predicts too little to test"
 
 
-def test_results_are_equal_for_any_batch_number_of_threads_and_order(lively: Trained, faces: Path) -> None:
+def test_results_are_equal_for_any_batch_number_of_threads_and_order(
+    lively: Trained, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, images = load(lively, faces)
     expected = measure(model, images, None, CPU)
-    for options in ({"batch": 1}, {"batch": 7, "threads": 3}, {"batch": 1000}):
-        assert measure(model, images, None, CPU, **options) == expected
+    for batch, threads in ((1, 1), (7, 3)):
+        monkeypatch.setattr("emotorch.evaluation.evaluate._BATCH", batch)
+        assert measure(model, images, None, CPU, threads=threads) == expected
     given, order = images.images, np.arange(40)[::-1]
     files = [given.files[place] for place in order]
     backwards = EvaluationSet("T", files, given.pixels[order].copy(), given.labels[order], given.hashes[order])

@@ -28,7 +28,7 @@ from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import Array, wilson_interval
-from emotorch.metrics.paired import Difference, percentile_difference, resampled_counts
+from emotorch.metrics.paired import Estimate, percentile_interval, resampled_counts
 from emotorch.paths import Paths
 from emotorch.runs.findings import write_findings
 from emotorch.runs.usage import TrainingImages
@@ -184,12 +184,12 @@ def _score_one(candidate: Candidate, reading: Model, name: str, dataset: str, te
         "seen_unknown": known is None,
         "chose_the_epoch": int(chose.sum()),
         **_columns("accuracy", _accuracy_interval(counts, accuracy)),
-        **_columns("macro_f1", percentile_difference(macro_f1)),
+        **_columns("macro_f1", percentile_interval(macro_f1)),
     }
     return _Scored(row, counts, accuracy, macro_f1)
 
 
-def _columns(name: str, found: Difference) -> dict[str, float]:
+def _columns(name: str, found: Estimate) -> dict[str, float]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
@@ -210,11 +210,11 @@ def _macro_f1_of_present(counts: Array) -> Array:
     return np.asarray(confusion.macro_f1(counts) * (counts.shape[-1] / present))
 
 
-def _accuracy_interval(counts: Counts, resampled: Array) -> Difference:
+def _accuracy_interval(counts: Counts, resampled: Array) -> Estimate:
     """Wilson's interval, which holds also where all is right; the bootstrap's by source where that is wider."""
-    found = percentile_difference(resampled)
+    found = percentile_interval(resampled)
     low, high = wilson_interval(int(np.trace(counts)), int(counts.sum()))
-    return Difference(found.value, min(low, found.low), max(high, found.high))
+    return Estimate(found.value, min(low, found.low), max(high, found.high))
 
 
 def _drops(scored: _Scored, own: _Scored | None) -> dict[str, float]:
@@ -228,8 +228,8 @@ def _drops(scored: _Scored, own: _Scored | None) -> dict[str, float]:
     accuracy = own.accuracy - scored.accuracy if own is not None and apart else unknown
     macro_f1 = own.macro_f1 - scored.macro_f1 if own is not None and apart else unknown
     return {
-        **_columns("accuracy_drop", percentile_difference(accuracy)),
-        **_columns("macro_f1_drop", percentile_difference(macro_f1)),
+        **_columns("accuracy_drop", percentile_interval(accuracy)),
+        **_columns("macro_f1_drop", percentile_interval(macro_f1)),
     }
 
 

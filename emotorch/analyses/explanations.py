@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
@@ -20,8 +20,6 @@ from emotorch.analyses.importance_maps import (
     evidence,
     find_map_layer,
     importance_maps,
-    outputs_of,
-    prepared,
 )
 from emotorch.analyses.map_checks import DELETION_STEPS, RANDOM, RANDOMISED_NETWORKS, MethodChecks, check_maps
 from emotorch.analyses.registry import Analysis, Subject, Tables
@@ -30,7 +28,7 @@ from emotorch.data.faces import cut_face
 from emotorch.data.images import Pixels, hash_pixels
 from emotorch.data.split import SPLIT_SEED, Indices
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.canvas import new_figure, save, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
@@ -165,7 +163,7 @@ def explain(model: Model, faces: Faces, device: torch.device, seed: int, threads
         seed: Of all that is random.
         threads: Maps and checks at the same time; the results are the same for any number.
     """
-    model = replace(model, network=prepared(model.network, device))
+    model = prepared(model, device)
     outputs = outputs_of(model, faces.pixels)
     predictions = predicted_classes(outputs)
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()

@@ -211,7 +211,7 @@ def _gaps(
         places = np.flatnonzero(enough)
         if len(places) > 1:
             low, high = (int(places[pick(values[0, places])]) for pick in (np.argmin, np.argmax))
-            found = paired.percentile_difference(values[:, high] - values[:, low])
+            found = paired.percentile_interval(values[:, high] - values[:, low])
             p = _test(metric, part.part(inside), members[inside], weights, attribute.name)
             yield metric, names[low], names[high], found.value, found.low, found.high, p, math.nan
 

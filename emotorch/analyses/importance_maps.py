@@ -27,8 +27,6 @@ from torch import Tensor, nn
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import Indices
 from emotorch.seeding import generator
-from emotorch.training.checkpoints import Model
-from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm, to_input, to_tensor
 
 METHODS = {
@@ -203,16 +201,3 @@ def evidence(maps: Map) -> Map:
     # A map of a few small spots has its full scale in its greatest value.
     full = np.where(full > 0, full, positive.max(axis=(1, 2), keepdims=True))
     return np.asarray(np.clip(np.divide(positive, full, out=np.zeros_like(positive), where=full > 0), 0, 1))
-
-
-def prepared(network: nn.Module, device: torch.device) -> nn.Module:
-    """A copy that wants no gradients of its weights, which have the channels last: a CPU is twice as fast so."""
-    copied = copy.deepcopy(network).eval().requires_grad_(False)
-    return copied.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def outputs_of(model: Model, pixels: Pixels) -> Tensor:
-    """(N, K) outputs for (N, H, W) or (N, H, W, 3), on the device that the model is on."""
-    images = to_tensor(pixels).to(next(model.network.parameters()).device)
-    outputs = [network_outputs(model.network, batch, model.form) for batch in torch.split(images, _BATCH)]
-    return model.checked(torch.cat(outputs))

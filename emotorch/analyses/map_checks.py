@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import nn
 
-from emotorch.analyses.importance_maps import Map, importance_maps, outputs_of, prepared, seeded
+from emotorch.analyses.importance_maps import Map, importance_maps, seeded
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
+from emotorch.evaluation.evaluate import outputs_of, prepared
 from emotorch.metrics.calibration import predicted_classes, probabilities
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model
@@ -61,7 +62,7 @@ def check_maps(
     """The mean deletion curve of every method and of random order, and how each method stands both checks.
 
     Args:
-        model: On the device that it is to run on; see `importance_maps.prepared`.
+        model: On the device that it is to run on; see `evaluate.prepared`.
         pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,) that are explained.
         maps: By method, (N, H, W).
@@ -164,7 +165,7 @@ def _random_networks(model: Model, pixels: Pixels, seed: int) -> Iterator[tuple[
     device = next(model.network.parameters()).device
     found = 0
     for number in range(_MOST_TRIES):
-        random = replace(model, network=prepared(randomised(model.network, seed, number), device))
+        random = prepared(replace(model, network=randomised(model.network, seed, number)), device)
         outputs = outputs_of(random, pixels)
         tries_left = _MOST_TRIES - number > RANDOMISED_NETWORKS - found
         if tries_left and (outputs == outputs[:, :1]).all(dim=1).any():

@@ -4,7 +4,6 @@ Source of the corruption errors: Hendrycks and Dietterich, "Benchmarking neural 
 corruptions and perturbations" (ICLR 2019), section 4.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from emotorch.analyses.reference import Reference, find_reference
 from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation
+from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.canvas import save
@@ -31,35 +30,24 @@ from emotorch.figures.curves import Curve, Panel, class_style, curves_figure
 from emotorch.metrics import confusion, intervals
 from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array
-from emotorch.metrics.paired import Difference, percentile_difference, resampled_counts
+from emotorch.metrics.paired import Estimate, percentile_interval, resampled_counts
 from emotorch.runs.findings import Findings, compute_once
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
-from emotorch.training.loop import network_outputs
-from emotorch.training.preprocessing import to_tensor
 from emotorch.workers import progress
 
-# Small batches stay in a core's cache: a third faster than hundreds at once.
-_BATCH = 64
 _CONDITIONS = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A score in percent with its 95% interval; NaN where a class has no images.
+class Metric(Estimate):
+    """A score in percent, and how it `change`s from the clean images, in percentage points.
 
-    Attributes:
-        value: Of all images.
-        low: Wilson's for an accuracy or a recall, of a bootstrap by source for the macro-F1.
-        high: Likewise.
-        change: To the clean images, in percentage points, by a bootstrap of the pairs; 0 of the clean images.
+    Its interval is Wilson's for an accuracy or a recall, of a bootstrap by source for the macro-F1 and the change.
     """
 
-    value: float
-    low: float
-    high: float
-    change: Difference
+    change: Estimate
 
 
 @dataclass(frozen=True)
@@ -99,8 +87,8 @@ class CorruptionErrors:
     reference_accuracies: Mapping[str, Sequence[float]]
     ratios: Mapping[str, float]
     relative: Mapping[str, float]
-    mce: Difference
-    relative_mce: Difference
+    mce: Estimate
+    relative_mce: Estimate
 
 
 @dataclass(frozen=True)
@@ -117,8 +105,8 @@ class Robustness:
 
     clean: Condition
     conditions: Sequence[Condition]
-    mean_error: Difference
-    by_corruption: Mapping[str, Difference]
+    mean_error: Estimate
+    by_corruption: Mapping[str, Estimate]
     errors: CorruptionErrors | None
 
 
@@ -132,7 +120,6 @@ def measure(
     device: torch.device,
     *,
     threads: int = 1,
-    batch: int = _BATCH,
 ) -> Robustness:
     """Scores a model, and a reference beside it, on the same images under every corruption at every severity.
 
@@ -141,15 +128,14 @@ def measure(
         held_out: Images that it was not trained on, and its predictions for them as they are.
         reference: To measure the errors by.
         device: To run on.
-        threads: Conditions at the same time.
-        batch: Images at a time; the results are the same for any number of either.
+        threads: Conditions at the same time; the results are the same for any number.
 
     Raises:
         EmoTorchError: the reference was trained on all of the images.
     """
-    models = [model] if reference is None else [model, reference.model]
+    models = [prepared(each, device) for each in (model, *([reference.model] if reference else []))]
     truths, sources = held_out.images.labels, group_sources(held_out.images.hashes)
-    corrupted = _corrupted_predictions(models, held_out.images, device, threads, batch)
+    corrupted = _corrupted_predictions(models, held_out.images, threads)
     # Row 0 is of the clean images, and the others of `_CONDITIONS`.
     predictions = np.concatenate([held_out.predictions.classes[None], corrupted[0]])
     classes = len(model.labels)
@@ -158,53 +144,30 @@ def measure(
     counts = counts.reshape(len(predictions), -1, classes, classes)
     clean, *conditions = _conditions(counts)
     wrong = 100 - np.stack([confusion.accuracy(condition) for condition in counts[1:]])
-    by_corruption = {name: percentile_difference(wrong[_places(name)].mean(axis=0)) for name in CORRUPTIONS}
+    by_corruption = {name: percentile_interval(wrong[_places(name)].mean(axis=0)) for name in CORRUPTIONS}
     errors = None
     if reference is not None:
-        clean_reference = _predictions(
-            _prepared(reference.model, device),
-            held_out.images.read_as(reference.model.form.pixels),
-            reference.model,
-            batch,
-        )
-        theirs = np.concatenate([clean_reference[None], corrupted[1]])
+        clean_pixels = held_out.images.read_as(models[1].form.pixels)
+        theirs = np.concatenate([predicted_classes(outputs_of(models[1], clean_pixels))[None], corrupted[1]])
         errors = _compare(reference, held_out.images, predictions == truths, theirs == truths)
-    return Robustness(clean, conditions, percentile_difference(wrong.mean(axis=0)), by_corruption, errors)
+    return Robustness(clean, conditions, percentile_interval(wrong.mean(axis=0)), by_corruption, errors)
 
 
-def _corrupted_predictions(
-    models: Sequence[Model], images: EvaluationSet, device: torch.device, threads: int, batch: int
-) -> NDArray[np.int64]:
+def _corrupted_predictions(models: Sequence[Model], images: EvaluationSet, threads: int) -> NDArray[np.int64]:
     """(M, C, N) classes that each of M models predicts under each of C conditions."""
-    networks = [_prepared(model, device) for model in models]
     sources = images.hashes.tolist()
     # Models of one form share the corrupted images; each other reads, and has corrupted, what it would read.
     clean = {model.form.pixels: images.read_as(model.form.pixels) for model in models}
 
     def run(condition: tuple[str, int]) -> list[Indices]:
         pixels = {form: corrupt(read, sources, *condition) for form, read in clean.items()}
-        return [
-            _predictions(network, pixels[model.form.pixels], model, batch)
-            for model, network in zip(models, networks, strict=True)
-        ]
+        return [predicted_classes(outputs_of(model, pixels[model.form.pixels])) for model in models]
 
     # A thread for each condition, not for the parts of an operation: those wait for each other on a busy machine.
     with ThreadPoolExecutor(threads) as pool:
         predictions = pool.map(run, _CONDITIONS)
         bar = progress(predictions, total=len(_CONDITIONS), description="corrupting", unit="condition", scale=False)
         return np.stack(list(bar), axis=1)
-
-
-def _prepared(model: Model, device: torch.device) -> torch.nn.Module:
-    """A copy whose weights have the channels last, which lets a CPU convolve twice as fast."""
-    return copy.deepcopy(model.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _predictions(network: torch.nn.Module, pixels: NDArray[np.uint8], model: Model, batch: int) -> Indices:
-    device = next(network.parameters()).device
-    batches = torch.split(to_tensor(pixels).to(device), batch)
-    outputs = torch.cat([network_outputs(network, images, model.form) for images in batches])
-    return predicted_classes(model.checked(outputs))
 
 
 def _places(name: str) -> list[int]:
@@ -218,13 +181,13 @@ def _conditions(counts: Array) -> list[Condition]:
     for place, (name, severity) in enumerate([(CLEAN, 0), *_CONDITIONS]):
         measured = counts[place, 0].astype(int)
         right, totals = np.diagonal(measured).tolist(), measured.sum(axis=1).tolist()
-        f1 = percentile_difference(macro_f1[place])
+        f1 = percentile_interval(macro_f1[place])
         conditions.append(
             Condition(
                 name,
                 severity,
                 _proportion(sum(right), sum(totals), accuracy[place] - accuracy[0]),
-                Metric(f1.value, f1.low, f1.high, percentile_difference(macro_f1[place] - macro_f1[0])),
+                Metric(f1.value, f1.low, f1.high, percentile_interval(macro_f1[place] - macro_f1[0])),
                 tuple(
                     _proportion(hits, images, recalls[place, :, label] - recalls[0, :, label])
                     for label, (hits, images) in enumerate(zip(right, totals, strict=True))
@@ -237,7 +200,7 @@ def _conditions(counts: Array) -> list[Condition]:
 def _proportion(right: int, images: int, changes: Array) -> Metric:
     low, high = intervals.wilson_interval(right, images)
     value = 100.0 * right / images if images else float("nan")
-    return Metric(value, low, high, percentile_difference(changes))
+    return Metric(value, low, high, percentile_interval(changes))
 
 
 def _compare(
@@ -264,8 +227,8 @@ def _compare(
         {name: (100 - errors[1, 1:][_places(name), 0]).tolist() for name in CORRUPTIONS},
         {name: float(values[0]) for name, values in ratios.items()},
         {name: float(values[0]) for name, values in relative.items()},
-        percentile_difference(np.mean(list(ratios.values()), axis=0)),
-        percentile_difference(np.mean(list(relative.values()), axis=0)),
+        percentile_interval(np.mean(list(ratios.values()), axis=0)),
+        percentile_interval(np.mean(list(relative.values()), axis=0)),
     )
 
 

@@ -237,7 +237,7 @@ def _differences(
         of_means = np.mean(values[1], axis=0) - np.mean(values[0], axis=0)
         tested: dict[str, Any] = {"test": None, "only_first_right": None, "only_second_right": None, "p": None}
         if single:
-            found = paired.percentile_difference(of_means)
+            found = paired.percentile_interval(of_means)
             if metric == ACCURACY:
                 of_runs = paired.mcnemar(right[first[0]], right[second[0]], sources)
                 tested = dict(zip(tested, (_OF_RUNS, of_runs.only_first, of_runs.only_second, of_runs.p), strict=True))

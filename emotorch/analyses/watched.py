@@ -15,7 +15,7 @@ from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.metrics import intervals
 from emotorch.metrics.confusion import Counts, macro_f1
-from emotorch.metrics.paired import percentile_difference
+from emotorch.metrics.paired import percentile_interval
 from emotorch.metrics.scores import Score
 from emotorch.runs.confusion import all_counts, validation_matrices
 from emotorch.runs.folder import LEAKY, Run
@@ -136,7 +136,7 @@ def _interval(criterion: Criterion, counts: Counts) -> tuple[float, float]:
     if criterion != MACRO_F1:
         return np.nan, np.nan
     proportions = intervals.resample(counts, _normals(len(counts))).swapaxes(0, 1)
-    found = percentile_difference(macro_f1(proportions * counts.sum(axis=1)[:, None]))
+    found = percentile_interval(macro_f1(proportions * counts.sum(axis=1)[:, None]))
     return max(0.0, found.low), min(100.0, found.high)
 
 

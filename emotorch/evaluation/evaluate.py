@@ -1,7 +1,8 @@
 """Scoring a trained model on a dataset: its predictions for the images that it has not seen, and its score."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emotorch.data import scenes
+from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.datasets import DATASETS, FER, FER_TEST
 from emotorch.errors import EmoTorchError
@@ -27,6 +29,8 @@ from emotorch.training.preprocessing import to_tensor
 
 # Behind a score, and before the words on it: images among those scored chose the model's epoch.
 CHOSE_THE_EPOCH = "†"
+# Images at once: so few stay in a core's cache, a third faster than hundreds.
+_BATCH = 64
 
 
 class NothingUnseenError(EmoTorchError):
@@ -87,6 +91,25 @@ def predict(model: Model, images: EvaluationSet, device: torch.device) -> Predic
     confidences = probabilities(outputs, model.temperature).amax(1).numpy()
     counts = confusion.confusion_counts(images.labels, classes, len(model.labels))
     return Predictions(classes, confidences, counts, outputs)
+
+
+def prepared(model: Model, device: torch.device) -> Model:
+    """A copy on a device that wants no gradients of its weights, which have the channels last: a CPU is twice as fast
+    so."""
+    network = copy.deepcopy(model.network).eval().requires_grad_(False)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return replace(model, network=network)
+
+
+def outputs_of(model: Model, pixels: Pixels) -> Tensor:
+    """(N, K) outputs of a model where it is, for (N, H, W) or (N, H, W, 3) bytes.
+
+    Raises:
+        EmoTorchError: they are no finite numbers.
+    """
+    images = to_tensor(pixels).to(next(model.network.parameters()).device)
+    batches = torch.split(images, _BATCH)
+    return model.checked(torch.cat([network_outputs(model.network, batch, model.form) for batch in batches]))
 
 
 @dataclass(frozen=True)

@@ -95,27 +95,27 @@ def resampled_counts(
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A difference and its 95% interval; NaN where a class has no images."""
+class Estimate:
+    """A number and its 95% interval; NaN where a class has no images."""
 
     value: float
     low: float
     high: float
 
 
-_UNKNOWN = Difference(float("nan"), float("nan"), float("nan"))
+_UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
-def percentile_difference(resampled: Array) -> Difference:
-    """From (1 + R,) differences: measured, then resampled. The interval is that of the resampled ones' percentiles."""
+def percentile_interval(resampled: Array) -> Estimate:
+    """From (1 + R,) values: measured, then resampled. The interval is that of the resampled ones' percentiles."""
     known = resampled[1:][np.isfinite(resampled[1:])]
     if not len(known) or np.isnan(resampled[0]):
         return _UNKNOWN
     low, high = np.quantile(known, _TAILS)
-    return Difference(float(resampled[0]), float(low), float(high))
+    return Estimate(float(resampled[0]), float(low), float(high))
 
 
-def seeds_difference(first: ArrayLike, second: ArrayLike, resampled: Array) -> tuple[Difference, float]:
+def seeds_difference(first: ArrayLike, second: ArrayLike, resampled: Array) -> tuple[Estimate, float]:
     """Of the means of runs that differ by seed, for other seeds and other images than these: Welch's t-test, with the
     images' variance added to that of the seeds.
 
@@ -139,10 +139,10 @@ def seeds_difference(first: ArrayLike, second: ArrayLike, resampled: Array) -> t
     by_seeds = sum(variance**2 / freedom for variance, freedom in parts)
     freedom = total**2 / by_seeds if by_seeds else np.inf
     if not total:
-        return Difference(value, value, value), 1.0 if value == 0 else 0.0
+        return Estimate(value, value, value), 1.0 if value == 0 else 0.0
     error = total**0.5
     half = float(stats.t.ppf(_TAILS[1], freedom)) * error
-    return Difference(value, value - half, value + half), float(2 * stats.t.sf(abs(value) / error, freedom))
+    return Estimate(value, value - half, value + half), float(2 * stats.t.sf(abs(value) / error, freedom))
 
 
 def _seed_variances(scores: Sequence[Array]) -> list[tuple[float, int]]:
