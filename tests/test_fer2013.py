@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from running import last_line
 
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
-from emotorch.data.pixel_csv import PixelTable, parse_pixels, parse_pixels_slowly
+from emotorch.data.pixel_csv import PixelTable, _parse_ordinary_pixels, _parse_pixels
 from emotorch.datasets import FER, FER_USAGES
 from emotorch.paths import STAGE_1, Paths
 
@@ -76,14 +76,10 @@ def test_the_fast_parser_agrees_with_the_slow_one(
     for position, number in changes.items():
         numbers[position : position + 1] = [number]
     text = (ends[0] + " ".join(numbers) + ends[1]).encode()
-    assert outcome(parse_pixels, text) == outcome(parse_pixels_slowly, text)
-
-
-def outcome(parse: Callable[[bytes], object], text: bytes) -> object:
-    try:
-        return shown(parse(text))
-    except ValueError as error:
-        return shown(error)
+    fast = _parse_ordinary_pixels([text])
+    assert fast is not None or changes or any(ends) or count != PIXELS
+    if fast is not None:
+        assert shown(fast[0]) == shown(_parse_pixels(text))
 
 
 def shown(parsed: object) -> object:
@@ -106,9 +102,7 @@ FIELDS = st.sampled_from([NUMBERS, ONE_MORE, ONE_LESS, [*ONE_LESS, "256"], ["025
 @example(rows=[(numbers, "2,{},Training") for numbers in (ONE_MORE, ONE_LESS)], good=0)
 def test_rows_together_are_what_they_are_alone(rows: list[tuple[list[str], str]], good: int) -> None:
     lines = [row.format(" ".join(numbers)).encode() for numbers, row in [*rows, *good * [(NUMBERS, "2,{},Training")]]]
-    assert [shown(parsed) for parsed in OFFICIAL.parse_rows(lines)] == [
-        outcome(OFFICIAL.parse_row, line) for line in lines
-    ]
+    assert list(map(shown, OFFICIAL.parse_rows(lines))) == [shown(OFFICIAL._parse_row(line)) for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +111,7 @@ def test_rows_together_are_what_they_are_alone(rows: list[tuple[list[str], str]]
 )
 def test_a_row_may_be_quoted_or_spaced(row: str) -> None:
     pixels = draw_images(1, seed=4)[0]
-    emotion, parsed, usage = OFFICIAL.parse_row(row.format(" ".join(map(str, pixels.ravel()))).encode())
+    ((emotion, parsed, usage),) = OFFICIAL.parse_rows([row.format(" ".join(map(str, pixels.ravel()))).encode()])
     assert (emotion, usage) == (2, "Training")
     assert np.array_equal(parsed, pixels)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from emotorch.data.class_folders import ClassFolders
 from emotorch.data.images import SIZE
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, common_size
-from emotorch.data.pixel_csv import dataset_of, read_head
+from emotorch.data.pixel_csv import dataset_of, read_head, readable_head
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError
@@ -117,10 +117,7 @@ def _class_of(name: str) -> str | None:
 
 
 def _recognise_table(csv: Path) -> Finding:
-    try:
-        table = read_head(csv)
-    except EmoTorchError:
-        table = None  # what is wrong with it is said when it is read
+    table = readable_head(csv)
     return Recognised(
         CKP.name,
         csv,

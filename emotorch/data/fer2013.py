@@ -18,7 +18,7 @@ import numpy as np
 from emotorch.data import fer2013_folders, pixel_csv
 from emotorch.data.images import Pixels, hash_pixels, write_faces
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
-from emotorch.data.pixel_csv import PixelTable, read_head
+from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.datasets import FER, FER_BOTH_TESTS, FER_USAGES
 from emotorch.errors import EmoTorchError
@@ -85,10 +85,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
 
 
 def _recognise_csv(csv: Path, converted: Path) -> Finding:
-    try:
-        table = read_head(csv)
-    except EmoTorchError:
-        table = None  # what is wrong with it is said when it is read
+    table = readable_head(csv)
     if table is not None and table.emotion is None:
         return Incomplete(csv, "faces without a column emotion: nothing says what they show")
     if table is not None and pixel_csv.has_other_labels(table):

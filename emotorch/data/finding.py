@@ -53,11 +53,10 @@ def find_face_near(pixels: Pixels, known: Box, detector: Detector) -> Face | Non
     It takes a small part of the time of `find_faces`; boxes may differ from its by some percent of their side.
     """
     height, width = pixels.shape[:2]
-    margin_x, margin_y = round(known.width * _NEAR_MARGIN), round(known.height * _NEAR_MARGIN)
-    left, top = max(known.x - margin_x, 0), max(known.y - margin_y, 0)
-    right = min(known.x + known.width + margin_x, width)
-    bottom = min(known.y + known.height + margin_y, height)
-    found = [face.moved(left, top) for face in detector.find_near(pixels[top:bottom, left:right], known.width)]
+    right, down = round(known.width * _NEAR_MARGIN), round(known.height * _NEAR_MARGIN)
+    wider = Box(known.x - right, known.y - down, known.width + 2 * right, known.height + 2 * down)
+    around = wider.within(width, height)
+    found = [face.moved(around.x, around.y) for face in detector.find_near(around.cut(pixels), known.width)]
     best = max(found, key=lambda face: face.box.overlap(known), default=None)
     return best if best is not None and best.box.overlap(known) > _NEAR_OVERLAP else None
 

@@ -94,30 +94,25 @@ class PixelTable:
         return highest
 
     def parse_rows(self, lines: Sequence[bytes]) -> list[Row | ValueError]:
-        """`parse_row` of each, or what it raises: all at once when nothing is out of the ordinary."""
+        """Each as (the class's number, (48, 48) uint8, usage), or what is wrong with it.
+
+        All at once when nothing is out of the ordinary, else one by one.
+        """
         try:
             rows = [self._split_row(line) for line in lines]
+            faces = _parse_ordinary_pixels([text for _, text, _ in rows])
         except ValueError:
-            return [self._parsed_or_error(line) for line in lines]
-        faces = _parse_ordinary_pixels([text for _, text, _ in rows])
+            faces = None
         if faces is None:
-            return [self._parsed_or_error(line) for line in lines]
+            return [self._parse_row(line) for line in lines]
         return [(code, face, usage) for (code, _, usage), face in zip(rows, faces, strict=True)]
 
-    def _parsed_or_error(self, line: bytes) -> Row | ValueError:
+    def _parse_row(self, line: bytes) -> Row | ValueError:
         try:
-            return self.parse_row(line)
+            code, text, usage = self._split_row(line)
+            return code, _parse_pixels(text), usage
         except ValueError as error:
             return error
-
-    def parse_row(self, line: bytes) -> Row:
-        """One row as (the class's number, (48, 48) uint8, usage).
-
-        Raises:
-            ValueError: what is wrong with it.
-        """
-        code, text, usage = self._split_row(line)
-        return code, parse_pixels(text), usage
 
     def _split_row(self, line: bytes) -> tuple[int, bytes, str]:
         """One row as (the class's number, the text of the pixels, usage)."""
@@ -166,6 +161,14 @@ def read_head(path: Path) -> PixelTable:
     raise EmoTorchError(f"{path}, line 1: the header is {shown!r}, not {','.join(HEADER)!r}")
 
 
+def readable_head(path: Path) -> PixelTable | None:
+    """As `read_head`; None of what cannot be read: whoever reads all of it says why."""
+    try:
+        return read_head(path)
+    except EmoTorchError:
+        return None
+
+
 def dataset_of(csv: Path, folder: Folder) -> str | None:
     """The dataset that a table of faces is of, FER-2013 or CK+; None for any other file.
 
@@ -175,13 +178,15 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
         return FER.name
     if _CKP_FILE.match(csv.name):
         return CKP.name
-    try:
-        table = read_head(csv)
-    except EmoTorchError:
+    table = readable_head(csv)
+    if table is None:
         return None
-    if _CKP_CALLED.search(csv.stem) or (_has_size_of_ckp(csv) and table.highest_code() == CONTEMPT):
-        return CKP.name
-    return CKP.name if folder.called(_CKP_CALLED) else FER.name
+    is_ckp = (
+        _CKP_CALLED.search(csv.stem)
+        or (_has_size_of_ckp(csv) and table.highest_code() == CONTEMPT)
+        or folder.called(_CKP_CALLED)
+    )
+    return CKP.name if is_ckp else FER.name
 
 
 def _has_size_of_ckp(csv: Path) -> bool:
@@ -192,12 +197,6 @@ def has_other_labels(table: PixelTable) -> bool:
     """Whether a table not called after FER-2013 has an eighth class, in more rows than CK+: as by FER+'s labels."""
     is_unknown = not _FER_FILE.match(table.path.name) and not _has_size_of_ckp(table.path)
     return is_unknown and table.highest_code() >= CONTEMPT
-
-
-def parse_pixels(text: bytes) -> Pixels:
-    """The 2,304 numbers of a row."""
-    faces = _parse_ordinary_pixels([text])
-    return parse_pixels_slowly(text) if faces is None else faces[0]
 
 
 _SPACE, _ZERO = ord(" "), ord("0")
@@ -239,7 +238,7 @@ def _parse_ordinary_pixels(texts: Sequence[bytes]) -> Pixels | None:
     return values.take(ends - 3).reshape(-1, SIZE, SIZE)
 
 
-def parse_pixels_slowly(text: bytes) -> Pixels:
+def _parse_pixels(text: bytes) -> Pixels:
     """For rows that are out of the ordinary: accepts odd spacing, names the first fault."""
     numbers = text.split()
     if len(numbers) != PIXELS:
