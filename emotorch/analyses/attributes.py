@@ -202,13 +202,8 @@ def make_attributes(
 ) -> tuple[list[Attribute], list[str]]:
     """The attributes of images, and which columns are none, in words.
 
-    Words are groups, and so are up to 10 different numbers. More numbers are binned at the given edges, else at
-    the quartiles of these images.
-
-    Args:
-        table: What `read_attributes` gave.
-        rows: What `match` gave.
-        edges: Where to cut a column of numbers, rising, by its name.
+    Words are groups, and so are up to 10 different numbers. More numbers are binned at the given edges (rising, by the
+    column's name), else at the quartiles of these images. The rows are those that `match` gave.
 
     Raises:
         UsageError: edges for a column that is not there, or is not of numbers.

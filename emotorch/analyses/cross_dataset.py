@@ -88,7 +88,6 @@ def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossData
     Images that a model was trained on, or a variant or an exact twin of which, are left out of its score.
 
     Args:
-        candidates: The models.
         datasets: As `evaluate.load_set` takes them. Those that models were trained on are added where they are here.
 
     Raises:

@@ -178,13 +178,7 @@ _RECREATION_ON_FER = Behaviour((57.08, 51.29), _RECREATION.fer, None)
 
 
 def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: Weights) -> Distance:
-    """The distance of a run, without an interval.
-
-    Args:
-        run: A finished one.
-        record: Its, which is read already.
-        original: `published_original()`.
-        weights: Of the distance's parts.
+    """The distance of a finished run, whose record is read already, without an interval.
 
     Raises:
         EmoTorchError: it cannot be compared, and why.

@@ -52,10 +52,7 @@ class Confusion:
 def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[str]) -> list[Confusion]:
     """Every pair of labels that is confused: fear and surprise first, then the most frequent first.
 
-    Args:
-        truths: (N,) true classes.
-        probabilities: (N, K).
-        labels: K names.
+    Of (N,) true classes, (N, K) probabilities and K names.
     """
     predictions = probabilities.argmax(axis=1)
     counts = confusion.confusion_counts(truths, predictions, len(labels))
@@ -107,11 +104,9 @@ class LabelErrors:
 
 
 def suspected_label_errors(given: Indices, probabilities: Probabilities) -> LabelErrors:
-    """The images that confident learning counts for another class than their label says.
+    """The images that confident learning counts for another class than their (N,) given labels say.
 
-    Args:
-        given: (N,) labels.
-        probabilities: (N, K), of a model that was trained on none of these images.
+    The (N, K) probabilities are of a model that was trained on none of these images.
     """
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(given)), given]
@@ -137,14 +132,9 @@ _REPORT_TILES, _REPORT_PAIRS = 40, 2
 
 
 def analyse_errors(loaded: LoadedRun, held_out: Evaluation, *, tiles: int, pairs: int, force: bool) -> Findings:
-    """Lists a model's errors in `MODEL/errors/`, unless they are listed already.
+    """Lists a model's errors on held-out images in `MODEL/errors/`, unless they are listed already.
 
-    Args:
-        loaded: The model.
-        held_out: Images that it was not trained on, and its predictions.
-        tiles: The most images on a sheet.
-        pairs: The most pairs of labels that get a sheet.
-        force: List them again.
+    At most so many images (`tiles`) are on a sheet, and at most so many `pairs` of labels get one.
     """
     made_from = {
         "images": held_out.images.fingerprint,

@@ -97,13 +97,9 @@ class Explanation:
 
 
 def choose(held_out: Evaluation, labels: Sequence[str], count: int, seed: int) -> Faces:
-    """A random choice of held-out images, in turn of every class: each beginning of it is balanced too.
+    """A random choice of `count` held-out images, in turn of every class: each beginning of it is balanced too.
 
-    Args:
-        held_out: To choose from.
-        labels: Of the classes.
-        count: How many; all where there are fewer. A class that has too few leaves its turns to the others.
-        seed: Of the choice.
+    A class that has too few leaves its turns to the others; where there are fewer images in all, all are chosen.
     """
     images = held_out.images
     turns: list[tuple[int, int, int]] = []
@@ -154,14 +150,8 @@ def named_faces(names: Sequence[str], loaded: LoadedRun, detector: str) -> tuple
 
 
 def explain(model: Model, faces: Faces, device: torch.device, seed: int, threads: int = 1) -> Explanation:
-    """Maps of a model's predictions for some faces, and how they stand the checks.
-
-    Args:
-        model: To explain.
-        faces: Likewise.
-        device: To run on.
-        seed: Of all that is random.
-        threads: Maps and checks at the same time; the results are the same for any number.
+    """Maps of a model's predictions for some faces, and how they stand the checks; the same by any number of
+    threads.
     """
     model = prepared(model, device)
     outputs = outputs_of(model, faces.pixels)
@@ -188,13 +178,8 @@ def analyse_explanations(
     """Explains the predictions for some faces, unless that has been done; returns its folder and the findings.
 
     Args:
-        loaded: The model.
-        faces: To explain.
         named: The user named the pictures: their folder is one of their own, beside that of the held-out images.
         rows: Faces in the sheet.
-        seed: Of all that is random.
-        threads: To run on.
-        force: Explain again what is there.
     """
     name = f"{ANALYSIS.name}_of_{faces.fingerprint[:8]}" if named else ANALYSIS.name
     rows = min(rows, MOST_ROWS, len(faces.files))

@@ -121,14 +121,8 @@ def _random_orders(pixels: Pixels, seed: int) -> list[Indices]:
 
 
 def deletion_curves(model: Model, pixels: Pixels, classes: Indices, order: Indices) -> NDArray[np.float64]:
-    """(N, steps + 1) probabilities of the given classes while more and more pixels turn into the picture's mean grey
-    (or mean colour).
-
-    Args:
-        model: To run.
-        pixels: (N, H, W) or (N, H, W, 3).
-        classes: (N,).
-        order: (N, H·W) places of the pixels, the first to be removed first.
+    """(N, steps + 1) probabilities of the given (N,) classes while more and more pixels turn into the picture's mean
+    grey (or mean colour), in the order of (N, H·W) places.
     """
     ranks = np.argsort(order, axis=1).reshape(*pixels.shape[:3], *(1,) * (pixels.ndim - 3))
     greys = np.rint(pixels.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)

@@ -72,11 +72,7 @@ class Ranking:
         )
 
     def table(self, always: Sequence[str] = ()) -> Table:
-        """The best runs, with what varies between all of them.
-
-        Args:
-            always: Factors that are shown whether or not they vary.
-        """
+        """The best runs, with what varies between all of them, and the factors that are `always` shown."""
         shown = self.runs[:_SHOWN]
         settings = list(dict.fromkeys([*always, *self.settings]))
         form = self.criterion.cell
@@ -104,12 +100,7 @@ class Ranking:
         return Table(frame, {**cells, "95% interval": "{}", **dict.fromkeys(settings, "{:.4g}")})
 
     def drawn(self, *, alone: bool, reference: tuple[str, float] | None = None) -> RankedRuns:
-        """For a figure.
-
-        Args:
-            alone: Whether it shows no other ranking.
-            reference: What a line marks, and where.
-        """
+        """For a figure, which may show other rankings too: with what a reference line marks, and where."""
         runs, best = self.runs, self.best
         distance = self.criterion == DISTANCE
         axis = f"distance, {self.title}\n(smaller is more alike)" if distance else f"validation {self.criterion.column}"
@@ -132,9 +123,7 @@ class Ranking:
 def varied(runs: Sequence[MeasuredRun], most: int = 3) -> tuple[list[str], list[str]]:
     """The factors that differ between runs, and the recipe's settings that do, those of the most values first.
 
-    Args:
-        runs: The runs.
-        most: So many of the recipe's settings at most: runs of two recipes differ in nearly all.
+    Of the latter at most so many: runs of two recipes differ in nearly all.
     """
     values: dict[str, dict[str, set[float]]] = {"factors": {}, "recipe": {}}
     for run in runs:

@@ -32,10 +32,6 @@ class Reference:
 def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:
     """The model to compare errors with: the named one, else the EmoTorch baseline that ships; or why there is none.
 
-    Args:
-        loaded: The model to be measured.
-        named: By the user.
-
     Raises:
         EmoTorchError: there is no model of this name.
         UsageError: the named model's predictions cannot be read as the other's labels.

@@ -124,10 +124,7 @@ def measure(
     """Scores a model, and a reference beside it, on the same images under every corruption at every severity.
 
     Args:
-        model: To measure.
         held_out: Images that it was not trained on, and its predictions for them as they are.
-        reference: To measure the errors by.
-        device: To run on.
         threads: Conditions at the same time; the results are the same for any number.
 
     Raises:
@@ -246,14 +243,9 @@ _SCORES, _ERRORS = "robustness.csv", "corruption_errors.csv"
 def analyse_robustness(
     loaded: LoadedRun, images: Evaluation, reference: Reference | str, *, threads: int, force: bool
 ) -> Findings:
-    """Measures a model into `MODEL/robustness/`, unless it was measured on these images already.
+    """Measures a model into `MODEL/robustness/`, unless it was measured on these held-out images already.
 
-    Args:
-        loaded: The model.
-        images: That it was not trained on.
-        reference: To measure its errors by; or why there is none.
-        threads: To run on.
-        force: Measure again.
+    In place of a reference may stand why there is none.
 
     Raises:
         EmoTorchError: the reference was trained on all of the images.

@@ -75,7 +75,6 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     """Scores all on the same images of a dataset, and tests every two groups.
 
     Args:
-        candidates: What `load_candidates` gave.
         dataset: As `evaluate.load_set` takes it.
         each_run: Compare single runs, also those that differ by seed only.
 

@@ -76,11 +76,7 @@ def rankings(runs: Iterable[WatchedRun]) -> list[Ranking]:
 
 
 def measure_watched(run: Run, record: Mapping[str, Any]) -> WatchedRun:
-    """Scores a run that cannot be compared with the published original.
-
-    Args:
-        run: A finished one.
-        record: Its, which is read already.
+    """Scores a finished run, whose record is read already, that cannot be compared with the published original.
 
     Raises:
         EmoTorchError: it cannot be ranked, and why.

@@ -145,9 +145,7 @@ def score(
     """Scores a run's model on images that it was not trained on, and says how far that can be believed.
 
     Args:
-        loaded: The run.
         images: To score; at least one.
-        title: Of the result.
         notes: What is to be said of the images, right after the score.
         shared: (N,) which of them share their source with a training image; scored without these too.
         shared_how: In words.

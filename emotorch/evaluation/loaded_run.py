@@ -38,7 +38,6 @@ class LoadedRun:
         drawn.
 
         Args:
-            paths: Where runs are.
             name: A model folder's name, a path to it or to a file of weights; None for the baseline that ships.
             device: As `choose_device` takes it.
             threads: Of an operation.

@@ -22,13 +22,9 @@ def describe_tests(paths: Paths, scheme: LabelScheme) -> str:
 
 
 def record_scoring(loaded: LoadedRun, dataset: str, counts: Counts, scheme: LabelScheme | None = None) -> None:
-    """Notes a scoring of PrivateTest; at any other images one may look as often as one likes.
+    """Notes a scoring of PrivateTest, with (K, K) counts; at any other images one may look as often as one likes.
 
-    Args:
-        loaded: The run.
-        dataset: What it was scored on.
-        counts: (K, K), what it predicted.
-        scheme: Whose dataset folder the images are from; None for the model's own.
+    `scheme` is that of the dataset folder that the images are from; None for the model's own.
     """
     if shows_private_test(loaded.paths, scheme or loaded.model.scheme, loaded.run, dataset):
         images, correct = int(counts.sum()), int(np.trace(counts))

@@ -176,8 +176,6 @@ def _whole(loaded: LoadedRun, dataset: Dataset, stands_in: str) -> tuple[list[Ev
     """A dataset less what the run was trained on, as far as is known; and why a part of it is not scored.
 
     Args:
-        loaded: The run.
-        dataset: FER-2013 or CK+.
         stands_in: Why it stands in for validation images of the run; empty where the run has none of it.
     """
     scheme, evaluations, missing = loaded.model.scheme, [], []

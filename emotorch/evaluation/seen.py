@@ -71,13 +71,7 @@ def chose_the_epoch(loaded: LoadedRun, dataset: str, images: EvaluationSet) -> N
 
 
 def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
-    """Another run to predict beside a scored one, read as the same scheme.
-
-    Args:
-        loaded: The scored one.
-        name: Of the other.
-        dataset: What it is scored on.
-        images: Those of the dataset that count.
+    """Another run to predict the images of a dataset beside a scored one, read as the same scheme.
 
     Raises:
         EmoTorchError: it is damaged, or trained on some of the images, as far as is known.

@@ -85,10 +85,7 @@ def load_set(
     """A dataset by its name or folder, with the pixels in a form.
 
     Args:
-        paths: The root.
         dataset: As `evaluate_model.py` takes it.
-        scheme: Of the labels.
-        form: Of the pixels.
         faces: Whether faces are looked for in a folder's pictures: see `scenes.as_asked`. What stage 2 has written is
             cut out already.
 

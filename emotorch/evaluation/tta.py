@@ -74,13 +74,6 @@ def describe_means(
 
     Each has the mark of those to which some of the images are not quite unseen. The others' scorings of PrivateTest are
     recorded in their runs, as the run's own is already.
-
-    Args:
-        loaded: The run.
-        others: To score beside it and together with it.
-        dataset: What it was scored on.
-        evaluation: Its own.
-        with_tta: Whether to score the means over copies too.
     """
     images, device = evaluation.images, loaded.device
     models = [run.model for run in (loaded, *others)]

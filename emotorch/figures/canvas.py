@@ -45,13 +45,9 @@ LINE_EM = 1.35
 
 
 def new_figure(width: float, height: float, title: str, *, compress: bool = False) -> Figure:
-    """A figure of this size in inches, made higher by what a long title needs beyond its first line.
+    """A figure of this size in inches, with room for a title of one line; a longer one makes it higher.
 
-    Args:
-        width: In inches.
-        height: In inches, with room for a title of one line.
-        title: Broken into as many lines as it needs.
-        compress: Whether panels of a fixed shape move together, instead of spreading over the figure.
+    With `compress`, panels of a fixed shape move together, instead of spreading over the figure.
     """
     wrapped = wrap(title, width, TITLE_POINTS)
     extra = wrapped.count("\n") * TITLE_POINTS * LINE_EM / 72
@@ -77,10 +73,6 @@ def tidy(axes: Axes) -> None:
 class PixelPage:
     """A figure that is laid out in pixels of the finished file, from the top left, so that every pixel of an image
     stays one, or becomes a block of equal ones.
-
-    Args:
-        width: In pixels.
-        height: Likewise.
     """
 
     def __init__(self, width: int, height: int) -> None:

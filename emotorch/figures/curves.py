@@ -48,14 +48,9 @@ class Panel:
 def curves_figure(
     conditions: Mapping[str, Sequence[Panel]], x: Sequence[int], title: str, *, x_label: str, y_labels: Sequence[str]
 ) -> Figure:
-    """Draws for each condition, under its name, its panels below each other.
+    """Draws for each condition, under its name, its panels below each other: as many as there are y labels.
 
-    Args:
-        conditions: By name, as many panels each as there are y labels. The legend is that of the first condition.
-        x: (X,) where the curves have their values.
-        title: Above all.
-        x_label: Below every panel.
-        y_labels: Beside the panels at the left.
+    The curves have their values at x, (X,). The legend is that of the first condition.
     """
     height = len(y_labels)
     bands = math.ceil(len(conditions) / _COLUMNS)

@@ -21,20 +21,7 @@ def draw_estimate(
     line_colour: str = "",
     label: str = "",
 ) -> None:
-    """Draws one estimate.
-
-    Args:
-        axes: To draw on.
-        height: Its place on the vertical axis.
-        estimate: The value, and the ends of its interval.
-        colour: Of the marker and, unless the line has its own, of the line.
-        filled: Whether the marker is, or hollow.
-        marker: As Matplotlib names it.
-        size: Of the marker, in points.
-        line_width: In points.
-        line_colour: Of the line.
-        label: For the legend.
-    """
+    """Draws a value and the ends of its interval at a height, the line in the marker's colour unless it has its own."""
     value, low, high = estimate
     axes.plot((low, high), (height, height), color=line_colour or colour, linewidth=line_width)
     fill = colour if filled else "white"

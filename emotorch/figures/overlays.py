@@ -42,15 +42,7 @@ def without_map(faces: ArrayLike, *, colour: bool) -> Colours:
 
 
 def mosaic_figure(tiles: Colours, rows: Sequence[str], columns: Sequence[str], title: str, colour_label: str) -> Figure:
-    """Draws tiles as one picture, with words for rows and columns, and the colours' bar.
-
-    Args:
-        tiles: (R, C, H, H, 3), 0-1.
-        rows: R texts at the left.
-        columns: C texts above.
-        title: Above all.
-        colour_label: What the colours of overlays mean.
-    """
+    """Draws (R, C, H, H, 3) tiles, 0-1, as one picture, with words for rows and columns, and the colours' bar."""
     size = tiles.shape[2]
     step = size + _GAP
     height, width = len(rows) * step - _GAP, len(columns) * step - _GAP

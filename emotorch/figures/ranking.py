@@ -70,14 +70,7 @@ class RankedRuns:
 
 
 def ranking_figure(title: str, blocks: Sequence[RankedRuns], *, nothing: str, note: str = "") -> Figure:
-    """Draws ranked runs, block below block.
-
-    Args:
-        title: Of the figure.
-        blocks: What is drawn.
-        nothing: What stands in place of panels where there is no block.
-        note: A line of the legend.
-    """
+    """Draws ranked runs, block below block, or a word where there is none; the note is a line of the legend."""
     panels = [1 + len(block.settings) for block in blocks]
     # Of rows that are about equally long: five panels are 3 and 2.
     most = max(panels, default=1)

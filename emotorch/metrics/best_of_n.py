@@ -35,12 +35,7 @@ class BestOfN:
 
 
 def best_of_n(scores: Array, n: int, rng: np.random.Generator) -> BestOfN:
-    """The best of n runs like these.
-
-    Args:
-        scores: (R,) positive and finite, of independent runs.
-        n: At least 1.
-        rng: Of the resamples.
+    """The best of n runs like those of (R,) scores, which are independent.
 
     Raises:
         ValueError: there are fewer scores than 8, or one is not positive and finite.

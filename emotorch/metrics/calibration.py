@@ -38,12 +38,7 @@ def predicted_classes(outputs: Tensor) -> Indices:
 
 
 def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
-    """The temperature that makes the labels most likely; 1 where there is nothing to fit it on.
-
-    Args:
-        outputs: (N, K), of validation images.
-        labels: (N,).
-    """
+    """The temperature that makes (N,) labels most likely by (N, K) outputs; 1 where there is nothing to fit it on."""
     from scipy.optimize import minimize_scalar  # here: prediction needs this module, and no fit
 
     if not len(labels) or not outputs.any():
@@ -180,7 +175,6 @@ def assess(
         outputs: (N, K), before the softmax.
         labels: (N,) truths.
         sources: (N,) equal for images that must not be in different halves.
-        temperature: The model's own.
         fitted_on: (N,) which of the images it was fitted on; None where that is unknown.
     """
     outputs = outputs.double()

@@ -35,11 +35,9 @@ def draw_normals(rng: np.random.Generator, classes: int) -> Array:
 
 
 def resample(counts: NDArray[np.integer], normals: Array) -> Array:
-    """(K, 1 + R, K) proportions: of each true class: measured, then resampled.
+    """(K, 1 + R, K) proportions: of each true class: measured, then resampled by the numbers of `draw_normals`.
 
-    Args:
-        counts: (K, K); rows are true classes. One without images keeps a row of zeros.
-        normals: What `draw_normals` gave.
+    Of (K, K) counts, whose rows are true classes; one without images keeps a row of zeros.
     """
     proportions, mixing = _proportions_and_mixing(counts)
     return np.asarray(proportions[:, None, :] + normals @ mixing)

@@ -69,9 +69,7 @@ def resampled_counts(
     Args:
         cells: (M, N): the cell, from 0, of each image for each of M models or conditions. All of them get the same
             resamples.
-        size: The number of cells.
         sources: (N,) numbers from 0, none left out: images of one are resampled together.
-        rng: Of the draws.
         amounts: (M, N) to sum up in each cell instead of counting images.
 
     Returns:

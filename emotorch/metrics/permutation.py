@@ -23,8 +23,8 @@ def permutation_test(
 ) -> float:
     """The p-value of the gap between the best and the worst group: how often permuted groups have so large a one.
 
-    Groups are permuted within each stratum, between sources: images of one source, stratum and group stay together.
-    A person's images in several strata count as independent.
+    Groups are permuted within each stratum, between sources: images of one source, stratum and group stay together. A
+    person's images in several strata count as independent.
 
     Args:
         right: (N,) whether each image is predicted right.
@@ -32,7 +32,6 @@ def permutation_test(
         groups: (N,) each image's group.
         strata: (N,) from 0.
         weights: (S,) of the strata's accuracies in a group's score; they sum to 1.
-        rng: Of the permutations.
     """
     units, unit = np.unique(np.stack([sources, strata, groups]), axis=1, return_inverse=True)
     unit = unit.ravel()

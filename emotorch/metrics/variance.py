@@ -37,11 +37,8 @@ class VarianceParts:
 def split_variance(groups: Sequence[Array]) -> VarianceParts:
     """The parts of the variance between and within groups.
 
-    Args:
-        groups: At least two arrays of one length, which is at least 2.
-
     Raises:
-        ValueError: the groups are fewer, shorter, or not of one length.
+        ValueError: they are fewer than two, shorter than 2, or not of one length.
     """
     sizes = {len(group) for group in groups}
     if len(groups) < 2 or len(sizes) != 1 or min(sizes) < 2:

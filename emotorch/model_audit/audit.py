@@ -170,13 +170,7 @@ class Audit:
 
 
 def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
-    """Audits a model.
-
-    Args:
-        paths: Where the datasets are.
-        path: The model's file.
-        name: What to call it.
-        request: What is asked.
+    """Audits the model of a file.
 
     Raises:
         EmoTorchError: the file is damaged or takes or gives something else than images and classes, or no dataset is

@@ -30,10 +30,7 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
     """Audits models, prints what was found, and writes it into `evaluations/NAME/audit/` of each.
 
     Args:
-        paths: Where the datasets are.
         files: Of the models, or names of model folders; the last may be a dataset.
-        request: What is asked of each.
-        as_json: Print JSON in place of sentences.
 
     Returns:
         The exit status: 1 where a claim does not hold or a fault was found.

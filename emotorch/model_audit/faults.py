@@ -48,11 +48,7 @@ class Fault:
 
 
 def outputs_as_probabilities(outputs: Floats) -> tuple[Floats, list[Fault]]:
-    """Probabilities of outputs of any kind, and what kind they are where that is worth knowing.
-
-    Args:
-        outputs: (N, K), finite.
-    """
+    """Probabilities of (N, K) finite outputs of any kind, and what kind they are where that is worth knowing."""
     sums, classes = outputs.sum(axis=1), outputs.shape[1]
     inside = outputs.min() >= -_ROUNDING and outputs.max() <= 1 + _ROUNDING
     if inside and np.abs(sums - 1).max() <= _TOLERANCE:
@@ -94,11 +90,7 @@ def find_not_finite(outputs: Floats) -> Iterator[Fault]:
 def find_batch_faults(model: ForeignModel, reading: Reading, pixels: Pixels, truths: Indices) -> Iterator[Fault]:
     """Whether an image's outputs depend on the others of its batch, on its place in it, or on chance.
 
-    Args:
-        model: The model.
-        reading: Of it.
-        pixels: Some hundred images.
-        truths: Their labels, for batches of a single class.
+    Of some hundred images, whose true classes make batches of a single class.
     """
     if model.signature.batch == 1:
         return

@@ -226,15 +226,7 @@ def find_reading(
     scaling: str | None,
     labels: Sequence[str] | None,
 ) -> list[Trial]:
-    """Tries the usual readings, or those that are left where some is stated; the best first.
-
-    Args:
-        model: The model.
-        pixels: (N, H, W) or (N, H, W, 3) bytes to try them on.
-        truths: (N,) into the scheme's labels.
-        scheme: Of the truths.
-        scaling: What is given; None to try all.
-        labels: The names of the outputs; None to try all.
+    """Tries the usual readings on some images, or those that fit a stated scaling or labels; the best first.
 
     Raises:
         EmoTorchError: no usual order has as many classes, and none is given.

@@ -122,15 +122,8 @@ def score_set(
     """Scores a model on a set of images.
 
     Args:
-        model: The model.
-        reading: How it is read.
-        scheme: Of the images' labels.
-        images: The set; at least one.
         training: FER-2013's Training rows, of which copies may be among the images; None where they are not here.
-        notes: What else is to be said of the images.
         claim: Where the score is below it, test-time augmentation is tried too.
-        tta: Try it in any case.
-        robustness: Measure that too.
     """
     outputs = np.nan_to_num(reading.outputs(model, images.pixels))
     right = reading.classes.predictions(outputs, len(scheme.labels)) == images.labels

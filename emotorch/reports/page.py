@@ -55,15 +55,7 @@ class Fact:
 
 
 def render(title: str, subtitle: str, facts: Sequence[Fact], sections: Sequence[Section], warning: str = "") -> str:
-    """The whole page.
-
-    Args:
-        title: Of the page.
-        subtitle: A line below it.
-        facts: Its most important figures.
-        sections: In order.
-        warning: Above all else: that faces are synthetic, or a run collapsed.
-    """
+    """The whole page. A warning stands above all else: that faces are synthetic, or a run collapsed."""
     page = HTML.get_template("page.html.j2").render(
         title=title, subtitle=subtitle, facts=facts, sections=sections, warning=warning
     )
@@ -94,8 +86,6 @@ def table(shown: Table, *, caption: str = "", kind: Literal["", "sortable", "pai
     """A table; what is not text is set to the right.
 
     Args:
-        shown: The table.
-        caption: Above it.
         kind: One that is sorted by a press on a heading; or of names and values, of which long ones are wrapped.
     """
     return Markup(HTML.get_template("table.html.j2").render(table=shown, caption=caption, kind=kind))
@@ -108,12 +98,7 @@ def pairs(values: Mapping[str, object]) -> Markup:
 
 
 def matrix(found: Matrix, caption: str) -> Markup:
-    """A confusion matrix, shaded by the proportion of the row, with counts where they are known.
-
-    Args:
-        found: The matrix.
-        caption: Which images it counts.
-    """
+    """A confusion matrix, shaded by the proportion of the row, with counts where they are known."""
     counts = found.counts or np.full(np.shape(found.proportions), None).tolist()
     return Markup(HTML.get_template("matrix.html.j2").render(matrix=found, counts=counts, caption=caption))
 
@@ -124,12 +109,7 @@ def beside(parts: Sequence[Markup]) -> Markup:
 
 
 def drawing(figure: Figure, alternative: str) -> Markup:
-    """A chart as SVG in the page, in the page's colours.
-
-    Args:
-        figure: Drawn with the canvas's colours.
-        alternative: What it shows, for those who do not see it.
-    """
+    """A chart as SVG in the page's colours, and in words, for those who do not see it."""
     alternative = one_line(alternative)
     without_controls(figure)
     figure.patch.set_alpha(0)
@@ -161,11 +141,7 @@ class Shown:
 
 
 def gallery(groups: Sequence[tuple[str, Sequence[Shown]]]) -> Markup:
-    """Images in groups, each with what is said of it.
-
-    Args:
-        groups: What stands above the images of a group, or nothing, and they.
-    """
+    """Images in groups, each with its heading, or none."""
     shown = [
         (heading, [(base64.b64encode(encode_png(one.pixels)).decode("ascii"), one.lines) for one in images])
         for heading, images in groups
@@ -174,11 +150,6 @@ def gallery(groups: Sequence[tuple[str, Sequence[Shown]]]) -> Markup:
 
 
 def picture(path: Path, alternative: str) -> Markup:
-    """A picture file, inside the page.
-
-    Args:
-        path: PNG or JPEG.
-        alternative: What it shows.
-    """
+    """A PNG or JPEG file, inside the page; `alternative` says what it shows."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return Markup('<img src="data:{};base64,{}" alt="{}">').format(_MIME[path.suffix], data, alternative)

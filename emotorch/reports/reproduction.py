@@ -14,13 +14,9 @@ _OWN_OPTIONS = {"epochs": "--epochs", "fer_usage": "--fer-usage", "split": "--sp
 
 
 def commands(record: Mapping[str, Any]) -> list[str] | None:
-    """Stages 1 to 4, with every option and setting that is not the recipe's own.
+    """Stages 1 to 4, with every option and setting that is not the recipe's own, for the record of a run.
 
-    Args:
-        record: Of a run of this pipeline.
-
-    Returns:
-        None where today's recipe of that name cannot be changed into the run's: only the recorded code makes it.
+    None where today's recipe of that name cannot be changed into the run's: only the recorded code makes it.
     """
     settings = record["settings"]
     wanted = Recipe.from_dict(settings["recipe"])

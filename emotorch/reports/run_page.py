@@ -43,12 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:
-    """Makes every analysis that is not made yet, and writes the page; returns it.
-
-    Args:
-        loaded: A finished run, also one in the published format.
-        threads: To run the model on.
-        force: Whether to make again what is there.
+    """Makes every analysis of a finished run that is not made yet (all with `force`), and writes the page; returns it.
 
     Raises:
         EmoTorchError: a file of the run is damaged.

@@ -33,13 +33,7 @@ Plan = Mapping[int, Mapping[str, float]]
 def write_sweep_page(paths: Paths, folder: Path, beside: Sequence[Path] = ()) -> tuple[Path, list[str]]:
     """Writes the page of a sweep, also of one that is not finished, and what its runs say together as tables.
 
-    Args:
-        paths: Where its runs are.
-        folder: The sweep's.
-        beside: Of other sweeps, to compare it with.
-
-    Returns:
-        The page, and the sentences on it.
+    It is compared with the sweeps `beside` it. Returns the page, and the sentences on it.
 
     Raises:
         EmoTorchError: a file of a sweep is damaged, or the runs of another cannot be compared with the original.
@@ -115,11 +109,7 @@ def sweep_page(
     """The page as HTML.
 
     Args:
-        paths: Where its runs are.
-        name: The sweep's.
-        about: Its `sweep.json`.
         plan: What is planned for each of its runs, by number.
-        results: How its runs ended.
         comparison: Of its finished runs; None where none can be ranked.
         further: Sections before the table of runs.
     """

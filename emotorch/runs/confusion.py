@@ -28,15 +28,7 @@ def _counts_file(name: str) -> str:
 
 
 def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
-    """Writes a set's matrix as `write_confusion_tables` does, and as `confusion_matrix_*.png`.
-
-    Args:
-        folder: Of a run or an evaluation.
-        name: Of the set.
-        counts: (K, K), a row for each true class.
-        labels: K names.
-        title: Of the picture.
-    """
+    """Writes a set's (K, K) counts as `write_confusion_tables` does, and as `confusion_matrix_*.png`."""
     write_confusion_tables(folder, name, counts, labels)
     _plot(folder, name, counts, labels, title)
 

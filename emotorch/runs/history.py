@@ -30,10 +30,6 @@ def _columns(name: str) -> tuple[str, ...]:
 class EpochLog:
     """Writes a run's epochs as they end: learning rate, and each set's loss, accuracy and macro-F1.
 
-    Args:
-        folder: Of the run.
-        tensorboard: Whether to log for TensorBoard too.
-
     Raises:
         UsageError: TensorBoard is wanted and not installed.
     """
@@ -48,7 +44,7 @@ class EpochLog:
             self._writer = SummaryWriter(folder / LOGS_NAME)
 
     def write(self, history: Sequence[EpochScores]) -> None:
-        """Args: history: All epochs so far; TensorBoard gets the last."""
+        """Writes all epochs so far; TensorBoard gets the last."""
         write_json(self._folder / HISTORY_NAME, {"epochs": list(map(asdict, history))})
         if self._writer is None or not history:
             return

@@ -42,13 +42,7 @@ def places_on_sheet(name: str, images: int) -> Indices:
 
 
 def draw_pictures(run: Run, labels: Sequence[str], sheets: Mapping[str, Sheet]) -> None:
-    """Draws all pictures of a run whose tables are written.
-
-    Args:
-        run: The run.
-        labels: Of its scheme.
-        sheets: Of its validation sets, by name.
-    """
+    """Draws all pictures of a run whose tables are written, with the sheets of its validation sets, by name."""
     sets = run.sets_with("confusion_counts_{}_val.csv")
     for name in sets:
         plot_set_confusion(run, name, picture_title(run, name))

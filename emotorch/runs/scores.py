@@ -32,11 +32,6 @@ def write_final_accuracies(path: Path, outcome: "Outcome", epochs: int) -> None:
     """Writes `Metric,Value`: the published rows in their order, then other sets, reference sets and F1.
 
     A run on other data than FER-2013 has no rows of FER and CK+ but of what it was scored on.
-
-    Args:
-        path: The file.
-        outcome: Of the best epoch.
-        epochs: Completed.
     """
     scores = {name: scored.score for name, scored in outcome.sets.items()}
     rows: list[tuple[str, str]] = []

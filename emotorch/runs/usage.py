@@ -66,12 +66,8 @@ def read_image_usage(run: Run) -> list[dict[str, str]] | None:
 
 
 def _check_usages(path: Path, found: Counter[str], stated: Mapping[str, int] | None) -> None:
-    """An image that no longer counts as trained on would count as unseen.
-
-    Args:
-        path: For the message.
-        found: How many images of each usage.
-        stated: What the run's record says of its sets; None where nothing does.
+    """Compares the images of each usage with what the run's record says of its sets, where it says anything: one that
+    no longer counts as trained on would count as unseen.
     """
     for usage in found:
         if usage != TRAINING and not usage.endswith(VALIDATION_SUFFIX):

@@ -56,11 +56,7 @@ def write_texts(paths: Paths, run: Run, device: torch.device) -> None:
 
 
 def write_model_card(loaded: LoadedRun, *, force: bool = False) -> Path:
-    """Measures what there are images for, and writes `README.md` among the run's outputs; returns it.
-
-    Args:
-        loaded: A finished run, also one in the published format.
-        force: Measure again what is measured already.
+    """Measures what there are images for, and writes `README.md` among the outputs of a finished run; returns it.
 
     Raises:
         EmoTorchError: the weights or an image are damaged.
