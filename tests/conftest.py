@@ -192,6 +192,27 @@ def trained(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Traine
     return Trained(paths, train(paths, *TRAINED_WITH))
 
 
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a model with spread outputs, with their ONNX file beside them; not to be changed."""
+    from emotorch.inference.onnx_export import export
+
+    weights = tmp_path_factory.mktemp("exported") / "model.pth"
+    checkpoints.save(weights, {**published_state(), "temperature": 0.5})
+    export(weights)
+    return weights
+
+
+@pytest.fixture(scope="session")
+def exported_run(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The trained run with an ONNX file, in a root of its own; not to be changed."""
+    from emotorch.inference.onnx_export import export
+
+    run = copy_trained(trained, tmp_path_factory.mktemp("exported_run") / "root")
+    export(run.folder / "model.pth")
+    return run
+
+
 @pytest.fixture
 def lively(trained: Trained, tmp_path: Path) -> Trained:
     """The trained run in a root of the test's own, with weights that give every answer to some image."""

@@ -32,7 +32,6 @@ from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.files import STAMP_NAME, StageBuild, read_stamp, write_csv, write_json
-from emotorch.inference.onnx_export import export
 from emotorch.inference.onnx_reader import OnnxReader
 from emotorch.inference.video import Video
 from emotorch.labels import get_scheme, read_scheme
@@ -239,11 +238,9 @@ def test_what_a_checkpoint_says_of_its_network(trained: Trained, tmp_path: Path,
     check()
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("onnx")
-    checkpoints.save(folder / "model.pth", published_state())
-    return export(folder / "model.pth").path
+@pytest.fixture
+def onnx_file(exported: Path) -> Path:
+    return exported.with_suffix(".onnx")
 
 
 def predict_by(path: Path) -> None:
@@ -252,11 +249,11 @@ def predict_by(path: Path) -> None:
     reader.probabilities(np.zeros((2, *size.shape), np.uint8))
 
 
-def test_the_bytes_of_a_graph(exported: Path, tmp_path: Path) -> None:
+def test_the_bytes_of_a_graph(onnx_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
 
     @whatever
-    @given(damaged(exported.read_bytes()))
+    @given(damaged(onnx_file.read_bytes()))
     def check(changed: bytes) -> None:
         path.write_bytes(changed)
         value_or_error(lambda: predict_by(path), path.name)
@@ -265,10 +262,10 @@ def test_the_bytes_of_a_graph(exported: Path, tmp_path: Path) -> None:
     check()
 
 
-def test_what_a_graph_says_of_itself(exported: Path, tmp_path: Path) -> None:
+def test_what_a_graph_says_of_itself(onnx_file: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "model.onnx"
-    ours = onnx.load(exported)
+    ours = onnx.load(onnx_file)
     keys = [entry.key for entry in ours.metadata_props]
     texts = st.one_of(VALUES.map(json.dumps), st.text(max_size=20), st.just("[" * 100_000), st.just("1e999"))
 
@@ -287,7 +284,7 @@ def test_what_a_graph_says_of_itself(exported: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rank", range(6))
-def test_a_graph_of_any_rank_that_says_that_it_is_ours(exported: Path, tmp_path: Path, rank: int) -> None:
+def test_a_graph_of_any_rank_that_says_that_it_is_ours(onnx_file: Path, tmp_path: Path, rank: int) -> None:
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "model.onnx"
     kinds = st.sampled_from([onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT, onnx.TensorProto.STRING])
@@ -302,7 +299,7 @@ def test_a_graph_of_any_rank_that_says_that_it_is_ours(exported: Path, tmp_path:
         opsets = [onnx.helper.make_opsetid("", 20)]
         graph = onnx.helper.make_graph([node], "g", [taken], [given])
         model = onnx.helper.make_model(graph, ir_version=10, opset_imports=opsets)
-        model.metadata_props.extend(onnx.load(exported).metadata_props)
+        model.metadata_props.extend(onnx.load(onnx_file).metadata_props)
         onnx.save(model, path)
         value_or_error(lambda: predict_by(path), path.name)
 

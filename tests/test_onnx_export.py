@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,10 @@ from emotorch.runs.folder import Run
 pytestmark = pytest.mark.slow
 
 
-def test_the_file_says_what_it_is_and_nothing_of_the_machine(tmp_path: Path) -> None:
-    folder = tmp_path / "model_00007"
-    folder.mkdir()
-    torch.save({**published_state(), "temperature": 0.25}, folder / "model.pth")
-    export(folder / "model.pth")
-    model = onnx.load(folder / "model.onnx")
+def test_the_file_says_what_it_is_and_nothing_of_the_machine(exported: Path) -> None:
+    path = exported.with_suffix(".onnx")
+    assert sorted(exported.parent.iterdir()) == [path, exported]
+    model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     stated = {entry.key: entry.value for entry in model.metadata_props}
     scheme = get_scheme("emotorch4")
@@ -36,23 +35,24 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine(tmp_path: Path) -> 
     assert json.loads(stated.pop("scheme")) == scheme.as_dict()
     assert stated.pop("sha256").startswith("emotorch sha256 ")
     assert stated == {
-        "model": "model_00007",
-        "temperature": "0.25",
-        "weights_sha256": hash_file(folder / "model.pth"),
+        "model": exported.parent.name,
+        "temperature": "0.5",
+        "weights_sha256": hash_file(exported),
         "emotorch_version": __version__,
     }
     (shape,) = (value.type.tensor_type for value in model.graph.input)
     assert shape.elem_type == onnx.TensorProto.UINT8
     assert [dimension.dim_value or dimension.dim_param for dimension in shape.shape.dim] == ["faces", 1, 48, 48]
-    content = (folder / "model.onnx").read_bytes()
-    for word in (str(REPOSITORY), str(tmp_path), "site-packages", ".py"):
+    content = path.read_bytes()
+    for word in (str(REPOSITORY), str(exported.parents[1]), "site-packages", ".py"):
         assert word.encode() not in content
 
 
-def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
-    torch.save(published_state(), tmp_path / "model.pth")
-    written = [export(tmp_path / "model.pth").path.read_bytes() for _ in range(2)]
-    assert written[0] == written[1]
+def test_the_same_model_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    again = tmp_path / exported.parent.name / exported.name
+    again.parent.mkdir()
+    shutil.copy(exported, again)
+    assert export(again).path.read_bytes() == exported.with_suffix(".onnx").read_bytes()
 
 
 def test_predictions_that_differ_from_pytorch_s_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +74,9 @@ def test_a_network_that_computes_no_numbers_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_kill_between_the_file_and_the_record_makes_nothing_look_damaged(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported_run: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = copy_trained(trained, tmp_path / "root").folder
-    export(folder / "model.pth")
+    folder = copy_trained(exported_run, tmp_path / "root").folder
     before = (folder / "model.onnx").read_bytes()
 
     def killed(self: Run, **changes: object) -> None:
@@ -118,12 +117,6 @@ def test_the_script_writes_the_file_says_the_difference_and_records_the_hash(tra
     assert found is not None, said
     assert 0 <= float(found[1]) <= 1e-4
     assert Run(ours.folder).record["onnx_sha256"] == hash_file(ours.folder / "model.onnx")
-
-
-def test_a_folder_without_a_record_gets_none(tmp_path: Path) -> None:
-    torch.save(published_state(), tmp_path / "model.pth")
-    export(tmp_path / "model.pth")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.pth"]
 
 
 def test_what_cannot_be_exported_is_named_in_one_line(paths: Paths) -> None:
