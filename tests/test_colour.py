@@ -171,11 +171,10 @@ def test_a_colour_file_of_equal_channels_is_grey(tmp_path: Path) -> None:
 
 
 def test_subsets_are_of_the_files_as_they_are_stored(colourful: Paths, tmp_path: Path) -> None:
-    paths = copy_root(colourful, tmp_path / "root")
-    index = DatasetIndex.load(paths, get_scheme("seven"))
-    subsets.create(index, train_on="RAF", augmented=False, fer_usage="official", force=False)
+    paths, seven = copy_root(colourful, tmp_path / "root"), get_scheme("seven")
+    subsets.create(paths, seven, train_on="RAF", augmented=False, fer_usage="official", force=False)
     for part in ("train", "val", "test"):
-        copies = list((index.paths.subsets / "RAF" / part).rglob("*.png"))
+        copies = list((paths.for_scheme("seven").subsets / "RAF" / part).rglob("*.png"))
         assert {read_stored(file).shape for file in copies} == {(100, 100, 3)}
 
 

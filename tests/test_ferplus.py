@@ -246,8 +246,7 @@ def test_who_has_no_majority_trains_by_the_votes_and_is_never_scored(voted: Path
 
 
 def test_subsets_are_of_images_with_a_majority(voted: Paths) -> None:
-    index = DatasetIndex.load(voted, FERPLUS)
-    made = subsets.create(index, train_on="FER", augmented=False, fer_usage="official", force=False)
+    made = subsets.create(voted, FERPLUS, augmented=False, fer_usage="official", force=False)
     assert [subset.images for subset in made] == [24, 24, 24]
 
 

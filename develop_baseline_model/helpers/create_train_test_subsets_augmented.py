@@ -20,26 +20,20 @@ def main() -> None:
     cli.add_subset_options(parser)
     options = parser.parse_args()
 
-    from emotorch.data.dataset import training_dataset
-    from emotorch.data.selection import DatasetIndex
     from emotorch.data.subsets import create
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
-    scheme = get_scheme(options.scheme)
-    paths = Paths.from_environment().for_scheme(scheme.name)
-    index = DatasetIndex.load(paths, scheme)
     subsets = create(
-        index,
-        train_on=training_dataset(paths, options.train_on),
+        Paths.from_environment(),
+        get_scheme(options.scheme),
+        train_on=options.train_on,
         augmented=True,
         fer_usage=options.fer_usage,
         copies=options.copies,
         force=options.force,
     )
-    for subset in subsets:
-        twins = f", {subset.twins} with the pixels of a training image" if subset.twins else ""
-        print(f"{subset.folder}: {subset.images} images{twins}")
+    print(*subsets, sep="\n")
 
 
 if __name__ == "__main__":

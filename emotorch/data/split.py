@@ -3,6 +3,8 @@
 Images with equal pixels are one source. A source and all its variants are on one side.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,18 +69,13 @@ def validation_mask(
         share: Part of each class to hold out.
         seed: Of the split.
     """
-    held_out = np.zeros(len(groups), dtype=bool)
-    first_member = np.unique(groups, return_index=True)[1]
     sizes = np.bincount(groups)
-    group_labels = labels[first_member]
-    for label in np.unique(group_labels):
-        members = np.flatnonzero(group_labels == label)
-        order = generator("split", seed, label).permutation(members)
+    held_out = np.zeros(len(sizes), dtype=bool)
+    for order in _shuffled_by_class(groups, labels, "split", seed):
         running = np.cumsum(sizes[order])
         wanted = round(share * int(running[-1]))
-        chosen = order[running <= wanted]
-        held_out |= np.isin(groups, chosen)
-    return held_out
+        held_out[order[running <= wanted]] = True
+    return held_out[groups]
 
 
 def fold_numbers(groups: Indices, labels: Indices, folds: int, *, seed: int = SPLIT_SEED) -> Indices:
@@ -92,15 +89,19 @@ def fold_numbers(groups: Indices, labels: Indices, folds: int, *, seed: int = SP
         folds: How many.
         seed: Of the split.
     """
-    first_member = np.unique(groups, return_index=True)[1]
     sizes = np.bincount(groups)
-    group_labels = labels[first_member]
     fold_of_group = np.zeros(len(sizes), np.int64)
-    for label in np.unique(group_labels):
-        order = generator("folds", seed, label).permutation(np.flatnonzero(group_labels == label))
+    for order in _shuffled_by_class(groups, labels, "folds", seed):
         before = np.cumsum(sizes[order]) - sizes[order]
         fold_of_group[order] = before * folds // sizes[order].sum()
     return fold_of_group[groups]
+
+
+def _shuffled_by_class(groups: Indices, labels: Indices, purpose: str, seed: int) -> Iterator[Indices]:
+    """For each class its groups in random order; a group is of the class of its first image."""
+    labels_of_groups = labels[np.unique(groups, return_index=True)[1]]
+    for label in np.unique(labels_of_groups):
+        yield generator(purpose, seed, label).permutation(np.flatnonzero(labels_of_groups == label))
 
 
 def draw(candidates: int, factor: float, *key: object) -> Indices:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from emotorch.data.dataset import training_dataset
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, select
 from emotorch.data.sides import Shared
 from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.files import STAMP_NAME, stage_folder
-from emotorch.paths import AUGMENTED
+from emotorch.labels import LabelScheme
+from emotorch.paths import AUGMENTED, Paths
 from emotorch.recipes import SUITED_COPIES
 from emotorch.workers import progress
 
@@ -42,9 +44,20 @@ class Subset:
     images: int
     twins: int
 
+    def __str__(self) -> str:
+        twins = f", {self.twins} with the pixels of a training image" if self.twins else ""
+        return f"{self.folder}: {self.images} images{twins}"
+
 
 def create(
-    index: DatasetIndex, *, train_on: str, augmented: bool, fer_usage: str, copies: str | None = None, force: bool
+    paths: Paths,
+    scheme: LabelScheme,
+    *,
+    train_on: str | None = None,
+    augmented: bool,
+    fer_usage: str,
+    copies: str | None = None,
+    force: bool,
 ) -> list[Subset]:
     """Copies the images that train, validate and test into the scheme's `TRAIN-VAL DATA/`, by class.
 
@@ -52,8 +65,9 @@ def create(
     folder, and one of an earlier split is removed.
 
     Args:
-        index: Of the dataset.
-        train_on: The name of a dataset or of a folder, as in training.
+        paths: The root.
+        scheme: Of the classes.
+        train_on: See `training_dataset`.
         augmented: The variants (every one of them) instead of the originals.
         fer_usage: As in training.
         copies: As in training; None for what suits the dataset.
@@ -61,10 +75,11 @@ def create(
 
     Raises:
         EmoTorchError: a stage has not run, a class has no training image, or an image is missing, damaged or changed.
-        UsageError: stage 2 has read no such dataset.
+        UsageError: stage 2 has read no such dataset, or several and none is named.
     """
-    copies = copies or SUITED_COPIES
-    sets, shared = _sets(index, train_on, augmented, fer_usage, copies)
+    index = DatasetIndex.load(paths, scheme)
+    train_on = training_dataset(index.paths, train_on)
+    sets, shared = _sets(index, train_on, augmented, fer_usage, copies or SUITED_COPIES)
     suffix = AUGMENTED if augmented else ""
     if train_on == FER.name:
         folders = {part: index.paths.subsets / f"{name}{suffix}" for part, name in _FER_FOLDERS.items()}
