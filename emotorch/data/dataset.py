@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -231,25 +232,22 @@ def _taking_part(source: _Source, faces: str) -> _Source:
 
 def _find_faces(build: StageBuild, sources: Mapping[str, _Source], paths: Paths, workers: int) -> list[_Task]:
     """What is to be written: of scenes the largest face, where there is one."""
-    to_search = [
-        (dataset, image)
+    scenes_of = {
+        dataset: [image for image in source.images if image.reading is Reading.SCENE]
         for dataset, source in sources.items()
-        for image in source.images
-        if image.reading is Reading.SCENE
-    ]
-    searched = scenes.search_in_stage(build, [image for _, image in to_search], workers)
+    }
+    searched = scenes.search_in_stage(build, list(chain(*scenes_of.values())), workers)
     if searched:
         names = [paths.relative(one.image.path) for one in searched]
         scenes.write_list(build.folder / scenes.FACES_LIST, searched, names)
         logger.info("%s", scenes.describe(searched, str(paths.originals / scenes.FACES_LIST)))
-    for dataset in sources:
-        of_dataset = [one for one, (name, _) in zip(searched, to_search, strict=True) if name == dataset]
-        scenes.require_faces(of_dataset, len(sources[dataset].images), dataset)
-    largest = {one.image: one.largest for one in searched}
+    found = {one.image: one for one in searched}
+    for dataset, images in scenes_of.items():
+        scenes.require_faces([found[image] for image in images], len(sources[dataset].images), dataset)
     tasks: list[_Task] = []
     for dataset, source in sources.items():
-        images = [image for image in (largest.get(image, image) for image in source.images) if image is not None]
-        tasks += _number(dataset, images, source.mapping)
+        located = (found[image].largest if image in found else image for image in source.images)
+        tasks += _number(dataset, [image for image in located if image is not None], source.mapping)
     return tasks
 
 

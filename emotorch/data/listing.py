@@ -11,7 +11,7 @@ from pathlib import Path
 from emotorch.data import fer2013, scenes
 from emotorch.data.dataset import STORED_HASH
 from emotorch.data.formats import is_picture
-from emotorch.data.images import GREY_FACE, Pixels, bring_to, read_face, read_picture, read_stored
+from emotorch.data.images import GREY_FACE, Pixels, bring_to, read_face, read_picture, read_stored, undo_enlarging
 from emotorch.data.layouts import split_of
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.errors import EmoTorchError
@@ -99,16 +99,7 @@ def list_images(images: Iterable[SourceImage], target: Path, faces: str) -> Iter
         if image.box is not None:
             name += f", face at {image.box.x},{image.box.y}"
         entry = Entry(name, image.emotion, image.usage, hash=image.hash or "", person=image.subject)
-        if image.pixels is not None:
-            yield entry, partial(Picture, image.pixels, image.pixels)
-        elif image.reading is Reading.FACE:
-            yield entry, partial(_read_as, read_face, image.path)
-        elif image.reading is Reading.CROP and image.box is None:
-            yield entry, partial(_read_as, read_picture, image.path)
-        elif image.reading is Reading.SCENE:
-            yield entry, partial(_read_scene, image)
-        else:
-            yield entry, partial(_read_source, image)
+        yield entry, partial(_read_image, image)
 
 
 def list_class_folders(folder: Path, base: Path) -> Iterator[Listed]:
@@ -155,21 +146,25 @@ def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> Picture:
     return Picture(pixels, bring_to(pixels, GREY_FACE))
 
 
-def _read_source(image: SourceImage) -> Picture:
-    """Of a face in a picture with several, or beside other things, it alone counts."""
-    face = image.read().face
+def _read_image(image: SourceImage) -> Picture:
+    """Of a face whose box the dataset tells, it alone counts; of a scene the whole picture, without a face shown so."""
+    if image.pixels is not None:
+        return Picture(image.pixels, image.pixels)
+    if image.reading is Reading.FACE:
+        return _read_as(read_face, image.path)
     if image.box is not None:
+        face = image.read().face
         return Picture(face, face, (image.box.height, image.box.width))
-    return Picture(read_picture(image.path), face)
-
-
-def _read_scene(image: SourceImage) -> Picture:
-    """The largest face of a picture, which counts as a whole; without a face, all of it is shown."""
-    picture, searched = read_picture(image.path), scenes.search_one(image)
-    if searched.largest is None or searched.largest.box is None:
-        return Picture(picture, picture, faces=0)
-    box = searched.largest.box
-    return Picture(picture, searched.largest.read().face, (box.height, box.width), searched.faces)
+    picture = read_picture(image.path)
+    if image.reading is Reading.SCENE:
+        searched = scenes.search_one(image)
+        if searched.largest is None or searched.box is None:
+            return Picture(picture, picture, faces=0)
+        size = searched.box.height, searched.box.width
+        return Picture(picture, searched.largest.read().face, size, searched.faces)
+    if image.reading is Reading.ENLARGED:
+        return Picture(picture, undo_enlarging(picture))
+    return Picture(picture, bring_to(picture, GREY_FACE))
 
 
 def _refuse(reason: str) -> Picture:

@@ -6,12 +6,12 @@ on what it gets to see of a user's photo.
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
 from emotorch.data.detectors import Detector, open_detector
-from emotorch.data.faces import Box, Face
+from emotorch.data.faces import Box
 from emotorch.data.finding import find_faces
 from emotorch.data.images import picture_size, read_picture
 from emotorch.data.sources import Reading, SourceImage
@@ -41,6 +41,11 @@ class Searched:
     image: SourceImage
     faces: int
     largest: SourceImage | None
+
+    @property
+    def box(self) -> Box | None:
+        """Of the largest face."""
+        return None if self.largest is None else self.largest.box
 
 
 class _Record(TypedDict):
@@ -83,14 +88,12 @@ def _is_small_square(path: Path) -> bool:
 
 def search(images: Sequence[SourceImage]) -> list[Searched]:
     """What is found in scenes, in their order, in this process."""
-    detector = scene_detector()
-    shown = progress(images, total=len(images), description="faces", unit="picture")
-    return [_searched(image, _record(image, detector)) for image in shown]
+    return [search_one(image) for image in progress(images, total=len(images), description="faces", unit="picture")]
 
 
 def search_one(image: SourceImage) -> Searched:
     """What is found in one scene."""
-    return _searched(image, _record(image, scene_detector()))
+    return _searched(image, _record(image))
 
 
 def search_in_stage(build: StageBuild, images: Sequence[SourceImage], workers: int) -> list[Searched]:
@@ -101,21 +104,15 @@ def search_in_stage(build: StageBuild, images: Sequence[SourceImage], workers: i
 
 
 def _records(images: Sequence[SourceImage]) -> list[_Record]:
-    detector = scene_detector()
-    return [_record(image, detector) for image in images]
+    return list(map(_record, images))
 
 
-def _record(image: SourceImage, detector: Detector) -> _Record:
-    faces = find_faces(read_picture(image.path, colour=True), detector)
-    largest = max(faces, key=_area, default=None)  # of equal ones the left one
-    if largest is None:
+def _record(image: SourceImage) -> _Record:
+    faces = find_faces(read_picture(image.path, colour=True), scene_detector())
+    if not faces:
         return {"faces": 0, "box": None, "turn": 0.0}
-    box = largest.box
-    return {"faces": len(faces), "box": (box.x, box.y, box.width, box.height), "turn": largest.turn}
-
-
-def _area(face: Face) -> int:
-    return face.box.area
+    largest = max(faces, key=lambda face: face.box.area)  # of equal ones the left one
+    return {"faces": len(faces), "box": astuple(largest.box), "turn": largest.turn}
 
 
 def _searched(image: SourceImage, record: _Record) -> Searched:
@@ -163,7 +160,6 @@ def write_list(path: Path, searched: Sequence[Searched], names: Iterable[str]) -
 
 
 def _row(one: Searched, name: str) -> tuple[object, ...]:
-    if one.largest is None or one.largest.box is None:
+    if one.largest is None or one.box is None:
         return (name, one.faces, "", "", "", "", "")
-    box = one.largest.box
-    return (name, one.faces, box.x, box.y, box.width, box.height, f"{one.largest.turn:.1f}")
+    return (name, one.faces, *astuple(one.box), f"{one.largest.turn:.1f}")
