@@ -342,11 +342,8 @@ def available_cores() -> int:
 def run(main: Callable[[], int | None], *, interrupted: str = "run the same command again") -> None:
     """Runs a script's main function and exits: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
-    What a user can mend is one line on stderr. A traceback means a fault of ours.
-
-    Args:
-        main: Reads the options and does the work; may return an exit status.
-        interrupted: What a user who pressed Ctrl-C may want to know.
+    What a user can mend is one line on stderr; a traceback means a fault of ours. `main` may return an exit status;
+    `interrupted` is what a user who pressed Ctrl-C may want to know.
     """
     # Before torch is imported. PyTorch's threads meet after every operation, and those that wait spin by default:
     # beside other work, training took four times the CPU time, and as much longer, than with threads that sleep.

@@ -26,15 +26,10 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def setting_type(recipe: Recipe, key: str, proposed: Collection[str] = ()) -> Any:
-    """The type of a field that may be changed.
-
-    Args:
-        recipe: Whose field it is.
-        key: Its dotted name.
-        proposed: The names that an error may propose; all by default.
+    """The type of a field that may be changed, by its dotted name.
 
     Raises:
-        UsageError: there is no such field; the nearest right name is proposed.
+        UsageError: there is no such field; the nearest of the proposed names, by default of all, is named.
     """
     types = setting_types(recipe)
     if key not in types:

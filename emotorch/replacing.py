@@ -54,11 +54,8 @@ def replace_folder(prepared: Path, final: Path) -> None:
     """Gives a whole folder its name; the one that had it is removed after that.
 
     Where the system can, the two change their names in one step. Elsewhere it takes two renames: if the second fails,
-    the old folder gets its name back; a kill between them leaves it beside, for `restore_folder`.
-
-    Args:
-        prepared: On the same file system as `final`.
-        final: Its name.
+    the old folder gets its name back; a kill between them leaves it beside, for `restore_folder`. Both are on one file
+    system.
     """
     previous = previous_of(final)
     shutil.rmtree(previous, ignore_errors=True)

@@ -140,11 +140,9 @@ def write_table(path: Path, table: Table) -> None:
 
 
 def text_table(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> str:
-    """Rows in columns as wide as they need; the first row is the header. For `to_text`, and where pandas is not used.
+    """Rows of one length in columns as wide as they need, for `to_text` and without pandas.
 
-    Args:
-        rows: All of the same length.
-        left: Headers of the columns that are text; numbers stand to the right.
+    The first row is the header; `left` are its cells over columns of text, others stand to the right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

@@ -60,10 +60,7 @@ def parse_json(text: str, file: object) -> Any:
 def require(value: object, type_: Any, name: str) -> None:
     """Checks a plain value against a type: one of JSON's, a union, list or dict of these, or a TypedDict of them.
 
-    Args:
-        value: What was read.
-        type_: What it must be.
-        name: Of the value, for messages: a file and a colon, or the keys that lead to it.
+    The name in messages is a file and a colon, or the keys that lead to the value.
 
     Raises:
         EmoTorchError: it is of another type; the message names the place within it.

@@ -38,11 +38,6 @@ def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection
 
     Files of weights outside a run's folder say nothing about that.
 
-    Args:
-        settings: Of the run, which may start from scratch.
-        index: Of its dataset.
-        selection: Its images.
-
     Raises:
         EmoTorchError: the weights are not those that the record of their run states.
         UsageError: that run was trained on images of this one's data that this one is not trained on.

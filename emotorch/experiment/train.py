@@ -47,15 +47,7 @@ BEST_CHECKPOINT = "model.pth"
 
 @dataclass(frozen=True)
 class RunData:
-    """The images and teachers that a run learns from.
-
-    Attributes:
-        selection: Its images.
-        pixels: Theirs, by the set's name.
-        form: That these are read in.
-        teachers: Models that it is distilled from.
-        seconds: That reading took.
-    """
+    """The images and teachers that a run learns from: pixels by the set's name, and the seconds that reading took."""
 
     selection: Selection
     pixels: Mapping[str, LazyArray[Pixels]]
@@ -94,9 +86,9 @@ def train_new(
     Args:
         paths: Where the data is and the folder goes.
         settings: Of the run.
-        index: Of the dataset, when it is loaded already.
+        index: The dataset, if it is loaded already.
         origin: What started it (a sweep and its row), for the record.
-        claimed: The folder, when it is claimed already.
+        claimed: The folder, if it is claimed already.
 
     Raises:
         EmoTorchError: the data is missing or damaged; no folder is claimed then.
@@ -119,12 +111,7 @@ def train_new(
 
 
 def resume(paths: Paths, run: Run, *, index: DatasetIndex | None = None) -> Run:
-    """Goes on with a run that was interrupted, from its last checkpoint.
-
-    Args:
-        paths: Where the data is.
-        run: The run.
-        index: Of the dataset, when it is loaded already.
+    """Goes on with a run that was interrupted, from its last checkpoint; `index`: the dataset, if it is loaded already.
 
     Raises:
         EmoTorchError: the run is finished, its dataset or its teachers have changed, or earlier code split the dataset
@@ -343,16 +330,8 @@ def score_sets(
     labels: Sequence[str],
     threads: int,
 ) -> Outcome:
-    """What the network predicts for every set, in evaluation mode, its scores, and the temperature fitted on them.
-
-    Args:
-        network: Trained.
-        form: What it takes.
-        sets: By name; none is empty.
-        validating: The names of the validation sets.
-        loss: To score with.
-        labels: Of the scheme.
-        threads: To run on.
+    """The trained network's outputs for every set, none of them empty, its scores, and the temperature fitted on the
+    validating ones.
     """
     training_hashes = sets["training"][0].hashes
     outcomes: dict[str, SetOutcome] = {}

@@ -14,15 +14,9 @@ _MODEL_SUFFIXES = (".pth", ".onnx", ".safetensors")
 
 
 def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, default_model: str) -> int:
-    """Adds the options of prediction, reads them, and predicts.
+    """Adds the options of prediction, reads them, and predicts; returns the exit status.
 
-    Args:
-        parser: With the description of the script or command.
-        arguments: None for those that the process was started with.
-        default_model: By its name.
-
-    Returns:
-        The exit status.
+    `arguments`: None for those that the process was started with.
     """
     parser.add_argument(
         "inputs",

@@ -34,16 +34,9 @@ _AT_LENGTH = 5
 
 
 def predict(reader: FaceReader, weights: Path, names: Sequence[str], options: OutputOptions) -> int:
-    """Predicts for all inputs and gives what the options ask for; an error of one does not stop the others.
+    """Predicts for files, folders, patterns and videos (see `expand`) and gives what the options ask for.
 
-    Args:
-        reader: The model.
-        weights: Its file, for the output.
-        names: Files, folders, patterns and videos; see `expand`.
-        options: See there.
-
-    Returns:
-        The number of inputs with an error.
+    An error of one input does not stop the others. Returns the number of inputs with one.
 
     Raises:
         UsageError: `save` cannot hold what the inputs give, or `csv` names a picture.
@@ -66,14 +59,7 @@ def predict(reader: FaceReader, weights: Path, names: Sequence[str], options: Ou
 def watch(reader: FaceReader, weights: Path, camera: str, options: OutputOptions) -> int:
     """Predicts for a camera's pictures in a live window, until it is closed or `frames` of them are done.
 
-    Args:
-        reader: The model.
-        weights: Its file, for the output.
-        camera: Its number, or a video file that stands in for one.
-        options: See there.
-
-    Returns:
-        The number of errors: 0 or 1.
+    `camera` is a number, or a video file that stands in for one. Returns the number of errors: 0 or 1.
 
     Raises:
         UsageError: `save` is no video, or `csv` names a picture.

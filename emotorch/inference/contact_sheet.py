@@ -86,13 +86,9 @@ def _draw_number(picture: cv2.typing.MatLike, number: int, corner: tuple[int, in
 
 
 def plot_contact_sheet(path: Path, tiles: Sequence[Tile], pictures: int, title: str) -> Path:
-    """Draws the tiles in rows of six.
+    """Draws at most `MOST_TILES` tiles in rows of six into a PNG, JPEG, PDF or SVG.
 
-    Args:
-        path: The picture to write: PNG, JPEG, PDF or SVG.
-        tiles: The first ones, `MOST_TILES` at most.
-        pictures: How many there are in all; the sheet says so where they are more.
-        title: Above all.
+    `pictures`: how many there are in all; the sheet says so where they are more.
     """
     return save(_sheet_figure(tiles, pictures, title), path)
 

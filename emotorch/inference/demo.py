@@ -82,10 +82,7 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
 
     The reply to a picture is the object that prediction prints with `--json`. Its status is 200 also when no face is
     found; 413, 415, 408 and 503, with the same keys, mean too large, no picture, too slow, too many at once.
-
-    Args:
-        reader: The model.
-        name: Of the model, in replies and on the page.
+    `name` is the model's in replies and on the page.
     """
     page = resources.files("emotorch.inference").joinpath("demo_page.html").read_text("utf-8")
     app = FastAPI(openapi_url=None)
@@ -128,10 +125,7 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that takes connections from this machine only.
-
-    Args:
-        port: 0 for any that is free.
+    """A socket that takes connections from this machine only; port 0 is any that is free.
 
     Raises:
         UsageError: there is no such port.

@@ -105,14 +105,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class OnnxReader:
-    """A `FaceReader`.
-
-    Attributes:
-        session: ONNX Runtime's `InferenceSession`.
-        weights: The ONNX file.
-        metadata: Of the file.
-        scheme: That it is read as.
-    """
+    """A `FaceReader` of an ONNX file, by an `InferenceSession` of ONNX Runtime, read as a scheme."""
 
     session: Any
     weights: Path

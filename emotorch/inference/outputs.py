@@ -89,12 +89,7 @@ def as_text(prediction: PicturePredictions) -> str:
 
 
 def as_table(predictions: Sequence[PicturePredictions], labels: Sequence[str]) -> str:
-    """A line per face with its probabilities in percent, and a last one that counts the predictions.
-
-    Args:
-        predictions: Of many pictures; those with an error are only counted.
-        labels: The columns.
-    """
+    """A line per face with its probabilities in percent, and a last one that counts predictions and errors."""
     rows = [("picture", "face", "emotion", "confidence", *labels)]
     for prediction in predictions:
         for number, face in enumerate(prediction.faces, start=1):
@@ -234,10 +229,7 @@ def save_picture(path: Path, prediction: PicturePredictions) -> Path:
 def deliver_picture(options: OutputOptions, write: Callable[[Path], object], beside: Path) -> None:
     """Saves or shows a picture as `save` and `visualize` ask for, and says where it is.
 
-    Args:
-        options: See there.
-        write: Draws it into a file, whose ending tells the format.
-        beside: The input that it is named after, where no name is given.
+    `write` draws it into a file, whose ending tells the format; an unnamed one is named after the input `beside` it.
     """
     target = options.target(beside, ".png")
     if target is not None:

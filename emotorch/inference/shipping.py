@@ -41,14 +41,7 @@ def check_name(name: str) -> None:
 def publish(run: Run, weights: Path, folder: Path, write_texts: Callable[[Run], object]) -> Export:
     """Writes a model's folder for a model hub: `model.safetensors` with its config.json, `model.onnx`, the card.
 
-    Args:
-        run: Finished.
-        weights: Its file of weights.
-        folder: A new one, or an empty one.
-        write_texts: See `ship`.
-
-    Returns:
-        The ONNX file in its final place.
+    See `ship` for `write_texts` and what is returned.
 
     Raises:
         UsageError: the folder is there already, and not empty.
@@ -68,8 +61,8 @@ def ship(run: Run, name: str, models: Path, write_texts: Callable[[Run], object]
     Args:
         run: Finished, and trained without the test rows of FER-2013.
         name: Of the folder; see `check_name`.
-        models: The folder that all models that ship are in.
-        write_texts: Is given the new folder, complete but for what is rendered from its files: the model card.
+        models: The folder of all models that ship.
+        write_texts: Writes the model card into the new folder, which is otherwise complete.
 
     Returns:
         The ONNX file in its final place.

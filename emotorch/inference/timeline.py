@@ -22,13 +22,7 @@ def plot_timeline(path: Path, frames: Sequence[FramePredictions], labels: Sequen
     """Draws a block for each person, at most for the twelve seen most, with a row for each label.
 
     A row's height is the label's probability, blue where it is the prediction; it is empty while the person is out of
-    sight.
-
-    Args:
-        path: The picture to write.
-        frames: All of the video, in order.
-        labels: The rows, from the top.
-        title: Above all.
+    sight. `frames` are all of the video, in order.
     """
     return save(_timeline_figure(frames, labels, title), path)
 

@@ -118,14 +118,7 @@ class Video:
     """
 
     def __init__(self, source: str) -> None:
-        """Opens it.
-
-        Args:
-            source: A file, or the number of a camera.
-
-        Raises:
-            EmoTorchError: it cannot be opened.
-        """
+        """Opens a file, or a camera by its number; raises EmoTorchError when that fails."""
         self.name = source
         self.error: str | None = None
         self._is_camera = source.isdecimal()

@@ -16,11 +16,6 @@ logger = logging.getLogger(__name__)
 def check_sweep(base: Settings, design: Design, index: DatasetIndex) -> None:
     """Draws the most images that a run may draw, and makes the networks at both ends of the varied ranges.
 
-    Args:
-        base: The settings that all runs share.
-        design: Of the sweep.
-        index: Of the dataset.
-
     Raises:
         EmoTorchError: a class has no image, stage 3 has not run and variants are drawn, a network does not take its
             configuration, or weights or teachers to start from are missing or damaged.

@@ -65,9 +65,6 @@ class Sweep:
     """A sweep that this process holds.
 
     Attributes:
-        folder: Where it is recorded.
-        design: What its plan comes from.
-        criterion: What ranks its runs.
         plan: Its runs; those of a guided sweep so far.
         results: Of the runs that ended, by number.
         lock: The descriptor that holds it. Workers hold it too: until those of a killed sweep have ended, nobody
@@ -107,14 +104,8 @@ class Sweep:
 def open_sweep(
     paths: Paths, base: Settings, design: Design, index: DatasetIndex, *, new: bool = False
 ) -> Iterator[Sweep]:
-    """Goes on with the newest sweep of these design, settings and dataset if it is unfinished, else begins one.
-
-    Args:
-        paths: Where the models go.
-        base: The settings that all runs share.
-        design: Of the sweep.
-        index: Of the dataset.
-        new: Begin one whatever is unfinished.
+    """Goes on with the newest sweep of these design, settings and dataset if it is unfinished; else, and if `new`,
+    begins one.
 
     Raises:
         EmoTorchError: another process runs that sweep.

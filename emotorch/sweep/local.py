@@ -182,12 +182,7 @@ def _end(worker: _Worker) -> None:
 def _work(connection: Connection, lock: int, log: Path, paths: Paths, index: DatasetIndex) -> None:
     """A worker's life: a task, its result, the next task, until the parent closes the pipe.
 
-    Args:
-        connection: To the parent.
-        lock: The descriptor of the sweep's, held for as long as this process lives.
-        log: Where everything goes that is said here.
-        paths: Where the data is and the models go.
-        index: Of the dataset.
+    All that it says goes to the log. The descriptor of the sweep's lock is held as long as this process lives.
     """
     # A collection would write to every object, and what is written to is no longer shared with the other workers.
     gc.freeze()

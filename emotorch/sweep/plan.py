@@ -49,12 +49,8 @@ class FactorRanges:
 
 
 def choose_ranges(base: Settings, published: FactorRanges, given: Mapping[str, Range | None]) -> FactorRanges:
-    """The ranges of a sweep's factors.
-
-    Args:
-        base: The settings that all runs share.
-        published: The default of recipes that use stage 3's variants; others keep the factors of a single training.
-        given: Ranges from options, by the factor's name; None stands for no option.
+    """The ranges of a sweep's factors: those given by name, where not None; else of a recipe that uses stage 3's
+    variants the published ones, and of any other the factors of a single training.
     """
     own = asdict(base.factors).items()
     usual = asdict(published) if base.recipe.variants else {name: (factor, factor) for name, factor in own}
@@ -67,8 +63,6 @@ class Dimension:
 
     Attributes:
         name: A factor's, or the dotted name of a recipe's field.
-        low: The smallest value.
-        high: The largest one.
         log: Whether its scale is logarithmic.
         whole: Whether it is an integer.
     """
@@ -160,7 +154,6 @@ class Design:
             shorter one); `grid`, see `_grid`; `guided`, each run chosen by the results before it.
         count: How many runs.
         seed: Of the drawing, and of the runs: each has this plus its number.
-        ranges: Of the factors.
         varied: Fields of the recipe.
         seeds: How many seeds each choice of values is trained under: with more than one, this seed plus 1, plus 2, …,
             the same for every choice.

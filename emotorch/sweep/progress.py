@@ -32,9 +32,7 @@ class Progress:
     def line(self, result: Result, changes: Mapping[str, float] | None = None) -> str:
         """A line on a run that ended: its place, score, the rate, the time left, the best run, the collapsed ones.
 
-        Args:
-            result: How it ended.
-            changes: Its values of the recipe's numbers that the sweep varies.
+        `changes`: the run's values of the recipe's numbers that the sweep varies.
         """
         # Kept as it goes: a look over all results at each would take hours in a sweep of 100,000.
         self._done += 1
@@ -99,11 +97,7 @@ def runs_frame(
 ) -> pd.DataFrame:
     """A row for each run, the best first, those that collapsed and those that failed last.
 
-    Args:
-        results: How runs ended.
-        planned: The planned values of each run, by its number.
-        settings: The names of those that are shown.
-        criterion: What ranks them.
+    `planned` are the planned values of each run, by its number, and `settings` the names of those that are shown.
     """
     scores = dict.fromkeys((criterion, *_SCORES))
     rows = [

@@ -50,23 +50,15 @@ class Engine(Protocol):
         ...
 
 
+# Opens an engine for a sweep, its dataset, the settings that all runs share, and the number of runs to do.
 OpenEngine = Callable[[Sweep, DatasetIndex, Settings, int], AbstractContextManager[Engine]]
 
 
 def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEngine, *, new: bool = False) -> Sweep:
     """Trains all runs of a sweep that have no result yet; a run that fails is recorded, and the next one starts.
 
-    An unfinished sweep of the same design, settings and dataset goes on: its finished runs stay, begun ones resume.
-
-    Args:
-        paths: Where the data is and the models go.
-        base: The settings that all runs share.
-        design: Of the sweep.
-        open_engine: Opens the engine, given the sweep, the dataset, the shared settings and the number of runs to do.
-        new: Begin a sweep whatever is unfinished.
-
-    Returns:
-        The sweep, with a result for every run of its plan.
+    An unfinished sweep of the same design, settings and dataset goes on, unless a `new` one is asked for: its finished
+    runs stay, begun ones resume. `base` are the settings that all runs share.
 
     Raises:
         EmoTorchError: the dataset is not there, every run would fail (see `check_sweep`), the same sweep runs already,

@@ -30,12 +30,7 @@ _WORTH_WHILE = 1.05
 
 @dataclass(frozen=True)
 class Measurement:
-    """Some steps of the recipe to time.
-
-    Attributes:
-        settings: Of the training.
-        seconds: How long.
-    """
+    """Steps of a training, to be timed for at least so many seconds."""
 
     settings: Settings
     seconds: float

@@ -223,11 +223,7 @@ def _with_sides(config: Any) -> Any:
 
 
 def load_model(path: Path, scheme: str | None = None) -> Model:
-    """A model from its file, in our format or the published one.
-
-    Args:
-        path: The file.
-        scheme: To read the model as one of another label scheme.
+    """A model from its file, in our format or the published one; `scheme`: read as one of another label scheme.
 
     Raises:
         EmoTorchError: see `read`; or the weights do not fit the network that the file names, or are not finite.

@@ -41,12 +41,7 @@ class Teachers:
     hashes: Sequence[str] = ()
 
     def soft_targets(self, device: torch.device, precision: str) -> SoftTargets | None:
-        """A function that computes their mean probabilities for images; None without a teacher.
-
-        Args:
-            device: That computes.
-            precision: The student's.
-        """
+        """Computes their mean probabilities for images, in the student's precision; None without teachers."""
         if not self.models:
             return None
         networks = [model.network.to(device).eval().requires_grad_(False) for model in self.models]
@@ -64,13 +59,7 @@ class Teachers:
 
 
 def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Selection) -> Teachers:
-    """The models that a recipe names as its teachers.
-
-    Args:
-        paths: Where runs are.
-        named: Names or folders of models, with commas between them; empty for none.
-        scheme: Of the student.
-        selection: The student's images.
+    """The models that a recipe names as its teachers, with commas between them, for a student of a scheme.
 
     Raises:
         EmoTorchError: a teacher's weights are damaged, or its folder does not list its training images.
