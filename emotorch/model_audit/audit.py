@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,17 +186,19 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
     tried = training if training is not None else sets[0]
     tried = tried.part(some_of(len(tried.labels), _TRIED_ON))
     trials = find_reading(model, tried.pixels, tried.labels, scheme, scaling=request.scaling, labels=labels)
-    reading, outputs = trials[0].reading, trials[0].reading.outputs(model, tried.pixels)
+    reading = trials[0].reading
+    outputs = reading.outputs(tried.pixels)
     faults = list(find_not_finite(outputs))
     if not faults:
         faults += outputs_as_probabilities(outputs)[1]
-        faults += find_batch_faults(model, reading, tried.pixels, tried.labels)
-        faults += find_label_faults(trials[0], outputs, tried.labels, scheme, _others(model, request, tried, scheme))
+        faults += find_batch_faults(reading, tried.pixels, tried.labels)
+        # Beside a stated scaling.
+        others = request.scaling is not None and not model.signature.takes_bytes
+        tries = find_reading(model, tried.pixels, tried.labels, scheme, scaling=None, labels=labels) if others else []
+        faults += find_label_faults(trials[0], outputs, tried.labels, scheme, tries)
     scored = [
         score_set(
-            model,
             reading,
-            scheme,
             images,
             training,
             notes=notes[images.name],
@@ -206,7 +208,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         )
         for images in sets
     ]
-    known = None if training is None else score_training(model, reading, scheme, training)
+    known = None if training is None else score_training(reading, training)
     faults += find_memory_faults(known, unseen_part(scored, PUBLIC), unseen_part(scored, PRIVATE), scheme)
     holds, verdict = judge(request.claim, scored)
     return Audit(
@@ -314,26 +316,19 @@ def _unseen(run: Run, paths: Paths, sets: Sequence[EvaluationSet]) -> tuple[list
     return left, notes
 
 
-def _others(model: ForeignModel, request: Request, tried: EvaluationSet, scheme: LabelScheme) -> list[Trial]:
-    """Readings beside a stated scaling."""
-    if request.scaling is None or model.signature.takes_bytes:
-        return []
-    labels = _stated_labels(model, request)
-    return find_reading(model, tried.pixels, tried.labels, scheme, scaling=None, labels=labels)
-
-
 # --- Speed -------------------------------------------------------------------------------------------------
 
 
 def _latency(path: Path, request: Request, reading: Reading, images: EvaluationSet) -> float:
     """Milliseconds for an image on one core, with its scaling: the median."""
     model = open_foreign(path, network=request.network, image_size=request.image_size, threads=1)
+    reading = replace(reading, model=model)
     seconds = []
     batch = model.signature.batch or 1
     alone = images.pixels[:batch]
     for _ in range(_WARMED_UP + _TIMED):
         started = time.perf_counter()
-        reading.outputs(model, alone)
+        reading.outputs(alone)
         seconds.append((time.perf_counter() - started) / batch)
     torch.set_num_threads(request.threads)
     return 1000 * float(np.median(seconds[_WARMED_UP:]))

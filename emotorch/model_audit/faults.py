@@ -14,8 +14,9 @@ from scipy import stats
 from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.labels import SCHEMES, LabelScheme
-from emotorch.model_audit.foreign import BATCH, Floats, ForeignModel
-from emotorch.model_audit.inputs import Reading, Trial, best_order, score
+from emotorch.metrics.confusion import accuracy
+from emotorch.model_audit.foreign import BATCH, Floats
+from emotorch.model_audit.inputs import Reading, Trial, best_order
 from emotorch.seeding import generator
 
 # More than rounding makes, also in half precision: of outputs in their standard deviations, of sums of probabilities.
@@ -87,17 +88,18 @@ def find_not_finite(outputs: Floats) -> Iterator[Fault]:
         yield Fault("nan", f"NaN or infinity for {wrong} of {len(outputs)} images")
 
 
-def find_batch_faults(model: ForeignModel, reading: Reading, pixels: Pixels, truths: Indices) -> Iterator[Fault]:
+def find_batch_faults(reading: Reading, pixels: Pixels, truths: Indices) -> Iterator[Fault]:
     """Whether an image's outputs depend on the others of its batch, on its place in it, or on chance.
 
     Of some hundred images, whose true classes make batches of a single class.
     """
-    if model.signature.batch == 1:
+    batch = reading.model.signature.batch
+    if batch == 1:
         return
-    size = model.signature.batch or BATCH
+    size = batch or BATCH
     pixels, truths = pixels[: 4 * size], truths[: 4 * size]
-    together = reading.outputs(model, pixels)
-    if not np.array_equal(together, reading.outputs(model, pixels), equal_nan=True):
+    together = reading.outputs(pixels)
+    if not np.array_equal(together, reading.outputs(pixels), equal_nan=True):
         yield Fault("random", "the same images in the same batches get other outputs: dropout or noise is at work")
         return
     orders: dict[str, NDArray[np.int64]] = {
@@ -107,10 +109,10 @@ def find_batch_faults(model: ForeignModel, reading: Reading, pixels: Pixels, tru
     seen = {}
     for name, order in orders.items():
         outputs = np.empty_like(together)
-        outputs[order] = reading.outputs(model, pixels[order])
+        outputs[order] = reading.outputs(pixels[order])
         seen[name] = outputs
-    if model.signature.batch is None:
-        alone = [reading.outputs(model, pixels[number : number + 1]) for number in range(min(size, len(pixels)))]
+    if batch is None:
+        alone = [reading.outputs(pixels[number : number + 1]) for number in range(min(size, len(pixels)))]
         seen["alone"] = np.concatenate(alone)
     parts = []
     for name, outputs in seen.items():
@@ -144,7 +146,7 @@ def find_label_faults(
         others: What other readings score on the same.
     """
     best = best_order(outputs, truths, scheme)
-    reached = 100 * float(np.trace(score(best, outputs, truths, scheme))) / len(truths)
+    reached = float(accuracy(best.counts(outputs, truths)))
     if reached > trial.accuracy + _CLEARLY_BETTER:
         yield Fault(
             "labels",

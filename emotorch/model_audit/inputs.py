@@ -17,8 +17,8 @@ from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import LabelScheme
-from emotorch.metrics.confusion import confusion_counts, f1_scores
-from emotorch.model_audit.foreign import Floats, ForeignModel, Signature, batches
+from emotorch.metrics.confusion import Counts, accuracy, confusion_counts, f1_scores
+from emotorch.model_audit.foreign import BATCH, Floats, ForeignModel, Signature, batches
 from emotorch.recipes import NORMALIZATIONS
 from emotorch.tables import Table
 
@@ -64,21 +64,21 @@ SCALING_TITLES = {
 }
 
 
-def parse_scaling(text: str) -> tuple[str, Callable[[Floats], Floats]]:
+def parse_scaling(text: str) -> Callable[[Floats], Floats]:
     """What `--preprocess` says: one of the names, or MEAN/STD of values 0-1, with commas between those of channels.
 
     Raises:
         UsageError: it is neither.
     """
     if text in SCALINGS:
-        return text, SCALINGS[text]
+        return SCALINGS[text]
     try:
         mean, std = ([float(value) for value in part.split(",")] for part in text.split("/"))
     except ValueError:
         mean, std = [], []
     if len(mean) != len(std) or len(mean) not in (1, 3) or not all(value > 0 for value in std):
         raise UsageError(f"--preprocess {text!r}: one of {', '.join(SCALINGS)}, or MEAN/STD such as 0.5/0.25")
-    return text, _normalised(mean, std)
+    return _normalised(mean, std)
 
 
 def to_images(pixels: Pixels, size: int, channels: int) -> Floats:
@@ -116,11 +116,13 @@ class Classes:
         source: Where the order is from.
         names: Of the outputs.
         places: (K,) the scheme's label of each; -1 for a class that the scheme has not.
+        labels: How many labels the scheme has.
     """
 
     source: str
     names: tuple[str, ...]
     places: NDArray[np.int64]
+    labels: int
 
     @classmethod
     def of(cls, source: str, names: Sequence[str], scheme: LabelScheme) -> "Classes":
@@ -133,20 +135,25 @@ class Classes:
         if len(known) < 2 or len(set(known)) < len(known):
             raise EmoTorchError(f"the classes {', '.join(names)} are not those of the scheme {scheme.name}")
         places = [_NO_CLASS if label is None else scheme.index(label) for label in labels]
-        return cls(source, tuple(names), np.array(places))
+        return cls(source, tuple(names), np.array(places), len(scheme.labels))
 
-    def predictions(self, outputs: Floats, labels: int) -> Indices:
+    def predictions(self, outputs: Floats) -> Indices:
         """(N,) predicted labels; a class that the scheme has not counts as one more."""
-        places = np.where(self.places == _NO_CLASS, labels, self.places)
+        places = np.where(self.places == _NO_CLASS, self.labels, self.places)
         return np.asarray(places[outputs.argmax(axis=1)], np.int64)
 
-    def placed(self, probabilities: Floats, labels: int) -> Floats:
+    def placed(self, probabilities: Floats) -> Floats:
         """(N, K) probabilities in the order of the scheme's labels; those of other classes as one more column."""
-        others = labels if (self.places == _NO_CLASS).any() else labels - 1
-        columns = np.zeros((len(probabilities), others + 1), np.float32)
+        others = bool((self.places == _NO_CLASS).any())
+        columns = np.zeros((len(probabilities), self.labels + others), np.float32)
         for output, place in enumerate(self.places.tolist()):
-            columns[:, labels if place == _NO_CLASS else place] += probabilities[:, output]
+            columns[:, self.labels if place == _NO_CLASS else place] += probabilities[:, output]
         return columns
+
+    def counts(self, outputs: Floats, truths: Indices) -> Counts:
+        """(K, K) confusion counts over the scheme's labels, or one more row and column where others are predicted."""
+        predictions = self.predictions(outputs)
+        return confusion_counts(truths, predictions, self.labels + bool((predictions == self.labels).any()))
 
 
 def usual_orders(classes: int, scheme: LabelScheme) -> list[Classes]:
@@ -174,7 +181,7 @@ def best_order(outputs: Floats, truths: Indices, scheme: LabelScheme) -> Classes
     places = np.full(outputs.shape[1], _NO_CLASS)
     places[rows] = columns
     names = tuple("–" if place == _NO_CLASS else scheme.labels[place] for place in places.tolist())
-    return Classes("fits best", names, places)
+    return Classes("fits best", names, places, len(scheme.labels))
 
 
 # --- Reading ------------------------------------------------------------------------------------------------
@@ -185,27 +192,33 @@ class Reading:
     """How a model is given images, and how its outputs are read.
 
     Attributes:
+        model: The model.
         size: Side, pixels.
         channels: 1 or 3.
         scaling: Its name, or MEAN/STD.
         classes: What the outputs stand for.
     """
 
+    model: ForeignModel
     size: int
     channels: int
     scaling: str
     classes: Classes
 
-    def outputs(self, model: ForeignModel, pixels: Pixels) -> Floats:
+    def outputs(self, pixels: Pixels) -> Floats:
         """(N, K) outputs for bytes of any size, scaled part by part so that memory stays small."""
-        _, scale = parse_scaling(self.scaling)
-        step = 8 * (model.signature.batch or 64)
+        scale = parse_scaling(self.scaling)
+        step = 8 * (self.model.signature.batch or BATCH)
         parts = [
             batch
             for start in range(0, len(pixels), step)
-            for batch in batches(model, scale(to_images(pixels[start : start + step], self.size, self.channels)))
+            for batch in batches(self.model, scale(to_images(pixels[start : start + step], self.size, self.channels)))
         ]
         return np.concatenate(parts)
+
+    def predictions(self, pixels: Pixels) -> Indices:
+        """(N,) predicted labels; see `Classes.predictions`."""
+        return self.classes.predictions(np.nan_to_num(self.outputs(pixels)))
 
 
 @dataclass(frozen=True)
@@ -244,14 +257,14 @@ def find_reading(
     trials = []
     for size in (signature.size,) if signature.size else _SIZES:
         for name in _scalings(signature, scaling):
-            blank = Reading(size, signature.channels or 1, name, orders[0])
+            blank = Reading(model, size, signature.channels or 1, name, orders[0])
             try:
-                outputs = blank.outputs(model, pixels)
+                outputs = np.nan_to_num(blank.outputs(pixels))
             except EmoTorchError:
                 if signature.size:
                     raise
                 break  # a graph of any size may still need some other one
-            trials += [_try(replace(blank, classes=order), outputs, truths, scheme) for order in orders]
+            trials += [_try(replace(blank, classes=order), outputs, truths) for order in orders]
     if not trials:
         raise EmoTorchError(f"{model.path}: takes images of none of the usual sizes, {', '.join(map(str, _SIZES))}")
     return sorted(trials, key=lambda trial: -trial.accuracy)
@@ -259,26 +272,19 @@ def find_reading(
 
 def _scalings(signature: Signature, given: str | None) -> Iterable[str]:
     if given is not None:
-        return (parse_scaling(given)[0],)
+        parse_scaling(given)  # which refuses what is none
+        return (given,)
     return ("bytes",) if signature.takes_bytes else tuple(SCALINGS)
 
 
-def _try(reading: Reading, outputs: Floats, truths: Indices, scheme: LabelScheme) -> Trial:
-    counts = score(reading.classes, np.nan_to_num(outputs), truths, scheme)
-    return Trial(reading, 100 * float(np.trace(counts)) / len(truths), mean_f1(counts, scheme))
+def _try(reading: Reading, outputs: Floats, truths: Indices) -> Trial:
+    counts = reading.classes.counts(outputs, truths)
+    return Trial(reading, float(accuracy(counts)), mean_f1(counts, reading.classes.labels))
 
 
-def mean_f1(counts: NDArray[np.int64], scheme: LabelScheme) -> float:
-    """The mean F1 of the scheme's classes, percent, whatever others the model has; a class that is not met counts 0."""
-    return float(np.nan_to_num(f1_scores(counts)[: len(scheme.labels)]).mean())
-
-
-def score(classes: Classes, outputs: Floats, truths: Indices, scheme: LabelScheme) -> NDArray[np.int64]:
-    """(K, K) confusion counts over the scheme's labels, or one more row and column where the model has others."""
-    labels = len(scheme.labels)
-    predictions = classes.predictions(outputs, labels)
-    others = bool((predictions == labels).any())
-    return confusion_counts(truths, predictions, labels + others)
+def mean_f1(counts: Counts, labels: int) -> float:
+    """The mean F1 of the scheme's labels, percent, whatever others the model has; one that is not met counts 0."""
+    return float(np.nan_to_num(f1_scores(counts)[:labels]).mean())
 
 
 def trials_table(trials: Sequence[Trial], most: int = 12) -> Table:

@@ -12,12 +12,11 @@ from emotorch.data.likeness import THRESHOLD, find_alike
 from emotorch.datasets import PARTS
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.evaluation.tta import augmented_copies
-from emotorch.labels import LabelScheme
 from emotorch.metrics import calibration
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.model_audit.faults import Scored, outputs_as_probabilities
-from emotorch.model_audit.foreign import Floats, ForeignModel
-from emotorch.model_audit.inputs import Reading, mean_f1, score
+from emotorch.model_audit.foreign import Floats
+from emotorch.model_audit.inputs import Reading, mean_f1
 from emotorch.seeding import generator
 from emotorch.training.preprocessing import to_tensor
 
@@ -108,9 +107,7 @@ def some_of(number: int, most: int) -> NDArray[np.bool_]:
 
 
 def score_set(
-    model: ForeignModel,
     reading: Reading,
-    scheme: LabelScheme,
     images: EvaluationSet,
     training: EvaluationSet | None,
     *,
@@ -125,8 +122,9 @@ def score_set(
         training: FER-2013's Training rows, of which copies may be among the images; None where they are not here.
         claim: Where the score is below it, test-time augmentation is tried too.
     """
-    outputs = np.nan_to_num(reading.outputs(model, images.pixels))
-    right = reading.classes.predictions(outputs, len(scheme.labels)) == images.labels
+    classes = reading.classes
+    outputs = np.nan_to_num(reading.outputs(images.pixels))
+    right = classes.predictions(outputs) == images.labels
     title = _title(images.name)
     protocols = [Protocol(PLAIN, title, int(right.sum()), len(right))]
     twins = {}
@@ -143,23 +141,22 @@ def score_set(
         ]
     # Where a claim is too high, it may be that of another protocol.
     if tta or (claim is not None and claim > protocols[0].interval[1]):
-        copies = _with_tta(model, reading, images.pixels)
-        hits = reading.classes.predictions(copies, len(scheme.labels)) == images.labels
+        hits = classes.predictions(_with_tta(reading, images.pixels)) == images.labels
         protocols.append(Protocol(WITH_TTA, f"{title}, with test-time augmentation", int(hits.sum()), len(hits)))
-    counts = score(reading.classes, outputs, images.labels, scheme)
-    probabilities = reading.classes.placed(outputs_as_probabilities(outputs)[0], len(scheme.labels))
+    counts = classes.counts(outputs, images.labels)
+    probabilities = classes.placed(outputs_as_probabilities(outputs)[0])
     return SetAudit(
         name=images.name,
         title=title,
         counts=counts,
-        macro_f1=mean_f1(counts, scheme),
+        macro_f1=mean_f1(counts, classes.labels),
         protocols=protocols,
         twins={kind: int(found.sum()) for kind, found in twins.items()},
         ece=calibration.measure(probabilities, images.labels).ece,
         right=right,
         sources=images.hashes,
         notes=notes,
-        robustness=_robustness(model, reading, scheme, images) if robustness else {},
+        robustness=_robustness(reading, images) if robustness else {},
     )
 
 
@@ -187,37 +184,32 @@ def _twins(images: EvaluationSet, training: EvaluationSet) -> dict[str, NDArray[
     return found
 
 
-def _with_tta(model: ForeignModel, reading: Reading, pixels: NDArray[np.uint8]) -> Floats:
+def _with_tta(reading: Reading, pixels: NDArray[np.uint8]) -> Floats:
     """(N, K) mean probabilities over the copies of each image."""
     copies = []
     for copy in augmented_copies(to_tensor(pixels)):
         images = (copy[:, 0] if pixels.ndim == 3 else copy.permute(0, 2, 3, 1)).numpy().astype(np.uint8)
-        copies.append(outputs_as_probabilities(np.nan_to_num(reading.outputs(model, images)))[0])
+        copies.append(outputs_as_probabilities(np.nan_to_num(reading.outputs(images)))[0])
     return np.asarray(np.mean(copies, axis=0), np.float32)
 
 
-def _robustness(model: ForeignModel, reading: Reading, scheme: LabelScheme, images: EvaluationSet) -> dict[str, float]:
+def _robustness(reading: Reading, images: EvaluationSet) -> dict[str, float]:
     """The mean error of each corruption over its severities, percent, on some of the images."""
     part = images.part(some_of(len(images.labels), _CORRUPTED))
     hashes = part.hashes.tolist()
     errors = {}
     for name in CORRUPTIONS:
         wrong = [
-            reading.classes.predictions(
-                np.nan_to_num(reading.outputs(model, corrupt(part.pixels, hashes, name, severity))), len(scheme.labels)
-            )
-            != part.labels
-            for severity in SEVERITIES
+            reading.predictions(corrupt(part.pixels, hashes, name, severity)) != part.labels for severity in SEVERITIES
         ]
         errors[name] = 100 * float(np.mean(wrong))
     return errors
 
 
-def score_training(model: ForeignModel, reading: Reading, scheme: LabelScheme, training: EvaluationSet) -> Scored:
+def score_training(reading: Reading, training: EvaluationSet) -> Scored:
     """On as many Training rows as PublicTest has."""
     part = training.part(some_of(len(training.labels), _COMPARED))
-    outputs = np.nan_to_num(reading.outputs(model, part.pixels))
-    right = reading.classes.predictions(outputs, len(scheme.labels)) == part.labels
+    right = reading.predictions(part.pixels) == part.labels
     return Scored("Training rows", int(right.sum()), len(right))
 
 
