@@ -30,7 +30,7 @@ from running import (
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import timestamped, write_atomically, write_csv
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
-from emotorch.runs.confusion import plot_run_confusion, read_matrix, write_confusion_tables
+from emotorch.runs.confusion import plot_run_confusion, read_matrix, write_confusion
 from emotorch.runs.folder import Run, claim_run, find_run, list_runs, newest_run, weights_file
 from emotorch.runs.history import plot_run_history, read_history
 from emotorch.runs.scores import read_accuracies
@@ -390,6 +390,6 @@ def test_tables_of_a_run_that_do_not_belong_together_are_named(tmp_path: Path) -
     with refusal(f"{run.folder}: its training_history_*.csv are of different numbers of epochs"):
         plot_run_history(run)
     for name, labels in (("fer", ("anger", "fear")), ("ckp", ("anger", "calm"))):
-        write_confusion_tables(run.folder, f"{name}_val", np.eye(2, dtype=np.int64), labels)
+        write_confusion(run.folder, f"{name}_val", np.eye(2, dtype=np.int64), labels)
     with refusal(f"{run.folder}: its confusion matrices have different labels"):
         plot_run_confusion(run)

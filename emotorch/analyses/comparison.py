@@ -99,12 +99,7 @@ def write_comparison(paths: Paths, weights: Weights, *, leaky: bool = False, wor
 
 
 def compare(
-    paths: Paths,
-    weights: Weights,
-    only: Collection[str] | None = None,
-    *,
-    leaky: bool = False,
-    workers: int = 1,
+    paths: Paths, weights: Weights, only: Collection[str] | None = None, *, leaky: bool = False, workers: int = 1
 ) -> Comparison:
     """Compares every finished run, or only those of these names, with the published original or with each other.
 

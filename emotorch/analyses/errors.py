@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emotorch.analyses.registry import Analysis, Subject, Tables
+from emotorch.analyses.registry import Analysis, Subject, Tables, head_of_findings
 from emotorch.data.split import Indices
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
@@ -153,12 +153,7 @@ def _make(loaded: LoadedRun, held_out: Evaluation, tiles: int, pairs: int, folde
     gallery = _Gallery(folder, held_out, labels, found, tiles)
     wrong = confident_errors(held_out.images.labels, found)
     findings = {
-        "model": loaded.run.name,
-        "dataset": held_out.images.name,
-        "title": held_out.title,
-        "images": predictions.images,
-        "labels": list(labels),
-        "lines": list(held_out.lines),
+        **head_of_findings(loaded, held_out),
         "accuracy": 100.0 * predictions.correct / predictions.images,
         "errors": len(wrong),
         "confusions": gallery.write_confusions(confusions(held_out.images.labels, found, labels), pairs),

@@ -14,13 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from emotorch.analyses.importance_maps import (
-    METHODS,
-    Map,
-    evidence,
-    find_map_layer,
-    importance_maps,
-)
+from emotorch.analyses.importance_maps import METHODS, Map, evidence, find_map_layer, importance_maps
 from emotorch.analyses.map_checks import DELETION_STEPS, RANDOM, RANDOMISED_NETWORKS, MethodChecks, check_maps
 from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.detectors import open_detector
@@ -224,13 +218,7 @@ def _compute(subject: Subject) -> Findings:
     loaded = subject.loaded
     faces = choose(subject.images, loaded.model.labels, _REPORT_IMAGES, SPLIT_SEED)
     _, findings = analyse_explanations(
-        loaded,
-        faces,
-        named=False,
-        rows=_REPORT_ROWS,
-        seed=SPLIT_SEED,
-        threads=subject.threads,
-        force=subject.force,
+        loaded, faces, named=False, rows=_REPORT_ROWS, seed=SPLIT_SEED, threads=subject.threads, force=subject.force
     )
     return findings
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.held_out import held_out
@@ -41,6 +42,18 @@ class Subject:
             EmoTorchError: none are known, or they are not here.
         """
         return held_out(self.loaded, None)
+
+
+def head_of_findings(loaded: LoadedRun, held_out: Evaluation) -> dict[str, Any]:
+    """What findings say of the model, and of the images that it was not trained on."""
+    return {
+        "model": loaded.run.name,
+        "dataset": held_out.images.name,
+        "title": held_out.title,
+        "images": held_out.predictions.images,
+        "labels": list(loaded.model.labels),
+        "lines": list(held_out.lines),
+    }
 
 
 @dataclass(frozen=True)

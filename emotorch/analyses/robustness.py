@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CLEAN, CORRUPTIONS, SEVERITIES, corrupt, plot_corruptions
 from emotorch.analyses.reference import Reference, find_reference
-from emotorch.analyses.registry import Analysis, Subject, Tables
+from emotorch.analyses.registry import Analysis, Subject, Tables, head_of_findings
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
@@ -114,12 +114,7 @@ class Robustness:
 
 
 def measure(
-    model: Model,
-    held_out: Evaluation,
-    reference: Reference | None,
-    device: torch.device,
-    *,
-    threads: int = 1,
+    model: Model, held_out: Evaluation, reference: Reference | None, device: torch.device, *, threads: int = 1
 ) -> Robustness:
     """Scores a model, and a reference beside it, on the same images under every corruption at every severity.
 
@@ -266,12 +261,7 @@ def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, thr
     beside = None if isinstance(reference, str) else reference
     measured = measure(loaded.model, images, beside, loaded.device, threads=threads)
     findings = {
-        "model": loaded.run.name,
-        "dataset": images.images.name,
-        "title": images.title,
-        "images": images.predictions.images,
-        "labels": list(loaded.model.labels),
-        "lines": list(images.lines),
+        **head_of_findings(loaded, images),
         "clean": asdict(measured.clean),
         "conditions": [
             {"strength": CORRUPTIONS[found.corruption].strengths[found.severity - 1], **asdict(found)}

@@ -17,7 +17,7 @@ from emotorch.figures.confusion import ConfusionPanel, scores_figure
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import new_folder, write_text
 from emotorch.metrics import confusion
-from emotorch.runs.confusion import write_confusion
+from emotorch.runs.confusion import plot_confusion, write_confusion
 from emotorch.runs.usage import TRAINING
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
@@ -66,7 +66,8 @@ def _write_set(folder: Path, evaluation: Evaluation, model: Model) -> None:
     """Report, matrices, reliability diagram and the table of misclassified images."""
     name, labels = evaluation.images.name, model.labels
     write_text(folder / f"classification_report_{name}.txt", report(model, evaluation))
-    write_confusion(folder, name, evaluation.predictions.counts, labels, evaluation.title)
+    write_confusion(folder, name, evaluation.predictions.counts, labels)
+    plot_confusion(folder, name, evaluation.predictions.counts, labels, evaluation.title)
     if evaluation.reliability is not None:
         write_reliability(folder, name, evaluation.reliability, evaluation.title)
     write_table(folder / f"misclassifications_{name}.csv", _misclassifications(evaluation, labels))

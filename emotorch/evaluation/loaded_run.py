@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from emotorch.paths import Paths
-from emotorch.runs.folder import Run, find_run, run_in, shipped_or_named, weights_file
+from emotorch.runs.folder import Run, find_run, run_in, shipped_or_named
 from emotorch.runs.pictures import draw_kept_pictures
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import choose_device, make_repeatable
@@ -54,14 +54,3 @@ class LoadedRun:
         make_repeatable(threads)
         draw_kept_pictures(run)
         return cls(paths, run, weights, model, choose_device(device))
-
-    def beside(self, name: str) -> "LoadedRun":
-        """Another run on the same device, read as the same scheme, to compare with this one.
-
-        Raises:
-            EmoTorchError: it is damaged.
-            UsageError: there is no such model, or it cannot be read as the same scheme.
-        """
-        weights = weights_file(self.paths, name)
-        model = load_model(weights).read_as(self.model.scheme)
-        return LoadedRun(self.paths, find_run(self.paths, name), weights, model, self.device)

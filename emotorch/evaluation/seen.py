@@ -1,5 +1,6 @@
 """Which images a run has seen: it was trained on them, or they chose its epoch."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -13,7 +14,9 @@ from emotorch.errors import EmoTorchError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import EvaluationSet, recorded, variants_prefix
 from emotorch.paths import STAGE_2, Paths
+from emotorch.runs.folder import find_run, weights_file
 from emotorch.runs.usage import TrainingImages
+from emotorch.training.checkpoints import load_model
 
 
 def seen_by(
@@ -77,7 +80,9 @@ def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSe
         EmoTorchError: it is damaged, or trained on some of the images, as far as is known.
         UsageError: there is no such model, or it cannot be read as the same scheme.
     """
-    other = loaded.beside(name)
+    weights = weights_file(loaded.paths, name)
+    model = load_model(weights).read_as(loaded.model.scheme)
+    other = replace(loaded, run=find_run(loaded.paths, name), weights=weights, model=model)
     seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))
     if seen.any():
         raise EmoTorchError(

@@ -98,24 +98,31 @@ def load_set(
     if part is None and not Path(dataset).is_dir() and (paths.for_scheme(scheme.name).originals / dataset).is_dir():
         part = Part(find_dataset(dataset))
     if part is not None:
-        source, usages = part.dataset.name, part.usages
-        index = DatasetIndex.load(paths, scheme)
-        images = index.originals_of(source, *usages)
-        if not len(images) and len(index.originals_of(source, FER_BOTH_TESTS)):
-            raise EmoTorchError(
-                f"FER-2013's class folders do not tell {usages[0]} from the other test, only its CSV does: score both "
-                f"as {FER_TEST}"
-            )
-        if not len(images):
-            missing = " or ".join(usages[:2]) or source
-            raise EmoTorchError(f"{index.paths.originals} has no {missing} images: put them in place and run stage 2")
-        stored = index.form_for(form.size, form.channels, source)
-        if stored != form:
-            logger.info("%s is stored as %s at most; the model reads %s", dataset, stored, form)
-        return EvaluationSet(dataset, images.files, images.read(form), images.labels, images.hashes, images.read)
-    folder = Path(dataset)
-    if not folder.is_dir():
+        return _load_part(paths, dataset, part, scheme, form)
+    if not Path(dataset).is_dir():
         raise UsageError(f"{dataset!r} is neither a folder nor one of {', '.join(PARTS)}")
+    return _load_folder(paths, Path(dataset), scheme, form, faces)
+
+
+def _load_part(paths: Paths, name: str, part: Part, scheme: LabelScheme, form: PixelForm) -> EvaluationSet:
+    source, usages = part.dataset.name, part.usages
+    index = DatasetIndex.load(paths, scheme)
+    images = index.originals_of(source, *usages)
+    if not len(images) and len(index.originals_of(source, FER_BOTH_TESTS)):
+        raise EmoTorchError(
+            f"FER-2013's class folders do not tell {usages[0]} from the other test, only its CSV does: score both "
+            f"as {FER_TEST}"
+        )
+    if not len(images):
+        missing = " or ".join(usages[:2]) or source
+        raise EmoTorchError(f"{index.paths.originals} has no {missing} images: put them in place and run stage 2")
+    stored = index.form_for(form.size, form.channels, source)
+    if stored != form:
+        logger.info("%s is stored as %s at most; the model reads %s", name, stored, form)
+    return EvaluationSet(name, images.files, images.read(form), images.labels, images.hashes, images.read)
+
+
+def _load_folder(paths: Paths, folder: Path, scheme: LabelScheme, form: PixelForm, faces: str) -> EvaluationSet:
     found, left_out = folders.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
@@ -135,7 +142,7 @@ def load_set(
 
     greys = read(GREY_FACE)
     return EvaluationSet(
-        folder.resolve().name,
+        below.name,
         [recorded(image.path, paths) for image in read_from],
         greys if form == GREY_FACE else read(form),
         np.array([scheme.index(image.emotion) for image in read_from]),

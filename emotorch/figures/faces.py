@@ -10,16 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from emotorch.figures.canvas import (
-    CHARACTER_EM,
-    DPI,
-    TITLE_POINTS,
-    PixelPage,
-    Pixels,
-    line_height,
-    new_figure,
-    wrap,
-)
+from emotorch.figures.canvas import CHARACTER_EM, DPI, TITLE_POINTS, PixelPage, Pixels, line_height, new_figure, wrap
 from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE, VERMILLION
 
 # x, y, width, height in pixels.

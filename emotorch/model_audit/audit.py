@@ -28,15 +28,7 @@ from emotorch.model_audit.faults import (
 )
 from emotorch.model_audit.foreign import ForeignModel, Signature, open_foreign
 from emotorch.model_audit.inputs import Reading, Trial, find_reading
-from emotorch.model_audit.scores import (
-    PRIVATE,
-    PUBLIC,
-    SetAudit,
-    score_set,
-    score_training,
-    some_of,
-    unseen_part,
-)
+from emotorch.model_audit.scores import PRIVATE, PUBLIC, SetAudit, score_set, score_training, some_of, unseen_part
 from emotorch.networks.describe import Size
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run, run_in

@@ -27,30 +27,17 @@ def _counts_file(name: str) -> str:
     return f"confusion_counts_{name}.csv"
 
 
-def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
-    """Writes a set's (K, K) counts as `write_confusion_tables` does, and as `confusion_matrix_*.png`."""
-    write_confusion_tables(folder, name, counts, labels)
-    _plot(folder, name, counts, labels, title)
-
-
-def write_confusion_tables(folder: Path, name: str, counts: Counts, labels: Sequence[str]) -> None:
-    """Writes a set's matrix: the proportions of each row and the counts, as CSV."""
+def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str]) -> None:
+    """Writes a set's (K, K) matrix: the proportions of each row and the counts, as CSV."""
     proportions = row_proportions(counts)
     _write_square(folder / _matrix_file(name), labels, ([f"{value:.3f}" for value in row] for row in proportions))
     _write_square(folder / _counts_file(name), labels, counts.tolist())
 
 
-def _plot(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
+def plot_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
+    """Draws a set's (K, K) matrix into `confusion_matrix_<name>.png`."""
     panel = ConfusionPanel("", row_proportions(counts), counts)
     save(confusion_figure([panel], labels, title), folder / f"confusion_matrix_{name}.png")
-
-
-def plot_set_confusion(run: Run, name: str, title: str) -> None:
-    """Draws the matrix of a validation set, from its counts, into `confusion_matrix_<name>_val.png`."""
-    matrix = read_matrix(run, f"{name}_val")
-    assert matrix is not None  # its counts are there
-    assert matrix.counts is not None
-    _plot(run.folder, f"{name}_val", np.array(matrix.counts, np.int64), matrix.labels, title)
 
 
 def _write_square(path: Path, labels: Sequence[str], values: Iterable[Sequence[object]]) -> None:

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.selection import ImageSet
 from emotorch.data.split import Indices, draw
@@ -12,7 +14,7 @@ from emotorch.figures.canvas import save
 from emotorch.figures.faces import prediction_sheet
 from emotorch.paths import mark_synthetic
 from emotorch.runs.compact import Shown, read_kept
-from emotorch.runs.confusion import plot_run_confusion, plot_set_confusion
+from emotorch.runs.confusion import plot_confusion, plot_run_confusion, read_matrix
 from emotorch.runs.folder import Run, validation_title
 from emotorch.runs.history import plot_run_history
 
@@ -45,7 +47,9 @@ def draw_pictures(run: Run, labels: Sequence[str], sheets: Mapping[str, Sheet]) 
     """Draws all pictures of a run whose tables are written, with the sheets of its validation sets, by name."""
     sets = run.sets_with("confusion_counts_{}_val.csv")
     for name in sets:
-        plot_set_confusion(run, name, picture_title(run, name))
+        matrix = read_matrix(run, f"{name}_val")
+        assert matrix is not None  # its counts are there
+        plot_confusion(run.folder, f"{name}_val", np.array(matrix.counts), matrix.labels, picture_title(run, name))
     for name, sheet in sheets.items():
         drawn = prediction_sheet(
             sheet.pixels,

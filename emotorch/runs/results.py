@@ -13,7 +13,7 @@ from emotorch.metrics.calibration import probabilities
 from emotorch.metrics.scores import EpochScores
 from emotorch.paths import mark_synthetic
 from emotorch.runs.compact import Shown, keep_images
-from emotorch.runs.confusion import write_confusion_tables
+from emotorch.runs.confusion import write_confusion
 from emotorch.runs.folder import Run, set_title
 from emotorch.runs.history import write_history
 from emotorch.runs.outcome import Outcome, SetOutcome
@@ -49,7 +49,7 @@ def write_results(
         for name in outcome.sets
     }
     for name, scored in outcome.validation.items():
-        write_confusion_tables(folder, f"{name}_val", scored.counts, labels)
+        write_confusion(folder, f"{name}_val", scored.counts, labels)
     write_text(folder / _REPORT, "\n".join(_report(titles[name], outcome, name) for name in _reported(outcome)))
     write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
     write_history(folder, history, list(outcome.validation))

@@ -25,15 +25,7 @@ from emotorch.reports.card.facts import Facts
 from emotorch.reports.card.results import METRICS, Accuracy, ScoredSet, class_tables, scored_sets
 from emotorch.reports.rendering import MARKDOWN, YAML
 from emotorch.reports.reproduction import commands
-from emotorch.runs.folder import (
-    FACELESS,
-    FACELESS_FINDINGS,
-    FER_VS_CKP,
-    MATRICES,
-    Run,
-    best_weights,
-    write_parameters,
-)
+from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FER_VS_CKP, MATRICES, Run, best_weights, write_parameters
 from emotorch.runs.private_test import private_scorings
 from emotorch.screen import lines
 from emotorch.training.checkpoints import load_model
