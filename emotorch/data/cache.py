@@ -27,8 +27,6 @@ from emotorch.workers import progress
 Array = TypeVar("Array")
 
 _CHECKED_AT_ONCE = 8192
-# Of earlier versions, whose slots nobody had checked against the manifest.
-_FORMER_NAME = "pixels.bin"
 _STATE = [("modified_ns", "<i8"), ("size", "<i4")]
 # A file of holes is mapped larger than the memory may be: Linux then sets none aside for it. Python has no name for it.
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
@@ -117,7 +115,6 @@ class PixelCache:
         path = self.folder / f"pixels_{self.form.size}x{self.form.channels}.bin"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _FORMER_NAME).unlink(missing_ok=True)
             path.touch()
             if path.stat().st_size > self.slots * self._slot.itemsize:
                 # Another file, not a shorter one: who has mapped that one, and reads behind its end, would be ended.
@@ -149,7 +146,12 @@ class PixelCache:
             records = np.empty(len(stale), self._slot)
             records["modified_ns"] = states["modified_ns"][stale]
             records["size"] = states["size"][stale]
-            self._decode([(files[place], expected(first + place)) for place in stale.tolist()], records["pixels"])
+            reading = progress(stale.tolist(), total=len(stale), description="reading images", unit="image")
+            for record, place in enumerate(reading):
+                stored, wanted = read_stored(files[place]), expected(first + place)
+                if wanted and hash_pixels(stored) != wanted:
+                    raise ChangedError(f"{files[place]}: changed since it was written")
+                records["pixels"][record] = bring_to(stored, self.form)
             records["checksum"] = _checksums(records["pixels"])
             _write(path, slots[stale], records)
 
@@ -160,15 +162,6 @@ class PixelCache:
         with path.open("rb", buffering=0) as file:
             parts = [os.pread(file.fileno(), len(part) * size, int(part[0]) * size) for part in neighbours]
         return np.frombuffer(b"".join(parts), self._slot)
-
-    def _decode(self, files: Sequence[tuple[Path, str]], pixels: Pixels) -> None:
-        """Reads files, each with what its pixels must hash to, into an array."""
-        reading = progress(enumerate(files), total=len(files), description="reading images", unit="image")
-        for position, (file, expected) in reading:
-            stored = read_stored(file)
-            if expected and hash_pixels(stored) != expected:
-                raise ChangedError(f"{file}: changed since it was written")
-            pixels[position] = bring_to(stored, self.form)
 
 
 class ChangedError(EmoTorchError):

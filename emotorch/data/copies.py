@@ -1,7 +1,6 @@
 """Which images of a dataset are of one photo: found once for all runs, and kept beside the pixel cache."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,8 @@ def photo_pairs(index: "DatasetIndex", dataset: str) -> PhotoPairs:
     found = index.pairs or found_pairs(index, dataset)
     if found is None:
         found = _find(index, dataset)
-        write_atomically(_file(index, dataset), partial(_write, found))
+        table = np.column_stack([found.rows, found.mirrored])
+        write_atomically(_file(index, dataset), lambda temporary: np.save(temporary, table))
     return found
 
 
@@ -65,8 +65,3 @@ def _find(index: "DatasetIndex", dataset: str) -> PhotoPairs:
     mirrored = find_mirrored(faces, THRESHOLD, near)
     places = np.array([*near, *mirrored], np.int64).reshape(-1, 2)
     return PhotoPairs(rows[places], np.arange(len(places)) >= len(near))
-
-
-def _write(pairs: PhotoPairs, path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, np.column_stack([pairs.rows, pairs.mirrored]))

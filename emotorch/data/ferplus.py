@@ -9,7 +9,6 @@ import csv
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +120,8 @@ def read_votes(path: Path) -> Votes:
             f"{path}: {len(rows) - 1:,} rows; FER+ has {ROWS:,}, one for each row of FER-2013's official CSV, in its "
             "order: put the whole file there"
         )
-    if {len(row) for row in rows} != {len(COLUMNS)} or not _are_right(rows[1:]):
-        for line, row in enumerate(rows[1:], start=2):
-            _check_row(path, line, row)
+    for line, row in enumerate(rows[1:], start=2):
+        _check_row(path, line, row)
     counts = np.array([row[2:] for row in rows[1:]]).astype(np.int64)
     return Votes(path, np.array([row[0] for row in rows[1:]]), counts)
 
@@ -143,23 +141,13 @@ def is_header(columns: Sequence[str]) -> bool:
     return [column.strip().strip('"').lower() for column in columns] == [column.lower() for column in COLUMNS]
 
 
-def _are_right(rows: Sequence[Sequence[str]]) -> bool:
-    """As `_check_row` of each, in a fraction of the time."""
-    counts = set(chain.from_iterable(row[2:] for row in rows))
-    return {row[0] for row in rows} <= set(FER_USAGES) and all(map(_is_count, counts))
-
-
-def _is_count(cell: str) -> bool:
-    return cell.isascii() and cell.isdigit() and len(cell) < 4
-
-
 def _check_row(path: Path, line: int, row: Sequence[str]) -> None:
     if len(row) != len(COLUMNS):
         raise EmoTorchError(f"{path}, line {line}: {len(row)} fields instead of {len(COLUMNS)}; mend it")
     if row[0] not in FER_USAGES:
         raise EmoTorchError(f"{path}, line {line}: unknown usage {row[0]!r}, not {', '.join(FER_USAGES)}; mend it")
     for column, count in zip(COLUMNS[2:], row[2:], strict=True):
-        if not _is_count(count):
+        if not (count.isascii() and count.isdigit() and len(count) < 4):
             raise EmoTorchError(f"{path}, line {line}: {column} is {count!r}, no number of votes; mend it")
 
 

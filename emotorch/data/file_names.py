@@ -1,18 +1,14 @@
 """Datasets whose file names tell class and person, wherever the files lie: in one folder, by person, or by class."""
 
-import logging
 import re
 from collections.abc import Iterator
 from itertools import combinations
 
 from emotorch.data.known import are_named_as, called_after, recognise_class_folders
-from emotorch.data.layouts import Finding, Folder, Recognised, split_of
+from emotorch.data.layouts import Finding, Folder, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import Dataset
-from emotorch.files import printable
 from emotorch.labels import EMOTIONS, emotion_name
-
-logger = logging.getLogger(__name__)
 
 
 def recognise(folder: Folder, dataset: Dataset, reading: Reading) -> Iterator[Finding]:
@@ -24,7 +20,7 @@ def recognise(folder: Folder, dataset: Dataset, reading: Reading) -> Iterator[Fi
         reading: How a file becomes a face.
     """
     holders = [below for below in folder.walk() if below.pictures]
-    named = [below for below in holders if are_named_as(_names(below), dataset)]
+    named = [below for below in holders if are_named_as([path.name for path in below.pictures], dataset)]
     if named and _are_copies(folder, named):
         named = [folder] if folder in named else []
         holders = []  # what is below is something else
@@ -65,10 +61,6 @@ def _are_copies(folder: Folder, named: list[Folder]) -> bool:
     return any(2 * len(one & other) > min(len(one), len(other)) for one, other in combinations(tops.values(), 2))
 
 
-def _names(folder: Folder) -> list[str]:
-    return [path.name for path in folder.pictures]
-
-
 def _list_images(holders: list[Folder], dataset: Dataset, reading: Reading) -> list[SourceImage]:
     class_of_code = {own[:2].upper(): own for own in dataset.classes}
     pattern = re.compile(dataset.files, re.IGNORECASE)
@@ -84,10 +76,7 @@ def _list_images(holders: list[Folder], dataset: Dataset, reading: Reading) -> l
             if folder_says in EMOTIONS and folder_says != emotion_name(emotion):
                 elsewhere.append(path)
             images.append(SourceImage(path, emotion, reading, subject=match["person"].upper()))
-    for paths, what in (
-        (strangers, f"files that are not named like {dataset.file_example}, left out"),
-        (elsewhere, "files in a folder of another class than their names say, read by their names"),
-    ):
-        if paths:
-            logger.warning("%s: %s: %d (first: %s)", dataset.full_title, what, len(paths), printable(str(paths[0])))
+    title = dataset.full_title
+    warn_of(strangers, f"files that are not named like {dataset.file_example}, left out", title)
+    warn_of(elsewhere, "files in a folder of another class than their names say, read by their names", title)
     return images

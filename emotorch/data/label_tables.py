@@ -12,7 +12,7 @@ from emotorch.data.class_folders import plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, usage_of
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.errors import EmoTorchError
@@ -277,46 +277,32 @@ def list_images(
     table = rows[0].table
     if without_emotion:
         logger.info("%s: rows of no emotion, left out: %d", table, len(without_emotion))
-    _tell_unlisted(table, finder, {path for path, _ in row_of}.union(filter(None, without_emotion)))
-    _tell_elsewhere(table, images)
+    listed = {path for path, _ in row_of}.union(filter(None, without_emotion))
+    warn_of(_unlisted(finder, listed), "pictures that are in no row, left out", table)
+    elsewhere = [image.path for image in images if _folder_contradicts(image)]
+    warn_of(elsewhere, "pictures in a folder of another class than their rows say, read by their rows", table)
     return images
 
 
-def _tell_unlisted(table: Path, finder: _Finder, listed: set[Path]) -> None:
-    """Logs which pictures are in no row of some tables, the first of which is given."""
+def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
+    """The pictures that are in no row, of the subfolders that hold some that are; sorted."""
     tops = {path.relative_to(finder.folder.path).parts[0] for path in listed}
-    unlisted = {
-        path
-        for paths in finder.by_name.values()
-        for path in paths
-        if path not in listed
-        and path.suffix.lower() in PICTURE_SUFFIXES
-        and path.relative_to(finder.folder.path).parts[0] in tops
-    }
-    if unlisted:
-        logger.warning(
-            "%s: pictures that are in no row, left out: %d (first: %s)",
-            table,
-            len(unlisted),
-            printable(str(min(unlisted))),
-        )
+    return sorted(
+        {
+            path
+            for paths in finder.by_name.values()
+            for path in paths
+            if path not in listed
+            and path.suffix.lower() in PICTURE_SUFFIXES
+            and path.relative_to(finder.folder.path).parts[0] in tops
+        }
+    )
 
 
-def _tell_elsewhere(table: Path, images: Sequence[SourceImage]) -> None:
-    """Logs which pictures lie in a folder that is called like another class than the tables give them."""
-    elsewhere = [
-        image.path
-        for image in images
-        if (says := emotion_name(plain_class(image.path.parent.name))) in EMOTIONS
-        and says != emotion_name(image.emotion)
-    ]
-    if elsewhere:
-        logger.warning(
-            "%s: pictures in a folder of another class than their rows say, read by their rows: %d (first: %s)",
-            table,
-            len(elsewhere),
-            printable(str(elsewhere[0])),
-        )
+def _folder_contradicts(image: SourceImage) -> bool:
+    """Whether a picture lies in a folder that is called like another class than its row gives it."""
+    says = emotion_name(plain_class(image.path.parent.name))
+    return says in EMOTIONS and says != emotion_name(image.emotion)
 
 
 def _emotion(row: Row, dataset: Dataset | None, scheme: LabelScheme) -> str | None:

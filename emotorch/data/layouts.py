@@ -4,6 +4,7 @@
 gives what it found. No picture is opened for that but a few, where their size matters.
 """
 
+import logging
 import os
 import re
 from collections import Counter
@@ -15,7 +16,9 @@ from pathlib import Path
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
 from emotorch.data.sources import SourceImage
-from emotorch.files import STAMP_NAME, is_clutter
+from emotorch.files import STAMP_NAME, is_clutter, printable
+
+logger = logging.getLogger(__name__)
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
@@ -172,6 +175,12 @@ def common_size(paths: Sequence[Path]) -> tuple[int, int] | None:
     """The (width, height) that most of some pictures have, by a few of them; None where none can be read."""
     sizes = Counter(size for path in sampled(paths) if (size := picture_size(path)) is not None)
     return sizes.most_common(1)[0][0] if sizes else None
+
+
+def warn_of(files: Sequence[Path], said: str, of: object) -> None:
+    """Logs how many files of something a sentence is true of, and the first of them; nothing where there are none."""
+    if files:
+        logger.warning("%s: %s: %d (first: %s)", of, said, len(files), printable(str(files[0])))
 
 
 def is_nameless(name: str) -> bool:

@@ -163,7 +163,7 @@ def _hold_out(
     index: "DatasetIndex", rows: Indices, dataset: Dataset, share: float = VALIDATION_SHARE
 ) -> tuple[Indices, Indices]:
     groups, labels = _sources(index, rows, dataset), index.labels[rows]
-    held_out = validation_mask(groups, labels, share=share)
+    held_out = validation_mask(groups, labels, share)
     if not _has_official_split(dataset):
         held_out = _with_whole_sources(groups, labels, held_out, share)
     return rows[~held_out], rows[held_out]

@@ -55,62 +55,42 @@ def _ties(values: NDArray[np.str_]) -> Indices:
     return np.stack([order[:-1][equal], order[1:][equal]], axis=1)
 
 
-def validation_mask(
-    groups: Indices, labels: Indices, *, share: float = VALIDATION_SHARE, seed: int = SPLIT_SEED
-) -> NDArray[np.bool_]:
-    """Which images are held out: about `share` of every class, whole groups only.
+def validation_mask(groups: Indices, labels: Indices, share: float = VALIDATION_SHARE) -> NDArray[np.bool_]:
+    """(N,) which images are held out: about `share` of every class, whole groups only.
 
-    A group whose twins are labelled differently counts for the class of its first image. The choice
-    depends on the images' pixels and labels, not on where they stand in the list beyond that.
-
-    Args:
-        groups: (N,) source group of each image.
-        labels: (N,) class of each image.
-        share: Part of each class to hold out.
-        seed: Of the split.
+    The choice depends on the images' groups (N,) and classes (N,), not on their order. A group whose twins are
+    labelled differently counts for the class of its first image.
     """
     sizes = np.bincount(groups)
     held_out = np.zeros(len(sizes), dtype=bool)
-    for order in _shuffled_by_class(groups, labels, "split", seed):
+    for order in _shuffled_by_class(groups, labels, "split"):
         running = np.cumsum(sizes[order])
         wanted = round(share * int(running[-1]))
         held_out[order[running <= wanted]] = True
     return held_out[groups]
 
 
-def fold_numbers(groups: Indices, labels: Indices, folds: int, *, seed: int = SPLIT_SEED) -> Indices:
-    """(N,) from 0: the fold of each image, in folds of about equal parts of every class, whole groups only.
-
-    As in `validation_mask`, a group counts for the class of its first image.
-
-    Args:
-        groups: (N,) source group of each image.
-        labels: (N,) class of each image.
-        folds: How many.
-        seed: Of the split.
-    """
+def fold_numbers(groups: Indices, labels: Indices, folds: int) -> Indices:
+    """(N,) from 0: the fold of each image, in folds of about equal parts of every class; see `validation_mask`."""
     sizes = np.bincount(groups)
     fold_of_group = np.zeros(len(sizes), np.int64)
-    for order in _shuffled_by_class(groups, labels, "folds", seed):
+    for order in _shuffled_by_class(groups, labels, "folds"):
         before = np.cumsum(sizes[order]) - sizes[order]
         fold_of_group[order] = before * folds // sizes[order].sum()
     return fold_of_group[groups]
 
 
-def _shuffled_by_class(groups: Indices, labels: Indices, purpose: str, seed: int) -> Iterator[Indices]:
+def _shuffled_by_class(groups: Indices, labels: Indices, purpose: str) -> Iterator[Indices]:
     """For each class its groups in random order; a group is of the class of its first image."""
     labels_of_groups = labels[np.unique(groups, return_index=True)[1]]
     for label in np.unique(labels_of_groups):
-        yield generator(purpose, seed, label).permutation(np.flatnonzero(labels_of_groups == label))
+        yield generator(purpose, SPLIT_SEED, label).permutation(np.flatnonzero(labels_of_groups == label))
 
 
 def draw(candidates: int, factor: float, *key: object) -> Indices:
-    """A random `factor` of `range(candidates)`, sorted. A smaller factor draws a part of a larger one's.
+    """A random part of `range(candidates)`, sorted. A smaller factor (0 to 1) draws a part of a larger one's.
 
-    Args:
-        candidates: How many there are.
-        factor: 0 to 1.
-        key: What the draw is for; see `emotorch.seeding.generator`.
+    `key` says what the draw is for; see `emotorch.seeding.generator`.
     """
     wanted = int(factor * candidates + 0.5)
     return np.sort(generator("draw", *key).permutation(candidates)[:wanted]).astype(np.int64)
