@@ -38,17 +38,7 @@ _ALL = "all"
 
 @dataclass(frozen=True)
 class Audit:
-    """All that was found out about a dataset.
-
-    Attributes:
-        audited: It.
-        measures: Of its images.
-        duplicates: The pairs of images of one photo.
-        photos: The photos that several images are of.
-        findings: Every kind of fault that is looked for.
-        shared: What splits have of one another.
-        people: Who is shown in several splits.
-    """
+    """All that was found out about a dataset."""
 
     audited: AuditedFolder
     measures: Measures
@@ -92,12 +82,7 @@ class Audit:
 
 
 def make_audit(audited: AuditedFolder, threshold: float) -> Audit:
-    """Measures all images, and looks for copies and faults.
-
-    Args:
-        audited: The dataset.
-        threshold: The least similarity of near copies; see `emotorch.data.likeness`.
-    """
+    """Measures all images, and looks for faults, and for copies of at least this similarity."""
     measures = measure(audited.faces)
     duplicates = find(audited, threshold=threshold, mirrored=True)
     photos, people = photos_of(duplicates), people_in_several_splits(audited)
@@ -106,14 +91,7 @@ def make_audit(audited: AuditedFolder, threshold: float) -> Audit:
 
 
 def write_audit_files(folder: Path, audit: Audit, title: str, examples: int) -> None:
-    """Writes the tables and pictures of an audit, and `audit.json`.
-
-    Args:
-        folder: There already.
-        audit: What was found.
-        title: Of the dataset.
-        examples: Images shown of each kind of fault, and files named in `findings.csv`.
-    """
+    """Writes the tables and pictures of an audit, and `audit.json`, with so many examples of each kind of fault."""
     _write_balance(folder, class_counts(audit.audited), title)
     _write_measures(folder, audit.audited, audit.measures, title)
     _write_samples(folder, audit.audited, title)

@@ -70,7 +70,7 @@ class AuditedFolder:
     """What a folder or a table holds.
 
     Attributes:
-        folder: Where it is.
+        folder: The folder, or the table.
         stage: The script that wrote it and keeps account of its files; None for a folder of somebody else's.
         entries: N readable images, in the manifest's order or by name.
         faces: (N, 48, 48), as the baseline would see them.

@@ -24,7 +24,7 @@ class ClassFolder:
     """A folder of one class's images.
 
     Attributes:
-        folder: It.
+        folder: The folder.
         split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
         split_name: That folder's name.
         emotion: What `class_of` made of its name.
@@ -100,13 +100,11 @@ class ClassFolders(list[ClassFolder]):
 
         Args:
             title: Of the dataset, for messages.
-            unknown: What a folder of pictures beside them is, for messages, where that is not `no class of` the
-                dataset.
-            others: Whether there may be folders of pictures beside them that are no class.
+            unknown: What a folder of pictures beside them is, for messages; by default that it is not a class.
+            others: Whether there may be such folders.
 
         Raises:
-            EmoTorchError: a folder of pictures beside them is no class, one of them holds something else, or none an
-                image.
+            EmoTorchError: there is such a folder, or a file that is no picture, or no picture at all.
         """
         if not others:
             names = ", ".join(dict.fromkeys(found.emotion for found in self))
@@ -175,10 +173,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
 def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
     """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders.
 
-    Args:
-        folder: That may hold those of persons.
-        class_of: See `ClassOf`.
-        alone: Whether there may be a single one.
+    There are several of them, or with `alone` at least one.
     """
     shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in folder.folders}
     with_classes = [

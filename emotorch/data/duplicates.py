@@ -37,7 +37,7 @@ class Pair:
     """Two images of one photo.
 
     Attributes:
-        first: Position of the one that is rather kept.
+        first: Position of the one to keep.
         second: Position of the other.
         kind: `exact`, `near` or `mirrored`.
         distance: Bits in which their hashes differ.
@@ -53,11 +53,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found.
+    """The copies in a folder.
 
     Attributes:
-        audited: Where it was found.
-        pairs: Every equal image with the one of its kind that is rather kept; every two different ones alike.
+        audited: The folder.
+        pairs: Each of several equal images with the one to keep of them; and every two that differ and are alike.
         kept: (N,) whether an image stays. Each that goes is a copy of one that stays, not of another that goes.
     """
 
@@ -73,10 +73,7 @@ class Duplicates:
 def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool = False) -> Duplicates:
     """Finds the copies, and chooses which to keep: a test image before validation's, that before training's.
 
-    Args:
-        audited: The folder to search.
-        threshold: The least similarity of a near-duplicate; at 1 only equal images are copies.
-        mirrored: Search for mirrored copies too.
+    `threshold` is the least similarity of a near-duplicate; at 1 only equal images are copies.
     """
     ranks = np.array([_RANKS.get(entry.usage, 0) for entry in audited.entries])
     preferred = np.lexsort((np.arange(len(ranks)), -ranks))

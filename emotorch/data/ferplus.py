@@ -154,12 +154,8 @@ def _check_row(path: Path, line: int, row: Sequence[str]) -> None:
 def labelled(images: Sequence[SourceImage], converted: Path, votes: Votes) -> list[SourceImage]:
     """FER-2013's images with the labels of FER+: those of a majority, else the largest class of the distribution.
 
-    What has neither takes no part. How often the majority is FER-2013's own label is logged.
-
-    Args:
-        images: All that stage 1 has written, in its order.
-        converted: The folder that it has written, whose manifest tells the rows.
-        votes: Of the same rows.
+    What has neither takes no part. How often the majority is FER-2013's own label is logged. `images` are all that
+    stage 1 has written to the folder `converted`, in its order.
 
     Raises:
         EmoTorchError: the rows are not those of FER-2013's official CSV, in its order; or so few majorities are

@@ -12,13 +12,7 @@ from emotorch.labels import EMOTIONS, emotion_name
 
 
 def recognise(folder: Folder, dataset: Dataset, reading: Reading) -> Iterator[Finding]:
-    """A dataset by its files' names, of whose pattern the groups `code` and `person` tell class and person.
-
-    Args:
-        folder: To look at.
-        dataset: Its record; a class's code is its first two letters.
-        reading: How a file becomes a face.
-    """
+    """A dataset by its files' names, in whose pattern the group `code` is a class's first two letters."""
     holders = [below for below in folder.walk() if below.pictures]
     named = [below for below in holders if are_named_as([path.name for path in below.pictures], dataset)]
     if named and _are_copies(folder, named):

@@ -136,13 +136,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
 
 
 def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:
-    """The question that numbers alone leave open, with the way out.
-
-    Args:
-        folder: That has them.
-        numbers: That are there.
-        what: They are: `class folders`.
-    """
+    """The question that numbers alone leave open, with the way out; `what` has them, say `class folders`."""
     found = set(numbers)
     are = f"{what} are numbers, {min(found)} to {max(found)}, which"
     named = [data.full_title for data in DATASETS.values() if called_after(folder, data)]

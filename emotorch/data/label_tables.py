@@ -246,13 +246,7 @@ def _equal_ends(path: Path, wanted: PurePosixPath) -> int:
 def list_images(
     rows: Sequence[Row], finder: _Finder, dataset: Dataset | None, scheme: LabelScheme
 ) -> list[SourceImage]:
-    """Every row's image, in their order.
-
-    Args:
-        rows: All of one dataset.
-        finder: Of its pictures.
-        dataset: Whose numbers or names the labels are; None for the names of emotions, or the scheme's labels.
-        scheme: Whose labels may stand in the tables.
+    """Every row's image, in their order; labels are the dataset's, or else names of emotions or the scheme's labels.
 
     Raises:
         EmoTorchError: a row has no such file, label, split or box; or a picture is there twice.

@@ -49,24 +49,14 @@ class Recognition:
 
 
 def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
-    """Looks through FER-Datasets.
-
-    Args:
-        paths: The root.
-        scheme: Whose labels class folders of the user's own may be called by.
-    """
+    """What FER-Datasets holds; class folders of the user's own may be called by the scheme's labels."""
     if not paths.raw.is_dir():
         return Recognition({}, [], [], [])
     return recognise_folder(Folder.read(paths.raw), scheme)
 
 
 def recognise_folder(root: Folder, scheme: LabelScheme) -> Recognition:
-    """The same of a folder anywhere.
-
-    Args:
-        root: The folder, and what it lies in: names above that say nothing.
-        scheme: See `recognise`.
-    """
+    """What a folder anywhere holds; names above its `raw` say nothing."""
     found, incomplete = _look_through(root, DATASETS.values(), scheme)
     datasets, others = _by_record(found)
     for own in (finding for finding in found if not finding.dataset):
@@ -101,11 +91,7 @@ def _look_through(
 ) -> tuple[list[Recognised], list[Incomplete]]:
     """What was found in a folder and below it; without a scheme no class folders of the user's own.
 
-    Args:
-        folder: To look at.
-        datasets: To look for; of two that take the same files the first has them.
-        scheme: Of the labels.
-        covered: What has been recognised from the folders above.
+    Of two datasets that claim the same files the first has them; `covered` was claimed from the folders above.
     """
     found: list[Recognised] = []
     incomplete: list[Incomplete] = []

@@ -132,11 +132,9 @@ def require_faces(searched: Sequence[Searched], images: int, where: str) -> None
 
 
 def describe(searched: Sequence[Searched], listed: str = "") -> str:
-    """In one line: how many pictures faces were looked for in, and in how many there is none, or several.
+    """In one line: in how many pictures (at least one) faces were looked for, and in how many there is none or several.
 
-    Args:
-        searched: What was found; at least one picture.
-        listed: Where `write_list` lists it.
+    `listed` is the path of the list by `write_list`, if there is one.
     """
     without = [one.image.path for one in searched if not one.faces]
     several = sum(one.faces > 1 for one in searched)

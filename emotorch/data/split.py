@@ -28,7 +28,7 @@ def join_sources(keys: NDArray[np.str_], hashes: NDArray[np.str_], pairs: Indice
     Groups are numbered in the order of their least keys: it does not matter in which order the images are listed.
 
     Args:
-        keys: (N,) of each image: the person, or what else tells its source.
+        keys: (N,) the person, or what else tells an image's source.
         hashes: (N,) of the pixels.
         pairs: (M, 2) positions of images that belong together.
     """

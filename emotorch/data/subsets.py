@@ -68,7 +68,7 @@ def create(
         paths: The root.
         scheme: Of the classes.
         train_on: See `training_dataset`.
-        augmented: The variants (every one of them) instead of the originals.
+        augmented: All the variants instead of the originals.
         fer_usage: As in training.
         copies: As in training; None for what suits the dataset.
         force: Copy again what is there.

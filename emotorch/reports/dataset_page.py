@@ -58,13 +58,7 @@ _SPLITS = "Own data: training leaves them out. Official splits: --drop-copies le
 
 
 def write_dataset_report(paths: Paths, audit: Audit, *, examples: int) -> Path:
-    """Writes `reports/dataset_report_<time>/` with the page, tables and pictures, whole or not at all; returns it.
-
-    Args:
-        paths: The root.
-        audit: What was found.
-        examples: Images or photos shown of each kind of fault.
-    """
+    """Writes `reports/dataset_report_<time>/` with the page, tables and pictures, whole or not at all; returns it."""
     title = f"{printable(audit.audited.folder.name)}{synthetic_suffix(paths, str(audit.audited.folder))}"
     with new_folder(paths.reports, "dataset_report") as new:
         write_audit_files(new.prepared, audit, title, examples)
