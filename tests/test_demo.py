@@ -20,16 +20,16 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import pytest
-import torch
 import uvicorn
 from browser import DEMO, SECONDS, Demo, serve_demo
 from conftest import draw_images, tree
 from fastapi.responses import PlainTextResponse
 from PIL import Image
-from published import LABELS, published_state
+from published import LABELS
 from running import PREDICT, call_script, error_line
 from silence import silence
 from test_predictions import blank, face
+from test_reader import overflowing
 
 from emotorch.data.images import Pixels
 from emotorch.inference import demo as server
@@ -46,10 +46,9 @@ KEYS = {"input", "model", "detector", "faces", "error"}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.pth"
-    torch.save(published_state(), path)
-    return path
+def model(exported: Path) -> Path:
+    """With its ONNX file: a server without PyTorch is there at once."""
+    return exported
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +119,8 @@ def test_without_a_detector_the_picture_is_the_face(demo: Demo) -> None:
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_model_that_computes_no_numbers_gives_an_error_and_no_emotion(tmp_path: Path) -> None:
-    state = published_state()
-    state["model_state_dict"]["fc.weight"].fill_(3e38)  # finite, and the outputs are none
-    torch.save(state, tmp_path / "model.pth")
-    with serve_demo(tmp_path / "model.pth", tmp_path / "home") as running:
+def test_a_model_that_computes_no_numbers_gives_an_error_and_no_emotion(exported: Path, tmp_path: Path) -> None:
+    with serve_demo(overflowing(exported, tmp_path, ".onnx", 3e38), tmp_path / "home") as running:
         for detector in ("auto", "haar", "none"):
             status, prediction = ask(running, encode(face(160)), detector)
             assert (status, prediction["faces"]) == (200, [])

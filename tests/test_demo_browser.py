@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from browser import CHROMEDRIVER, CHROMIUM, FAKE_CAMERA, Browser, Demo, serve_demo, start_browser
-from published import LABELS, published_state
+from published import LABELS
 from test_predictions import blank, face
+from test_reader import overflowing
 
 from emotorch.data.images import Pixels
 from emotorch.inference.demo import MAX_BYTES
@@ -29,10 +29,8 @@ FACES = "#faces article"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo")
-    torch.save(published_state(), folder / "model.pth")
-    with serve_demo(folder / "model.pth", folder / "home") as running:
+def demo(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with serve_demo(exported, tmp_path_factory.mktemp("demo") / "home") as running:
         yield running
 
 
@@ -204,12 +202,9 @@ def test_a_picture_without_a_face_says_so_and_can_be_taken_as_one(browser: Brows
 
 
 def test_a_model_that_computes_no_numbers_is_named_and_the_picture_is_not_blamed(
-    chromium: Browser, tmp_path: Path
+    chromium: Browser, exported: Path, tmp_path: Path
 ) -> None:
-    state = published_state()
-    state["model_state_dict"]["fc.weight"].fill_(3e38)  # finite, and the outputs are none
-    torch.save(state, tmp_path / "model.pth")
-    with serve_demo(tmp_path / "model.pth", tmp_path / "home") as broken:
+    with serve_demo(overflowing(exported, tmp_path, ".onnx", 3e38), tmp_path / "home") as broken:
         chromium.open(broken.url)
         chromium.choose("#file", two_faces(tmp_path))
         said = chromium.wait_for_text("#error", "numbers")
@@ -304,9 +299,10 @@ def test_without_a_camera_or_leave_to_use_it_the_page_says_so(demo: Demo, tmp_pa
         assert "may not use the camera" in browser.wait_for_text("#error", "camera")
 
 
-def test_a_program_that_has_ended_is_named_and_the_camera_stops(chromium: Browser, demo: Demo, tmp_path: Path) -> None:
-    model = demo.home.parent / "model.pth"
-    with serve_demo(model, tmp_path / "home") as ending:
+def test_a_program_that_has_ended_is_named_and_the_camera_stops(
+    chromium: Browser, exported: Path, tmp_path: Path
+) -> None:
+    with serve_demo(exported, tmp_path / "home") as ending:
         chromium.open(ending.url)
         chromium.click("#camera")
         chromium.wait_for_text(FACES, "%")

@@ -14,6 +14,7 @@ from test_loop import same
 from test_reader import rewrite
 from torch import Tensor
 
+from emotorch.inference import onnx_export
 from emotorch.inference.onnx_export import TOLERANCE, export, largest_difference, synthetic_faces
 from emotorch.inference.reader import open_reader
 from emotorch.inference.torch_reader import open_torch_reader
@@ -105,12 +106,18 @@ def test_an_image_alone_is_answered_as_in_a_batch_of_64(built: Built) -> None:
 
 
 @pytest.mark.slow
-def test_its_onnx_file_predicts_as_pytorch_does_and_notices_permuted_labels(built: Built) -> None:
+def test_its_onnx_file_predicts_as_pytorch_does_and_notices_permuted_labels(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_large(built.recipe):
+        monkeypatch.setattr(onnx_export, "BATCHES", (1, 2, 7))
     written = export(built.weights)
     assert written.path == built.weights.with_name("model.onnx")
     assert 0 <= written.difference <= TOLERANCE
     ours, theirs = open_reader(written.path), open_torch_reader(built.weights, None, 1)
-    assert largest_difference(ours, theirs, synthetic_faces(100)) == pytest.approx(written.difference, abs=1e-6)
+    assert largest_difference(ours, theirs, synthetic_faces(written.faces)) == pytest.approx(
+        written.difference, abs=1e-6
+    )
     others = draw_images(5, seed=9)
     np.testing.assert_allclose(ours.probabilities(others), theirs.probabilities(others), atol=TOLERANCE)
     assert ours.probabilities(others).std(axis=0).max() > 1e-3
@@ -143,7 +150,7 @@ def trainer(recipe: Recipe) -> Trainer:
     classes = len(get_scheme(recipe.scheme).labels)
     torch.manual_seed(5)
     network = create_network(recipe.network, {**recipe.network_config, "num_classes": classes})
-    sets = {"fer": labelled(120, classes, seed=6)}
+    sets = {"fer": labelled(56, classes, seed=6)}
     training = labelled(BATCH * STEPS_AN_EPOCH, classes, seed=7)
     return Trainer(network, recipe, training, sets, classes=classes, seed=3)
 
@@ -185,10 +192,9 @@ def test_on_labels_that_the_images_do_not_show_validation_stays_at_chance(unbrok
     assert max(epoch.combined.accuracy for epoch in trained.history) <= most
 
 
-@pytest.mark.parametrize("name", EVERY_RECIPE)
-def test_pixels_and_labels_that_may_be_no_numbers_are_refused(name: str) -> None:
+def test_pixels_and_labels_that_may_be_no_numbers_are_refused() -> None:
     """Bytes and whole numbers cannot be NaN; what else comes is refused whole."""
-    recipe = RECIPES[name]
+    recipe = RECIPES["emotorch"]
     faces, classes = draw_images(4, seed=8), len(get_scheme(recipe.scheme).labels)
     pixels = faces.astype(np.float32)
     pixels[1, 5, 5] = np.nan

@@ -279,14 +279,14 @@ def test_a_video_of_any_name_is_read_and_its_copy_written(
     assert shown == defused.replace("\udce9", "\\udce9")
 
 
-def test_a_name_that_is_no_utf_8_comes_back_in_json(desk: Desk) -> None:
+def test_a_name_that_is_no_utf_8_comes_back_in_json(desk: Desk, exported: Path) -> None:
     """In a process of its own: only there it is printed."""
     path = desk.paths.root / "face\udce9.png"
     try:
         desk.picture("face.png", draw_images(1, seed=3)[0]).rename(path)
     except OSError:
         pytest.skip("this file system has no such names")
-    command = [sys.executable, str(REPOSITORY / PREDICT), "--model", str(desk.model)]
+    command = [sys.executable, str(REPOSITORY / PREDICT), "--model", str(exported)]
     done = subprocess.run([*command, path.name, "--json"], cwd=path.parent, capture_output=True, check=True)
     assert json.loads(done.stdout.decode("utf-8"))["input"] == path.name
     twice = [path.name, path.name, "--save", "sheet.png"]
