@@ -30,7 +30,7 @@ def main() -> None:
     from emotorch.seeding import generator
 
     rng = generator("small install")
-    cv2.imwrite("face.png", draw_face("fear", Identity.sample(rng), rng))
+    cv2.imwrite("face.png", draw_face("fear", Identity(rng), rng))
     command = [str(Path(sys.executable).with_name("emotorch")), "face.png", "--json"]
     for model in ("compact", "emotorch"):
         done = subprocess.run([*command, "--model", model], capture_output=True, text=True, check=True)

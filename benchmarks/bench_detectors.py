@@ -49,9 +49,7 @@ class Scene:
     faces: list[Box] = field(default_factory=list)
 
     def add_face(self, rng: np.random.Generator, x: int, y: int, side: int) -> None:
-        face = draw_face(
-            str(rng.choice(["happy", "surprise", "neutral"])), Identity.sample(rng), rng, IN_THE_LABORATORY
-        )
+        face = draw_face(str(rng.choice(["happy", "surprise", "neutral"])), Identity(rng), rng, IN_THE_LABORATORY)
         enlarged = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
         self.pixels[y : y + side, x : x + side] = enlarged[:, :, None]
         self.faces.append(Box(x, y, side, side))

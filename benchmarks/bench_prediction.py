@@ -65,7 +65,7 @@ def save_model(weights: Path) -> Path:
 
 def draw(number: int) -> np.ndarray:
     rng = generator("bench_prediction", number)
-    return draw_face("fear", Identity.sample(rng), rng)
+    return draw_face("fear", Identity(rng), rng)
 
 
 def save_face(path: Path, number: int) -> Path:

@@ -51,7 +51,7 @@ def draw_video(path: Path) -> Path:
     faces = []
     for seed, emotion in ((3, "happy"), (11, "surprise")):
         rng = np.random.default_rng(seed)
-        faces.append(draw_face(emotion, Identity.sample(rng), rng, IN_THE_LABORATORY))
+        faces.append(draw_face(emotion, Identity(rng), rng, IN_THE_LABORATORY))
     write_video(path, (draw_frame(number, faces) for number in range(FRAMES)), RATE)
     return path
 

@@ -38,7 +38,7 @@ def draw_scene(faces: Iterable[SyntheticFace], height: int = HEIGHT, width: int 
     scene = np.add.outer(np.linspace(60, 110, height), np.linspace(0, 40, width)).astype(np.uint8)
     for face in faces:
         rng = np.random.default_rng(face.seed)
-        pixels = draw_face(face.emotion, Identity.sample(rng), rng, IN_THE_LABORATORY)
+        pixels = draw_face(face.emotion, Identity(rng), rng, IN_THE_LABORATORY)
         enlarged = cv2.resize(pixels, (face.side, face.side), interpolation=cv2.INTER_CUBIC)
         scene[face.y : face.y + face.side, face.x : face.x + face.side] = enlarged
     return scene

@@ -16,7 +16,7 @@ EVERY_PICTURE = ("blur", "low_light", "occlusion", "noise", "contrast")
 @pytest.fixture(scope="module")
 def faces() -> Pixels:
     rngs = [generator("faces to corrupt", number) for number in range(42)]
-    return np.stack([draw_face(FER.classes[n % 7], Identity.sample(rng), rng) for n, rng in enumerate(rngs)])
+    return np.stack([draw_face(FER.classes[n % 7], Identity(rng), rng) for n, rng in enumerate(rngs)])
 
 
 def sources(images: Pixels) -> list[str]:

@@ -39,7 +39,7 @@ EMOTORCH4, SEVEN, MOOD4 = (get_scheme(name) for name in ("emotorch4", "seven", "
 
 def draw(emotion: str, number: int) -> Pixels:
     rng = generator("test faces", emotion, number)
-    return draw_face(emotion, Identity.sample(rng), rng)
+    return draw_face(emotion, Identity(rng), rng)
 
 
 def faces(emotion: str) -> Iterator[Pixels]:

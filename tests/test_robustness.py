@@ -46,7 +46,7 @@ def faces(lively: Trained) -> Path:
         (folder / label).mkdir(parents=True)
         for number in range(10):
             rng = generator("faces to measure on", label, max(number, 1))
-            write_png(folder / label / f"{number}.png", draw_face(emotion, Identity.sample(rng), rng))
+            write_png(folder / label / f"{number}.png", draw_face(emotion, Identity(rng), rng))
     return folder
 
 

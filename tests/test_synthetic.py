@@ -167,7 +167,7 @@ def test_an_interrupted_ckplus_is_not_half_there(tmp_path: Path, monkeypatch: py
 
 
 def draw(emotion: str, apex: float, capture: synthetic.Capture = synthetic.IN_THE_LABORATORY) -> Pixels:
-    who = synthetic.Identity.sample(np.random.default_rng(0))
+    who = synthetic.Identity(np.random.default_rng(0))
     return synthetic.draw_face(emotion, who, np.random.default_rng(1), capture, apex)
 
 

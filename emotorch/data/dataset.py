@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from emotorch.data import ferplus, scenes
 from emotorch.data.formats import tell_misnamed
-from emotorch.data.images import SIZE, hash_pixels, read_photo, write_png
+from emotorch.data.images import hash_pixels, read_photo, write_png
 from emotorch.data.layouts import Recognised
 from emotorch.data.recognition import Recognition, recognise, tell
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
@@ -67,7 +67,7 @@ class _Task:
 
 class _Record(TypedDict):
     hash: str
-    stored: tuple[int, int, int, str] | None  # the values of SIZE_COLUMNS; None of the 48×48 grey face itself
+    stored: tuple[int, int, int, str]  # the values of SIZE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -308,11 +308,10 @@ def _write_some(folder: Path, longest: int, tasks: Sequence[_Task]) -> list[_Rec
     for task in tasks:
         read = task.source.read(longest)
         write_png(folder / task.file, read.stored)
-        stored = None
-        if read.stored is not read.face:
-            (height, width), channels = read.stored.shape[:2], 1 if read.stored.ndim == 2 else 3
-            stored = (width, height, channels, hash_pixels(read.stored))
-        records.append({"hash": hash_pixels(read.face), "stored": stored})
+        face_hash = hash_pixels(read.face)
+        stored_hash = face_hash if read.stored is read.face else hash_pixels(read.stored)
+        (height, width), channels = read.stored.shape[:2], 1 if read.stored.ndim == 2 else 3
+        records.append({"hash": face_hash, "stored": (width, height, channels, stored_hash)})
     return records
 
 
@@ -329,7 +328,7 @@ def _write_manifest(
             task.source.usage,
             task.source.subject,
             record["hash"],
-            *((record["stored"] or (SIZE, SIZE, 1, record["hash"])) if sized else ()),
+            *(record["stored"] if sized else ()),
             *([task.source.votes] if by_votes else ()),
         )
         for task, record in zip(tasks, records, strict=True)

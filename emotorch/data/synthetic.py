@@ -75,60 +75,32 @@ _EXPRESSIONS: dict[str, tuple[Expression, ...]] = {
 }
 
 
-@dataclass(frozen=True)
 class Identity:
     """What stays the same in all pictures of one person: lengths in face coordinates, tones 0-255."""
 
-    head_width: float
-    jaw: float
-    skin: float
-    hair: float
-    hairline: float
-    hair_length: float
-    parting: float
-    eye_x: float
-    eye_y: float
-    eye_width: float
-    eye_open: float
-    eye_tilt: float
-    iris: float
-    brow_y: float
-    brow_thickness: float
-    nose_y: float
-    nose_width: float
-    mouth_y: float
-    mouth_width: float
-    lip: float
-    beard: float
-    glasses: bool
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator) -> "Identity":
-        skin = rng.uniform(135, 240)
-        return cls(
-            head_width=rng.uniform(0.7, 0.84),
-            jaw=rng.uniform(0.02, 0.24),
-            skin=skin,
-            hair=rng.uniform(12, min(190.0, skin - 60)),
-            hairline=rng.uniform(-0.76, -0.6),
-            hair_length=rng.choice((0.0, 0.35, 0.8, 1.1), p=(0.08, 0.42, 0.2, 0.3)),
-            parting=rng.uniform(-0.5, 0.5),
-            eye_x=rng.uniform(0.31, 0.37),
-            eye_y=rng.uniform(-0.14, -0.06),
-            eye_width=rng.uniform(0.165, 0.205),
-            eye_open=rng.uniform(0.085, 0.115),
-            eye_tilt=rng.uniform(-0.03, 0.03),
-            iris=rng.uniform(15, 75),
-            brow_y=rng.uniform(-0.37, -0.31),
-            brow_thickness=rng.uniform(0.06, 0.1),
-            nose_y=rng.uniform(0.2, 0.28),
-            nose_width=rng.uniform(0.1, 0.15),
-            mouth_y=rng.uniform(0.52, 0.58),
-            mouth_width=rng.uniform(0.25, 0.33),
-            lip=rng.uniform(0.035, 0.075),
-            beard=rng.uniform(0.3, 0.8) if rng.random() < 0.08 else 0.0,
-            glasses=bool(rng.random() < 0.1),
-        )
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.skin = rng.uniform(135, 240)
+        self.head_width = rng.uniform(0.7, 0.84)
+        self.jaw = rng.uniform(0.02, 0.24)
+        self.hair = rng.uniform(12, min(190.0, self.skin - 60))
+        self.hairline = rng.uniform(-0.76, -0.6)
+        self.hair_length = rng.choice((0.0, 0.35, 0.8, 1.1), p=(0.08, 0.42, 0.2, 0.3))
+        self.parting = rng.uniform(-0.5, 0.5)
+        self.eye_x = rng.uniform(0.31, 0.37)
+        self.eye_y = rng.uniform(-0.14, -0.06)
+        self.eye_width = rng.uniform(0.165, 0.205)
+        self.eye_open = rng.uniform(0.085, 0.115)
+        self.eye_tilt = rng.uniform(-0.03, 0.03)
+        self.iris = rng.uniform(15, 75)
+        self.brow_y = rng.uniform(-0.37, -0.31)
+        self.brow_thickness = rng.uniform(0.06, 0.1)
+        self.nose_y = rng.uniform(0.2, 0.28)
+        self.nose_width = rng.uniform(0.1, 0.15)
+        self.mouth_y = rng.uniform(0.52, 0.58)
+        self.mouth_width = rng.uniform(0.25, 0.33)
+        self.lip = rng.uniform(0.035, 0.075)
+        self.beard = rng.uniform(0.3, 0.8) if rng.random() < 0.08 else 0.0
+        self.glasses = bool(rng.random() < 0.1)
 
 
 @dataclass(frozen=True)

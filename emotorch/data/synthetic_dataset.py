@@ -101,7 +101,7 @@ def _usages(emotions: Sequence[int]) -> list[str]:
 
 def _draw_wild(emotion: str, seed: int, row: int) -> Pixels:
     rng = generator("synthetic FER", seed, row)
-    return draw_face(emotion, Identity.sample(rng), rng)
+    return draw_face(emotion, Identity(rng), rng)
 
 
 def write_ckplus(folder: Path, *, images: int, seed: int) -> None:
@@ -124,7 +124,7 @@ def write_ckplus(folder: Path, *, images: int, seed: int) -> None:
 
 def _write_sequence(folder: Path, emotion: str, sequence: int, seed: int) -> None:
     subject, take = divmod(sequence, _SEQUENCES_PER_SUBJECT)
-    who = Identity.sample(generator("synthetic CK+", seed, "subject", subject))
+    who = Identity(generator("synthetic CK+", seed, "subject", subject))
     last = int(generator("synthetic CK+", seed, "length", sequence).integers(9, 40))
     for frame, apex in enumerate(_PEAK_FRAMES, start=last - len(_PEAK_FRAMES) + 1):
         # The same numbers for each frame: pose and light stay, only the expression grows.

@@ -122,7 +122,7 @@ def synthetic_faces(count: int, form: PixelForm = GREY_FACE) -> Pixels:
     """(count, …) faces of all emotions in turn, in a form, each in colour with a tint of its own; always the same."""
     rng = generator("onnx export")
     emotions = (FER.classes[number % len(FER.classes)] for number in range(count))
-    greys = np.stack([draw_face(emotion, Identity.sample(rng), rng) for emotion in emotions])
+    greys = np.stack([draw_face(emotion, Identity(rng), rng) for emotion in emotions])
     if form == GREY_FACE:
         return greys
     faces = np.stack([bring_to(face, form) for face in greys])
