@@ -14,7 +14,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from emotorch.analyses import explanations
-from emotorch.analyses.explanations import ANALYSIS, choose, explain
+from emotorch.analyses.explained_faces import choose
+from emotorch.analyses.explanations import ANALYSIS, explain
 from emotorch.analyses.importance_maps import METHODS, Scores, attributions, evidence, find_map_layer, importance_maps
 from emotorch.analyses.map_checks import (
     DELETION_STEPS,

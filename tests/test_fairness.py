@@ -12,7 +12,7 @@ from running import Trained, call_script, error_line, last_line, read_table
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from emotorch.analyses.attributes import Attribute, make_attributes, match, read_attributes
-from emotorch.analyses.fairness import (
+from emotorch.analyses.group_comparison import (
     ACCURACY,
     SMALL,
     STANDARDISED,

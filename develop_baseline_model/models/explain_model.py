@@ -57,7 +57,8 @@ def main() -> int:
     if options.images and options.dataset:
         parser.error("IMAGES or --dataset, not both")
 
-    from emotorch.analyses.explanations import ANALYSIS, MOST_ROWS, analyse_explanations, choose, named_faces
+    from emotorch.analyses.explained_faces import choose, named_faces
+    from emotorch.analyses.explanations import ANALYSIS, MOST_ROWS, analyse_explanations
     from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.paths import Paths

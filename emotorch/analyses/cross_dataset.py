@@ -27,8 +27,8 @@ from emotorch.files import new_folder, write_text
 from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.confusion import Counts
-from emotorch.metrics.intervals import Array, wilson_interval
-from emotorch.metrics.paired import Estimate, percentile_interval, resampled_counts
+from emotorch.metrics.intervals import Array, Estimate, wilson_interval
+from emotorch.metrics.paired import percentile_interval, resampled_counts
 from emotorch.paths import Paths
 from emotorch.runs.findings import write_findings
 from emotorch.runs.usage import TrainingImages

@@ -27,10 +27,10 @@ from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.canvas import save
 from emotorch.figures.colours import BLACK, BLUE, ORANGE
 from emotorch.figures.curves import Curve, Panel, class_style, curves_figure
-from emotorch.metrics import confusion, intervals
+from emotorch.metrics import confusion
 from emotorch.metrics.calibration import predicted_classes
-from emotorch.metrics.intervals import Array
-from emotorch.metrics.paired import Estimate, percentile_interval, resampled_counts
+from emotorch.metrics.intervals import Array, Estimate, proportion
+from emotorch.metrics.paired import percentile_interval, resampled_counts
 from emotorch.runs.findings import Findings, compute_once
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
@@ -173,26 +173,21 @@ def _conditions(counts: Array) -> list[Condition]:
     for place, (name, severity) in enumerate([(CLEAN, 0), *_CONDITIONS]):
         measured = counts[place, 0].astype(int)
         right, totals = np.diagonal(measured).tolist(), measured.sum(axis=1).tolist()
-        f1 = percentile_interval(macro_f1[place])
+        of_classes = [proportion(hits, images) for hits, images in zip(right, totals, strict=True)]
         conditions.append(
             Condition(
                 name,
                 severity,
-                _proportion(sum(right), sum(totals), accuracy[place] - accuracy[0]),
-                Metric(f1.value, f1.low, f1.high, percentile_interval(macro_f1[place] - macro_f1[0])),
-                tuple(
-                    _proportion(hits, images, recalls[place, :, label] - recalls[0, :, label])
-                    for label, (hits, images) in enumerate(zip(right, totals, strict=True))
-                ),
+                _metric(proportion(sum(right), sum(totals)), accuracy[place] - accuracy[0]),
+                _metric(percentile_interval(macro_f1[place]), macro_f1[place] - macro_f1[0]),
+                tuple(map(_metric, of_classes, (recalls[place] - recalls[0]).T)),
             )
         )
     return conditions
 
 
-def _proportion(right: int, images: int, changes: Array) -> Metric:
-    low, high = intervals.wilson_interval(right, images)
-    value = 100.0 * right / images if images else float("nan")
-    return Metric(value, low, high, percentile_interval(changes))
+def _metric(found: Estimate, changes: Array) -> Metric:
+    return Metric(found.value, found.low, found.high, percentile_interval(changes))
 
 
 def _compare(
@@ -257,8 +252,7 @@ def analyse_robustness(
 
 
 def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, threads: int, folder: Path) -> Findings:
-    missing = reference if isinstance(reference, str) else None
-    beside = None if isinstance(reference, str) else reference
+    beside = reference if isinstance(reference, Reference) else None
     measured = measure(loaded.model, images, beside, loaded.device, threads=threads)
     findings = {
         **head_of_findings(loaded, images),
@@ -271,7 +265,7 @@ def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, thr
         "mean_error": asdict(measured.mean_error),
         "error_by_corruption": {name: asdict(error) for name, error in measured.by_corruption.items()},
         "reference": None if measured.errors is None else asdict(measured.errors),
-        "reference_missing": missing,
+        "reference_missing": reference if isinstance(reference, str) else None,
         "pictures": {"curves": _CURVES, "corruptions": _SHEET},
         "tables": {"scores": _SCORES, "errors": _ERRORS},
     }

@@ -21,7 +21,7 @@ from emotorch.evaluation.sets import EvaluationSet, as_option, load_set, sources
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import Reliability, assess, predicted_classes, probabilities
 from emotorch.metrics.confusion import Counts
-from emotorch.metrics.intervals import wilson_interval
+from emotorch.metrics.intervals import proportion
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model
 from emotorch.training.loop import network_outputs
@@ -70,8 +70,8 @@ def accuracy_line(counts: Counts) -> str:
     correct, images = int(np.trace(counts)), int(counts.sum())
     if not images:
         return "no images"
-    low, high = wilson_interval(correct, images)
-    return f"{images} images, accuracy {100.0 * correct / images:.2f}% (95% interval {low:.2f}–{high:.2f})"
+    found = proportion(correct, images)
+    return f"{images} images, accuracy {found.value:.2f}% (95% interval {found.low:.2f}–{found.high:.2f})"
 
 
 def all_chose_the_epoch(images: int) -> str:

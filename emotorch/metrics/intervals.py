@@ -4,6 +4,7 @@ A distance has no interval in closed form: the matrix is resampled, each row by 
 multinomial distribution.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +18,15 @@ _CUT = 50
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95% interval; NaN where a class has no images."""
+
+    value: float
+    low: float
+    high: float
+
+
 def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     """95% interval of an accuracy, in percent; NaN without images.
 
@@ -26,6 +36,11 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = stats.binomtest(correct, images).proportion_ci(method="wilson")
     return 100.0 * float(low), 100.0 * float(high)
+
+
+def proportion(correct: int, images: int) -> Estimate:
+    """How many of some images are predicted right, in percent, with Wilson's interval; NaN of none."""
+    return Estimate(100.0 * correct / images if images else float("nan"), *wilson_interval(correct, images))
 
 
 def draw_normals(rng: np.random.Generator, classes: int) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from emotorch.data.split import Indices
-from emotorch.metrics.intervals import RESAMPLES, Array
+from emotorch.metrics.intervals import RESAMPLES, Array, Estimate
 
 _TAILS = (0.025, 0.975)
 # Resamples at a time: bounds the memory.
@@ -90,15 +90,6 @@ def resampled_counts(
         times = np.bincount(picks.ravel(), minlength=drawn * number).reshape(drawn, number)
         counts[start : start + drawn] = times @ table
     return counts.reshape(1 + RESAMPLES, models, size).transpose(1, 0, 2)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its 95% interval; NaN where a class has no images."""
-
-    value: float
-    low: float
-    high: float
 
 
 _UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
