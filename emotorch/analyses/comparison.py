@@ -26,9 +26,9 @@ from emotorch.analyses.distance import (
     with_interval,
 )
 from emotorch.analyses.ranking import Ranking
+from emotorch.analyses.ranking_figure import Reference, ranking_figure
 from emotorch.analyses.watched import WatchedRun, measure_watched, rankings
 from emotorch.errors import EmoTorchError, found_elsewhere
-from emotorch.figures.ranking import ranking_figure
 from emotorch.files import remove_leftovers, timestamped
 from emotorch.paths import Paths
 from emotorch.runs.folder import COPIES, FINISHED, LEAKY, Run, first_run, list_runs
@@ -256,18 +256,13 @@ def comparison_figure(comparison: Comparison) -> Figure:
     """
     # A logarithmic axis has no place for a run that equals the original.
     apart = replace(comparison, distances=[run for run in comparison.distances if run.combined > 0])
-    shown = apart.by_distance
-    others = rankings(comparison.watched)
-    alone = len(shown) + len(others) == 1
-    blocks = []
-    for ranking in shown:
+    drawn: list[tuple[Ranking, Reference | None]] = []
+    for ranking in apart.by_distance:
         height = comparison.recreation(complete=ranking.runs[0].has_ckp)
-        said = f"published recreation, {ranking.title}: {height:.5f}"
-        blocks.append(ranking.drawn(alone=alone, reference=(said, height)))
-    blocks += [ranking.drawn(alone=alone) for ranking in others]
+        drawn.append((ranking, (f"published recreation, {ranking.title}: {height:.5f}", height)))
+    drawn += [(ranking, None) for ranking in rankings(comparison.watched)]
     left = len(comparison.distances) - len(apart.distances)
-    note = f"not drawn: {left} at distance 0" if left else ""
-    return ranking_figure(_figure_title(comparison), blocks, nothing="No run has a distance above 0.", note=note)
+    return ranking_figure(_figure_title(comparison), drawn, f"not drawn: {left} at distance 0" if left else "")
 
 
 def _figure_title(comparison: Comparison) -> str:

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from emotorch.analyses.criterion import ACCURACY, DISTANCE, LOSS, MACRO_F1, Criterion
 from emotorch.analyses.distance import MeasuredRun
-from emotorch.figures.ranking import RankedRuns
 from emotorch.tables import Table, counted
 
 _SHOWN = 5
@@ -98,26 +96,6 @@ class Ranking:
         )
         cells = {criterion.column: criterion.cell for criterion in (self.criterion, ACCURACY, MACRO_F1)}
         return Table(frame, {**cells, "95% interval": "{}", **dict.fromkeys(settings, "{:.4g}")})
-
-    def drawn(self, *, alone: bool, reference: tuple[str, float] | None = None) -> RankedRuns:
-        """For a figure, which may show other rankings too: with what a reference line marks, and where."""
-        runs, best = self.runs, self.best
-        distance = self.criterion == DISTANCE
-        axis = f"distance, {self.title}\n(smaller is more alike)" if distance else f"validation {self.criterion.column}"
-        return RankedRuns(
-            axis=axis,
-            scores=np.array([run.value for run in runs]),
-            lows=np.array([run.low for run in runs]),
-            highs=np.array([run.high for run in runs]),
-            collapsed=np.array([run.collapsed for run in runs]),
-            best=runs.index(best),
-            best_text=f"{best.model}, {self.criterion.form.format(best.value)}",
-            settings={name: np.array([run.setting(name) for run in runs]) for name in self.settings},
-            linear=list(best.factors),
-            suffix="" if alone else f", {self.title}",
-            logarithmic=distance,
-            reference=reference,
-        )
 
 
 def varied(runs: Sequence[MeasuredRun], most: int = 3) -> tuple[list[str], list[str]]:
