@@ -13,7 +13,8 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.analyses.reference import Reference, find_reference
-from emotorch.analyses.robustness import measure, robustness_figure
+from emotorch.analyses.robustness import measure, scores_table
+from emotorch.analyses.robustness_figure import robustness_figure
 from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
@@ -273,7 +274,7 @@ def test_what_is_unknown_is_said_to_be_missing(
 
 def test_curves_are_legible_and_tell_all_classes(lively: Trained, other: Path, faces: Path) -> None:
     _, findings = analyse(lively, faces, "--reference", other.name)
-    figure = robustness_figure(findings)
+    figure = robustness_figure(findings, scores_table(findings).frame)
     assert_legible(figure)
     found = set(texts(figure))
     assert {name.replace("_", " ") for name in CORRUPTIONS} <= found

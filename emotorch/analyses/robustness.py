@@ -13,20 +13,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CLEAN, CORRUPTIONS, SEVERITIES, corrupt, plot_corruptions
 from emotorch.analyses.reference import Reference, find_reference
 from emotorch.analyses.registry import Analysis, Subject, Tables, head_of_findings
+from emotorch.analyses.robustness_figure import robustness_figure
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.canvas import save
-from emotorch.figures.colours import BLACK, BLUE, ORANGE
-from emotorch.figures.curves import Curve, Panel, class_style, curves_figure
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array, Estimate, proportion
@@ -269,9 +267,10 @@ def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, thr
         "pictures": {"curves": _CURVES, "corruptions": _SHEET},
         "tables": {"scores": _SCORES, "errors": _ERRORS},
     }
-    write_table(folder / _SCORES, scores_table(findings))
+    scores = scores_table(findings)
+    write_table(folder / _SCORES, scores)
     write_table(folder / _ERRORS, _errors_table(findings))
-    save(robustness_figure(findings), folder / _CURVES)
+    save(robustness_figure(findings, scores.frame), folder / _CURVES)
     plot_corruptions(folder / _SHEET, images.images)
     return findings
 
@@ -360,40 +359,6 @@ def _errors_table(findings: Findings) -> Table:
         frame[beside[3]] = [*reference["relative"].values(), reference["relative_mce"]["value"]]
     figures = frame.columns[1:]
     return Table(frame.astype(dict.fromkeys(figures, float)), dict.fromkeys(figures, "{:.2f}"))
-
-
-# --- Figure -------------------------------------------------------------------------------------------------
-
-
-def robustness_figure(findings: Findings) -> Figure:
-    """For each corruption accuracy and macro-F1 over the severity, and below it every class's recall."""
-    scores, reference = scores_table(findings).frame, findings["reference"]
-    clean = scores[:1]
-    panels = {}
-    for name in findings["quantities"]:
-        found = pd.concat([clean, scores[scores["corruption"] == name]])
-        band = (found["accuracy_low"], found["accuracy_high"])
-        accuracy = [
-            Curve("accuracy", found["accuracy"], BLUE, marker="o", band=band),
-            Curve("macro-F1", found["macro_f1"], ORANGE, "--", marker="s"),
-        ]
-        if reference is not None:
-            label = f"accuracy of {reference['reference']} ({reference['images']} images)"
-            accuracies = [100 - reference["clean"][1], *reference["reference_accuracies"][name]]
-            accuracy.append(Curve(label, accuracies, BLACK, ":"))
-        recalls = [
-            Curve(f"recall of {label}", found[f"recall_{label}"], *class_style(place))
-            for place, label in enumerate(findings["labels"])
-        ]
-        level = ("accuracy of the clean images", float(clean["accuracy"].iloc[0]))
-        panels[name.replace("_", " ")] = (Panel(accuracy, level), Panel(recalls))
-    return curves_figure(
-        panels,
-        (0, *SEVERITIES),
-        f"{findings['title']}: robustness",
-        x_label="Severity (0: clean)",
-        y_labels=("Accuracy, macro-F1 (%)", "Recall of a class (%)"),
-    )
 
 
 ANALYSIS = Analysis("robustness", "Robustness to corruptions", "measure_robustness.py", _compute, _lines, _tables)
