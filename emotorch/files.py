@@ -55,7 +55,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary = Path(name)
         try:
             write(temporary)
-            temporary.chmod(0o666 & ~_umask())
+            mask = os.umask(0)
+            os.umask(mask)  # setting it is the only way to ask for it
+            temporary.chmod(0o666 & ~mask)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -173,12 +175,6 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
@@ -225,35 +221,29 @@ class _Stamp(TypedDict, total=False):
 
 
 class StageBuild:
-    """A stage's folder while it is being built: where to write, and which chunks are done already.
+    """A stage's folder while it is being built.
 
     Attributes:
         folder: Where the files go; renamed to the final name when the stage is whole.
+        finished: What was recorded of each chunk that is done, by its name.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._journal = folder / _JOURNAL_NAME
-        self._done: dict[str, Any] = {}
+        self.finished: dict[str, Any] = {}
         if self._journal.exists():
             for line in drop_cut_line(self._journal).splitlines():
                 entry = parse_json(line.decode("utf-8", "replace"), self._journal)
                 require(entry, _Chunk, f"{self._journal}:")
-                self._done[entry["chunk"]] = entry["records"]
-
-    def is_done(self, chunk: str) -> bool:
-        return chunk in self._done
-
-    def records(self, chunk: str) -> Any:
-        """What was recorded of a finished chunk."""
-        return self._done[chunk]
+                self.finished[entry["chunk"]] = entry["records"]
 
     def finish(self, chunk: str, records: object) -> None:
         """Records a chunk whose files are all written."""
         line = json.dumps({"chunk": chunk, "records": records}, separators=(",", ":"))
         with writing(self._journal), self._journal.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        self._done[chunk] = json.loads(line)["records"]
+        self.finished[chunk] = json.loads(line)["records"]
 
 
 @contextmanager

@@ -135,10 +135,10 @@ def work_through(
     """
     starts = range(0, len(items), chunk_size)
     chunks = {f"{description}, {chunk_size} from {start}": items[start : start + chunk_size] for start in starts}
-    waiting = [name for name in chunks if not build.is_done(name)]
+    waiting = [name for name in chunks if name not in build.finished]
     done = map_in_order(work, [chunks[name] for name in waiting], workers)
     for name, records in progress(
         zip(waiting, done, strict=True), total=len(waiting), description=description, unit="chunk"
     ):
         build.finish(name, records)
-    return [build.records(name) for name in chunks]
+    return [build.finished[name] for name in chunks]

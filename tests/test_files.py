@@ -37,8 +37,8 @@ def build_stage(
         if build is None:
             return None
         for chunk in CHUNKS:
-            if build.is_done(chunk):
-                assert build.records(chunk) == {"files": [chunk]}
+            if chunk in build.finished:
+                assert build.finished[chunk] == {"files": [chunk]}
                 continue
             (build.folder / chunk).mkdir(exist_ok=True)
             for name in ("a.txt", "b.txt"):
@@ -47,7 +47,7 @@ def build_stage(
                 raise StoppedError
             build.finish(chunk, {"files": [chunk]})
             done.append(chunk)
-        files.write_text(build.folder / "manifest.csv", ",".join(build.records("one")["files"]) + "\n")
+        files.write_text(build.folder / "manifest.csv", ",".join(build.finished["one"]["files"]) + "\n")
     return done
 
 

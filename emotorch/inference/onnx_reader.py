@@ -181,7 +181,8 @@ def _require_shapes(session: Any, metadata: Metadata) -> None:
     if [one.name for one in inputs] != [INPUT] or [one.name for one in outputs] != [OUTPUT]:
         raise EmoTorchError(f"it does not take {INPUT!r} and give {OUTPUT!r}: not a file that export_onnx.py wrote")
     shape, labels = list(inputs[0].shape), len(metadata.scheme.labels)
-    if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not _is_side(shape[2]):
+    is_square = len(shape) == 4 and shape[2] == shape[3] and shape[2] in range(1, _MOST_PIXELS_A_SIDE + 1)
+    if not is_square or shape[1] not in (1, 3):
         raise EmoTorchError(f"its input has the shape {shape}: not (N, 1 or 3, side, side)")
     if inputs[0].type != "tensor(uint8)":
         raise EmoTorchError(f"its input is {inputs[0].type}, not bytes: not a file that export_onnx.py wrote")
@@ -189,11 +190,6 @@ def _require_shapes(session: Any, metadata: Metadata) -> None:
         raise EmoTorchError(f"its output has the shape {outputs[0].shape}: not (N, labels)")
     if outputs[0].shape[1] != labels:
         raise EmoTorchError(f"{labels} labels for {outputs[0].shape[1]} outputs")
-
-
-def _is_side(side: object) -> bool:
-    """In pixels: of images that a machine here can compute with."""
-    return isinstance(side, int) and 1 <= side <= _MOST_PIXELS_A_SIDE
 
 
 def _last_part(error: Exception) -> str:

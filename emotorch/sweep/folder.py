@@ -118,19 +118,13 @@ def open_sweep(
             folder = folder or _begin(paths.models, about, design, plan)
             # Taken before the other lock is let go: no other process finds it unfinished and free.
             lock = held.enter_context(exclusive(folder / _LOCK, f"the same sweep, {folder.name},"))
-        _list_images(folder, index)
+        if not (folder / MANIFEST).exists():  # the runs' records of their images refer to it
+            write_atomically(folder / MANIFEST, partial(shutil.copyfile, index.paths.originals / MANIFEST))
         # A run whose line a kill cut short is planned, or its result read, again.
         drop_cut_line(folder / _PLAN)
         drop_cut_line(folder / _RESULTS)
         results = {result.number: result for result in read_results(folder)}
         yield Sweep(folder, design, criterion_of(base.as_dict()), design.read(folder / _PLAN), results, lock)
-
-
-def _list_images(folder: Path, index: DatasetIndex) -> None:
-    """Copies the dataset's manifest, unless it is there: the runs' records of their images refer to it."""
-    listed = folder / MANIFEST
-    if not listed.exists():
-        write_atomically(listed, partial(shutil.copyfile, index.paths.originals / MANIFEST))
 
 
 def _begin(models: Path, about: Mapping[str, Any], design: Design, plan: Iterable[PlannedRun]) -> Path:
