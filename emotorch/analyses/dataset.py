@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from emotorch.data.audit import AuditedFolder
 from emotorch.data.duplicates import Duplicates, find, table_of_pairs
 from emotorch.data.faults import (
+    MEASURES,
     Finding,
-    Measures,
     Person,
     Photo,
-    SharedImages,
     inspect,
     measure,
     people_in_several_splits,
@@ -31,7 +30,6 @@ from emotorch.seeding import generator
 from emotorch.tables import Table, to_text, write_table
 
 _SAMPLES, _SAMPLE_COLUMNS = 48, 12
-_MEASURES = ("brightness", "contrast", "sharpness")
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _ALL = "all"
 
@@ -41,11 +39,11 @@ class Audit:
     """All that was found out about a dataset."""
 
     audited: AuditedFolder
-    measures: Measures
+    measures: pd.DataFrame
     duplicates: Duplicates
     photos: Sequence[Photo]
     findings: Sequence[Finding]
-    shared: Sequence[SharedImages]
+    shared: Mapping[tuple[str, str], Mapping[str, int]]
     people: Sequence[Person]
 
     @cached_property
@@ -76,7 +74,7 @@ class Audit:
             ],
             "classes": class_counts(audited),
             "findings": {finding.name: len(finding.images) for finding in self.findings},
-            "shared": [{"split": one.split, "other": one.other, **one.counts} for one in self.shared],
+            "shared": [{"split": one, "other": other, **counts} for (one, other), counts in self.shared.items()],
             "leak": len(self.leaking),
         }
 
@@ -150,7 +148,7 @@ def balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
 # --- Measures and samples -----------------------------------------------------------------------------------
 
 
-def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, title: str) -> None:
+def _write_measures(folder: Path, audited: AuditedFolder, measures: pd.DataFrame, title: str) -> None:
     frame = pd.DataFrame(
         {
             "file": [entry.shown for entry in audited.entries],
@@ -158,15 +156,14 @@ def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, ti
             "class": audited.labels,
             "height": audited.sizes[:, 0],
             "width": audited.sizes[:, 1],
-            **{name: getattr(measures, name) for name in _MEASURES},
         }
-    )
-    write_table(folder / "images.csv", Table(frame, dict.fromkeys(_MEASURES, "{:.2f}")))
+    ).join(measures)
+    write_table(folder / "images.csv", Table(frame, dict.fromkeys(MEASURES, "{:.2f}")))
     percentiles = [f"percentile_{100 * quantile:.0f}" for quantile in _QUANTILES]
     rows = [
         (label, name, len(images), *np.quantile(images[name], _QUANTILES))
         for label, images in frame.groupby("class")
-        for name in _MEASURES
+        for name in MEASURES
     ]
     spread = pd.DataFrame(rows, columns=["class", "measure", "images", *percentiles])
     write_table(folder / "brightness_sharpness.csv", Table(spread, dict.fromkeys(percentiles, "{:.2f}")))
@@ -175,10 +172,10 @@ def _write_measures(folder: Path, audited: AuditedFolder, measures: Measures, ti
     save(figure, folder / "brightness_sharpness.png")
 
 
-def by_class(audited: AuditedFolder, measures: Measures, name: str) -> dict[str, NDArray[np.float64]]:
+def by_class(audited: AuditedFolder, measures: pd.DataFrame, name: str) -> dict[str, NDArray[np.float64]]:
     """A measure's values by class."""
-    labels, values = np.array(audited.labels), getattr(measures, name)
-    return {label: values[labels == label] for label in sorted(set(audited.labels))}
+    by_label = measures[name].groupby(np.array(audited.labels))
+    return {str(label): values.to_numpy() for label, values in by_label}
 
 
 def _write_samples(folder: Path, audited: AuditedFolder, title: str) -> None:

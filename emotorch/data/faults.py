@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from emotorch.data.audit import AuditedFolder, Found
@@ -30,39 +31,27 @@ _COPIES = {
     MIRRORED: ("mirrored copies", "one photo, mirrored"),
 }
 PEOPLE = "people"
-
-_Values = NDArray[np.float64]
+MEASURES = ["brightness", "contrast", "sharpness"]
 
 # --- Measuring ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Measures:
-    """Of each image, at the 48×48 pixels that a network sees.
+def measure(faces: Pixels) -> pd.DataFrame:
+    """How light, how varied and how sharp (N, 48, 48) faces are, a row each.
 
-    Attributes:
-        brightness: (N,) mean grey value.
-        contrast: (N,) standard deviation of the grey values.
-        sharpness: (N,) variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield
-            microscopy", 2000): low where the picture is blurred.
+    `brightness` is the mean grey value, `contrast` the standard deviation of the grey values, `sharpness` the variance
+    of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000): low where the picture
+    is blurred.
     """
-
-    brightness: _Values
-    contrast: _Values
-    sharpness: _Values
-
-
-def measure(faces: Pixels) -> Measures:
-    """Measures (N, 48, 48) faces."""
     blocks = [_measure(faces[start : start + _BLOCK].astype(np.float32)) for start in range(0, len(faces), _BLOCK)]
-    return Measures(*np.concatenate(blocks, axis=1).astype(np.float64))
+    return pd.DataFrame(np.concatenate(blocks, dtype=np.float64), columns=MEASURES)
 
 
 def _measure(faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, N), in the order of `Measures`."""
+    """(N, 3), in the order of `MEASURES`."""
     neighbours = faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:]
     laplacian = neighbours - 4 * faces[:, 1:-1, 1:-1]
-    return np.stack([faces.mean(axis=(1, 2)), faces.std(axis=(1, 2)), laplacian.var(axis=(1, 2))])
+    return np.column_stack([faces.mean(axis=(1, 2)), faces.std(axis=(1, 2)), laplacian.var(axis=(1, 2))])
 
 
 # --- Photos and people --------------------------------------------------------------------------------------
@@ -153,23 +142,13 @@ def people_in_several_splits(audited: AuditedFolder) -> list[Person]:
     return [person for person in people if len(person.splits) > 1]
 
 
-@dataclass(frozen=True)
-class SharedImages:
-    """How many images of one split are of a photo or a person that another split has too.
+def shared_images(
+    audited: AuditedFolder, photos: Sequence[Photo], people: Sequence[Person]
+) -> dict[tuple[str, str], dict[str, int]]:
+    """For every two splits that share something, how many images of the first are of a photo or person of the second.
 
-    Attributes:
-        split: The one.
-        other: The other.
-        counts: By what they share: the kinds of copies, and `people`.
+    They are counted by what they share, the kinds of copies and `people`; splits are in the order of the dataset's.
     """
-
-    split: str
-    other: str
-    counts: dict[str, int]
-
-
-def shared_images(audited: AuditedFolder, photos: Sequence[Photo], people: Sequence[Person]) -> list[SharedImages]:
-    """Every two splits that share something, in the order of the dataset's."""
     splits = audited.splits
     found: dict[tuple[str, str], dict[str, set[int]]] = {}
     groups = [(photo.kind, photo.splits, photo.positions) for photo in photos if photo.is_shared]
@@ -181,10 +160,10 @@ def shared_images(audited: AuditedFolder, photos: Sequence[Photo], people: Seque
                     kinds = found.setdefault((splits[position], other), {})
                     kinds.setdefault(kind, set()).add(position)
     order = {split: place for place, split in enumerate(dict.fromkeys(splits))}
-    return [
-        SharedImages(*pair, {kind: len(found[pair].get(kind, ())) for kind in (*KINDS, PEOPLE)})
+    return {
+        pair: {kind: len(found[pair].get(kind, ())) for kind in (*KINDS, PEOPLE)}
         for pair in sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))
-    ]
+    }
 
 
 # --- Faults -------------------------------------------------------------------------------------------------
@@ -206,7 +185,7 @@ class Finding:
 
 
 def inspect(
-    audited: AuditedFolder, measures: Measures, photos: Sequence[Photo], people: Sequence[Person]
+    audited: AuditedFolder, measures: pd.DataFrame, photos: Sequence[Photo], people: Sequence[Person]
 ) -> list[Finding]:
     """Every kind of fault that is looked for, also those that no image has."""
     return [
@@ -267,12 +246,12 @@ def _people(audited: AuditedFolder, people: Sequence[Person]) -> Finding:
     return Finding("people, other split", "a person in different splits", found)
 
 
-def _faint(audited: AuditedFolder, measures: Measures) -> list[Finding]:
-    brightness, contrast = measures.brightness, measures.contrast
+def _faint(audited: AuditedFolder, measures: pd.DataFrame) -> list[Finding]:
+    brightness, contrast = measures["brightness"].to_numpy(), measures["contrast"].to_numpy()
     constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
     faint = (contrast < CONTRAST_BELOW) & ~constant
 
-    def finding(name: str, meaning: str, chosen: NDArray[np.bool_], what: str, values: _Values) -> Finding:
+    def finding(name: str, meaning: str, chosen: NDArray[np.bool_], what: str, values: NDArray[np.float64]) -> Finding:
         return Finding(name, meaning, _found(audited, chosen, lambda at: f"{what} {values[at]:.1f}"))
 
     return [

@@ -172,12 +172,12 @@ def _shared(audit: Audit, examples: int) -> list[Markup]:
         return [text("No split has a photo or a person of another.")]
     frame = pd.DataFrame(
         {
-            "images of": one.split,
-            "that have in": one.other,
-            **{_KINDS[kind]: one.counts[kind] for kind in KINDS},
-            "the same person": one.counts[PEOPLE],
+            "images of": one,
+            "that have in": other,
+            **{_KINDS[kind]: counts[kind] for kind in KINDS},
+            "the same person": counts[PEOPLE],
         }
-        for one in audit.shared
+        for (one, other), counts in audit.shared.items()
     )
     formats = dict.fromkeys([*_KINDS.values(), "the same person"], "{:,}")
     parts = [
