@@ -40,8 +40,6 @@ class AttributeTable:
     """A CSV of attributes.
 
     Attributes:
-        path: Its file.
-        key: One of `_KEYS`.
         keys: Of each row.
         columns: The values by the attribute's name, as they are written.
     """

@@ -25,7 +25,6 @@ class Candidate:
 
     Attributes:
         name: Its run's, with the file's where that is not model.pth; as a path where two are called the same.
-        loaded: The model.
     """
 
     name: str

@@ -20,7 +20,6 @@ from emotorch.analyses.distance import (
     MeasuredRun,
     Weights,
     measure,
-    published_original,
     record_table,
     recreation_distance,
     with_interval,
@@ -139,15 +138,13 @@ class Measured:
 
 def _measure_with_intervals(paths: Paths, weights: Weights, leaky: bool, names: Sequence[str]) -> Measured:
     """Some runs, with intervals and without the counts that these come from: of many runs they take most memory."""
-    original = published_original()
     measured = measure_runs([Run(paths.models / name) for name in names], weights, leaky=leaky)
-    distances = [replace(with_interval(run, original, weights), counts=()) for run in measured.distances]
+    distances = [replace(with_interval(run, weights), counts=()) for run in measured.distances]
     return replace(measured, distances=distances)
 
 
 def measure_runs(runs: Iterable[Run], weights: Weights, *, leaky: bool = False) -> Measured:
     """Every run, its distance without an interval."""
-    original = published_original()
     measured = Measured([], [], [])
     for run in runs:
         try:
@@ -161,7 +158,7 @@ def measure_runs(runs: Iterable[Run], weights: Weights, *, leaky: bool = False) 
             elif why_no_original(record_table(record, "settings")):
                 measured.watched.append(measure_watched(run, record))
             else:
-                measured.distances.append(measure(run, record, original, weights))
+                measured.distances.append(measure(run, record, weights))
         except EmoTorchError as error:
             measured.left_out.append((run.name, str(error)))
     return measured

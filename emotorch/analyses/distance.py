@@ -177,7 +177,7 @@ _RECREATION_ON_FER = Behaviour((57.08, 51.29), _RECREATION.fer, None)
 # --- Distances ----------------------------------------------------------------------------------------------
 
 
-def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: Weights) -> Distance:
+def measure(run: Run, record: Mapping[str, Any], weights: Weights) -> Distance:
     """The distance of a finished run, whose record is read already, without an interval.
 
     Raises:
@@ -185,7 +185,7 @@ def measure(run: Run, record: Mapping[str, Any], original: Behaviour, weights: W
     """
     if reason := why_no_original(record_table(record, "settings")):
         raise EmoTorchError(reason)
-    return replace(_distance(run.name, Behaviour.of(run), original, weights), **stated(record))
+    return replace(_distance(run.name, Behaviour.of(run), weights), **stated(record))
 
 
 def stated(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,11 +203,12 @@ def stated(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def with_interval(distance: Distance, original: Behaviour, weights: Weights) -> Distance:
+def with_interval(distance: Distance, weights: Weights) -> Distance:
     """Adds the interval that comes of resampling the run's validation images; the original's counts are unknown, and it
     stays as it is, as does the training accuracy."""
     if not distance.counts:
         return distance
+    original = _published_original()
     combined = np.zeros(1 + intervals.RESAMPLES)
     right = np.zeros_like(combined)
     for counts, matrix, (normals, products) in zip(
@@ -232,16 +233,16 @@ def distance_to_original(run: Run) -> Distance:
     Raises:
         EmoTorchError: it cannot be compared, and why.
     """
-    return measure(run, run.record, published_original(), Weights())
+    return measure(run, run.record, Weights())
 
 
 def recreation_distance(weights: Weights, *, complete: bool) -> float:
     """The distance of the published recreation, with CK+ or on FER alone."""
-    behaviour = _RECREATION if complete else _RECREATION_ON_FER
-    return _distance("", behaviour, published_original(), weights).combined
+    return _distance("", _RECREATION if complete else _RECREATION_ON_FER, weights).combined
 
 
-def published_original() -> Behaviour:
+@lru_cache
+def _published_original() -> Behaviour:
     return Behaviour.of(Run(MODEL_ORIGINAL))
 
 
@@ -268,9 +269,10 @@ def _shared(settings: tuple[tuple[str, float], ...]) -> Settings:
     return dict(settings)
 
 
-def _distance(name: str, run: Behaviour, original: Behaviour, weights: Weights) -> Distance:
+def _distance(name: str, run: Behaviour, weights: Weights) -> Distance:
     if run.fer is None:
         raise EmoTorchError("no FER confusion matrix")
+    original = _published_original()
     differences = (run.accuracies[0] - original.accuracies[0], run.accuracies[1] - original.accuracies[1])
     accuracy = (differences[0] ** 2 + differences[1] ** 2) / 2
     if weights.accuracy and math.isnan(accuracy):

@@ -25,7 +25,6 @@ class Faces:
     """Images whose predictions are to be explained.
 
     Attributes:
-        title: Model and images, for figures.
         files: N, as people know them.
         pixels: (N, H, W) or (N, H, W, 3), as the model reads them.
         truths: N labels; None where nobody says.

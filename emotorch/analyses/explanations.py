@@ -35,7 +35,6 @@ class Explanation:
     """A network's predictions for some faces, and which pixels they depend on.
 
     Attributes:
-        faces: The faces.
         predictions: (N,) classes.
         confidences: (N,) 0-1, calibrated.
         maps: By method, (N, H, W). Positive values speak for the prediction; integrated gradients and occlusion also
@@ -43,7 +42,6 @@ class Explanation:
         layer: The part of the network whose map Grad-CAM shows; None without Grad-CAM.
         curves: By method, and of random order: (steps + 1,) mean probability of the prediction while pixels are
             removed.
-        checks: By method.
     """
 
     faces: Faces

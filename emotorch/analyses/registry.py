@@ -25,8 +25,6 @@ class Subject:
     """A model that is analysed, with the images that it was not trained on, which the analyses share.
 
     Attributes:
-        loaded: The model.
-        threads: To run it on.
         force: Whether to compute again what is there and up to date.
     """
 

@@ -94,7 +94,6 @@ class Robustness:
     """What was measured.
 
     Attributes:
-        clean: The scores of the images as they are.
         conditions: Under every corruption at every severity.
         mean_error: Of all corruptions and severities, percent.
         by_corruption: Of each corruption's severities.

@@ -118,7 +118,6 @@ class Evaluation:
 
     Attributes:
         images: Those that were scored, at least one.
-        predictions: For them.
         title: Run and images, marked when the faces are synthetic.
         lines: The score in words, and what was left out of it.
         reliability: Whether the confidences mean what they say; None where that was not assessed.

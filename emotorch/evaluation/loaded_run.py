@@ -17,11 +17,8 @@ class LoadedRun:
     """A run and its model.
 
     Attributes:
-        paths: Where data and runs are.
-        run: The folder and its record.
         weights: The file that the model is from.
         model: In the scheme that it is read as.
-        device: Where it is to run.
     """
 
     paths: Paths

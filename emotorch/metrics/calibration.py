@@ -55,12 +55,9 @@ def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Bin:
-    """The images whose confidence is above `low` and at most `high`.
+    """The images whose confidence is above `low` and at most `high`, 0 to 1.
 
     Attributes:
-        low: 0 to 1.
-        high: 0 to 1.
-        images: How many.
         correct: How many of them are predicted correctly.
         confidence: Their mean, 0 to 1; None for an empty bin.
     """
@@ -77,8 +74,6 @@ class Calibration:
     """How far confidence and accuracy lie apart.
 
     Attributes:
-        images: How many.
-        bins: All 15, of equal width.
         ece: Expected calibration error, 0 to 1: the mean gap of the bins, weighted by their images.
         by_chance: The same error of a perfectly calibrated model with these confidences, on average: on few images
             chance alone gives one (Bröcker and Smith, "Increasing the reliability of reliability diagrams", 2007).

@@ -61,7 +61,6 @@ class ClassScore:
     """The scores of one class in a confusion matrix.
 
     Attributes:
-        label: Its name.
         images: Truly of it.
         correct: How many of these are predicted as it.
         precision: Percent; NaN for a class that is never predicted.

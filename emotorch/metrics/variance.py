@@ -17,8 +17,6 @@ class VarianceParts:
     """Of groups of equal size.
 
     Attributes:
-        groups: How many.
-        size: Of each.
         between: The part of the variance that is between groups, 0 to 1: the intraclass correlation.
         low, high: Its 95% interval.
         p: Of groups that are equal giving differences as large as these (F test).

@@ -50,11 +50,6 @@ class Request:
         claim: An accuracy, 0 to 1, to be checked; None for none.
         scaling: How images are scaled; None to find out.
         labels: Names of the outputs, in their order; None to find out.
-        network: Of a file of weights.
-        image_size: Likewise.
-        tta: Whether to score with test-time augmentation too.
-        robustness: Whether to measure it.
-        threads: Of the CPU.
     """
 
     dataset: str | None = None
@@ -78,20 +73,14 @@ class Audit:
     """What was found out about a model.
 
     Attributes:
-        name: Of the model.
-        path: Its file.
-        sha256: Of that.
-        classes: Names of its outputs.
         reading: How it is given images, and how its outputs are read.
         stated: Which parts of that were stated: `scaling`, `labels`.
         trials: What other readings score, the best first.
         tried_on: On which images.
         size: Parameters and multiply-adds; None where they cannot be counted.
         latency_ms: For an image on one core, median.
-        sets: What it scores.
         training: On some of FER-2013's Training rows, beside which a test score shows what was memorised; None where
             they are not here.
-        faults: What is wrong with it.
         claim: What is said of it, 0 to 1.
         verdict: Whether that holds, in a sentence; empty without a claim.
         holds: The same; None without a claim.

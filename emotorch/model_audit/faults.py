@@ -39,7 +39,6 @@ class Fault:
 
     Attributes:
         name: Short, for CI: `batch`.
-        text: What was seen.
         serious: Whether it makes scores wrong; else it is worth knowing.
     """
 

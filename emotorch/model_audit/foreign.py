@@ -142,11 +142,8 @@ class OnnxModel:
     """A `ForeignModel` that ONNX Runtime runs.
 
     Attributes:
-        session: ONNX Runtime's.
-        input: The name of its one input.
-        output: Of the output that holds the classes.
+        output: The name of the output that holds the classes.
         layout: Whether colours come before the sides or after them.
-        type: Of its input's numbers.
     """
 
     path: Path

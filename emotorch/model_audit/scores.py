@@ -36,8 +36,6 @@ class Protocol:
     Attributes:
         kind: That way; see the constants above.
         title: The images, and the way in words.
-        correct: How many are right.
-        images: Of so many.
     """
 
     kind: str

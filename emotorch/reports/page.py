@@ -37,7 +37,6 @@ class Section:
     Attributes:
         key: Names it in links.
         title: Its heading, and its entry in the contents.
-        parts: One below the other.
     """
 
     key: str

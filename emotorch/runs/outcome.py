@@ -19,7 +19,6 @@ class SetOutcome:
     """The network's outputs for a set, and their score.
 
     Attributes:
-        images: The set.
         outputs: (N, K).
         score: Over all of it.
         without_twins: Over the images that have no exact twin in the training set. Only an official split, which
@@ -45,7 +44,6 @@ class Outcome:
     """The restored best epoch on every set of a run.
 
     Attributes:
-        labels: Of the scheme.
         sets: By name, as `Selection.sets` gives them.
         validation: Those that validated.
         combined: Over all validation images.

@@ -22,7 +22,6 @@ class Check:
     """A shipped model's score on PublicTest.
 
     Attributes:
-        name: The model's.
         images: How many PublicTest has.
         correct: Here and now.
         stated: The same on its card; None when the card says nothing of so many images.

@@ -51,7 +51,6 @@ class ScoredSet:
         dataset: For a program: `fer2013`, …
         split: Which part of it, for a program.
         role: What the set was used for, which is what its score may be called.
-        accuracy: Of the model.
         macro_f1: Percent, or None.
         ece: Expected calibration error at the model's own temperature, 0 to 1, or None.
     """
