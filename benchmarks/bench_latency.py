@@ -24,7 +24,7 @@ def main() -> None:
     use_one_core()
     faces = synthetic_faces(WARMING + CALLS)
     for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
-        readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
+        readers = open_reader(weights), open_torch_reader(weights)
         calls: list[list[float]] = [[], []]
         for number in range(len(faces)):
             for reader, taken in zip(readers, calls, strict=True):

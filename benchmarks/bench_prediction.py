@@ -45,7 +45,7 @@ def main() -> None:
         photos = [save_photo(folder / f"photo{number}.jpg", number) for number in range(PHOTOS)]
         compare_cold_start(photos[0], weights, rounds)
         use_one_core()
-        readers = open_reader(weights), open_torch_reader(weights, None, threads=1)
+        readers = open_reader(weights), open_torch_reader(weights)
         compare_readers("photos of 640×480 on one core", photos, "auto", readers, rounds)
         faces = [save_face(folder / f"face{number}.png", number) for number in range(FACES)]
         compare_readers("faces of 48×48, cut out already, on one core", faces, "none", readers, rounds)

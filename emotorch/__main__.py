@@ -46,7 +46,7 @@ def _predict() -> int:
         prog="emotorch",
     )
     parser.add_argument("--version", action="version", version=f"emotorch {__version__}")
-    return run_prediction(parser, None, _MODEL)
+    return run_prediction(parser, _MODEL)
 
 
 def _demo(arguments: Sequence[str]) -> None:

@@ -139,7 +139,7 @@ def write_table(path: Path, table: Table) -> None:
     write_csv(path, table.columns, table.csv_rows())
 
 
-def text_table(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> str:
+def text_table(rows: Sequence[Sequence[str]], left: Collection[str]) -> str:
     """Rows of one length in columns as wide as they need, for `to_text` and without pandas.
 
     The first row is the header; `left` are its cells over columns of text, others stand to the right.

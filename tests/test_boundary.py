@@ -244,7 +244,7 @@ def onnx_file(exported: Path) -> Path:
 
 
 def predict_by(path: Path) -> None:
-    reader = OnnxReader.open(path, 1)
+    reader = OnnxReader.open(path)
     size = reader.form
     reader.probabilities(np.zeros((2, *size.shape), np.uint8))
 

@@ -97,7 +97,7 @@ def test_a_model_that_was_saved_and_loaded_gives_equal_outputs(built: Built) -> 
 
 
 def test_an_image_alone_is_answered_as_in_a_batch_of_64(built: Built) -> None:
-    reader = open_torch_reader(built.weights, None, 1)
+    reader = open_torch_reader(built.weights)
     faces = draw_images(64, seed=2)
     together = reader.probabilities(faces)
     assert together.std(axis=0).max() > 1e-3  # it does tell faces apart
@@ -114,7 +114,7 @@ def test_its_onnx_file_predicts_as_pytorch_does_and_notices_permuted_labels(
     written = export(built.weights)
     assert written.path == built.weights.with_name("model.onnx")
     assert 0 <= written.difference <= TOLERANCE
-    ours, theirs = open_reader(written.path), open_torch_reader(built.weights, None, 1)
+    ours, theirs = open_reader(written.path), open_torch_reader(built.weights)
     assert largest_difference(ours, theirs, synthetic_faces(written.faces)) == pytest.approx(
         written.difference, abs=1e-6
     )

@@ -17,7 +17,7 @@ def main() -> int:
         "  python baseline_model/model/predict_image_baselinemodel.py clip.mp4 --save annotated.mp4\n"
         "  python baseline_model/model/predict_image_baselinemodel.py photo.jpg path/to/model.pth",
     )
-    return run_prediction(parser, None, "emotorch")
+    return run_prediction(parser, "emotorch")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,8 @@ from emotorch import cli
 _MODEL_SUFFIXES = (".pth", ".onnx", ".safetensors")
 
 
-def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, default_model: str) -> int:
-    """Adds the options of prediction, reads them, and predicts; returns the exit status.
-
-    `arguments`: None for those that the process was started with.
-    """
+def run_prediction(parser: argparse.ArgumentParser, default_model: str) -> int:
+    """Adds the options of prediction, reads them, and predicts; returns the exit status."""
     parser.add_argument(
         "inputs",
         metavar="INPUT",
@@ -28,7 +25,7 @@ def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
     parser.add_argument("--image", metavar="FILE", action="append", default=[], help="an INPUT too; may be repeated")
     cli.add_shipped_model_option(parser, default_model)
     cli.add_prediction_options(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     inputs, named = options.inputs, None
     if inputs and inputs[-1].endswith(_MODEL_SUFFIXES):
         named = inputs.pop()
@@ -63,7 +60,10 @@ def run_prediction(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
 
 
 def run_demo(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, default_model: str) -> None:
-    """Adds the options of the page, reads them, and serves it until Ctrl-C; see `run_prediction`."""
+    """Adds the options of the page, reads them, and serves it until Ctrl-C.
+
+    `arguments`: None for those that the process was started with.
+    """
     cli.add_shipped_model_option(parser, default_model)
     cli.add_reading_option(parser)
     parser.add_argument(

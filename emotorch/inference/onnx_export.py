@@ -67,7 +67,7 @@ def export(weights: Path) -> Export:
     def write(temporary: Path) -> None:
         nonlocal difference
         _write_graph(model, metadata, temporary)
-        readers = TorchReader(model, weights), OnnxReader.open(temporary, threads=1)
+        readers = TorchReader(model, weights), OnnxReader.open(temporary)
         difference = largest_difference(*readers, faces)
         if not difference <= TOLERANCE:  # also when it is no number
             raise EmoTorchError(f"a probability differs from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}")

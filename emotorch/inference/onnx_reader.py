@@ -113,10 +113,10 @@ class OnnxReader:
     scheme: LabelScheme
 
     @classmethod
-    def open(cls, path: Path, threads: int) -> "OnnxReader":
+    def open(cls, path: Path) -> "OnnxReader":
         """Raises EmoTorchError when the file is damaged, not a model's, or not the one that its run recorded."""
         checked_hash(path)
-        session = open_session(path, threads)
+        session = open_session(path, threads=1)
         try:
             metadata = Metadata.from_properties(session.get_modelmeta().custom_metadata_map)
             _require_shapes(session, metadata)

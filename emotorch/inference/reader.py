@@ -42,13 +42,13 @@ class FaceReader(Protocol):
         """
 
 
-def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -> FaceReader:
-    """A model's reader: ONNX Runtime for an ONNX file that is named, or beside the weights and made from them.
+def open_reader(weights: Path, scheme: str | None = None) -> FaceReader:
+    """A model's reader, on one thread: ONNX Runtime for an ONNX file that is named, or beside the weights and made from
+    them; else PyTorch, whose threads are the whole process's.
 
     Args:
-        weights: A `.pth` or an `.onnx` file.
+        weights: A `.pth`, `.safetensors` or `.onnx` file.
         scheme: To read its outputs as another label scheme.
-        threads: Of the CPU, for one call; PyTorch takes the number for the whole process.
 
     Raises:
         EmoTorchError: a file is missing, damaged, not a model's, or not the one that its run recorded.
@@ -58,21 +58,21 @@ def open_reader(weights: Path, scheme: str | None = None, *, threads: int = 1) -
         raise EmoTorchError(f"{weights} does not exist")
     wanted = get_scheme(scheme) if scheme else None
     if weights.suffix == ONNX_SUFFIX or weights.with_suffix(ONNX_SUFFIX).is_file():
-        reader = _open_onnx(weights, wanted, threads)
+        reader = _open_onnx(weights, wanted)
         if reader:
             return reader
     with needs_extra("train", f"{weights} without an ONNX file beside it"):
         from emotorch.inference.torch_reader import open_torch_reader
 
-    return open_torch_reader(weights, wanted, threads)
+    return open_torch_reader(weights, wanted)
 
 
-def _open_onnx(weights: Path, scheme: LabelScheme | None, threads: int) -> FaceReader | None:
+def _open_onnx(weights: Path, scheme: LabelScheme | None) -> FaceReader | None:
     """None when the ONNX file beside the named weights was made from others."""
     from emotorch.inference.onnx_reader import OnnxReader
 
     exported = weights.with_suffix(ONNX_SUFFIX)
-    reader = OnnxReader.open(exported, threads)
+    reader = OnnxReader.open(exported)
     if weights != exported and reader.metadata.weights_sha256 != checked_hash(weights):
         logger.warning("%s is of other weights than %s and is not used: export it again", exported, weights.name)
         return None

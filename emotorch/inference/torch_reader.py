@@ -40,8 +40,8 @@ class TorchReader:
         return np.asarray(found.masked_fill(wrong, np.nan), np.float32)
 
 
-def open_torch_reader(weights: Path, scheme: LabelScheme | None, threads: int) -> TorchReader:
-    """Raises what `checkpoints.load_model` does."""
-    make_repeatable(threads)
+def open_torch_reader(weights: Path, scheme: LabelScheme | None = None) -> TorchReader:
+    """A reader on one thread; raises what `checkpoints.load_model` does."""
+    make_repeatable(threads=1)
     model = load_model(weights)
     return TorchReader(model.read_as(scheme) if scheme else model, weights)

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 # Of the four blocks of `conv_blocks`.
 WIDTHS = (32, 64, 128, 256)
+# Of CBAM, as its paper has them: channels for each hidden one, and the side of the kernel.
+_REDUCTION, _KERNEL = 16, 7
 
 
 class ConvBlock(nn.Module):
@@ -43,9 +45,9 @@ def check_sizes(**sizes: int) -> None:
 class ChannelAttention(nn.Module):
     """A weight in 0-1 per channel, by one small network on its average and on its maximum."""
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(1, channels // reduction)
+        hidden = max(1, channels // _REDUCTION)
         self.mlp = nn.Sequential(
             nn.Linear(channels, hidden, bias=False), nn.ReLU(inplace=True), nn.Linear(hidden, channels, bias=False)
         )
@@ -59,11 +61,9 @@ class ChannelAttention(nn.Module):
 class SpatialAttention(nn.Module):
     """A weight in 0-1 per place, by one convolution of the mean and the maximum over the channels."""
 
-    def __init__(self, kernel_size: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, not {kernel_size}")
-        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.conv = nn.Conv2d(2, 1, _KERNEL, padding=_KERNEL // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, 1, H, W)."""
@@ -71,13 +71,15 @@ class SpatialAttention(nn.Module):
 
 
 class CBAM(nn.Module):
-    """A feature map, weighted by channel and then by place."""
+    """A feature map, weighted by channel and then by place.
 
-    def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 7) -> None:
+    Source: Woo et al., "CBAM: Convolutional block attention module" (ECCV 2018).
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        check_sizes(channels=channels, reduction=reduction, kernel_size=kernel_size)
-        self.channel = ChannelAttention(channels, reduction)
-        self.spatial = SpatialAttention(kernel_size)
+        self.channel = ChannelAttention(channels)
+        self.spatial = SpatialAttention()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
