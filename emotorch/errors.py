@@ -9,13 +9,9 @@ SYNTHETIC_FOLDER = "synthetic"
 
 
 class EmoTorchError(Exception):
-    """Something the user can mend. The message is one line: which file, row or option, and what to do.
+    """Something the user can mend. The message is one line: which file, row or option, and what to do."""
 
-    Attributes:
-        status: The exit status of a script that it ends.
-    """
-
-    status = 1
+    status = 1  # of a script that it ends
 
 
 class UsageError(EmoTorchError):

@@ -25,11 +25,7 @@ class MissingError(EmoTorchError, KeyError):
 
 
 class Table(dict[str, Any]):
-    """A JSON object; a key that it lacks is an error that a user can understand.
-
-    Attributes:
-        file: Where it comes from.
-    """
+    """A JSON object of a file; a key that it lacks is an error that a user can understand."""
 
     file: str = ""
 

@@ -25,13 +25,7 @@ _TOO_MANY = "Too many pictures at once. Try again in a moment."
 
 
 class RefusedError(Exception):
-    """A request that is refused.
-
-    Attributes:
-        status: HTTP's number for it.
-        words: The message for a person.
-        has_waited: Whether it had its time in the queue.
-    """
+    """A request that is refused: HTTP's status, words for a person, and whether it had its time in the queue."""
 
     def __init__(self, status: int, words: str, *, has_waited: bool = False) -> None:
         super().__init__(words)

@@ -25,7 +25,6 @@ class Job:
 
     Attributes:
         number: Of its row.
-        settings: All of them.
         sweep: The name of the sweep's folder.
         model: The folder of the run when it was claimed before; else empty.
     """

@@ -10,18 +10,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.analyses.criterion import LOSS, criterion_of
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
+from emotorch.experiment.start import new_network, require_unseen
 from emotorch.files import tells_of_full_disk
 from emotorch.paths import Paths
 from emotorch.runs.folder import FAILED, FINISHED, Run
-from emotorch.sweep.check import check_sweep
 from emotorch.sweep.folder import Sweep, open_sweep
 from emotorch.sweep.job import Job, Result, result_of, runs_of
-from emotorch.sweep.plan import Design, PlannedRun, propose
+from emotorch.sweep.plan import GUIDED, Design, PlannedRun, propose, require_optuna
 from emotorch.sweep.progress import Progress
+from emotorch.training.distillation import read_teachers
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +63,11 @@ def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEng
     runs stay, begun ones resume. `base` are the settings that all runs share.
 
     Raises:
-        EmoTorchError: the dataset is not there, every run would fail (see `check_sweep`), the same sweep runs already,
+        EmoTorchError: the dataset is not there, every run would fail (see `_check`), the same sweep runs already,
             or the disk is full: the same command goes on when there is room.
     """
     index = DatasetIndex.load(paths, base.scheme)
-    check_sweep(base, design, index)
+    _check(base, design, index)
     with open_sweep(paths, base, design, index, new=new) as sweep:
         scheduler = _Scheduler(paths, base, sweep, index)
         scheduler.take_up()
@@ -77,6 +79,35 @@ def run_sweep(paths: Paths, base: Settings, design: Design, open_engine: OpenEng
             with open_engine(sweep, index, base, to_do) as engine:
                 scheduler.run(engine)
     return sweep
+
+
+def _check(base: Settings, design: Design, index: DatasetIndex) -> None:
+    """Looks before the first run for what every run would fail by, or could not be ranked by.
+
+    It draws the most images that a run may draw, and makes the networks at both ends of the varied ranges.
+
+    Raises:
+        EmoTorchError: a class has no image, stage 3 has not run and variants are drawn, a network does not take its
+            configuration, or weights or teachers to start from are missing or damaged.
+        UsageError: an option names what is not there, a guided sweep has nothing to choose, or what ranks the runs
+            is varied itself.
+    """
+    lowest, highest = (design.planned(1, design.at(place)).settings(base) for place in (0, 1))
+    if design.strategy == GUIDED:
+        require_optuna()
+        if lowest == highest:
+            raise UsageError("--strategy guided has nothing to choose: vary a number with --vary, or a factor's range")
+    gammas = {settings.recipe.focal_gamma for settings in (lowest, highest) if settings.recipe.loss == "focal"}
+    if len(gammas) > 1 and criterion_of(base.as_dict()) == LOSS:
+        raise UsageError("--vary focal_gamma changes the loss itself, which ranks the runs: add --set watch=macro_f1")
+    # Whatever a smaller factor draws is a part of what the largest draws.
+    selection = highest.select(index)
+    if selection.shared and len(selection.shared.rows):
+        logger.info("%s: %s", base.train_on, selection.shared.describe())
+    read_teachers(index.paths, base.recipe.teachers, base.scheme, selection)
+    require_unseen(base, index, selection)
+    for settings in (lowest, highest):
+        new_network(settings)
 
 
 @dataclass
