@@ -9,7 +9,7 @@ from layouts import draw, put
 
 from emotorch.data import dataset
 from emotorch.data.faces import Box
-from emotorch.data.images import resize
+from emotorch.data.images import GREY_FACE, resize
 from emotorch.data.recognition import find_copies, recognise
 from emotorch.datasets import EXPW
 from emotorch.labels import get_scheme
@@ -43,8 +43,8 @@ def test_the_list_tells_class_and_box(paths: Paths, listing: str, pictures: str)
         ("angry_actor_104.jpg", "neutral", Box(50, 0, 50, 50)),
         ("b.jpg", "happy", Box(5, 5, 40, 40)),
     ]
-    assert np.abs(images[2].read(longest=112).stored.astype(int) - draw(1, 100)[5:45, 5:45]).max() < 16
-    assert np.abs(images[0].read().face.astype(int) - resize(draw(0, 100)[10:60, 20:70])).max() < 16
+    assert np.abs(images[2].read().astype(int) - draw(1, 100)[5:45, 5:45]).max() < 16
+    assert np.abs(images[0].read_as(GREY_FACE).astype(int) - resize(draw(0, 100)[10:60, 20:70])).max() < 16
 
 
 def test_it_goes_through_stage_2_and_another_box_makes_it_anew(paths: Paths) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from emotorch.data import ferplus, scenes
 from emotorch.data.formats import tell_misnamed
-from emotorch.data.images import hash_pixels, read_photo, write_png
+from emotorch.data.images import GREY_FACE, bring_to, hash_pixels, read_photo, shrink, without_equal_colours, write_png
 from emotorch.data.layouts import Recognised
 from emotorch.data.recognition import Recognition, recognise, tell
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
@@ -306,11 +306,14 @@ def _write_some(folder: Path, longest: int, tasks: Sequence[_Task]) -> list[_Rec
     """Writes images whose longer side is `longest` at most; 0 for 48×48 grey."""
     records: list[_Record] = []
     for task in tasks:
-        read = task.source.read(longest)
-        write_png(folder / task.file, read.stored)
-        face_hash = hash_pixels(read.face)
-        stored_hash = face_hash if read.stored is read.face else hash_pixels(read.stored)
-        (height, width), channels = read.stored.shape[:2], 1 if read.stored.ndim == 2 else 3
+        pixels = task.source.read()
+        face = bring_to(pixels, GREY_FACE)
+        # What is cut out of a colour photo may be grey.
+        stored = without_equal_colours(shrink(pixels, longest)) if longest and not task.source.is_face else face
+        write_png(folder / task.file, stored)
+        face_hash = hash_pixels(face)
+        stored_hash = face_hash if stored is face else hash_pixels(stored)
+        (height, width), channels = stored.shape[:2], 1 if stored.ndim == 2 else 3
         records.append({"hash": face_hash, "stored": (width, height, channels, stored_hash)})
     return records
 

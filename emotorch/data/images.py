@@ -206,16 +206,19 @@ def decode_photo(
     Raises:
         EmoTorchError: it is damaged, too large, or no picture.
     """
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        with _opened(data, path, formats, max_pixels) as image:
+        with _opened(file, path, formats, max_pixels) as image:
             pixels = _photo(_upright(image))
-            _say_animated(image, path)
+            # A camera's MPO holds one photo several times.
+            if getattr(image, "is_animated", False) and image.format != "MPO":
+                logger.info("%s: holds several pictures, of which the first is read", path)
             return pixels
     except _UnknownFormatError:
-        deep = None if formats else _decode_deep(data, path, max_pixels)
+        deep = None if formats else _decode_deep(file, path, max_pixels)
         if deep is not None:
             return deep
-        start = _start(data, START)
+        start = _start(file, START)
         if picture_format(start) == "HEIC":
             raise EmoTorchError(f"{path}: a HEIC picture, which cannot be read here; save it as JPEG") from None
         other = other_content(start)
@@ -224,29 +227,22 @@ def decode_photo(
         raise
 
 
-def _say_animated(image: Image.Image, path: Path) -> None:
-    # A camera's MPO holds one photo several times.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        logger.info("%s: holds several pictures, of which the first is read", path)
-
-
 class _UnknownFormatError(EmoTorchError):
     """Pillow knows no such kind of file."""
 
 
-def _decode_deep(data: bytes | BinaryIO, path: Path, max_pixels: int) -> Pixels | None:
+def _decode_deep(file: BinaryIO, path: Path, max_pixels: int) -> Pixels | None:
     """See `hdr.decode`, also for None; of a file of another kind no more is read than its start."""
-    if not _start(data, max(map(len, hdr.STARTS))).startswith(hdr.STARTS):
+    if not _start(file, max(map(len, hdr.STARTS))).startswith(hdr.STARTS):
         return None
     try:
-        return hdr.decode(_start(data, -1), max_pixels)
+        return hdr.decode(_start(file, -1), max_pixels)
     except ValueError as error:
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
 
 
-def _start(data: bytes | BinaryIO, length: int) -> bytes:
+def _start(file: BinaryIO, length: int) -> bytes:
     """So many bytes of a file from its start; all with -1."""
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
     file.seek(0)
     return file.read(length)
 
@@ -285,12 +281,9 @@ def to_colours(pixels: Pixels) -> Pixels:
 
 
 @contextmanager
-def _opened(
-    data: bytes | BinaryIO, path: Path, formats: tuple[str, ...] | None, max_pixels: int
-) -> Iterator[Image.Image]:
+def _opened(file: BinaryIO, path: Path, formats: tuple[str, ...] | None, max_pixels: int) -> Iterator[Image.Image]:
     """See `decode_photo`, also for what is raised while the picture is in use."""
-    opened = io.BytesIO(data) if isinstance(data, bytes) else data
-    with _pillow_errors(path), Image.open(opened, formats=formats) as image:
+    with _pillow_errors(path), Image.open(file, formats=formats) as image:
         if image.width * image.height > max_pixels:
             raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
         yield image

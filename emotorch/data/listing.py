@@ -153,7 +153,7 @@ def _read_image(image: SourceImage) -> Picture:
     if image.reading is Reading.FACE:
         return _read_as(read_face, image.path)
     if image.box is not None:
-        face = image.read().face
+        face = image.read_as(GREY_FACE)
         return Picture(face, face, (image.box.height, image.box.width))
     picture = read_picture(image.path)
     if image.reading is Reading.SCENE:
@@ -161,7 +161,7 @@ def _read_image(image: SourceImage) -> Picture:
         if searched.largest is None or searched.box is None:
             return Picture(picture, picture, faces=0)
         size = searched.box.height, searched.box.width
-        return Picture(picture, searched.largest.read().face, size, searched.faces)
+        return Picture(picture, searched.largest.read_as(GREY_FACE), size, searched.faces)
     if image.reading is Reading.ENLARGED:
         return Picture(picture, undo_enlarging(picture))
     return Picture(picture, bring_to(picture, GREY_FACE))

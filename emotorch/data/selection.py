@@ -1,9 +1,9 @@
 """Which images a run trains on and is scored on: the leak-free split, thinned by the factors."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -352,9 +352,7 @@ def select(
     ckp_rows = index.originals_of(CKP.name).rows
     name = find_dataset(train_on).key
 
-    def thin(purpose: str, rows: Indices, originals: float, variants: float) -> ImageSet:
-        return _thin(index, rows, originals, variants, (seed, purpose))
-
+    thin = partial(_thin, index, seed)
     if split == PUBLISHED_SPLIT:
         training_rows = np.union1d(training_rows, held_out_rows)
         drawn = thin("training", training_rows, factors.fer, factors.fer_aug)
@@ -385,13 +383,13 @@ def select(
     return selection
 
 
-def _thin(index: DatasetIndex, rows: Indices, originals: float, variants: float, key: Sequence[object]) -> ImageSet:
+def _thin(index: DatasetIndex, seed: int, purpose: str, rows: Indices, originals: float, variants: float) -> ImageSet:
     """Draws the same share of every class, so that the factors do not change the balance."""
     chosen_rows, chosen_operations = [], []
     for label, name in enumerate(index.scheme.labels):
         members = rows[index.labels[rows] == label]
-        picked = draw(len(members), originals, *key, name, "originals")
-        drawn = draw(len(members) * len(OPERATIONS), variants, *key, name, "variants")
+        picked = draw(len(members), originals, seed, purpose, name, "originals")
+        drawn = draw(len(members) * len(OPERATIONS), variants, seed, purpose, name, "variants")
         chosen_rows += [members[picked], members[drawn // len(OPERATIONS)]]
         chosen_operations += [np.zeros_like(picked), drawn % len(OPERATIONS) + 1]
     return ImageSet(index, np.concatenate(chosen_rows), np.concatenate(chosen_operations))

@@ -7,18 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from emotorch.data.faces import Box, cut_out
-from emotorch.data.images import (
-    GREY_FACE,
-    PixelForm,
-    Pixels,
-    bring_to,
-    hash_pixels,
-    read_face,
-    read_picture,
-    shrink,
-    undo_enlarging,
-    without_equal_colours,
-)
+from emotorch.data.images import PixelForm, Pixels, bring_to, hash_pixels, read_face, read_picture, undo_enlarging
 from emotorch.errors import EmoTorchError
 
 MANIFEST = "manifest.csv"
@@ -75,42 +64,29 @@ class SourceImage:
         """Whether it comes as a grey face of 48×48."""
         return self.reading in (Reading.FACE, Reading.ENLARGED)
 
-    def read(self, longest: int = 0) -> "SourceFace":
-        """The face, as the baseline takes it and as it is to be stored.
-
-        Args:
-            longest: Store its colours, its longer side shrunk to so many pixels; 0 to store the 48×48 grey face.
+    def read(self) -> Pixels:
+        """The face with its size and colours: (48, 48), (H, W) or (H, W, 3).
 
         Raises:
             EmoTorchError: the file is missing, damaged, not of the right size, or not the expected picture.
         """
         if self.is_face:
-            face = self._read_face()
-            return SourceFace(face, face)
-        cut = self._cut()
-        face = bring_to(cut, GREY_FACE)
-        # What is cut out of a colour photo may be grey: it is known by what is read of its file.
-        return SourceFace(face, without_equal_colours(shrink(cut, longest)) if longest else face)
+            return self._read_face()
+        picture = read_picture(self.path, colour=True)
+        if self.box is None:
+            return picture
+        height, width = picture.shape[:2]
+        box = self.box.within(width, height)  # detectors draw some boxes beyond the edge
+        if not box.area:
+            given = self.box.x, self.box.y, self.box.width, self.box.height
+            raise EmoTorchError(
+                f"{self.path}: its box {given} is outside of the picture, {width}×{height} pixels; mend its row"
+            )
+        return cut_out(picture, box, self.turn)
 
     def read_as(self, form: PixelForm) -> Pixels:
         """The face in a form; see `read`."""
-        return bring_to(self._read_face() if self.is_face else self._cut(), form)
-
-    def _cut(self) -> Pixels:
-        """What of the picture is the face, with its size and colours."""
-        picture = read_picture(self.path, colour=True)
-        return picture if self.box is None else cut_out(picture, self._within(picture, self.box), self.turn)
-
-    def _within(self, picture: Pixels, box: Box) -> Box:
-        """The part of a dataset's box that is in the picture: detectors draw some beyond its edge."""
-        height, width = picture.shape[:2]
-        within = box.within(width, height)
-        if not within.width or not within.height:
-            raise EmoTorchError(
-                f"{self.path}: its box ({box.x}, {box.y}, {box.width}, {box.height}) is outside of the picture, "
-                f"{width}×{height} pixels; mend its row"
-            )
-        return within
+        return bring_to(self.read(), form)
 
     def _read_face(self) -> Pixels:
         if self.pixels is not None:
@@ -123,19 +99,6 @@ class SourceImage:
                 f"{self.path}: not the picture that the manifest tells of; rerun its stage with --force"
             )
         return pixels
-
-
-@dataclass(frozen=True)
-class SourceFace:
-    """What was read of a dataset's image.
-
-    Attributes:
-        face: (48, 48) grey values; by their hash an image is known in every scheme and at every size.
-        stored: (H, W) or (H, W, 3), what stage 2 stores.
-    """
-
-    face: Pixels
-    stored: Pixels
 
 
 def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
