@@ -245,6 +245,13 @@ def test_the_folder_is_whole_and_kept_until_the_reference_changes(
     assert "model_other has no image_usage.csv" in printed
     assert findings["reference_missing"] is None
 
+    figure = robustness_figure(findings, scores_table(findings).frame)
+    assert_legible(figure)
+    found = set(texts(figure))
+    assert {name.replace("_", " ") for name in CORRUPTIONS} <= found
+    assert {f"recall of {label}" for label in LABELS} <= found
+    assert "accuracy of model_other (40 images)" in found
+
     written = (folder / "stage.json").stat().st_mtime_ns
     assert analyse(lively, faces, "--reference", other.name) == (printed, findings)
     assert (folder / "stage.json").stat().st_mtime_ns == written
@@ -270,13 +277,3 @@ def test_what_is_unknown_is_said_to_be_missing(
     assert row["recall_fear"] == row["recall_fear_change"] == "NaN"
     assert findings["conditions"][0]["recalls"][1]["value"] is None
     assert "NaN" not in (lively.folder / "robustness" / "findings.json").read_text()
-
-
-def test_curves_are_legible_and_tell_all_classes(lively: Trained, other: Path, faces: Path) -> None:
-    _, findings = analyse(lively, faces, "--reference", other.name)
-    figure = robustness_figure(findings, scores_table(findings).frame)
-    assert_legible(figure)
-    found = set(texts(figure))
-    assert {name.replace("_", " ") for name in CORRUPTIONS} <= found
-    assert {f"recall of {label}" for label in LABELS} <= found
-    assert "accuracy of model_other (40 images)" in found

@@ -62,14 +62,19 @@ def test_models_together_predict_their_mean(trained: Trained, lively: Trained) -
     assert found.classes.tolist() == mean.argmax(1).tolist()
 
 
-def test_the_script_scores_models_together_beside_the_first(lively: Trained) -> None:
+def test_the_script_scores_tta_and_models_together_beside_the_first_not_in_its_place(lively: Trained) -> None:
     name = lively.folder.name
     other = train(lively.paths, "--seed", 9)
-    done = call_script(lively.paths, EVALUATE, name, "fer", "--with", other.name, name, "--tta")
-    plain = call_script(lively.paths, EVALUATE, name, "fer").stdout.splitlines()
-    lines = done.stdout.splitlines()
-    assert lines[: len(plain) - 1] == plain[:-1]
-    further = lines[len(plain) - 1 : -1]
+    plain, with_tta, together = (
+        call_script(lively.paths, EVALUATE, name, "fer", *options).stdout.splitlines()[:-1]
+        for options in ((), ("--views",), ("--with", other.name, name, "--tta"))
+    )
+    assert "accuracy" in plain[0]
+    line = with_tta[len(plain)]
+    assert line.startswith(f"with test-time augmentation ({COPIES} copies: mirror images, shifts of {SHIFT} pixels): ")
+    assert with_tta == [*plain, line]
+    assert together[: len(with_tta)] == with_tta
+    further = together[len(plain) :]
     starts = [line.partition(":")[0].partition(" (")[0] for line in further]
     tta = "with test-time augmentation"
     others = [f"{folder} on the same" for folder in (other.name, name)]
@@ -106,16 +111,3 @@ def test_a_model_that_has_seen_the_images_is_no_company(trained: Trained, tmp_pa
     failed = call_script(ours.paths, EVALUATE, ours.folder.name, "fer", "--with", other.name)
     assert f"{other.name} was trained on " in error_line(failed)
     assert not list(ours.folder.glob("evaluation*"))
-
-
-def test_the_script_reports_tta_beside_the_score_not_in_its_place(lively: Trained) -> None:
-    plain, with_tta, by_older_name = (
-        call_script(lively.paths, EVALUATE, lively.folder.name, "fer", *options).stdout
-        for options in ((), ("--tta",), ("--views",))
-    )
-    lines = with_tta.splitlines()
-    assert lines[:-1] == by_older_name.splitlines()[:-1]
-    assert "accuracy" in plain
-    assert [line for line in lines if "augmentation" not in line][:-1] == plain.splitlines()[:-1]
-    (line,) = (line for line in lines if "augmentation" in line)
-    assert line.startswith(f"with test-time augmentation ({COPIES} copies: mirror images, shifts of {SHIFT} pixels): ")
