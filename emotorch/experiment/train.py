@@ -4,7 +4,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,7 +36,7 @@ from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.distillation import Teachers, read_teachers
 from emotorch.training.loop import LabelledPixels, Trainer, network_outputs
-from emotorch.training.losses import Loss, loss_of, score_outputs
+from emotorch.training.losses import loss_of, score_outputs
 from emotorch.training.preprocessing import InputForm
 
 logger = logging.getLogger(__name__)
@@ -296,58 +296,31 @@ def _write_outcome(
     run: Run, settings: Settings, data: RunData, trainer: Trainer, description: Mapping[str, Any]
 ) -> None:
     """Scores the best epoch on every set; writes its weights, what the record says of it, and all results."""
-    network, selection = trainer.network, data.selection
-    device = next(network.parameters()).device
-    outcome = score_sets(
-        network,
-        InputForm.of(settings.recipe, data.form),
-        {name: (images, data.on_device(name, images, device)) for name, images in selection.sets().items()},
-        list(selection.validation),
-        loss_of(settings.recipe),
-        settings.scheme.labels,
-        settings.threads,
-    )
-    checkpoints.save(
-        run.folder / BEST_CHECKPOINT,
-        {
-            **description,
-            **trainer.state(),
-            "model_state_dict": network.state_dict(),
-            "epoch": trainer.best_epoch,
-            "temperature": outcome.temperature,
-        },
-    )
+    outcome = _score(settings, data, trainer.network)
+    state = {**trainer.state(), "epoch": trainer.best_epoch, "temperature": outcome.temperature}
+    checkpoints.save(run.folder / BEST_CHECKPOINT, {**description, **state})
     run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
-    write_results(run, outcome, trainer.history, selection, data.pixels, compact=LISTED_IN in run.record)
+    write_results(run, outcome, trainer.history, data.selection, data.pixels, compact=LISTED_IN in run.record)
 
 
-def score_sets(
-    network: nn.Module,
-    form: InputForm,
-    sets: Mapping[str, tuple[ImageSet, LabelledPixels]],
-    validating: Sequence[str],
-    loss: Loss,
-    labels: Sequence[str],
-    threads: int,
-) -> Outcome:
-    """The trained network's outputs for every set, none of them empty, its scores, and the temperature fitted on the
-    validating ones.
-    """
-    training_hashes = sets["training"][0].hashes
-    outcomes: dict[str, SetOutcome] = {}
-    for name, (images, on_device) in sets.items():
-        outputs = network_outputs(network, on_device.pixels, form, threads)
-        truths = on_device.labels.cpu()
-        alone = torch.from_numpy(~np.isin(images.hashes, training_hashes))
-        outcomes[name] = SetOutcome(
+def _score(settings: Settings, data: RunData, network: nn.Module) -> Outcome:
+    """The trained network's outputs and scores for every set, and the temperature fitted on the validation sets."""
+    device, labels = next(network.parameters()).device, settings.scheme.labels
+    form, loss = InputForm.of(settings.recipe, data.form), loss_of(settings.recipe)
+    sets: dict[str, SetOutcome] = {}
+    for name, images in data.selection.sets().items():
+        outputs = network_outputs(network, data.on_device(name, images, device).pixels, form, settings.threads)
+        truths = torch.from_numpy(images.labels)
+        alone = torch.from_numpy(~np.isin(images.hashes, data.selection.training.hashes))
+        sets[name] = SetOutcome(
             images, outputs, score_outputs(outputs, truths, loss), score_outputs(outputs[alone], truths[alone], loss)
         )
-    validation = {name: outcomes[name] for name in validating}
+    validation = {name: sets[name] for name in data.selection.validation}
     if not validation:
-        return Outcome(labels, outcomes, validation, NO_SCORE, 1.0)
+        return Outcome(labels, sets, validation, NO_SCORE, 1.0)
     outputs = torch.cat([outcome.outputs for outcome in validation.values()])
     truths = torch.from_numpy(np.concatenate([outcome.images.labels for outcome in validation.values()]))
-    return Outcome(labels, outcomes, validation, score_outputs(outputs, truths, loss), fit_temperature(outputs, truths))
+    return Outcome(labels, sets, validation, score_outputs(outputs, truths, loss), fit_temperature(outputs, truths))
 
 
 def _describe_outcome(outcome: Outcome) -> dict[str, Any]:
