@@ -28,26 +28,26 @@ class Dataset:
     """A dataset.
 
     Attributes:
-        name: Of its folder in stage 2's, and in the manifest: `FER`.
+        name: In stage 2's folders and manifest: `FER`.
         title: In tables and figures: `CK+`.
         full_title: In running text: `FER-2013`.
         reader: The module whose `recognise(folder)` finds it below FER-Datasets; empty for class folders.
-        classes: Its own names of them, in the order of its own numbers where it has numbers.
-        training: What its own split calls the images that train.
-        selecting: And those that choose the epoch.
-        tests: And those that are neither trained on nor choose anything.
-        scored_apart: Usages that can be scored by a name of their own, by what that name ends in: `fer-public`;
-            several are scored together.
-        called: A regular expression that finds it in the names of folders, in whatever letter case.
+        classes: Its own names of them, in the order of its numbers where it has numbers.
+        training: Its names of the usages that train.
+        selecting: Its names of the usages that choose the epoch.
+        tests: Its names of the usages that only test.
+        scored_apart: Usages that have a name for scoring, by the ending of that name: `fer-public`; several are
+            scored together.
+        called: A regular expression that matches in the names of its folders, in any letter case.
         files: Another one for the names of its files; the groups `code`, the first two letters of a class, and `person`
             tell class and person.
         file_example: Such a name.
-        first_number: What the numbers of its classes begin with; None where they have none.
-        counts: How many images each of its classes has, in their order, by what of it has so many.
-        terms: On what terms it is given, in a few words.
-        page: Where it is from.
+        first_number: Number of its first class; None where classes have no numbers.
+        counts: Published number of images of each class, by the part of the dataset.
+        terms: Of its use, in a few words.
+        page: Its address.
         tells_persons: Whether it says who is shown: a person is then on one side of a split.
-        card_id: What a model card's metadata call it; empty for its name.
+        card_id: Its name in a model card's metadata; empty for `name`.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Dataset:
         return self.name.lower()
 
     def recognise(self, folder: "Folder") -> "Iterable[Finding]":
-        """What of it lies in a folder; see `emotorch.data.layouts`."""
+        """The parts of it that lie in a folder; see `emotorch.data.layouts`."""
         return cast("Iterable[Finding]", import_module(self.reader).recognise(folder))
 
 
@@ -217,7 +217,7 @@ def find_dataset(name: str) -> Dataset:
 
 
 def dataset_title(name: str) -> str:
-    """What a person reads for `fer`, `ckp`, `raf` or a folder's name."""
+    """The title of `fer`, `ckp`, `raf` or a folder of the user's own."""
     return find_dataset(name).title
 
 

@@ -54,7 +54,7 @@ class LabelScheme:
     """The classes of a task.
 
     Attributes:
-        name: How options and checkpoints call it.
+        name: In options and checkpoints.
         labels: The classes, in the order of the network's outputs.
         sources: For each dataset, by its name, the classes it contributes: its own name to ours. What is not
             listed takes no part.
@@ -108,7 +108,7 @@ class LabelScheme:
 
     @classmethod
     def from_dict(cls, value: object) -> "LabelScheme":
-        """What `as_dict` gave, or a user wrote.
+        """Reads what `as_dict` gave, or a user wrote.
 
         Of FER-2013, CK+ and RAF-DB what is not listed takes no part. Every other dataset that is not listed gives its
         classes as class folders do, see `label_of`. A built-in scheme has today's classes, also those that were not
@@ -175,7 +175,7 @@ def _read_mapping(dataset: Dataset, value: object, labels: tuple[str, ...]) -> d
 
 
 def _nearest(name: object, right: Iterable[str]) -> str:
-    """How a message about a wrong name ends: with the one that it resembles, else with all."""
+    """The end of a message about a wrong name: the right one that it resembles, else all."""
     right = tuple(right)
     # CK+'s `sadness` is no near spelling of `sad`, but the same emotion.
     synonyms = [known for known in right if _FER_NAMES.get(known, known) == _FER_NAMES.get(str(name), str(name))]

@@ -34,8 +34,8 @@ class Paths:
     """The folders below one root.
 
     Attributes:
-        root: What all are below.
-        scheme: The name of the label scheme whose dataset folders are meant.
+        root: The folder above all.
+        scheme: Name of the label scheme whose dataset folders these are.
     """
 
     root: Path
@@ -56,7 +56,7 @@ class Paths:
 
     @property
     def raw_duplicates(self) -> Path:
-        """What was moved out of the raw datasets: beside them, where no stage takes it for a dataset."""
+        """Duplicates that were moved out of the raw datasets: beside them, where no stage takes them for a dataset."""
         return self.root / "FER-Datasets-duplicates"
 
     @property
@@ -105,12 +105,12 @@ class Paths:
 
     @property
     def evaluations(self) -> Path:
-        """What is found out about models that ship, a folder for each: their own are read only."""
+        """Findings about models that ship, a folder for each: their own folders are read only."""
         return self.root / "evaluations"
 
     @property
     def reports(self) -> Path:
-        """What is said of datasets: tables, and pictures with faces in them."""
+        """Reports on datasets: tables, and pictures with faces in them."""
         return self.root / "reports"
 
     @property

@@ -1,7 +1,7 @@
 """The images of a folder, a table or a dataset, faults and all, for an audit.
 
-Whatever it is, it is recognised as stage 2 recognises it. What stage 2 would refuse is audited all the same, as far as
-class folders can be made out. Nothing is changed.
+They are recognised as in stage 2; what stage 2 would refuse is audited all the same, as far as there are class folders.
+Nothing is changed.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ class Found:
 
     Attributes:
         entry: The image.
-        detail: What exactly, for this one.
+        detail: Of the fault.
         position: Among the folder's readable images; None for a file that could not be read.
     """
 
@@ -46,15 +46,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Origin:
-    """What was read, and how.
+    """A dataset that was read, and how.
 
     Attributes:
         title: Of the dataset.
         where: Its folder or file.
-        why: What it was known by.
-        notes: What else is to be said.
+        why: How it was recognised.
+        notes: Further remarks.
         refused: Why stage 2 would not take it; empty where it would.
-        formats: Files by what they hold: `PNG`, …
+        formats: Number of files by their format: `PNG`, …
     """
 
     title: str
@@ -67,7 +67,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class AuditedFolder:
-    """What a folder or a table holds.
+    """The images of a folder or a table.
 
     Attributes:
         folder: The folder, or the table.
@@ -78,8 +78,8 @@ class AuditedFolder:
         sizes: (N, 2) height and width of the files, or of the faces that are cut out of them.
         found: (N,) how many faces were found in each picture where they are looked for; else 1.
         unreadable: The files that could not be read, and why not.
-        origins: What it was taken for.
-        passed_over: What in it is no dataset, and why.
+        origins: The datasets that were recognised.
+        passed_over: What was not recognised, and why.
     """
 
     folder: Path
@@ -184,7 +184,7 @@ def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
 def _read_recognised(
     target: Path, found: Sequence[Recognised], faces: str, passed_over: Sequence[Incomplete] = ()
 ) -> AuditedFolder:
-    """What was recognised in a folder or a file; without anything, class folders of whatever classes."""
+    """Reads what was recognised in a folder or a file; where nothing was, class folders of any classes, or pictures."""
     listed: list[Listed] = []
     origins = []
     for one in found:
@@ -226,7 +226,7 @@ def _list(found: Recognised, target: Path, faces: str) -> Iterable[Listed]:
 
 
 def _format(path: Path) -> str:
-    """What a file holds; of a row of a table nothing is to be told."""
+    """The format that a file's content shows; `rows` for those of a table."""
     return (picture_format(read_start(path)) or "unknown") if path.is_file() else "rows"
 
 

@@ -152,7 +152,7 @@ def _list_crops(crops: ClassFolders) -> list[SourceImage]:
 
 
 def _reading(paths: list[Path]) -> Reading:
-    """How pictures in class folders are read, by how large most are."""
+    """How to read the pictures of class folders, by the size of most of them."""
     width, height = common_size(paths) or (SIZE, SIZE)
     if height == width == SIZE:
         return Reading.FACE

@@ -42,7 +42,7 @@ class ClassFolders(list[ClassFolder]):
     """The class folders of one dataset; empty where there are none.
 
     Attributes:
-        folder: In which they are.
+        folder: The folder that holds them.
     """
 
     def __init__(self, folder: Folder, class_of: ClassOf) -> None:
@@ -63,7 +63,7 @@ class ClassFolders(list[ClassFolder]):
 
     @property
     def split_names(self) -> list[str]:
-        """Of the folders of given splits, sorted."""
+        """Names of the folders of given splits, sorted."""
         return sorted({found.split_name for found in self} - {""})
 
     def recognised(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhotoPairs:
-    """Pairs of images of one photo whose pixels differ; of equal images the first one stands for all.
+    """Pairs of images of one photo whose pixels differ; of equal images only the first is paired.
 
     Attributes:
         rows: (M, 2) of the index.
@@ -43,7 +43,7 @@ def photo_pairs(index: "DatasetIndex", dataset: str) -> PhotoPairs:
 
 
 def found_pairs(index: "DatasetIndex", dataset: str) -> PhotoPairs | None:
-    """Those that were found before; None where nobody has looked for them in this very dataset."""
+    """The pairs that an earlier run found; None where none has searched this very dataset."""
     try:
         table = np.load(_file(index, dataset), allow_pickle=False)
     except (OSError, ValueError, EOFError):

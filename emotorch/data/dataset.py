@@ -137,9 +137,10 @@ def create(
 
 
 def _stamped_sources(scheme: LabelScheme, sources: Mapping[str, _Source]) -> dict[str, Mapping[str, str]]:
-    """What of a scheme the folder depends on: of datasets and classes that came later, only those that are there.
+    """The part of a scheme that the folder depends on.
 
-    So a folder that an earlier version has made stays up to date.
+    Datasets and classes that later versions added count only where they are there: so a folder of an earlier version
+    stays up to date.
     """
     there = {name: {image.emotion for image in source.images} for name, source in sources.items()}
     stamped = {name: mapping for name, mapping in scheme.sources.items() if name in _FIRST or name in there}
@@ -231,7 +232,7 @@ def _taking_part(source: _Source, faces: str) -> _Source:
 
 
 def _find_faces(build: StageBuild, sources: Mapping[str, _Source], paths: Paths, workers: int) -> list[_Task]:
-    """What is to be written: of scenes the largest face, where there is one."""
+    """The images to write: of a scene its largest face, if it has one."""
     scenes_of = {
         dataset: [image for image in source.images if image.reading is Reading.SCENE]
         for dataset, source in sources.items()

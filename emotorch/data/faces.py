@@ -87,7 +87,7 @@ class Face:
         return replace(self, box=box, eyes=each_eye(self.eyes, lambda eye_x, eye_y: (eye_x + x, eye_y + y)))
 
     def turned_back(self, quarter_turns: int, height: int, width: int) -> "Face":
-        """Of a face in `np.rot90(picture, quarter_turns)`, where it is in the picture (height, width) itself."""
+        """A face that was found in `np.rot90(picture, quarter_turns)`, placed in the picture (height, width) itself."""
         face = self
         for turns in range(quarter_turns, 0, -1):
             # As wide as the picture is when it is turned once less.

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset's images, and which images it is: the faults that an audit looks for.
+"""The faults that an audit looks for in a dataset's images, and the images that have them.
 
 Nothing is changed: see `emotorch.data.duplicates` for what can be moved away.
 """
@@ -37,7 +37,7 @@ MEASURES = ["brightness", "contrast", "sharpness"]
 
 
 def measure(faces: Pixels) -> pd.DataFrame:
-    """How light, how varied and how sharp (N, 48, 48) faces are, a row each.
+    """Brightness, contrast and sharpness of (N, 48, 48) faces, a row each.
 
     `brightness` is the mean grey value, `contrast` the standard deviation of the grey values, `sharpness` the variance
     of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000): low where the picture
@@ -175,8 +175,8 @@ class Finding:
 
     Attributes:
         name: How tables call it.
-        meaning: In words.
-        images: Those that have it; twins stand together.
+        meaning: A description.
+        images: Those that have it, twins next to each other.
     """
 
     name: str

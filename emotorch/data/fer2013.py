@@ -55,7 +55,7 @@ class _ChunkRecords(TypedDict):
 
 @dataclass(frozen=True)
 class Summary:
-    """What stage 1 did: counts of images and of skipped rows; `up_to_date` when nothing was to be done."""
+    """Images and skipped rows of stage 1, and whether all was there already."""
 
     images: int
     skipped: int

@@ -74,7 +74,7 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
 
 
 def _beyond(name: str) -> str | None:
-    """What gives the class folders of an eighth class: of contempt, or of a number beyond FER-2013's."""
+    """The name, if it is of an eighth class: contempt, or a number beyond FER-2013's."""
     return name if emotion_name(name) == EMOTIONS[-1] or (class_number(name) or 0) >= len(FER.classes) else None
 
 

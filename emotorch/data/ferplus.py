@@ -45,7 +45,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Votes:
-    """What the file holds.
+    """The content of `fer2013new.csv`.
 
     Attributes:
         path: The file.

@@ -64,12 +64,12 @@ _STARTS, _OTHER_STARTS = _compiled(_PICTURES), _compiled(_OTHERS)
 
 
 def picture_format(start: bytes) -> str:
-    """What kind of picture a file is that starts so; empty when it is none, or one that no start tells."""
+    """The format of a picture, by its first bytes; empty when these are of no format that is known."""
     return next((name for name, pattern in _STARTS.items() if pattern.match(start)), "")
 
 
 def other_content(start: bytes) -> str:
-    """What lies in the place of a picture or a table, as `a tar archive (unpack it)`; empty when it is not known."""
+    """What a file is that should be a picture or a table: `a tar archive (unpack it)`; empty when it is not known."""
     return next((name for name, pattern in _OTHER_STARTS.items() if pattern.match(start)), "")
 
 

@@ -78,7 +78,7 @@ def decode(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
 
 
 def _pixels_in(data: bytes) -> int:
-    """How many its header promises; 0 of another kind of file."""
+    """Number of pixels by the header; 0 for another kind of file."""
     if data.startswith(_RADIANCE):
         size = _RADIANCE_SIZE.search(data[:_HEADER])
         return int(size[1]) * int(size[2]) if size else 0

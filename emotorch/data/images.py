@@ -37,7 +37,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns of more than this, and refus
 
 @dataclass(frozen=True)
 class PixelForm:
-    """What pictures of any size and colour are brought to before they are a model's input.
+    """The size and colours that pictures are brought to before a model reads them.
 
     Attributes:
         size: Side length, pixels.
@@ -232,7 +232,7 @@ class _UnknownFormatError(EmoTorchError):
 
 
 def _decode_deep(file: BinaryIO, path: Path, max_pixels: int) -> Pixels | None:
-    """See `hdr.decode`, also for None; of a file of another kind no more is read than its start."""
+    """As `hdr.decode`; of a file of another kind just the start is read."""
     if not _start(file, max(map(len, hdr.STARTS))).startswith(hdr.STARTS):
         return None
     try:
@@ -248,7 +248,7 @@ def _start(file: BinaryIO, length: int) -> bytes:
 
 
 def photo_of(image: Image.Image) -> Pixels:
-    """As `decode_photo`, of a picture that is open already; raises EmoTorchError also when it has no pixels."""
+    """As `decode_photo`, for an open picture; raises EmoTorchError also when it has no pixels."""
     with _pillow_errors(Path("a PIL image")):
         if not (image.width and image.height):
             raise EmoTorchError(f"a PIL image of {image.width}×{image.height} pixels")
@@ -256,7 +256,7 @@ def photo_of(image: Image.Image) -> Pixels:
 
 
 def read_photo(path: Path) -> Pixels:
-    """As `decode_photo`, of a file; raises EmoTorchError also when it is missing."""
+    """As `decode_photo`, for a path; raises EmoTorchError also when the file is missing."""
     with open_file(path) as file:
         return decode_photo(file, path)
 
@@ -282,7 +282,7 @@ def to_colours(pixels: Pixels) -> Pixels:
 
 @contextmanager
 def _opened(file: BinaryIO, path: Path, formats: tuple[str, ...] | None, max_pixels: int) -> Iterator[Image.Image]:
-    """See `decode_photo`, also for what is raised while the picture is in use."""
+    """The open picture; errors are those of `decode_photo`, also while it is in use."""
     with _pillow_errors(path), Image.open(file, formats=formats) as image:
         if image.width * image.height > max_pixels:
             raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
@@ -291,7 +291,7 @@ def _opened(file: BinaryIO, path: Path, formats: tuple[str, ...] | None, max_pix
 
 @contextmanager
 def _pillow_errors(path: Path) -> Iterator[None]:
-    """What Pillow raises, as errors that name the picture."""
+    """Turns Pillow's errors into ours, which name the picture."""
     try:
         yield
     except UnidentifiedImageError:

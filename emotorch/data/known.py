@@ -1,7 +1,7 @@
-"""Class folders of the datasets that are known: what a folder's name or number stands for, and whose it is.
+"""Class folders of the known datasets: the meaning of their names and numbers, and whose they are.
 
-Numbers stand for other emotions in every dataset. They are read as one's where something else says so too: the names of
-the files, how many there are of each class, or the name of a folder. Else the user is asked.
+A number stands for another emotion in every dataset. It is read as one dataset's where there is other evidence: the
+names of the files, their number in each class, or the name of a folder. Else the user is asked.
 """
 
 import re
@@ -40,7 +40,7 @@ def numbers_of(dataset: Dataset) -> range:
 
 
 def class_of(dataset: Dataset) -> ClassOf:
-    """What gives a dataset's own class for its number, or for a name of the same emotion; None for what is none."""
+    """A function from a folder's name, a number or any spelling of an emotion, to the dataset's own class or None."""
     by_emotion = {emotion_name(own): own for own in dataset.classes}
 
     def find(name: str) -> str | None:
@@ -54,7 +54,7 @@ def class_of(dataset: Dataset) -> ClassOf:
 
 
 def usage_of(dataset: Dataset, given: str) -> str:
-    """What a dataset calls a usage, by its own name or by `train`, `val` and `test`; empty where it has no such.
+    """A dataset's own name of a usage that is given by that name or as `train`, `val` or `test`; empty for none.
 
     Splits that copies add to a dataset without one are not kept: whose they are nobody knows.
     """
@@ -88,7 +88,7 @@ def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
 
 
 def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
-    """What says that class folders are the dataset's, for a person to read; empty where nothing does."""
+    """The evidence that class folders are the dataset's, in words; empty where there is none."""
     names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
     if names and are_named_as(names, dataset):
         return f"file names like {dataset.file_example}"
@@ -98,7 +98,7 @@ def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
 
 
 def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
-    """Whether a split of class folders has the published numbers of images, for a person to read; empty where none."""
+    """The evidence that a split has the published number of images of each class, in words; empty without it."""
     for split in {found.split for found in classes}:
         counts = Counter[str]()
         for found in classes:

@@ -238,7 +238,7 @@ class _Finder:
 
 
 def _equal_ends(path: Path, wanted: PurePosixPath) -> int:
-    """How many folders above a file are called as those of another path."""
+    """Number of folders at the end of two paths that have equal names."""
     pairs = zip(reversed(path.parts[:-1]), reversed(wanted.parts[:-1]), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs))
 

@@ -1,4 +1,4 @@
-"""What a dataset's module sees of FER-Datasets, and what it says of it: the protocol of recognition.
+"""Recognition of datasets: the folders that a dataset's module is shown, and the findings that it gives.
 
 `recognise(folder)` of a dataset's module looks at one folder, by the names below it and the heads of its tables, and
 gives what it found. No picture is opened for that but a few, where their size matters.
@@ -92,16 +92,16 @@ class Folder:
         return bool(self.pictures) or any(folder.has_pictures for folder in self.folders)
 
     def parts(self, paths: Iterable[Path]) -> frozenset[Path]:
-        """What to cover for files below it: its subfolders that hold some; and itself, where it does.
+        """The paths that files below it cover: the subfolders that hold some, and the folder itself if it does.
 
-        Of FER-Datasets itself the files.
+        Right in FER-Datasets the files are covered alone.
         """
         tops = {self.path / path.relative_to(self.path).parts[0]: path for path in paths}
         covered = {top for top, path in tops.items() if top != path or self.path == self.raw}
         return frozenset(covered if len(covered) == len(tops) else {*covered, self.path})
 
     def walk(self) -> Iterator["Folder"]:
-        """It and all folders below it."""
+        """The folder and all below it."""
         yield self
         for folder in self.folders:
             yield from folder.walk()
@@ -150,7 +150,7 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Incomplete:
-    """What looks like a part of a dataset; said where nothing else is made of it.
+    """What looks like a part of a dataset; reported unless it turns out to belong to one.
 
     Attributes:
         where: The folder or the file.

@@ -70,7 +70,7 @@ def find_alike(
 def find_mirrored(
     faces: Pixels, threshold: float, alike: Container[tuple[int, int]]
 ) -> dict[tuple[int, int], tuple[int, float]]:
-    """As `find_alike` within (N, 48, 48) faces, where one of two is mirrored; less those that are alike as they are."""
+    """As `find_alike` within (N, 48, 48) faces, one of each pair mirrored; without pairs that are alike as they are."""
     found = find_alike(faces, faces[:, :, ::-1], threshold)
     return {places: likeness for places, likeness in found.items() if places not in alike}
 

@@ -48,13 +48,13 @@ class Entry:
 
     @property
     def split(self) -> str:
-        """What reports call the set it is in: `Training`, `FER Training`, `CKP`; empty without splits."""
+        """The name of its set in reports: `Training`, `FER Training`, `CKP`; empty without splits."""
         return f"{self.dataset} {self.usage}".strip()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What was read of an image.
+    """An image that was read.
 
     Attributes:
         pixels: Its own, in grey.
@@ -74,7 +74,7 @@ Listed = tuple[Entry, Callable[[], Picture]]
 
 
 def list_stage(folder: Path, stage: str, *, has_sizes: bool = False) -> Iterator[Listed]:
-    """What the manifest of a stage-1 or stage-2 folder lists, whose files are 48×48 grey or have sizes of their own."""
+    """The images in the manifest of a stage-1 or stage-2 folder; files are 48×48 grey, or have sizes of their own."""
     for row in read_manifest(folder, _MANIFEST_COLUMNS, stage):
         stored = row.get(STORED_HASH, row["hash"])
         entry = Entry(row["file"], row["emotion"], row["usage"], row.get("dataset", ""), stored, row.get("subject", ""))
@@ -147,7 +147,7 @@ def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> Picture:
 
 
 def _read_image(image: SourceImage) -> Picture:
-    """Of a face whose box the dataset tells, it alone counts; of a scene the whole picture, without a face shown so."""
+    """A face in a given box counts by itself, a scene as the whole picture; one without a face is shown whole."""
     if image.pixels is not None:
         return Picture(image.pixels, image.pixels)
     if image.reading is Reading.FACE:

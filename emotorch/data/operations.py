@@ -62,7 +62,7 @@ def augment(image: Pixels, source: str, operation: str, seed: int) -> Pixels:
 
 
 def scale_of(image: Pixels) -> float:
-    """How many pixels of an image one of a 48×48 image is."""
+    """The image's size relative to 48×48."""
     return float(max(image.shape[:2])) / SIZE
 
 
@@ -283,7 +283,7 @@ def blur(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 @lru_cache(maxsize=64)
 def _line(length: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Of a line of so many pixels: their places, weights that rise along it, and the rows that hold it at ±10°."""
+    """Places along a line of so many pixels, weights that rise along it, and the rows that it takes at ±10°."""
     along = np.arange(length, dtype=np.float32) - length // 2
     most = math.ceil(length // 2 * math.tan(math.radians(10)))  # 1 of nine pixels
     rows = np.arange(-most, most + 1, dtype=np.float32)[:, None]

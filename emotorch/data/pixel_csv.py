@@ -1,4 +1,4 @@
-"""Tables of faces as numbers, one row a face, as FER-2013's CSV has them: what the columns are, and its rows.
+"""Tables of faces as numbers, one row a face, like FER-2013's CSV.
 
 The columns may be in any order, with others beside them, and the fields quoted; the separator is a comma, a semicolon,
 a tab or a bar.
@@ -46,8 +46,8 @@ class PixelTable:
         emotion: The place of the class's number, from 0; None where no class is given.
         pixels: Of the 48·48 numbers.
         usage: Of the given split; None where the table has none.
-        codes: How many numbers of classes there are, from 0.
-        usages: What the split may be called; the first of them is that of a table without.
+        codes: Number of classes; their codes count from 0.
+        usages: Names that the split may have; the first one is that of all rows where there is no such column.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class PixelTable:
     usages: tuple[str, ...] = ()
 
     def of(self, codes: int, usages: tuple[str, ...]) -> "PixelTable":
-        """It, with so many numbers of classes and such names of splits.
+        """The table with its number of classes and the names that its splits may have.
 
         Raises:
             EmoTorchError: it has no column of classes.
@@ -75,7 +75,7 @@ class PixelTable:
         return f"a table of faces with the columns {', '.join(name or '(no name)' for name in self.columns)}"
 
     def count_rows(self) -> int:
-        """How many lines follow the header."""
+        """The number of lines after the header."""
         with self.path.open("rb") as file:
             lines = sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
             file.seek(-1, os.SEEK_END)
@@ -136,7 +136,7 @@ class PixelTable:
 
 
 def read_head(path: Path) -> PixelTable:
-    """What the columns of a table of faces are.
+    """Reads the header of a table of faces.
 
     Raises:
         EmoTorchError: the file is empty, no text in UTF-8, something else than its name says, or has no column of
@@ -162,7 +162,7 @@ def read_head(path: Path) -> PixelTable:
 
 
 def readable_head(path: Path) -> PixelTable | None:
-    """As `read_head`; None of what cannot be read: whoever reads all of it says why."""
+    """As `read_head`; None for a file that cannot be read: the error comes when all of it is read."""
     try:
         return read_head(path)
     except EmoTorchError:

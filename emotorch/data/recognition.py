@@ -1,4 +1,4 @@
-"""What lies below FER-Datasets: every dataset by what its files, tables and folders say, under whatever name.
+"""Recognises every dataset below FER-Datasets by its files, tables and folders, whatever they are called.
 
 Each dataset's module looks at every folder, from the top down; class folders of the user's own come last. Of several
 copies of one dataset the fullest is taken. What nobody recognises is named.
@@ -33,7 +33,7 @@ _TOLD = 4  # things of a folder that nobody recognises
 
 @dataclass(frozen=True)
 class Recognition:
-    """What FER-Datasets holds.
+    """The content of FER-Datasets.
 
     Attributes:
         datasets: By the name that they have in stage 2's folders: known ones first, in the order of their records.
@@ -49,14 +49,14 @@ class Recognition:
 
 
 def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
-    """What FER-Datasets holds; class folders of the user's own may be called by the scheme's labels."""
+    """Looks through FER-Datasets; the user's own class folders may be called by the scheme's labels."""
     if not paths.raw.is_dir():
         return Recognition({}, [], [], [])
     return recognise_folder(Folder.read(paths.raw), scheme)
 
 
 def recognise_folder(root: Folder, scheme: LabelScheme) -> Recognition:
-    """What a folder anywhere holds; names above its `raw` say nothing."""
+    """Looks through any folder; the names of folders above its `raw` count for nothing."""
     found, incomplete = _look_through(root, DATASETS.values(), scheme)
     datasets, others = _by_record(found)
     for own in (finding for finding in found if not finding.dataset):
@@ -89,7 +89,7 @@ def find_copies(paths: Paths, dataset: Dataset) -> list[Recognised]:
 def _look_through(
     folder: Folder, datasets: Iterable[Dataset], scheme: LabelScheme | None, covered: frozenset[Path] = frozenset()
 ) -> tuple[list[Recognised], list[Incomplete]]:
-    """What was found in a folder and below it; without a scheme no class folders of the user's own.
+    """Looks through a folder and all below it; without a scheme the user's own class folders are left out.
 
     Of two datasets that claim the same files the first has them; `covered` was claimed from the folders above.
     """
@@ -137,7 +137,7 @@ def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
 
 
 def _contents(inside: list[Folder], claimed: set[Path]) -> str:
-    """What pictures, tables and archives some folders hold, in words; empty where they hold none."""
+    """The pictures, tables and archives of some folders, in words; empty where there are none."""
     found = []
     pictures = sum(path not in claimed for part in inside for path in part.pictures)
     if pictures:
@@ -152,7 +152,7 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
 
 
 def _said_of(path: Path) -> str:
-    """What is said of a file that nobody claims, after its name; empty where that is nothing."""
+    """The remark on a file that belongs to no dataset, to follow its name; empty where there is none."""
     suffix = path.suffix.lower()
     if not path.exists():
         return "leads nowhere (a broken link)"

@@ -30,7 +30,7 @@ _PICTURES_PER_CHUNK = 16
 
 @dataclass(frozen=True)
 class Searched:
-    """What was found in a scene.
+    """A scene that was searched.
 
     Attributes:
         image: The scene.
@@ -44,7 +44,7 @@ class Searched:
 
     @property
     def box(self) -> Box | None:
-        """Of the largest face."""
+        """The place of the largest face."""
         return None if self.largest is None else self.largest.box
 
 
@@ -55,7 +55,7 @@ class _Record(TypedDict):
 
 
 def scene_detector() -> Detector:
-    """What finds faces in scenes: the best detector that is here; a process opens it once."""
+    """The best detector that is installed; a process opens it once."""
     detector = open_detector("auto")
     assert detector is not None, "only `none` is no detector"
     return detector
@@ -87,12 +87,12 @@ def _is_small_square(path: Path) -> bool:
 
 
 def search(images: Sequence[SourceImage]) -> list[Searched]:
-    """What is found in scenes, in their order, in this process."""
+    """Searches scenes in this process."""
     return [search_one(image) for image in progress(images, total=len(images), description="faces", unit="picture")]
 
 
 def search_one(image: SourceImage) -> Searched:
-    """What is found in one scene."""
+    """Searches one scene."""
     return _searched(image, _record(image))
 
 

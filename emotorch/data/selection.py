@@ -136,14 +136,14 @@ class DatasetIndex:
 
     @property
     def cache_folder(self) -> Path:
-        """Of what is worked out once for all runs on this very dataset."""
+        """The folder of what is computed once for all runs on this very dataset."""
         return self.paths.cache / self.fingerprint[:16]
 
     def has(self, dataset: str) -> bool:
         return bool((self.datasets == dataset).any())
 
     def form_for(self, image_size: int, channels: int, dataset: str) -> PixelForm:
-        """What images are read as for a network of this input that is trained on a dataset.
+        """The form in which images are read for a network of this input that is trained on a dataset.
 
         It is what the largest and most colourful of the dataset's files give, and no more than the network takes: so
         nothing is enlarged that cache and augmentation would then carry, and every run on the dataset reads alike.
@@ -162,7 +162,7 @@ class DatasetIndex:
         return self.originals(self.with_label(np.flatnonzero(chosen)))
 
     def with_label(self, rows: Indices) -> Indices:
-        """Of some rows those that have a label: what FER+'s votes give no majority for may only train, by the votes."""
+        """The rows that have a label: without a majority of FER+'s votes an image may only train, by the votes."""
         if self.votes is None:
             return rows
         votes = self.votes[rows]

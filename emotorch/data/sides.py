@@ -49,7 +49,7 @@ class Shared:
         return f"{len(self.rows)} training images show held-out photos or people, and are {done} ({', '.join(parts)})"
 
     def as_dict(self) -> dict[str, int | bool]:
-        """What a run's record says."""
+        """For a run's record."""
         return {**self.counts, "kept": self.kept}
 
 

@@ -1,4 +1,4 @@
-"""What a dataset is made of: images of a raw dataset, and the manifest in which a stage accounts for its own."""
+"""The images of a raw dataset, and the manifest in which a stage lists the images that it wrote."""
 
 import csv
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ MANIFEST = "manifest.csv"
 
 
 class Reading(Enum):
-    """How a file becomes a face: it is one already, of 48×48 in grey; was one, and is enlarged; is a crop of any size;
-    or is a scene, in which `scenes` finds the face first.
+    """How a file becomes a face: it is one already, 48×48 in grey; it is one that was enlarged; it is a crop of any
+    size; or it is a scene, in which `scenes` finds the face first.
     """
 
     FACE = "face"

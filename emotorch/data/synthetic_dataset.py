@@ -90,7 +90,7 @@ def _spread(counts: Sequence[int], total: int) -> list[int]:
 
 
 def _usages(emotions: Sequence[int]) -> list[str]:
-    """Of ten images of a class eight are for training and one for each test, so that every usage has every class."""
+    """Usages: of ten images of a class eight train and one is for each test, so that every usage has every class."""
     seen: Counter[int] = Counter()
     usages = []
     for emotion in emotions:

@@ -82,7 +82,7 @@ def create(paths: Paths, *, seed: int, workers: int, force: bool) -> Summary:
 
 
 def _write_variants(paths: Paths, folder: Path, seed: int, sources: Sequence[tuple[str, str, str]]) -> None:
-    """Of each source the file, its hash as 48×48 grey, and that of the file's own pixels."""
+    """Writes all variants of sources: file, hash as 48×48 grey, and hash of the file's own pixels."""
     for file, source_hash, stored_hash in sources:
         path = paths.originals / file
         pixels = read_stored(path)
