@@ -89,6 +89,10 @@ def expected_counts(model: Trained, rows: list[dict[str, str]]) -> np.ndarray:
     return confusion_matrix([int(row["label_index"]) for row in rows], outputs.argmax(1), labels=range(4))
 
 
+def expected_of(model: Trained, part: str) -> np.ndarray:
+    return expected_counts(model, [row for row in usage(model) if row["usage"] == part])
+
+
 def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained) -> None:
     said, folder = evaluate(lively)
     tables = ("confusion_counts_{}.csv", "confusion_matrix_{}.csv", "misclassifications_{}.csv")
@@ -103,7 +107,7 @@ def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained)
     for line, (part, name) in zip(scored, PARTS.items(), strict=True):
         rows = [row for row in usage(lively) if row["usage"] == part]
         matrix = read_counts(folder, name)
-        assert (matrix == expected_counts(lively, rows)).all()
+        assert (matrix == expected_of(lively, part)).all()
         assert f"{len(rows)} images, accuracy {100 * np.trace(matrix) / len(rows):.2f}%" in line
         report = (folder / f"classification_report_{name}.txt").read_text()
         assert line in report
@@ -195,7 +199,7 @@ def test_a_part_without_any_image_is_left_out_and_named(lively: Trained) -> None
 def test_a_published_image_usage_does(lively: Trained) -> None:
     columns = ["image_path", "usage", "emotion", "label_index", "dataset_index"]
     rows = [",".join(row[column] for column in columns) for row in usage(lively)]
-    before = read_counts(evaluate(lively)[1], "fer_val")
+    before = expected_of(lively, "fer_validation")
     (lively.folder / "image_usage.csv").write_text("\n".join([",".join(columns), *rows]) + "\n")
     accept(lively.folder)
     said, folder = evaluate(lively)
@@ -207,7 +211,7 @@ def test_a_published_image_usage_does(lively: Trained) -> None:
 
 
 def test_a_dataset_that_was_numbered_anew_gives_the_same_scores(lively: Trained) -> None:
-    before = {name: read_counts(evaluate(lively)[1], name) for name in PARTS.values()}
+    before = {name: expected_of(lively, part) for part, name in PARTS.items()}
     renumber(lively.paths)
     said, folder = evaluate(lively)
     for name, counts in before.items():
@@ -217,7 +221,7 @@ def test_a_dataset_that_was_numbered_anew_gives_the_same_scores(lively: Trained)
 
 
 def test_images_of_another_root_are_known_by_their_hashes(lively: Trained) -> None:
-    before = read_counts(evaluate(lively)[1], "fer_val")
+    before = expected_of(lively, "fer_validation")
     rows = usage(lively)
     for row in rows:
         row["image_path"] = "/another/machine/" + row["image_path"]
@@ -235,7 +239,7 @@ def test_images_of_another_root_are_known_by_their_hashes(lively: Trained) -> No
 def test_originals_in_another_scheme_s_folder_are_found(lively: Trained) -> None:
     rows = [row for row in usage(lively) if "Augmented" not in row["image_path"]]
     write_usage(lively, rows)
-    expected = read_counts(evaluate(lively)[1], "fer_val")
+    expected = expected_of(lively, "fer_validation")
     create(lively.paths, get_scheme("seven"), workers=1, force=False)
     shutil.rmtree(lively.paths.originals)
     said, folder = evaluate(lively)
