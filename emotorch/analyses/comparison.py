@@ -29,7 +29,7 @@ from emotorch.analyses.ranking_figure import Reference, ranking_figure
 from emotorch.analyses.watched import WatchedRun, measure_watched, rankings
 from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.files import remove_leftovers, timestamped
-from emotorch.paths import Paths
+from emotorch.paths import Paths, mark_synthetic
 from emotorch.runs.folder import COPIES, FINISHED, LEAKY, Run, first_run, list_runs
 from emotorch.runs.record import RECORD_NAME
 from emotorch.tables import Table, counted, to_text, write_table
@@ -66,6 +66,16 @@ class Comparison:
     file: Path
     weights: Weights
     watched: Sequence[WatchedRun] = ()
+
+    @property
+    def runs(self) -> Sequence[MeasuredRun]:
+        """All that were compared."""
+        return *self.distances, *self.watched
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the faces of any run are."""
+        return any(run.synthetic for run in self.runs)
 
     @property
     def by_distance(self) -> list[Ranking]:
@@ -226,10 +236,9 @@ def describe(comparison: Comparison) -> str:
 
 
 def _count(comparison: Comparison) -> str:
-    runs = (*comparison.distances, *comparison.watched)
-    collapsed = sum(run.collapsed for run in runs)
+    collapsed = sum(run.collapsed for run in comparison.runs)
     left_out = len(comparison.left_out)
-    return f"compared: {len(runs) - collapsed:,}, and {collapsed:,} that {COLLAPSED}; left out: {left_out:,}"
+    return f"compared: {len(comparison.runs) - collapsed:,}, and {collapsed:,} that {COLLAPSED}; left out: {left_out:,}"
 
 
 def _unverified(comparison: Comparison) -> Iterator[str]:
@@ -269,5 +278,4 @@ def _figure_title(comparison: Comparison) -> str:
         first, *more = rankings(watched)
         by = "what their recipes watch" if more else f"{first.criterion.word}: {first.title}"
         parts.append(f"{counted(len(watched), 'run')} ranked by {by}")
-    synthetic = any(run.synthetic for run in (*distances, *watched))
-    return "; ".join(parts) + (" (synthetic faces)" if synthetic else "")
+    return mark_synthetic("; ".join(parts), comparison.synthetic)

@@ -1,5 +1,6 @@
 """What ranks runs: the distance to the published original or, where none was published, what their recipe watches."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,10 @@ class Criterion:
     def cost(self, value: float) -> float:
         """What is the smaller the better."""
         return -value if self.rising else value
+
+    def interval(self, low: float, high: float) -> str:
+        """`0.01–0.02`; empty where it is unknown."""
+        return "" if math.isnan(low) else f"{self.cell.format(low)}–{self.cell.format(high)}"
 
     def write(self, value: float) -> str:
         return f"{self.word} {self.form.format(value)}"

@@ -1,6 +1,5 @@
 """Runs in the order of the number that ranks them: which is the best, whether beyond chance, and what varies."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,14 +72,12 @@ class Ranking:
         """The best runs, with what varies between all of them, and the factors that are `always` shown."""
         shown = self.runs[:_SHOWN]
         settings = list(dict.fromkeys([*always, *self.settings]))
-        form = self.criterion.cell
         scores = {
             self.criterion.column: [run.value for run in shown],
             ACCURACY.column: [run.accuracies[1] for run in shown],
             MACRO_F1.column: [run.macro_f1 for run in shown],
         }
-        ends = [(run.low, run.high) for run in shown]
-        intervals = [None if math.isnan(low) else f"{form.format(low)}–{form.format(high)}" for low, high in ends]
+        intervals = [self.criterion.interval(run.low, run.high) or None for run in shown]
         names = [run.recipe_name for run in shown]
         frame = pd.DataFrame(
             {

@@ -117,16 +117,11 @@ def sweep_page(
     criterion = criterion_of(settings)
     sections = []
     if comparison is not None:
-        sections = [
-            Section(
-                "ranking", _heading(criterion), [drawing(comparison_figure(comparison), _alternative(name, criterion))]
-            ),
-            Section(
-                "best",
-                "Best run and published original" if comparison.distances else "Best run",
-                _best(paths, comparison),
-            ),
-        ]
+        heading = "Distance to the published original" if criterion == DISTANCE else f"Validation {criterion.word}"
+        alternative = f"{heading} of each run of {name}, by rank and over what was varied"
+        best = "Best run and published original" if comparison.distances else "Best run"
+        sections.append(Section("ranking", heading, [drawing(comparison_figure(comparison), alternative)]))
+        sections.append(Section("best", best, _best(paths, comparison)))
     sections += further
     runs = _runs(criterion, design, plan, results, comparison) if results else text("No run has ended yet.")
     sections.append(Section("runs", "All runs", [runs]))
@@ -136,17 +131,10 @@ def sweep_page(
     )
     if criterion != DISTANCE:
         subtitle += f" Ranked by {criterion.word} ({criterion.direction}): no original was published to compare with."
-    synthetic = comparison is not None and any(run.synthetic for run in (*comparison.distances, *comparison.watched))
-    warning = "Synthetic faces: these figures say nothing about real ones." if synthetic else ""
+    warning = ""
+    if comparison is not None and comparison.synthetic:
+        warning = "Synthetic faces: these figures say nothing about real ones."
     return render(name, subtitle, _facts(design["count"], results, comparison), sections, warning)
-
-
-def _heading(criterion: Criterion) -> str:
-    return "Distance to the published original" if criterion == DISTANCE else f"Validation {criterion.word}"
-
-
-def _alternative(name: str, criterion: Criterion) -> str:
-    return f"{_heading(criterion)} of each run of {name}, by rank and over what was varied"
 
 
 def _facts(planned: int, results: Sequence[Result], comparison: Comparison | None) -> list[Fact]:
@@ -161,10 +149,15 @@ def _facts(planned: int, results: Sequence[Result], comparison: Comparison | Non
     if comparison is None:
         return facts
     best, criterion = comparison.first.best, comparison.first.criterion
-    low, high = (criterion.cell.format(end) for end in (best.low, best.high))
-    interval = "" if math.isnan(best.low) else f"; 95% interval {low}–{high}"
+    interval = criterion.interval(best.low, best.high)
     name = "Smallest distance" if criterion == DISTANCE else f"Best {criterion.word}"
-    facts.append(Fact(name, criterion.form.format(best.value), f"{best.model}{interval}"))
+    facts.append(
+        Fact(
+            name,
+            criterion.form.format(best.value),
+            f"{best.model}; 95% interval {interval}" if interval else best.model,
+        )
+    )
     if comparison.distances:
         recreation = comparison.recreation(complete=best.has_ckp)
         detail = f"best of 300, with leaks; {comparison.first.title}"
@@ -191,7 +184,7 @@ def _runs(
     results: Sequence[Result],
     comparison: Comparison | None,
 ) -> Markup:
-    measured = {run.model: run for run in (*comparison.distances, *comparison.watched)} if comparison else {}
+    measured = {run.model: run for run in comparison.runs} if comparison else {}
     settings = _varied(design, plan)
     if not any(run.has_ckp for run in measured.values()):
         settings = [name for name in settings if not name.startswith(CKP.key)]  # they chose among no images
