@@ -12,7 +12,6 @@ from running import copy_root
 from emotorch.analyses.dataset import describe, make_audit
 from emotorch.data import audit, duplicates, faults
 from emotorch.data.images import Pixels, encode_png
-from emotorch.data.likeness import THRESHOLD
 from emotorch.errors import UsageError
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
@@ -207,7 +206,7 @@ def test_what_hinders_reading_is_said(tmp_path: Path) -> None:
     with refusal(f"{tmp_path / 'empty'}: no readable image: archive.zip is a zip archive (unpack it)"):
         audit.read(tmp_path / "empty")
     write(tmp_path / "unknown" / "hapy" / "1.png", draw_images(1, seed=2)[0])
-    said = describe(make_audit(audit.read(tmp_path / "unknown"), THRESHOLD)).splitlines()[0]
+    said = describe(make_audit(audit.read(tmp_path / "unknown"))).splitlines()[0]
     assert f"; stage 2 refuses it: {tmp_path / 'unknown' / 'hapy'}: no known emotion" in said
 
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import images_of, refusal, write_small_rafdb
 from layouts import put, raf_names
 
+from emotorch.data.images import GREY_FACE
 from emotorch.data.recognition import find_copies, recognise
 from emotorch.data.sources import Reading
 from emotorch.datasets import RAF
@@ -38,8 +39,7 @@ def test_the_folder_may_hold_basic(paths: Paths, listing: Path) -> None:
 
 
 def test_pictures_are_shrunk_to_faces(paths: Paths, listing: Path) -> None:
-    read = images_of(paths, RAF)[0].read()
-    assert read.face.shape == read.stored.shape == (48, 48)
+    assert images_of(paths, RAF)[0].read_as(GREY_FACE).shape == (48, 48)
 
 
 def test_blank_lines_and_other_line_ends_are_read(paths: Paths, listing: Path) -> None:

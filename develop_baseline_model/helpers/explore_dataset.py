@@ -40,7 +40,7 @@ def main() -> None:
     from pathlib import Path
 
     from emotorch.analyses.dataset import describe, make_audit
-    from emotorch.data import audit, likeness
+    from emotorch.data import audit
     from emotorch.errors import EmoTorchError
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
@@ -53,7 +53,7 @@ def main() -> None:
         audited = audit.read_dataset(given, paths, scheme, options.faces)
     else:
         audited = audit.read(Path(given).resolve() if given else paths.originals, paths, scheme, options.faces)
-    found = make_audit(audited, likeness.THRESHOLD if options.threshold is None else options.threshold)
+    found = make_audit(audited, options.threshold)
     report = write_dataset_report(paths, found, examples=options.examples)
     if options.json:
         print(json.dumps({**found.as_dict(), "report": str(report)}))

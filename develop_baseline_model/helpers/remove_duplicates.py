@@ -41,8 +41,7 @@ def main() -> None:
     dataset = audit.read(Path(options.folder).resolve() if options.folder else paths.originals, faces="none")
     if options.apply:
         duplicates.check_movable(dataset)
-    threshold = likeness.THRESHOLD if options.threshold is None else options.threshold
-    found = duplicates.find(dataset, threshold=threshold, mirrored=options.mirrored)
+    found = duplicates.find(dataset, threshold=options.threshold, mirrored=options.mirrored)
     print(f"{dataset.folder}: {len(dataset.entries)} images, {len(dataset.unreadable)} files that cannot be read")
     print(duplicates.summary(found, likeness.KINDS if options.mirrored else likeness.KINDS[:2]))
     table = duplicates.write_pairs(paths.reports, found)

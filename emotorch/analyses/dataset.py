@@ -79,8 +79,8 @@ class Audit:
         }
 
 
-def make_audit(audited: AuditedFolder, threshold: float) -> Audit:
-    """Measures all images, and looks for faults, and for copies of at least this similarity."""
+def make_audit(audited: AuditedFolder, threshold: float | None = None) -> Audit:
+    """Measures all images, and looks for faults, and for copies by a threshold as `duplicates.find` takes it."""
     measures = measure(audited.faces)
     duplicates = find(audited, threshold=threshold, mirrored=True)
     photos, people = photos_of(duplicates), people_in_several_splits(audited)

@@ -26,7 +26,6 @@ _NUMBER = re.compile(r"\d|class\D?\d")  # of a class; sequences have longer ones
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _LABEL_ENDING = "_emotion.txt"
 _LABEL = re.compile(rf"(S\d{{3}})_(\d{{3}})_\d{{8}}{_LABEL_ENDING}$", re.IGNORECASE)
-_EXAMPLE = "S010_004_00000017.png"
 # The numbers in the original's *_emotion.txt; 0 is neutral, which no sequence is labelled with.
 _EMOTION_OF_CODE = dict(enumerate(CKP.classes[:7], start=1))
 _PEAK_FRAMES = 3
@@ -50,7 +49,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
     if _are_crops(crops):
         yield crops.recognised(
             CKP.name,
-            f"file names like {_EXAMPLE}: person, sequence, frame",
+            f"file names like {CKP.file_example}: person, sequence, frame",
             lambda: _list_crops(crops),
             preference=2,
             notes=("its folders of splits are not its own, and are not kept",) if crops[0].split else (),
@@ -162,7 +161,7 @@ def _reading(paths: list[Path]) -> Reading:
 def _subject(path: Path) -> str:
     match = _NAME.match(path.stem)
     if match is None:
-        raise EmoTorchError(f"{path}: not named like {_EXAMPLE} (person, sequence, frame); move it away")
+        raise EmoTorchError(f"{path}: not named like {CKP.file_example} (person, sequence, frame); move it away")
     return match[1]
 
 

@@ -70,11 +70,13 @@ class Duplicates:
         return [self.audited.entries[position].file for position in np.flatnonzero(~self.kept).tolist()]
 
 
-def find(audited: AuditedFolder, *, threshold: float = THRESHOLD, mirrored: bool = False) -> Duplicates:
+def find(audited: AuditedFolder, *, threshold: float | None = None, mirrored: bool = False) -> Duplicates:
     """Finds the copies, and chooses which to keep: a test image before validation's, that before training's.
 
-    `threshold` is the least similarity of a near-duplicate; at 1 only equal images are copies.
+    `threshold` is the least similarity of a near-duplicate, by default `likeness.THRESHOLD`; at 1 only equal images
+    are copies.
     """
+    threshold = THRESHOLD if threshold is None else threshold
     ranks = np.array([_RANKS.get(entry.usage, 0) for entry in audited.entries])
     preferred = np.lexsort((np.arange(len(ranks)), -ranks))
     groups = group_sources(audited.hashes)[preferred]

@@ -211,30 +211,29 @@ def _changed(audited: AuditedFolder) -> Finding:
 
 
 def _copies(audited: AuditedFolder, kind: str, photos: Sequence[Photo]) -> list[Finding]:
-    every: dict[int, Found] = {}
-    conflicting: dict[int, Found] = {}
-    across: dict[int, Found] = {}
-    of_kind = (photo for photo in photos if photo.kind == kind)
-    for number, photo in enumerate(of_kind, start=1):
-        detail = f"group {number}, {len(photo.positions)} images: {', '.join(photo.labels)}"
-        if photo.is_shared:
-            detail += f"; {', '.join(photo.splits)}"
-        if kind != EXACT:
-            detail += f"; similarity {photo.similarity:.2f}"
-        for position in photo.positions:
-            found = Found(audited.entries[position], detail, position)
-            # Of several groups that an image is in the first is told, and the first that is of the finding's kind.
-            every.setdefault(position, found)
-            if photo.is_conflicting:
-                conflicting.setdefault(position, found)
-            if photo.is_shared:
-                across.setdefault(position, found)
+    of_kind = [photo for photo in photos if photo.kind == kind]
+
+    def finding(name: str, meaning: str, applies: Callable[[Photo], bool]) -> Finding:
+        found: dict[int, Found] = {}
+        for number, photo in enumerate(of_kind, start=1):
+            for position in photo.positions if applies(photo) else ():
+                # Of several groups that an image is in the first is told.
+                found.setdefault(position, Found(audited.entries[position], _detail(number, photo), position))
+        return Finding(name, meaning, list(found.values()))
+
     name, meaning = _COPIES[kind]
     return [
-        Finding(name, meaning, list(every.values())),
-        Finding(f"{name}, other label", f"{meaning}, different labels", list(conflicting.values())),
-        Finding(f"{name}, other split", f"{meaning}, in different splits", list(across.values())),
+        finding(name, meaning, lambda _: True),
+        finding(f"{name}, other label", f"{meaning}, different labels", lambda photo: photo.is_conflicting),
+        finding(f"{name}, other split", f"{meaning}, in different splits", lambda photo: photo.is_shared),
     ]
+
+
+def _detail(number: int, photo: Photo) -> str:
+    detail = f"group {number}, {len(photo.positions)} images: {', '.join(photo.labels)}"
+    if photo.is_shared:
+        detail += f"; {', '.join(photo.splits)}"
+    return detail if photo.kind == EXACT else f"{detail}; similarity {photo.similarity:.2f}"
 
 
 def _people(audited: AuditedFolder, people: Sequence[Person]) -> Finding:

@@ -142,9 +142,9 @@ def _shared(
 
 def _split(index: "DatasetIndex", dataset: Dataset, fer_usage: str) -> tuple[Indices, Indices]:
     """The rows that train, and those that are held out to validate."""
-    if dataset is FER and fer_usage == "all":
-        return _hold_out(index, np.flatnonzero(index.datasets == dataset.name), dataset)
     of_dataset = index.datasets == dataset.name
+    if dataset is FER and fer_usage == "all":
+        return _hold_out(index, np.flatnonzero(of_dataset), dataset)
     # Where no split is given the usage is empty, and every image may train.
     training = np.flatnonzero(of_dataset & np.isin(index.usages, ["", *dataset.training]))
     selecting = np.flatnonzero(of_dataset & np.isin(index.usages, list(dataset.selecting)))
