@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, get_type_hints
 
 from emotorch.errors import EmoTorchError, UsageError
@@ -211,12 +211,9 @@ class Recipe:
         _check(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
         _check(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1", self.plateau_factor)
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `as_dict`, also by way of JSON; settings that are newer than the record get their default.
+        """The inverse of `asdict`, also by way of JSON; settings that are newer than the record get their default.
 
         Raises:
             EmoTorchError: a setting is unknown, not there, or not of its type; or, as UsageError, out of range.

@@ -3,7 +3,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def test_a_saved_file_holds_what_was_saved(tmp_path: Path) -> None:
     read = checkpoints.read(path)
     assert read["model_config"] == {**published_state()["model_config"], "image_size": 48, "kernel_size": 4}
     assert read["labels"] == list(LABELS)
-    assert read["recipe"] == get_recipe("emotorch").as_dict()
+    assert read["recipe"] == asdict(get_recipe("emotorch"))
     assert read["optimizer_state_dict"]["param_groups"] == our_state()["optimizer_state_dict"]["param_groups"]
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
 

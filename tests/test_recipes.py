@@ -73,7 +73,7 @@ def test_optimizer_names_are_those_that_are_implemented(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_survives_its_record(name: str) -> None:
-    assert Recipe.from_dict(json.loads(json.dumps(RECIPES[name].as_dict()))) == RECIPES[name]
+    assert Recipe.from_dict(json.loads(json.dumps(asdict(RECIPES[name])))) == RECIPES[name]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -73,7 +73,7 @@ def _layers(recipe: Recipe) -> list[Layer]:
 
 def as_toml(recipe: Recipe) -> str:
     """A recipe as TOML, for a person to read or to keep."""
-    values = recipe.as_dict()
+    values = asdict(recipe)
     tables = {name: value for name, value in values.items() if isinstance(value, Mapping)}
     lines = _toml_lines({name: value for name, value in values.items() if name not in tables})
     for table, content in tables.items():

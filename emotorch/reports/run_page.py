@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _provenance(record: Mapping[str, Any]) -> Section:
 
 def _recipe(recipe: Mapping[str, Any]) -> list[Markup]:
     """What was changed from the recipe of the name for this run, and every setting."""
-    named = json.loads(json.dumps(get_recipe(recipe["name"]).as_dict()))
+    named = json.loads(json.dumps(asdict(get_recipe(recipe["name"]))))
     rows = [(name, json.dumps(value), json.dumps(named.get(name))) for name, value in recipe.items()]
     frame = pd.DataFrame(rows, columns=["setting", "here", "in the recipe"])
     changed = frame[frame["here"] != frame["in the recipe"]]

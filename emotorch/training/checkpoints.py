@@ -140,7 +140,7 @@ def describe(recipe: Recipe, scheme: LabelScheme, pixels: PixelForm = GREY_FACE)
         "model_config": network_config(recipe, scheme.labels),
         "normalization": {"mean": form.mean, "std": form.std},
         "pixels": asdict(pixels),
-        "recipe": recipe.as_dict(),
+        "recipe": asdict(recipe),
         "labels": list(scheme.labels),
         "scheme": scheme.as_dict(),
         "emotorch_version": __version__,

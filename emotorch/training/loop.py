@@ -74,8 +74,7 @@ class LabelledPixels:
 
 
 def network_outputs(network: nn.Module, pixels: Images, form: InputForm, threads: int = 1) -> Tensor:
-    """(N, K) outputs for (N, 1, H, W) or (N, 3, H, W) bytes, in evaluation mode, on the CPU; the same for any number of
-    threads."""
+    """(N, K) outputs on the CPU, in evaluation mode, for (N, 1 or 3, H, W) bytes; the same on any number of threads."""
     network.eval()
 
     @torch.inference_mode()
