@@ -29,7 +29,10 @@ _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 def _import_onnxruntime() -> Any:
-    """The module `onnxruntime` without its telemetry, whatever the variable was before; nothing else may import it."""
+    """The module `onnxruntime` without its telemetry, whatever the variable was before; nothing else may import it.
+
+    What people show to a model, and that they do, stays on their machine.
+    """
     os.environ[_NO_TELEMETRY] = "1"
     import onnxruntime  # type: ignore[import-untyped]
 

@@ -56,7 +56,7 @@ def layers(network: nn.Module, input_shape: tuple[int, int, int]) -> list[Layer]
         for handle in handles:
             handle.remove()
         network.train(was_training)
-    # The counter counts a module with all in it, two operations for each, under the name of the network's class.
+    # The counter counts a module with all in it, two operations a multiply-add, by names below the network's class.
     products = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
     root = type(network).__name__
 
