@@ -84,15 +84,20 @@ def prediction_sheet(
         for place, text in enumerate(above[index]):
             page.write(x + tile_width / 2, below + place * line, text, _SHEET_POINTS)
         page.write(x + tile_width / 2, below + len(above[index]) * line, said[index], _SHEET_POINTS, colour)
-    right_word, wrong_word = ("as labelled", "otherwise") if labels_suspected else ("right", "wrong")
+    words = ("as labelled", "otherwise") if labels_suspected else ("right", "wrong")
+    _write_legend(page, sheet_width / 2, legend_y, (sum(right), number - sum(right)), words)
+    return page.figure()
+
+
+def _write_legend(page: PixelPage, middle: float, y: float, counts: tuple[int, int], words: tuple[str, str]) -> None:
+    """What the marks mean, and of how many images."""
     legend = [
-        (f"{_RIGHT[0]} {sum(right)} {right_word}", _RIGHT[1], -1.7),
-        (f"{_WRONG[0]} {number - sum(right)} {wrong_word}", _WRONG[1], -0.7),
+        (f"{_RIGHT[0]} {counts[0]} {words[0]}", _RIGHT[1], -1.7),
+        (f"{_WRONG[0]} {counts[1]} {words[1]}", _WRONG[1], -0.7),
         ("percent: the model's confidence", BLACK, 1.1),
     ]
     for text, colour, inches in legend:
-        page.write(sheet_width / 2 + inches * DPI, legend_y, text, _SHEET_POINTS, colour)
-    return page.figure()
+        page.write(middle + inches * DPI, y, text, _SHEET_POINTS, colour)
 
 
 # --- A picture, its faces, and what each shows --------------------------------------------------------------
@@ -151,15 +156,20 @@ def probabilities_figure(
     if not faces:
         figure.supxlabel("No face found.", fontsize=10)
     elif len(faces) > len(shown):
-        rest = [
-            f"{number} {word} {max(face.values()):.0%}"
-            for number, (word, face) in enumerate(zip(predictions, faces, strict=True), start=1)
-        ]
-        note = f"Bars for the first {len(shown)} of {len(faces)} faces; the others: {', '.join(rest[len(shown) :])}."
-        note = wrap(note, figure.get_figwidth() - 0.4, 10)
-        figure.set_figheight(figure.get_figheight() + note.count("\n") * line_height(10) / DPI)
-        figure.supxlabel(note, fontsize=10, parse_math=False)
+        _write_rest(figure, predictions, faces)
     return figure
+
+
+def _write_rest(figure: Figure, predictions: Sequence[str], faces: Sequence[Mapping[str, float]]) -> None:
+    """What the faces without bars are said to show, in a note that makes the figure higher where it is long."""
+    said = [
+        f"{number} {word} {max(face.values()):.0%}"
+        for number, (word, face) in enumerate(zip(predictions, faces, strict=True), start=1)
+    ]
+    note = f"Bars for the first {_MOST_FACES} of {len(faces)} faces; the others: {', '.join(said[_MOST_FACES:])}."
+    note = wrap(note, figure.get_figwidth() - 0.4, 10)
+    figure.set_figheight(figure.get_figheight() + note.count("\n") * line_height(10) / DPI)
+    figure.supxlabel(note, fontsize=10, parse_math=False)
 
 
 def _draw_picture(axes: Axes, pixels: Pixels, boxes: Sequence[_Box | None]) -> None:

@@ -168,15 +168,10 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
     tried = tried.part(some_of(len(tried.labels), _TRIED_ON))
     trials = find_reading(model, tried.pixels, tried.labels, scheme, scaling=request.scaling, labels=labels)
     reading = trials[0].reading
-    outputs = reading.outputs(tried.pixels)
-    faults = list(find_not_finite(outputs))
-    if not faults:
-        faults += outputs_as_probabilities(outputs)[1]
-        faults += find_batch_faults(reading, tried.pixels, tried.labels)
-        # Beside a stated scaling.
-        others = request.scaling is not None and not model.signature.takes_bytes
-        tries = find_reading(model, tried.pixels, tried.labels, scheme, scaling=None, labels=labels) if others else []
-        faults += find_label_faults(trials[0], outputs, tried.labels, scheme, tries)
+    others: Sequence[Trial] = []
+    if request.scaling is not None and not model.signature.takes_bytes:
+        others = find_reading(model, tried.pixels, tried.labels, scheme, scaling=None, labels=labels)
+    faults = _faults_of_outputs(trials[0], others, tried, scheme)
     scored = [
         score_set(
             reading,
@@ -210,6 +205,17 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         verdict=verdict,
         holds=holds,
     )
+
+
+def _faults_of_outputs(trial: Trial, others: Sequence[Trial], tried: EvaluationSet, scheme: LabelScheme) -> list[Fault]:
+    outputs = trial.reading.outputs(tried.pixels)
+    if faults := find_not_finite(outputs):
+        return faults
+    return [
+        *outputs_as_probabilities(outputs)[1],
+        *find_batch_faults(trial.reading, tried.pixels, tried.labels),
+        *find_label_faults(trial, outputs, tried.labels, scheme, others),
+    ]
 
 
 # --- What it is audited on ----------------------------------------------------------------------------------

@@ -81,10 +81,9 @@ def outputs_as_probabilities(outputs: Floats) -> tuple[Floats, list[Fault]]:
     return exponentials / exponentials.sum(axis=1, keepdims=True), []
 
 
-def find_not_finite(outputs: Floats) -> Iterator[Fault]:
+def find_not_finite(outputs: Floats) -> list[Fault]:
     wrong = int((~np.isfinite(outputs)).any(axis=1).sum())
-    if wrong:
-        yield Fault("nan", f"NaN or infinity for {wrong} of {len(outputs)} images")
+    return [Fault("nan", f"NaN or infinity for {wrong} of {len(outputs)} images")] if wrong else []
 
 
 def find_batch_faults(reading: Reading, pixels: Pixels, truths: Indices) -> Iterator[Fault]:

@@ -151,13 +151,8 @@ def _facts(planned: int, results: Sequence[Result], comparison: Comparison | Non
     best, criterion = comparison.first.best, comparison.first.criterion
     interval = criterion.interval(best.low, best.high)
     name = "Smallest distance" if criterion == DISTANCE else f"Best {criterion.word}"
-    facts.append(
-        Fact(
-            name,
-            criterion.form.format(best.value),
-            f"{best.model}; 95% interval {interval}" if interval else best.model,
-        )
-    )
+    detail = f"{best.model}; 95% interval {interval}" if interval else best.model
+    facts.append(Fact(name, criterion.form.format(best.value), detail))
     if comparison.distances:
         recreation = comparison.recreation(complete=best.has_ckp)
         detail = f"best of 300, with leaks; {comparison.first.title}"
