@@ -109,18 +109,20 @@ def create(
     images = [image for source in sources.values() for image in source.images]
     # Of FER-2013 and CK+ as faces of 48×48, all that is written is the same at any size.
     sized = bool(longest) and not all(image.is_face for image in images)
-    are_scenes = any(image.reading is Reading.SCENE for image in images)
     stamp = {
         "stage": 2,
         "scheme": scheme.name,
         "labels": list(scheme.labels),
         "sources": _stamped_sources(scheme, available),
         "inputs": {dataset: _fingerprint(paths, dataset, source) for dataset, source in available.items()},
-        **({"size": longest} if sized else {}),
-        **({"faces": faces} if faces != "auto" or are_scenes else {}),
-        # Another one cuts faces a little otherwise.
-        **({"detector": scenes.scene_detector().name} if are_scenes else {}),
     }
+    if sized:
+        stamp["size"] = longest
+    if any(image.reading is Reading.SCENE for image in images):
+        # Another detector cuts faces a little otherwise.
+        stamp |= {"faces": faces, "detector": scenes.scene_detector().name}
+    elif faces != "auto":
+        stamp["faces"] = faces
     _tell_of_change(paths.originals, stamp)
     with stage_folder(paths.originals, stamp, stage="stage 2", force=force) as build:
         if build is not None:

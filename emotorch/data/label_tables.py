@@ -3,7 +3,7 @@
 import csv
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
@@ -91,41 +91,38 @@ def read_table(path: Path) -> list[Row] | None:
         "".join(filter(str.isalnum, name.lower()))
         for name in next(csv.reader([header], delimiter=separator, skipinitialspace=True))
     ]
-    columns = {
-        told: [next(place for place, name in enumerate(names) if name in known)]
-        for told, known in _COLUMNS.items()
-        if not known.isdisjoint(names)
-    }
+    columns, has_corners = _find_columns(names)
     if not {"path", "label"} <= columns.keys() or "pixels" in names:
         return None
-    sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
-    columns.setdefault("box", [names.index(name) for name in sides])
-
-    def told(cells: Sequence[str], column: str) -> str:
-        places = columns.get(column, ())
-        return " ".join(cells[place].strip() for place in places if place < len(cells)).strip()
-
     try:
         # Names that are no UTF-8 stand for files whose names are not.
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
             next(reader)
-            return [
-                Row(
-                    table=path,
-                    line=reader.line_num,
-                    picture=told(cells, "path"),
-                    label=told(cells, "label"),
-                    split=told(cells, "split") if "split" in columns else None,
-                    person=told(cells, "person"),
-                    box=told(cells, "box"),
-                    has_corners=sides in _CORNERS,
-                )
-                for cells in reader
-                if any(map(str.strip, cells))
-            ]
+            filled = (cells for cells in reader if any(map(str.strip, cells)))
+            return [_row(path, reader.line_num, cells, columns, has_corners=has_corners) for cells in filled]
     except (csv.Error, UnicodeError) as error:
         raise EmoTorchError(f"{path}: no text in columns ({error}); save it as CSV in UTF-8") from error
+
+
+def _find_columns(names: Sequence[str]) -> tuple[dict[str, list[int]], bool]:
+    """The places of columns by what they tell, a box in one or four; and whether the last two of these are a corner."""
+    columns = {
+        told: [next(place for place, name in enumerate(names) if name in known)]
+        for told, known in _COLUMNS.items()
+        if not known.isdisjoint(names)
+    }
+    sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
+    columns.setdefault("box", [names.index(name) for name in sides])
+    return columns, sides in _CORNERS
+
+
+def _row(table: Path, line: int, cells: Sequence[str], columns: Mapping[str, list[int]], *, has_corners: bool) -> Row:
+    def told(column: str) -> str:
+        return " ".join(cells[place].strip() for place in columns.get(column, ()) if place < len(cells)).strip()
+
+    split = told("split") if "split" in columns else None
+    return Row(table, line, told("path"), told("label"), split, told("person"), told("box"), has_corners)
 
 
 def tables_in(folder: Folder) -> dict[Path, list[Row]]:
