@@ -202,16 +202,8 @@ class _Gallery:
         return {**found, "picture": picture, "tiles": _tiles(self._list(shown))}
 
     def write_confident(self, wrong: Indices) -> dict[str, Any]:
-        listed = self._list(wrong)
-        write_table(self._folder / f"{_CONFIDENT}.csv", listed)
-        shown = wrong[: self._tiles]
         title = f"the most confident of {len(wrong)} wrong predictions"
-        return {
-            "images": len(wrong),
-            "table": f"{_CONFIDENT}.csv",
-            "picture": self._plot(_CONFIDENT, shown, self._classes[shown], title),
-            "tiles": _tiles(listed)[: self._tiles],
-        }
+        return self._write_list(_CONFIDENT, self._list(wrong), wrong, self._classes[wrong], title)
 
     def write_suspected(self, suspected: LabelErrors) -> dict[str, Any]:
         # The class that a threshold makes of it need not be the most probable one.
@@ -226,15 +218,23 @@ class _Gallery:
             }
         )
         listed = Table(frame, dict.fromkeys(("confidence", "label_confidence"), "{:.4f}"))
-        write_table(self._folder / f"{_SUSPECTED}.csv", listed)
         title = f"{len(places)} of {len(self._classes)} labels suspected by confident learning; the most suspicious"
+        written = self._write_list(_SUSPECTED, listed, places, classes, title, labels_suspected=True)
+        return {
+            **written,
+            "thresholds": suspected.thresholds.tolist(),
+            "confident_joint": suspected.joint.tolist(),
+        }
+
+    def _write_list(
+        self, name: str, listed: Table, places: Indices, classes: Indices, title: str, *, labels_suspected: bool = False
+    ) -> dict[str, Any]:
+        write_table(self._folder / f"{name}.csv", listed)
         shown = slice(self._tiles)
         return {
             "images": len(places),
-            "table": f"{_SUSPECTED}.csv",
-            "picture": self._plot(_SUSPECTED, places[shown], classes[shown], title, labels_suspected=True),
-            "thresholds": suspected.thresholds.tolist(),
-            "confident_joint": suspected.joint.tolist(),
+            "table": f"{name}.csv",
+            "picture": self._plot(name, places[shown], classes[shown], title, labels_suspected=labels_suspected),
             "tiles": _tiles(listed)[shown],
         }
 

@@ -1,6 +1,5 @@
 """The faces whose predictions are explained: some held-out images, or those in a user's own pictures."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from emotorch.data.images import Pixels, hash_pixels
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.sets import fingerprint
 from emotorch.inference.inputs import Kind, expand
 from emotorch.inference.predictions import predict_file
 from emotorch.inference.torch_reader import TorchReader
@@ -41,8 +41,7 @@ class Faces:
     def fingerprint(self) -> str:
         """SHA-256 over every face's file, label and pixels, in hex."""
         truths = self.truths or [""] * len(self.files)
-        rows = zip(self.files, truths, map(hash_pixels, self.pixels), strict=True)
-        return hashlib.sha256("\n".join(map("\t".join, rows)).encode()).hexdigest()
+        return fingerprint(self.files, truths, map(hash_pixels, self.pixels))
 
 
 def choose(held_out: Evaluation, labels: Sequence[str], count: int, seed: int) -> Faces:

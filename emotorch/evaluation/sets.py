@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,9 +69,14 @@ class EvaluationSet:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every image's file, label and pixels, in hex: results about other images have another."""
-        rows = zip(self.files, self.labels.tolist(), self.hashes.tolist(), strict=True)
-        text = "\n".join(f"{file}\t{label}\t{pixels}" for file, label, pixels in rows)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint(self.files, self.labels.tolist(), self.hashes.tolist())
+
+
+def fingerprint(files: Sequence[str], labels: Iterable[object], hashes: Iterable[str]) -> str:
+    """SHA-256, in hex, over N files, their labels and the hashes of their pixels."""
+    rows = zip(files, labels, hashes, strict=True)
+    text = "\n".join(f"{file}\t{label}\t{pixels}" for file, label, pixels in rows)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def as_option(dataset: str) -> str:
