@@ -16,7 +16,6 @@ from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
-from emotorch.files import printable
 from emotorch.labels import FERPLUS, LabelScheme
 from emotorch.paths import Paths
 
@@ -58,25 +57,19 @@ def recognise(paths: Paths, scheme: LabelScheme) -> Recognition:
 def recognise_folder(root: Folder, scheme: LabelScheme) -> Recognition:
     """Looks through any folder; the names of folders above its `raw` count for nothing."""
     found, incomplete = _look_through(root, DATASETS.values(), scheme)
-    datasets, others = _by_record(found)
-    for own in (finding for finding in found if not finding.dataset):
-        name = _own_name(own.where, root.raw, datasets)
-        datasets[name] = replace(own, dataset=name)
-    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
-    votes = list(find_votes(root))
-    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed | set(votes))], votes)
-
-
-def _by_record(found: Iterable[Recognised]) -> tuple[dict[str, Recognised], list[Recognised]]:
-    """The fullest copy of each known dataset, in the order of the records, and the other copies."""
     datasets: dict[str, Recognised] = {}
     others: list[Recognised] = []
     for name in DATASETS:
         copies = _fullest_first([copy for copy in found if copy.dataset == name])
         if copies:
             datasets[name] = copies[0]
-            others += copies[1:]
-    return datasets, others
+        others += copies[1:]
+    for own in (finding for finding in found if not finding.dataset):
+        name = _own_name(own.where, root.raw, datasets)
+        datasets[name] = replace(own, dataset=name)
+    claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
+    votes = list(find_votes(root))
+    return Recognition(datasets, others, [*incomplete, *_unknown(root, claimed | set(votes))], votes)
 
 
 def find_copies(paths: Paths, dataset: Dataset) -> list[Recognised]:
@@ -194,31 +187,20 @@ def _own_name(where: Path, raw: Path, taken: Iterable[str]) -> str:
 
 def tell(recognition: Recognition, paths: Paths) -> None:
     """Says what each folder was taken for and why, which copies are not, and what was passed over."""
-
-    def shown(path: Path) -> str:
-        return printable(path.relative_to(paths.root).as_posix())
-
     for name, found in recognition.datasets.items():
         title = find_dataset(name).full_title
-        logger.info("%s: %s, %s", shown(found.where), title, "; ".join((found.why, *found.notes)))
+        logger.info("%s: %s, %s", paths.relative(found.where), title, "; ".join((found.why, *found.notes)))
     for copy in recognition.others:
         taken = recognition.datasets[copy.dataset]
         title = find_dataset(copy.dataset).full_title
-        is_fuller = taken.count() > copy.count()
-        logger.info(
-            "%s: %s too, %s; not taken: %s is %s",
-            shown(copy.where),
-            title,
-            copy.why,
-            shown(taken.where),
-            "fuller" if is_fuller else "as full",
-        )
+        reason = f"{paths.relative(taken.where)} is {'fuller' if taken.count() > copy.count() else 'as full'}"
+        logger.info("%s: %s too, %s; not taken: %s", paths.relative(copy.where), title, copy.why, reason)
     for number, path in enumerate(recognition.votes):
         used = "a further copy, not taken" if number else f"of which --scheme {FERPLUS} takes FER-2013's labels"
-        logger.info("%s: FER+, the votes on FER-2013's rows, %s", shown(path), used)
+        logger.info("%s: FER+, the votes on FER-2013's rows, %s", paths.relative(path), used)
     for missing in recognition.passed_over:
         level = logging.WARNING if missing.is_question else logging.INFO
-        logger.log(level, "%s: not recognised, passed over: %s", shown(missing.where), missing.found)
+        logger.log(level, "%s: not recognised, passed over: %s", paths.relative(missing.where), missing.found)
     if recognition.datasets and FER.name not in recognition.datasets:
         several = "; name what trains by --train-on" if len(recognition.datasets) > 1 else ""
         logger.info("no FER-2013 in %s: everything runs without it%s", paths.raw, several)
