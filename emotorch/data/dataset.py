@@ -249,8 +249,7 @@ def _find_faces(build: StageBuild, sources: Mapping[str, _Source], paths: Paths,
         scenes.require_faces([found[image] for image in images], len(sources[dataset].images), dataset)
     tasks: list[_Task] = []
     for dataset, source in sources.items():
-        located = (found[image].largest if image in found else image for image in source.images)
-        tasks += _number(dataset, [image for image in located if image is not None], source.mapping)
+        tasks += _number(dataset, scenes.located(source.images, searched), source.mapping)
     return tasks
 
 

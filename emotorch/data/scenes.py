@@ -122,6 +122,12 @@ def _searched(image: SourceImage, record: _Record) -> Searched:
     return Searched(image, record["faces"], located)
 
 
+def located(images: Iterable[SourceImage], searched: Iterable[Searched]) -> list[SourceImage]:
+    """The images, scenes with the place of their largest face; without the scenes in which no face was found."""
+    largest = {one.image: one.largest for one in searched}
+    return [image for image in (largest.get(image, image) for image in images) if image is not None]
+
+
 def require_faces(searched: Sequence[Searched], images: int, where: str) -> None:
     """Raises EmoTorchError where most of so many images were searched and none has a face: `where` names the data."""
     if 2 * len(searched) > images and all(one.largest is None for one in searched):

@@ -139,8 +139,7 @@ def _load_folder(paths: Paths, folder: Path, scheme: LabelScheme, form: PixelFor
     scenes.require_faces(searched, len(asked), str(folder))
     if searched:
         logger.info("%s: %s", folder, scenes.describe(searched))
-    largest = {one.image: one.largest for one in searched}
-    read_from = [image for image in (largest.get(image, image) for image in asked) if image is not None]
+    read_from = scenes.located(asked, searched)
 
     def read(form: PixelForm) -> Pixels:
         return np.stack([image.read_as(form) for image in read_from])

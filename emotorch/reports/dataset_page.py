@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -183,9 +183,9 @@ def _shared(audit: Audit, examples: int) -> list[Markup]:
     parts = [
         table(Table(frame, formats), caption="How many images of a split have a copy, or the same person, in another.")
     ]
+    shared = [photo for photo in audit.photos if photo.is_shared]
     for kind in KINDS:
-        photos = [photo for photo in audit.photos if photo.kind == kind and photo.is_shared]
-        parts += _photos(audit, photos, f"{_KINDS[kind].capitalize()}, in several splits", examples)
+        parts += _photos(audit, shared, kind, ", in several splits", examples)
     if audit.people:
         groups = [
             (f"{person.name}: {', '.join(person.splits)}", _images(audit, person.positions, with_label=False))
@@ -206,27 +206,28 @@ def _conflicts(audit: Audit, examples: int) -> list[Markup]:
     )
     parts = [table(Table(frame), caption="Which labels copies of one photo have beside each other.")]
     for kind in KINDS:
-        photos = [photo for photo in conflicting if photo.kind == kind]
-        parts += _photos(audit, photos, f"{_KINDS[kind].capitalize()}, labelled differently", examples)
+        parts += _photos(audit, conflicting, kind, ", labelled differently", examples)
     return parts
 
 
 def _copies(audit: Audit, examples: int) -> list[Markup]:
-    others = [photo for photo in audit.photos if not (photo.is_shared or photo.is_conflicting)]
+    others = sorted(
+        (photo for photo in audit.photos if not (photo.is_shared or photo.is_conflicting)),
+        key=lambda photo: photo.similarity,
+    )
     parts: list[Markup] = [
         text(
             "Within one split, and with one label. copies.csv lists all pairs; remove_duplicates.py moves copies away."
         )
     ]
     for kind in KINDS:
-        photos = sorted((photo for photo in others if photo.kind == kind), key=lambda photo: photo.similarity)
-        title = _KINDS[kind].capitalize()
-        parts += _photos(audit, photos, title if kind == EXACT else f"{title}, the least alike first", examples)
+        parts += _photos(audit, others, kind, "" if kind == EXACT else ", the least alike first", examples)
     return parts if len(parts) > 1 else [text("There are none.")]
 
 
-def _photos(audit: Audit, photos: Sequence[Photo], title: str, examples: int) -> list[Markup]:
-    """Some of the photos, none of them twice: of many copies each two are a pair."""
+def _photos(audit: Audit, photos: Iterable[Photo], kind: str, said: str, examples: int) -> list[Markup]:
+    """Some of the photos of a kind, none of them twice: of many copies each two are a pair."""
+    photos = [photo for photo in photos if photo.kind == kind]
     shown: list[Photo] = []
     seen: set[int] = set()
     for photo in photos:
@@ -238,10 +239,10 @@ def _photos(audit: Audit, photos: Sequence[Photo], title: str, examples: int) ->
     groups = []
     for photo in shown:
         heading = " ≠ ".join(photo.labels) if photo.is_conflicting else photo.labels[0]
-        heading += f" · similarity {photo.similarity:.2f}" if photo.kind != EXACT else ""
+        heading += f" · similarity {photo.similarity:.2f}" if kind != EXACT else ""
         groups.append((heading, _images(audit, photo.positions)))
-    number = _some_of(len(shown), len(photos), "photo" if photos[0].kind == EXACT else "pair")
-    return [_heading(f"{title}: {number}"), gallery(groups)]
+    number = _some_of(len(shown), len(photos), "photo" if kind == EXACT else "pair")
+    return [_heading(f"{_KINDS[kind].capitalize()}{said}: {number}"), gallery(groups)]
 
 
 def _images(audit: Audit, positions: Sequence[int], *, with_label: bool = True) -> list[Shown]:
