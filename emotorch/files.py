@@ -214,10 +214,12 @@ class _Chunk(TypedDict):
 
 
 class _Stamp(TypedDict, total=False):
-    """What a stage's folder was made from; how many files it has, once it is whole."""
+    """What a stage's folder was made from; once it is whole, how many files it has, and the SHA-256 of those right in
+    it. Older code wrote none of these."""
 
     made_from: Required[dict[str, Any]]
     files: int
+    sha256: dict[str, str]
 
 
 class StageBuild:
@@ -285,8 +287,7 @@ def stage_folder(final: Path, stamp: Mapping[str, Any], *, stage: str, force: bo
                 raise
             # A write to an open file: the system tells no name.
             raise EmoTorchError(f"cannot write {partial}: {error.strerror or error}") from error
-        files = count_files(partial) - 1
-        write_json(partial / STAMP_NAME, {"made_from": stamp, "files": files})
+        write_stamp(partial, stamp)
         (partial / _JOURNAL_NAME).unlink(missing_ok=True)
         replace_folder(partial, final)
 
@@ -297,6 +298,27 @@ def _discard(partial: Path) -> None:
         # First of all the journal: a kill while deleting must not leave it to tell of files that are gone.
         (partial / _JOURNAL_NAME).unlink(missing_ok=True)
         shutil.rmtree(partial)
+
+
+def write_stamp(folder: Path, made_from: Mapping[str, Any]) -> None:
+    """Says of a folder that it is whole, and what it was made from."""
+    path = folder / STAMP_NAME
+    files = count_files(folder) - path.exists()
+    hashes = {file.name: hash_file(file) for file in visible(folder) if file.is_file() and file != path}
+    write_json(path, {"made_from": made_from, "files": files, "sha256": hashes})
+
+
+def check_stamped(path: Path, remedy: str) -> None:
+    """Compares a file of a stage's folder with what the stage said of it, if it did.
+
+    Raises:
+        EmoTorchError: it is another file now; `remedy` says what to do.
+    """
+    if _read_stamp(path.parent).get("sha256", {}).get(path.name) not in (None, hash_file(path)):
+        raise EmoTorchError(
+            f"{path}: damaged, or changed by hand: its SHA-256 is not the one that {STAMP_NAME} beside it states; "
+            f"{remedy}, or, where the change is meant, delete that line there"
+        )
 
 
 def read_stamp(folder: Path, stage_command: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from emotorch.data.operations import OPERATIONS, augment
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.datasets import RAF
 from emotorch.errors import UsageError
-from emotorch.files import STAMP_NAME
+from emotorch.files import STAMP_NAME, write_json
 from emotorch.inference.onnx_reader import OnnxReader
 from emotorch.inference.reader import open_reader
 from emotorch.labels import get_scheme
@@ -239,6 +239,8 @@ def test_a_dataset_of_an_earlier_version_is_read_as_48_grey(colourful: Paths, tm
     lines = [",".join(row[name] for name in columns) for row in rows]
     (paths.originals / "manifest.csv").unlink()
     (paths.originals / "manifest.csv").write_text("\n".join([",".join(columns), *lines]) + "\n")
+    stamp = json.loads((paths.originals / STAMP_NAME).read_text())
+    write_json(paths.originals / STAMP_NAME, {name: stamp[name] for name in ("made_from", "files")})
     for row in rows:
         file = paths.originals / row["file"]
         face = bring_to(read_stored(file), GREY_FACE)

@@ -29,10 +29,10 @@ from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.confusion import ConfusionPanel, scores_figure
-from emotorch.files import hash_file, write_csv
+from emotorch.files import hash_file, read_stamp, write_csv, write_stamp
 from emotorch.labels import get_scheme
 from emotorch.metrics.confusion import row_proportions
-from emotorch.paths import Paths
+from emotorch.paths import STAGE_2, Paths
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import write_image_usage
 from emotorch.training.checkpoints import load_model
@@ -79,6 +79,7 @@ def renumber(paths: Paths) -> None:
     table = [[numbers[row["file"]], *list(row.values())[1:]] for row in rows]
     manifest.unlink()
     write_csv(manifest, list(rows[0]), table)
+    write_stamp(paths.originals, read_stamp(paths.originals, STAGE_2))
     augmented.create(paths, seed=42, workers=1, force=True)
 
 

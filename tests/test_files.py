@@ -1,6 +1,7 @@
 """Writing files and stage folders: whole, or not there at all."""
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -17,7 +18,16 @@ from conftest import refusal, tree
 
 from emotorch import files
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, read_json, read_stamp, stage_folder, write_atomically, write_csv, write_json
+from emotorch.files import (
+    STAMP_NAME,
+    check_stamped,
+    read_json,
+    read_stamp,
+    stage_folder,
+    write_atomically,
+    write_csv,
+    write_json,
+)
 from emotorch.replacing import exclusive
 
 CHUNKS = ("one", "two", "three")
@@ -169,13 +179,25 @@ def test_nan_is_written_as_null(tmp_path: Path) -> None:
 # A stage's folder.
 
 
+def test_a_file_of_a_stage_that_was_changed_is_refused(final: Path) -> None:
+    build_stage(final)
+    manifest, stamp = final / "manifest.csv", read_json(final / STAMP_NAME)
+    check_stamped(manifest, "run it again")
+    manifest.write_bytes(manifest.read_bytes().replace(b"one", b"two"))
+    with refusal(f"{manifest}: damaged, or changed by hand"):
+        check_stamped(manifest, "run it again")
+    write_json(final / STAMP_NAME, {name: stamp[name] for name in ("made_from", "files")})  # as older code wrote it
+    check_stamped(manifest, "run it again")
+
+
 def test_a_stage_is_whole_or_not_there(tmp_path: Path, final: Path, whole: dict[str, bytes]) -> None:
     for chunk in CHUNKS:
         stop_stage(final, chunk)
         assert not final.exists()
     build_stage(final)
     assert tree(final) == whole
-    assert json.loads(whole[STAMP_NAME]) == {"made_from": STAMP, "files": 7}
+    digest = hashlib.sha256(whole["manifest.csv"]).hexdigest()
+    assert json.loads(whole[STAMP_NAME]) == {"made_from": STAMP, "files": 7, "sha256": {"manifest.csv": digest}}
     assert {path.name for path in tmp_path.iterdir()} == {"Stage", ".Stage.lock", "undisturbed"}
 
 

@@ -184,6 +184,10 @@ def test_only_what_is_known_to_hold_no_face_ships(
     assert json.loads(shipped["robustness/stage.json"]) == {
         "made_from": {"weights": hash_file(models / NAME / "model.pth")},
         "files": 3,
+        "sha256": {
+            name: hash_file(models / NAME / "robustness" / name)
+            for name in ("findings.json", "robustness.csv", "robustness_curves.png")
+        },
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from emotorch.data.faces import Box, cut_out
 from emotorch.data.images import PixelForm, Pixels, bring_to, hash_pixels, read_face, read_picture, undo_enlarging
 from emotorch.errors import EmoTorchError
+from emotorch.files import check_stamped
 
 MANIFEST = "manifest.csv"
 
@@ -105,11 +106,12 @@ def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[di
     """The manifest of a folder that `command` wrote.
 
     Raises:
-        EmoTorchError: there is none, or it is not one.
+        EmoTorchError: there is none, it is not one, or not the one that was written.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise EmoTorchError(f"{folder} has no {MANIFEST}: run {command} (again)")
+    check_stamped(path, f"run {command} --force")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

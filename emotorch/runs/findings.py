@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, count_files, hash_file, read_stamp, stage_folder, write_json
+from emotorch.files import check_stamped, hash_file, read_json, read_stamp, stage_folder, write_json, write_stamp
 from emotorch.runs.folder import Run
-from emotorch.runs.record import read_sealed, write_sealed
 
 _FINDINGS = "findings.json"
 
@@ -71,7 +70,7 @@ def _is_about(folder: Path, weights: Path) -> bool:
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
-    write_sealed(folder / _FINDINGS, findings)
+    write_json(folder / _FINDINGS, findings)
 
 
 def read_findings(run: Run, analysis: str, weights: Path) -> Findings | None:
@@ -79,7 +78,10 @@ def read_findings(run: Run, analysis: str, weights: Path) -> Findings | None:
     folder = find_folder(run, analysis, weights)
     if not _is_about(folder, weights):
         return None
-    return read_sealed(folder / _FINDINGS)
+    path = folder / _FINDINGS
+    check_stamped(path, "bring that file back, or measure again with --force")
+    findings: Findings = read_json(path)
+    return findings
 
 
 def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, after: str) -> None:
@@ -102,4 +104,4 @@ def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, aft
     for pattern in patterns:
         for file in sorted(folder.glob(pattern)):
             shutil.copy(file, to / file.name)
-    write_json(to / STAMP_NAME, {"made_from": {**made_from, "weights": after}, "files": count_files(to)})
+    write_stamp(to, {**made_from, "weights": after})

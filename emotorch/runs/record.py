@@ -58,39 +58,22 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD_NAME
     try:
-        record = read_sealed(path)
+        record: dict[str, Any] = read_json(path)
     except FileNotFoundError:
         return {}
     require(record, RunRecord, f"{path}:")
+    if record.pop(_OWN, None) not in (None, _hash_of(record)):
+        raise EmoTorchError(
+            f"{path}: damaged, or changed by hand: its SHA-256 is not its {_OWN}; bring that file back, or, where the "
+            "change is meant, delete that line in it"
+        )
     return record
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Writes a folder's run.json, with its own SHA-256 in it."""
-    write_sealed(folder / RECORD_NAME, record)
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """A JSON object, less the SHA-256 of all else in it; older code wrote none.
-
-    Raises:
-        EmoTorchError: it is damaged.
-        FileNotFoundError: it is not there.
-    """
-    found: dict[str, Any] = read_json(path)
-    require(found, dict[str, Any], f"{path}:")
-    if found.pop(_OWN, None) not in (None, _hash_of(found)):
-        raise EmoTorchError(
-            f"{path}: damaged, or changed by hand: its SHA-256 is not its {_OWN}; bring that file back, or, where the "
-            "change is meant, delete that line in it"
-        )
-    return found
-
-
-def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object with the SHA-256 of all else in it."""
-    plain = json.loads(as_json(content))
-    write_json(path, {**plain, _OWN: _hash_of(plain)})
+    plain = json.loads(as_json(record))
+    write_json(folder / RECORD_NAME, {**plain, _OWN: _hash_of(plain)})
 
 
 def _hash_of(record: Mapping[str, Any]) -> str:
