@@ -37,7 +37,7 @@ from emotorch.runs.scores import read_accuracies
 from emotorch.training import checkpoints
 
 # Long enough to be killed in the middle: every epoch sees all 28 variants of a fifth of the images.
-LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=6", "--set", "batch_size=8", "--epochs", 6)
+LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=4", "--set", "batch_size=8", "--epochs", 4)
 
 CLAIMER = """
 import sys
@@ -276,7 +276,7 @@ def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbe
     process.communicate()
     assert json.loads((folder / "run.json").read_text())["status"] == "running"
     assert not (folder / "model.pth").exists()
-    assert 0 < epochs_of(folder / "model_last.pth") < 6
+    assert 0 < epochs_of(folder / "model_last.pth") < 4
 
     write_run(paths.models / "model_00224_final")
     compared = call_script(paths, COMPARE)
@@ -291,7 +291,7 @@ def test_a_killed_training_is_interrupted_left_out_and_resumes_to_the_undisturbe
     assert Run(folder).status() == "finished"
     assert_same_weights(folder, undisturbed)
     history = (folder / "training_history_fer.csv").read_text()
-    assert len(set(history.splitlines())) == 7, "nothing was learned: equal weights prove nothing"
+    assert len(set(history.splitlines())) == 5, "nothing was learned: equal weights prove nothing"
     for file in undisturbed.iterdir():
         if file.name not in ("run.json", "model_parameters.txt"):
             assert (folder / file.name).read_bytes() == file.read_bytes(), file.name
@@ -304,7 +304,7 @@ def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed
     seven: Paths, tmp_path: Path
 ) -> None:
     """A network with batch norm and dropout, with augmentation, and the checkpoint that the kill left behind."""
-    options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 3, "--set", "batch_size=4")
+    options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 2, "--set", "batch_size=4")
     paths = copy_root(seven, tmp_path / "killed")
     process, folder = start_training(paths, *options, "--checkpoint-every", 0.1)
     deadline = time.monotonic() + 300
