@@ -106,13 +106,13 @@ class Folder:
         for folder in self.folders:
             yield from folder.walk()
 
-    def find(self, *names: str) -> "Folder | None":
-        """The subfolder of one of these lower-case names, in whatever letter case it has them."""
-        return next((folder for folder in self.folders if folder.name.lower() in names), None)
+    def find(self, name: str) -> "Folder | None":
+        """The subfolder of a name that is given in lower case and found in any."""
+        return next((folder for folder in self.folders if folder.name.lower() == name), None)
 
     @property
     def has_a_name(self) -> bool:
-        """Whether any folder, from FER-Datasets down to it, is called otherwise than any download may be."""
+        """Whether any folder from FER-Datasets down to it has a telling name."""
         return not all(map(is_nameless, self.path.relative_to(self.raw).parts))
 
     def called(self, pattern: re.Pattern[str]) -> str:
@@ -128,13 +128,13 @@ class Recognised:
     Attributes:
         dataset: The name of its record; empty for class folders of the user's own.
         where: The folder or the file that it is.
-        why: What it was known by, as a person reads it: `by file names like S010_004_00000017.png`.
+        why: The evidence, in words: `file names like S010_004_00000017.png`.
         covers: Folders and files that belong to it: nothing else is looked for there.
         images: Lists its images, each with the dataset's own class, or raises an EmoTorchError where it is broken.
         count: How many images it holds; of several copies of a dataset the fullest is taken.
-        listing: Gives a file by which all images' content is known, where there is one.
+        listing: A file that determines the content of all images, where there is one.
         preference: Of copies with equally many images the one with the lowest is taken.
-        notes: What else is to be said of it, a sentence each.
+        notes: Further remarks, a sentence each.
     """
 
     dataset: str

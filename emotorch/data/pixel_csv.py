@@ -1,7 +1,7 @@
 """Tables of faces as numbers, one row a face, like FER-2013's CSV.
 
-The columns may be in any order, with others beside them, and the fields quoted; the separator is a comma, a semicolon,
-a tab or a bar.
+The columns may be in any order, with others among them, and the fields quoted; the separator is a comma, a semicolon, a
+tab or a bar.
 """
 
 import os
