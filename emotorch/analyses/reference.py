@@ -2,13 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.evaluation.seen import seen_by_name
-from emotorch.evaluation.sets import EvaluationSet
 from emotorch.files import hash_file
 from emotorch.runs.folder import Run, shipped_or_named
 from emotorch.runs.usage import TrainingImages
@@ -23,10 +18,6 @@ class Reference:
     model: Model
     weights_hash: str
     training: TrainingImages | None
-
-    def has_seen(self, images: EvaluationSet) -> NDArray[np.bool_]:
-        """(N,) which images, or exact twins or variants of them, it was trained on; none where that is unknown."""
-        return np.logical_or(*seen_by_name(images, self.training))
 
 
 def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:
