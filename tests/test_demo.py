@@ -387,7 +387,7 @@ def test_uploads_have_a_limit_together_and_who_stalled_longest_makes_room(monkey
                 yield part
 
     async def read(request: Slow, worked_on: asyncio.Event) -> str:
-        with uploads.one() as one:
+        with uploads.new() as one:
             try:
                 await one.read(cast(Any, request))
                 await worked_on.wait()  # it waits in the queue, and keeps its room

