@@ -375,19 +375,13 @@ def best_weights(folder: Path) -> Path:
 
 def write_parameters(path: Path, record: Mapping[str, Any]) -> None:
     """Renders the run record for a person: every line is what run.json says."""
-    lines: list[str] = []
+    write_text(path, "\n".join(_lines(record)) + "\n")
 
-    def render(value: object, name: str, depth: int) -> None:
-        indent = "  " * depth
+
+def _lines(record: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    for name, value in record.items():
         if isinstance(value, Mapping):
-            lines.append(f"{indent}{name}:")
-            for key, inner in value.items():
-                render(inner, str(key), depth + 1)
-        elif isinstance(value, list):
-            lines.append(f"{indent}{name}: {', '.join(map(str, value))}")
+            yield f"{indent}{name}:"
+            yield from _lines(value, f"{indent}  ")
         else:
-            lines.append(f"{indent}{name}: {value}")
-
-    for key, value in record.items():
-        render(value, key, 0)
-    write_text(path, "\n".join(lines) + "\n")
+            yield f"{indent}{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
