@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from emotorch.data.layouts import Finding, Folder
 
 FER_USAGES = ("Training", "PublicTest", "PrivateTest")
-# FER-2013 as class folders: its `test` holds both official tests, and no file tells which it is of.
+# FER-2013 as class folders: its `test` holds both official tests, and nothing tells which file is of which.
 FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
 # Some copies have a validation set of their own in place of the official tests.
 FER_OTHER_VALIDATION = "validation"
 # The classes that FER+'s voters gave FER-2013's rows, in the order of its file.
 FERPLUS_CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-# Pixels of the longer side of what stage 2 stores, at most, where it keeps size and colour: no recipe takes more.
+# The longer side, in pixels, of files that stage 2 stores in their own size and colour: no recipe takes more.
 LONGEST_SIDE = 112
 
 
@@ -234,9 +234,9 @@ class Part:
         return f"{self.dataset.title} {' and '.join(usages)}".rstrip()
 
 
-# FER-2013's test for one look at the end, and its rows with those of the other official test.
+# FER-2013's final test, and both of its official tests together.
 FER_PRIVATE, FER_TEST = "fer-private", "fer-test"
-# What can be scored by its name, as options write it: whole datasets first.
+# All that can be scored by a name, as options write it: whole datasets first.
 PARTS: dict[str, Part] = {
     **{dataset.key: Part(dataset) for dataset in DATASETS.values()},
     **{

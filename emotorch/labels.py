@@ -19,7 +19,7 @@ DEFAULT = "emotorch4"
 # The scheme whose labels of FER-2013 are by FER+'s votes: see `emotorch.data.ferplus`.
 FERPLUS = "ferplus"
 
-# FER-2013's name for what other datasets, and its own copies as class folders, call otherwise.
+# FER-2013's names for emotions that other datasets, and its own copies as class folders, spell otherwise.
 _FER_NAMES = {
     "afraid": "fear",
     "anger": "angry",
@@ -36,15 +36,15 @@ _FER_NAMES = {
     "suprised": "surprise",
     "surprised": "surprise",
 }
-# All of them by FER-2013's names, and the one that FER-2013 lacks.
+# All emotions by FER-2013's names, and the one that it lacks.
 EMOTIONS = (*FER.classes, "contempt")
 # Labels become folders and columns, a scheme's name a part of a folder's name.
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLAIN_RULE = "lower-case letters, digits, - and _, at most 40"
-# More are no emotions, and what compares each with each would take hours.
+# More are hardly emotions, and comparing each with each would take hours.
 _MOST_LABELS = 1000
 _FILE_KEYS = ("labels", "sources", "without_fer")
-# Datasets that give a user's scheme only what its tables list; records of runs count on that.
+# Datasets that contribute to a user's scheme only the classes that it lists; records of runs rely on that.
 _LISTED_ONLY = (FER, CKP, RAF)
 _MOODS = ("happy", "neutral", "sad", "surprise")
 

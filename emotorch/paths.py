@@ -14,7 +14,7 @@ from emotorch.labels import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL_ORIGINAL = REPOSITORY / "develop_baseline_model" / "models" / "model_original"
-# Where pyproject.toml puts the models that ship, of a wheel: there is no repository around the package then.
+# Where pyproject.toml puts the models that ship in a wheel, which has no repository around the package.
 _IN_WHEEL = Path(__file__).resolve().parent / "shipped"
 IS_INSTALLED = _IN_WHEEL.is_dir()
 SHIPPED_MODELS = _IN_WHEEL if IS_INSTALLED else REPOSITORY / "baseline_model" / "model"
@@ -23,9 +23,9 @@ STAGE_1 = "develop_baseline_model/helpers/FER_csv_to_img.py"
 STAGE_2 = "develop_baseline_model/helpers/create_original_dataset.py"
 STAGE_3 = "develop_baseline_model/helpers/augment_original_dataset.py"
 STAGE_4 = "develop_baseline_model/models/convolutional_nn_pytorch.py"
-# What stage 1 makes, below FER-Datasets.
+# Stage 1's folder below FER-Datasets.
 FER_IMAGES = "FER2013img"
-# What the folders of stages 2 and 3 are called, for whatever scheme: the first begins so, the second also ends so.
+# The folders of stages 2 and 3 begin with the first, for any scheme; stage 3's ends with the second.
 ORIGINALS, AUGMENTED = "FER-Original-Dataset", "-Augmented"
 
 

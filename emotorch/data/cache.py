@@ -28,7 +28,7 @@ Array = TypeVar("Array")
 
 _CHECKED_AT_ONCE = 8192
 _STATE = [("modified_ns", "<i8"), ("size", "<i4")]
-# A file of holes is mapped larger than the memory may be: Linux then sets none aside for it. Python has no name for it.
+# MAP_NORESERVE, which Python does not name: Linux reserves no memory for a sparse file that may be larger than it.
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
@@ -117,7 +117,7 @@ class PixelCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             path.touch()
             if path.stat().st_size > self.slots * self._slot.itemsize:
-                # Another file, not a shorter one: who has mapped that one, and reads behind its end, would be ended.
+                # Replaced, not shortened: a process that has mapped it would be ended when it reads behind the end.
                 path.unlink()
                 path.touch()
             os.truncate(path, self.slots * self._slot.itemsize)

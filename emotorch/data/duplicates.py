@@ -22,7 +22,7 @@ _COLUMNS = [
     *("across_splits", "conflict", "action_a", "action_b"),
 ]
 
-# By the usage that a dataset's split gives an image: which copy is rather kept.
+# Of several copies the one whose usage ranks highest is kept.
 _VALIDATION, _TEST = 1, 2
 _RANKS = {
     usage: rank

@@ -9,7 +9,7 @@ import numpy as np
 
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to
 
-# Boxes of which the smaller lies so far within the larger are of one face.
+# Two boxes that share more than this part of the smaller one are of one face.
 _SAME_FACE = 0.5
 # A face that leans more than this, in degrees, is turned upright: networks are trained on faces that lean less.
 _LARGEST_TILT = 25.0
@@ -90,7 +90,7 @@ class Face:
         """A face that was found in `np.rot90(picture, quarter_turns)`, placed in the picture (height, width) itself."""
         face = self
         for turns in range(quarter_turns, 0, -1):
-            # As wide as the picture is when it is turned once less.
+            # The width of the picture that is turned once less.
             face = face._turned_back_once(width if turns % 2 else height)
         return replace(face, quarter_turns=quarter_turns)
 

@@ -24,7 +24,7 @@ CONTRAST_BELOW = 15
 _WIDEST = 1.5  # times as long one way as the other: a face squeezed that much looks like another
 _BLOCK = 2048  # images that are measured at once
 
-# What is found of copies, by their kind: how tables call it, and in words.
+# The finding for each kind of copies: its name in tables, and its meaning.
 _COPIES = {
     EXACT: ("twins", "equal pixels"),
     NEAR: ("near copies", "one photo, other pixels"),
@@ -217,7 +217,7 @@ def _copies(audited: AuditedFolder, kind: str, photos: Sequence[Photo]) -> list[
         found: dict[int, Found] = {}
         for number, photo in enumerate(of_kind, start=1):
             for position in photo.positions if applies(photo) else ():
-                # Of several groups that an image is in the first is told.
+                # An image in several groups is listed with the first.
                 found.setdefault(position, Found(audited.entries[position], _detail(number, photo), position))
         return Finding(name, meaning, list(found.values()))
 
@@ -268,7 +268,7 @@ def _faint(audited: AuditedFolder, measures: pd.DataFrame) -> list[Finding]:
 
 
 def _shapes(audited: AuditedFolder) -> list[Finding]:
-    # A photo without a face is left out, and so neither enlarged nor squeezed.
+    # Photos without a face are left out when read: neither enlarged nor squeezed.
     sizes = np.where(audited.found[:, None] > 0, audited.sizes, SIZE)
     shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
 

@@ -16,7 +16,7 @@ from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATIO
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS, emotion_name
 
-# What copies are called that may also be of other datasets: these have its seven classes, its size and its grey too.
+# Names that copies share with other datasets, which have its seven classes, its size and its grey too.
 _PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)
 _COUNT = 35_887
 # Larger copies are of another dataset that looks like it, as MMAFEDB.
@@ -97,7 +97,7 @@ def list_images(classes: ClassFolders, reading: Reading) -> list[SourceImage]:
     sizes = Counter[str]()
     for found in classes:
         sizes[found.split] += len(found.folder.pictures)
-    # Its own two are equally large; who has cut one of their own has not hit that.
+    # The official two are equally large; a split of somebody's own is hardly so by chance.
     is_official = min(sizes["val"], sizes["test"]) >= (1 - _MOST_UNEQUAL) * max(sizes["val"], sizes["test"], 1)
     return [
         SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, is_official=is_official))

@@ -6,12 +6,12 @@ from emotorch.data.detectors import Detector
 from emotorch.data.faces import Box, Face, without_overlaps
 from emotorch.data.images import Pixels, shrink
 
-# In a turned picture a face is found with this much more of a score than any in the picture as it is.
+# A face in a turned picture counts if its score exceeds that of any face in the upright one by this much.
 _CLEARLY_BETTER = 0.03
-# Pixels of the searched picture; where one is smaller, or there is none, smaller ones may be there.
+# Pixels in the searched picture: if a face is smaller, or there is none, even smaller ones are looked for.
 _SMALL_FACE = 40
 
-# Around a known face the search goes so much of its side further.
+# The search around a known face goes further by this part of its side.
 _NEAR_MARGIN = 0.3
 _NEAR_OVERLAP = 0.2
 

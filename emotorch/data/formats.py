@@ -11,7 +11,7 @@ from emotorch.files import printable
 logger = logging.getLogger(__name__)
 
 _JPEG_2000 = "JPEG 2000"
-# What can be read, by the endings of names, and what each promises; two kinds start with nothing of their own.
+# The formats that can be read, by file name ending; two of them have no signature.
 PICTURE_SUFFIXES = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
@@ -34,13 +34,13 @@ _PICTURES = (
     ("WebP", rb"RIFF....WEBP"),
     ("GIF", rb"GIF8[79]a"),
     ("TIFF", rb"II\*\0|MM\0\*|II\+\0|MM\0\+"),
-    # Two letters are no sign yet: four bytes of zeros follow the file's length.
+    # Two letters alone prove nothing: the file's length and four bytes of zeros follow.
     ("BMP", rb"BM....\0\0\0\0"),
     ("AVIF", rb"....ftypavi[fs]"),
     (_JPEG_2000, rb"\0\0\0\x0cjP  "),
     ("PNM", rb"P[1-6]\s"),
     ("Radiance", rb"#\?"),
-    # What phones make of photos, and Pillow does not read.
+    # Photos of phones, which Pillow does not read.
     ("HEIC", rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)"),
 )
 _OTHERS = (

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Of whole numbers the least of these that holds them all is white. Cameras store 12 bits in 16.
+# White for whole numbers: the least of these that is not exceeded. Cameras store 12 bits in 16.
 _WHITES = (255, 4095, 65535)
-# A largest value of more times the mean than this is no photo that a screen shows as it is.
+# If the largest value exceeds the mean by this factor, the picture needs tone mapping.
 _HIGH_RANGE = 8.0
 _KEY, _GAMMA = 0.18, 2.2
 
-# How files of the two kinds start.
+# The signatures of the two kinds of files.
 _RADIANCE, _TIFF = b"#?", (b"II*\0", b"MM\0*")
 STARTS = (_RADIANCE, *_TIFF)
 _RADIANCE_SIZE = re.compile(rb"\n[-+][XY] +(\d+) +[-+][XY] +(\d+)\n")

@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 SIZE = 48  # pixels; FER-2013's side length, and that of all that the baseline reads
 # More than any camera gives, and less than fills the memory.
 MAX_PIXELS = 200_000_000
-# Of what is odd in a file that can be read; what is damaged is an error, which says so in one line.
+# Warnings are about oddities in files that can be read; a damaged file is an error of one line.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns of more than this, and refuses more than twice as many
 
@@ -55,7 +55,7 @@ class PixelForm:
         return f"{self.size}×{self.size} {'grey' if self.channels == 1 else 'colour'}"
 
 
-# As FER-2013 has its faces.
+# The form of FER-2013's faces.
 GREY_FACE = PixelForm()
 
 

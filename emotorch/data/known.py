@@ -16,11 +16,11 @@ from emotorch.datasets import CKP, DATASETS, Dataset
 from emotorch.labels import emotion_name
 
 _NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
-# How any dataset may be called.
+# Matches the folder names of any dataset.
 _CALLED = re.compile(
     "|".join(f"(?:{dataset.called})" for dataset in DATASETS.values() if dataset.called), re.IGNORECASE
 )
-# So many names of a folder's files tell how all are called.
+# Number of file names in a folder that are enough to know their pattern.
 _NAMES = 200
 # Copies leave out a damaged file or two.
 _COUNT_TOLERANCE = 0.01

@@ -21,7 +21,7 @@ from emotorch.labels import EMOTIONS, LabelScheme, emotion_name
 
 logger = logging.getLogger(__name__)
 
-# What columns are called, in lower case and without anything but letters.
+# Names of columns, in lower case and only letters and digits.
 _COLUMNS = {
     "path": {"path", "pth", "file", "filename", "filepath", "image", "imagename", "imagepath", "imagefile", "img"}
     | {"imgname", "imgpath", "imageid", "imgid", "picture", "photo", "subdirectoryfilepath"},
@@ -31,7 +31,7 @@ _COLUMNS = {
     "person": {"person", "personid", "subject", "subjectid", "identity", "participant", "actor"},
     "box": {"box", "bbox", "boundingbox", "facebox"},
 }
-# Boxes in four columns: from the upper left corner width and height, or the lower right corner.
+# Boxes in four columns: the upper left corner with width and height, or with the lower right corner.
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("facex", "facey", "facewidth", "faceheight"))
 _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 # Columns that only lists of AffectNet have: its authors', and a copy's.
@@ -95,7 +95,7 @@ def read_table(path: Path) -> list[Row] | None:
     if not {"path", "label"} <= columns.keys() or "pixels" in names:
         return None
     try:
-        # Names that are no UTF-8 stand for files whose names are not.
+        # The names of files need not be UTF-8.
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
             next(reader)

@@ -24,9 +24,9 @@ _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# What folders of given splits are called, as words of their names, also joined: `trainset`.
+# Words in the names of folders of given splits, also joined: `trainset`.
 _SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
-# Folders that say nothing of what is in them.
+# Names of folders that say nothing of their content.
 NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
 
 
@@ -63,7 +63,7 @@ class Folder:
                     files.append(entry.name)
                 elif not entry.is_symlink() or os.path.realpath(entry.path) not in above:
                     subfolders.append(entry.path)
-        # What a stage made is no raw data, and is large.
+        # The output of a stage is no raw data, and large.
         folders = [] if STAMP_NAME in files else [cls._read(sub, raw, above) for sub in sorted(subfolders)]
         return cls(Path(path), raw, tuple(sorted(files)), tuple(folders))
 

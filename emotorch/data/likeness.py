@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emotorch.data.images import SIZE, Pixels
 from emotorch.workers import progress
 
-# How two images can be of one photo.
+# The ways in which two images can be of one photo.
 EXACT, NEAR, MIRRORED = "exact", "near", "mirrored"
 KINDS = (EXACT, NEAR, MIRRORED)
 

@@ -69,7 +69,7 @@ class Picture:
     faces: int = 1
 
 
-# An image, and how it is read; reading raises EmoTorchError.
+# An image, and the function that reads it, which raises EmoTorchError.
 Listed = tuple[Entry, Callable[[], Picture]]
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from emotorch.errors import EmoTorchError
 
-# A pipe is given up when nobody opens it for writing, or when so long nothing comes; it holds so many bytes at most.
+# A pipe is given up when nobody opens it for writing in time, when it is silent for too long, or holds too many bytes.
 _NO_WRITER_S, _SILENCE_S = 2.0, 60.0
 _MOST_OF_A_PIPE = 2**30
 

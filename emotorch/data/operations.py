@@ -86,7 +86,7 @@ def _centre(image: Pixels) -> tuple[float, float]:
 def _affine(image: Pixels, xx: float, xy: float, yx: float, yy: float, right: float = 0.0, down: float = 0.0) -> Pixels:
     """Read pixel p of the result at A·(p − centre) + centre + (right, down) of the image."""
     x, y = _centre(image)
-    # Of a square the last summands are 0, and all are as rounded as they always were.
+    # For a square image the last summands are 0, so that its result stays the same to the bit.
     matrix = np.array(
         [
             [xx, xy, x * (1 - xx - xy) + right + (x - y) * xy],

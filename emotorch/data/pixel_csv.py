@@ -24,7 +24,7 @@ _HEAD = 4096  # bytes of a file in which its header is
 _BLOCK = 1 << 20
 _LOOKED_THROUGH = 1 << 24  # about 2,000 rows: CK+ has 920
 CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
-# Files that are of a dataset even where they cannot be read; browsers number what is downloaded again.
+# Names that tell the dataset even of unreadable files; browsers number repeated downloads.
 _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
@@ -200,7 +200,7 @@ def has_other_labels(table: PixelTable) -> bool:
 
 
 _SPACE, _ZERO = ord(" "), ord("0")
-# So that there are as many characters before every number's end as the longest number and its space have.
+# So that every number's end has as many characters before it as the longest number and its space.
 _BEFORE = b"    "
 
 

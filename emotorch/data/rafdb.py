@@ -29,7 +29,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
         if labels and listed:
             yield _listed(folder, labels, listed)
             return
-    # In one of its copies tables of the labels lie beside the folder with the class folders.
+    # One of its copies has tables of the labels beside the folder of class folders.
     tables = tables_in(folder)
     for base in (folder, *(folder.folders if tables else ())):
         for finding in recognise_class_folders(base, RAF):

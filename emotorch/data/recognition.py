@@ -107,8 +107,8 @@ def _look_through(
             found_below, incomplete_below = _look_through(sub, datasets, scheme, covered)
             found += found_below
             incomplete += incomplete_below
-    # Where something is made of a folder, a part of something else in it is of no interest.
-    # Of what several records say of one folder the first is said.
+    # Parts of datasets in a folder where a whole one was found are of no interest.
+    # Of several remarks on one folder the first is kept.
     unique = {part.where: part for part in reversed(incomplete)}
     taken = {path for one in found for path in one.covers} | {one.where for one in found}
     left = [part for part in unique.values() if not any(path.is_relative_to(part.where) for path in taken)]
@@ -171,7 +171,7 @@ def _fullest_first(copies: list[Recognised]) -> list[Recognised]:
 def _own_name(where: Path, raw: Path, taken: Iterable[str]) -> str:
     """A plain name for the user's own dataset, after its folder, that no other has."""
     parts = [where.name, *(folder.name for folder in where.parents if folder != raw and folder.is_relative_to(raw))]
-    # A dataset in a folder that says nothing is called after the one above.
+    # A folder with a name that says nothing is called after the one above.
     telling = next((part for part in parts if not is_nameless(part)), parts[0])
     ascii_name = unicodedata.normalize("NFKD", telling).encode("ascii", "ignore").decode()
     plain = _NOT_PLAIN.sub("-", ascii_name).strip("-_+")[:_LONGEST_NAME].rstrip("-_+") or "own"

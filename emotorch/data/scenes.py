@@ -21,7 +21,7 @@ from emotorch.workers import progress, work_through
 
 logger = logging.getLogger(__name__)
 
-# A square of so many pixels a side, or fewer, is a face that is cut out already: photos have more.
+# A square of at most so many pixels a side is a face that is cut out already: photos are larger.
 LARGEST_CROP = 112
 FACES_LIST = "faces.csv"
 _LIST_COLUMNS = ("source", "faces", "x", "y", "width", "height", "turn")

@@ -87,7 +87,7 @@ class DatasetIndex:
         paths, stage = paths.for_scheme(scheme.name), command(STAGE_2, scheme.name)
         stamp = read_stamp(paths.originals, stage)
         made_for = LabelScheme.from_dict({**stamp, "name": scheme.name})
-        # Of datasets that were not there then it states nothing.
+        # It states nothing about datasets that were not there then.
         same = all(made_for.sources[name] == scheme.sources[name] for name in stamp["sources"])
         if made_for.labels != scheme.labels or not same:
             raise EmoTorchError(
@@ -269,7 +269,7 @@ class ImageSet:
 def _cache(index: DatasetIndex, form: PixelForm) -> PixelCache:
     folder = index.cache_folder
     if not folder.exists() and index.paths.cache.exists():
-        # Other caches belong to datasets that were made anew since.
+        # Other caches are of datasets that have been made anew since.
         for outdated in index.paths.cache.iterdir():
             shutil.rmtree(outdated, ignore_errors=True)
     slots = len(index.files) * (1 + len(_OPERATION_NAMES))

@@ -16,12 +16,12 @@ from emotorch.files import write_atomically, write_text
 from emotorch.paths import Paths
 from emotorch.seeding import generator
 
-# What `make pipeline` draws when there is no real data.
+# The amount that `make pipeline` draws when there is no real data.
 ROWS = 6000
 CKPLUS_IMAGES = 420
 SEED = 42
 
-# Of the real datasets' classes, in their own order.
+# Images in each class of the real datasets, in their order.
 _FER_COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)
 _CKPLUS_COUNTS = (135, 54, 177, 75, 207, 84, 249)
 _CKPLUS_CLASSES = CKP.classes[: len(_CKPLUS_COUNTS)]  # without the neutral one of some copies

@@ -11,7 +11,7 @@ from pathlib import Path
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import hash_file, write_bytes
 
-# Names a file in place of the one in the user's cache.
+# The environment variable that names another file than the one in the user's cache.
 VARIABLE = "EMOTORCH_YUNET"
 COMMAND = "emotorch get-yunet"
 NAME = "face_detection_yunet_2023mar.onnx"

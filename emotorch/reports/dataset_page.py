@@ -40,7 +40,7 @@ _ADVICE = {
     "mirrored copies": "Nothing in a given split. Where own data is split here, they stay on one side.",
     "people, other split": "Own data: training leaves out those of its side.",
 }
-# Likewise about one that concerns a picture by itself.
+# The same for findings about a single picture.
 _ADVICE_ON_PICTURES = {
     "unreadable": "Replace the file or take it away: stage 2 ends at it.",
     "changed": "Run the stage that wrote it again, with --force.",
