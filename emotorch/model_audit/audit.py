@@ -330,7 +330,7 @@ def judge(claim: float | None, sets: Sequence[SetAudit]) -> tuple[bool | None, s
         return None, ""
     main = sets[0].main
     low, high = main.interval
-    scored = f"{main.accuracy:.2%} (95% interval {100 * low:.2f}–{100 * high:.2f}, n {main.images:,}) on {main.title}"
+    scored = f"{main.accuracy:.2%} (95% interval {main.percents}, n {main.images:,}) on {main.title}"
     if low <= claim <= high:
         return True, f"{claim:.2%} holds: {scored}."
     if claim < low:

@@ -17,9 +17,8 @@ def audit_page(found: Audit) -> str:
     """The page as HTML."""
     serious = [fault for fault in found.faults if fault.serious]
     main = found.sets[0].main
-    low, high = main.interval
     facts = [
-        Fact("Accuracy", f"{main.accuracy:.2%}", f"{main.title}; 95% interval {100 * low:.2f}–{100 * high:.2f}"),
+        Fact("Accuracy", f"{main.accuracy:.2%}", f"{main.title}; 95% interval {main.percents}"),
         Fact("Faults", str(len(serious)), ", ".join(fault.name for fault in serious) or "none found"),
         Fact("An image takes", f"{found.latency_ms:.2f} ms", "median"),
     ]
@@ -56,7 +55,7 @@ def _scores(found: Audit, scored: SetAudit) -> list[Markup]:
             "images": [protocol.title for protocol in scored.protocols],
             "n": [protocol.images for protocol in scored.protocols],
             "accuracy %": [100 * protocol.accuracy for protocol in scored.protocols],
-            "95% interval": [f"{100 * low:.2f}–{100 * high:.2f}" for low, high in _intervals(scored)],
+            "95% interval": [protocol.percents for protocol in scored.protocols],
         }
     )
     labels = [*found.scheme.labels, "other"][: len(scored.counts)]
@@ -79,10 +78,6 @@ def _scores(found: Audit, scored: SetAudit) -> list[Markup]:
         errors = pd.DataFrame({"corruption": list(scored.robustness), "mean error %": list(scored.robustness.values())})
         parts.append(table(Table(errors, {"mean error %": "{:.1f}"})))
     return parts
-
-
-def _intervals(scored: SetAudit) -> list[tuple[float, float]]:
-    return [protocol.interval for protocol in scored.protocols]
 
 
 def _reading(found: Audit) -> list[Markup]:

@@ -53,9 +53,14 @@ class Protocol:
         low, high = wilson_interval(self.correct, self.images)
         return low / 100, high / 100
 
-    def line(self) -> str:
+    @property
+    def percents(self) -> str:
+        """The interval as people read it: `59.05–63.33`."""
         low, high = self.interval
-        return f"{self.title}: {self.accuracy:.2%} (95% interval {100 * low:.2f}–{100 * high:.2f}), n {self.images:,}"
+        return f"{100 * low:.2f}–{100 * high:.2f}"
+
+    def line(self) -> str:
+        return f"{self.title}: {self.accuracy:.2%} (95% interval {self.percents}), n {self.images:,}"
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,10 @@ def score_set(
     images: EvaluationSet,
     training: EvaluationSet | None,
     *,
-    notes: Sequence[str] = (),
-    claim: float | None = None,
-    tta: bool = False,
-    robustness: bool = False,
+    notes: Sequence[str],
+    claim: float | None,
+    tta: bool,
+    robustness: bool,
 ) -> SetAudit:
     """Scores a model on a set of images.
 
