@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from emotorch import cli
+from emotorch.analyses.distance import PUBLISHED_RECREATION
 
 RESULTS = Path(__file__).resolve().parent
 RECORDS = RESULTS / "records"
@@ -120,6 +121,7 @@ def pages() -> dict[Path, str]:
         "robustness": partial(robustness, shipped),
         "printed": printed_table,
         "said": said,
+        "recreation": PUBLISHED_RECREATION,
         "best_of_n": best_of_n,
         "earlier": earlier_table,
     }

@@ -150,7 +150,7 @@ class Behaviour:
 
 
 # model_00224_final of the published sweep. Its split let variants of training images into validation.
-_RECREATION = Behaviour(
+PUBLISHED_RECREATION = Behaviour(
     (57.08, 53.88),
     Matrix(
         _LABELS,
@@ -171,7 +171,7 @@ _RECREATION = Behaviour(
         ],
     ),
 )
-_RECREATION_ON_FER = Behaviour((57.08, 51.29), _RECREATION.fer, None)
+_RECREATION_ON_FER = Behaviour((57.08, 51.29), PUBLISHED_RECREATION.fer, None)
 
 
 # --- Distances ----------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def distance_to_original(run: Run) -> Distance:
 
 def recreation_distance(weights: Weights, *, complete: bool) -> float:
     """The distance of the published recreation, with CK+ or on FER alone."""
-    return _distance("", _RECREATION if complete else _RECREATION_ON_FER, weights).combined
+    return _distance("", PUBLISHED_RECREATION if complete else _RECREATION_ON_FER, weights).combined
 
 
 @lru_cache

@@ -322,6 +322,7 @@ def describe_pairs(paired: pd.DataFrame, name: str, other: str) -> str:
     return (
         f"{counted(len(paired), 'pair')} of runs of equal settings and seed{note}, {name} less {other}: combined "
         f"validation accuracy {accuracy['difference']:+.2f} points "
-        f"({accuracy['low']:+.2f} to {accuracy['high']:+.2f}), distance {distance['difference']:+.5f} "
+        f"({accuracy['low']:+.2f} to {accuracy['high']:+.2f}; means {accuracy['mean']:.2f}% and "
+        f"{accuracy['mean of the other']:.2f}%), distance {distance['difference']:+.5f} "
         f"({distance['low']:+.5f} to {distance['high']:+.5f})."
     )
