@@ -107,6 +107,8 @@ def pages() -> dict[Path, str]:
     """Every file that this script writes, with its content."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from emotorch.analyses.distance import PUBLISHED_RECREATION
+
     shipped = [Record.read(REPOSITORY / "baseline_model" / "model" / name) for name in SHIPPED]
     records = [*shipped, *(Record.read(RECORDS / name) for name in SHIPPED_BEFORE)]
     templates = Environment(
