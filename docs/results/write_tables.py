@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from emotorch import cli
-from emotorch.analyses.distance import PUBLISHED_RECREATION
 
 RESULTS = Path(__file__).resolve().parent
 RECORDS = RESULTS / "records"
