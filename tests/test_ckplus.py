@@ -60,6 +60,13 @@ def test_class_folders_tell_emotion_and_subject(paths: Paths) -> None:
     assert {image.reading for image in images} == {Reading.FACE}
 
 
+def test_persons_are_the_same_whatever_the_case_of_the_names(paths: Paths) -> None:
+    write_small_ckplus(paths)
+    for path in sorted((paths.ckplus / "anger").iterdir()):
+        path.rename(path.with_name(path.name.lower()))
+    assert {image.subject for image in images_of(paths, CKP)} == {"S005", "S010"}
+
+
 def test_files_beside_the_class_folders_are_no_images(paths: Paths) -> None:
     write_small_ckplus(paths)
     (paths.ckplus / "README.txt").write_text("The licence.")

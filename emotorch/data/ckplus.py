@@ -21,7 +21,7 @@ from emotorch.labels import emotion_name
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})$")
+_NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d|class\D?\d")  # of a class; sequences have longer ones
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _LABEL_ENDING = "_emotion.txt"
@@ -162,7 +162,7 @@ def _subject(path: Path) -> str:
     match = _NAME.match(path.stem)
     if match is None:
         raise EmoTorchError(f"{path}: not named like {CKP.file_example} (person, sequence, frame); move it away")
-    return match[1]
+    return match[1].upper()
 
 
 def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapping[_Key, Path]) -> list[SourceImage]:
