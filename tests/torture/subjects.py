@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,7 @@ _TIME_KEYS = {"started", "finished", "timings_s", "versions", "record_sha256", "
 # Of memory, in which disks are made.
 PAGE = 4096
 _ALONE = ("--threads", "1")
+_PATIENCE_S = 30
 
 Tree = dict[str, set[str]]
 
@@ -78,7 +80,14 @@ class Subject:
     def again(self, root: Path) -> Ended | None:
         """What a user does after it did not end: the same command; a training that has begun is resumed."""
         if self.script != TRAIN:
-            return self.run(root)
+            ended = self.run(root)
+            # Workers outlive a process that was killed alone, for a moment on an idle machine, and hold its lock.
+            for _ in range(_PATIENCE_S):
+                if "; wait for it to end" not in ended.stderr:
+                    break
+                time.sleep(1)
+                ended = self.run(root)
+            return ended
         begun = list_runs(Paths(root).models)
         if not begun:
             return self.run(root)
