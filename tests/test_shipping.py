@@ -290,6 +290,7 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
     unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
 ) -> None:
     monkeypatch.setattr(shipping, "export", quick_export)
+    monkeypatch.setattr(shipping, "draw_pictures", lambda *_: None)
     folder = tmp_path / "few_files"  # fewer moments
     folder.mkdir()
     for name in ("run.json", "model.pth", "final_accuracies.csv"):

@@ -21,7 +21,7 @@ from emotorch.data.split import Indices, draw, validation_mask
 from emotorch.data.variants import variant_file
 from emotorch.datasets import CKP, FER, find_dataset
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.files import hash_file, read_stamp
+from emotorch.files import STAMP_NAME, hash_file, read_stamp
 from emotorch.labels import FERPLUS, LabelScheme, command
 from emotorch.paths import STAGE_2, STAGE_3, Paths
 from emotorch.recipes import BY_SOURCE, FER_USAGE_CHOICES, MAJORITY, PUBLISHED_SPLIT, SUITED_COPIES
@@ -86,7 +86,10 @@ class DatasetIndex:
         """Raises EmoTorchError when stage 2 has not run, or ran for another scheme."""
         paths, stage = paths.for_scheme(scheme.name), command(STAGE_2, scheme.name)
         stamp = read_stamp(paths.originals, stage)
-        made_for = LabelScheme.from_dict({**stamp, "name": scheme.name})
+        try:
+            made_for = LabelScheme.from_dict({**stamp, "name": scheme.name})
+        except EmoTorchError as error:
+            raise EmoTorchError(f"{paths.originals / STAMP_NAME}: {error}; run {stage} --force") from None
         # It states nothing about datasets that were not there then.
         same = all(made_for.sources[name] == scheme.sources[name] for name in stamp["sources"])
         if made_for.labels != scheme.labels or not same:

@@ -15,7 +15,7 @@ from emotorch.inference.onnx_export import Export, export
 from emotorch.replacing import replace_folder, replacing
 from emotorch.runs.findings import carry_over, find_folder
 from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, LEAKY, Run
-from emotorch.runs.pictures import draw_kept_pictures
+from emotorch.runs.pictures import draw_pictures
 from emotorch.runs.private_test import private_scorings
 from emotorch.runs.record import check_folder, checked_hash, with_hashes, write_record
 from emotorch.runs.usage import usage_file
@@ -126,16 +126,16 @@ def _copy(run: Run, weights: Path, copy: Path) -> None:
     checkpoints.load_model(weights)  # what is none, or computes no numbers, is refused by its own name
     state = checkpoints.read(weights)
     usage_file(run)
-    draw_kept_pictures(run)
     for pattern in FACELESS:
         for file in sorted(run.folder.glob(pattern)):
-            if file.is_file():
+            if file.is_file() and file.suffix != ".png":
                 shutil.copy(run.file(file.name), new.folder / file.name)
     checkpoints.save(copy, {key: state[key] for key in _USED if key in state})
     record = new.record
     if looks := private_scorings(run, weights):
         record["private_scorings"] = looks
     write_record(new.folder, with_hashes(record, new.folder))
+    draw_pictures(new, run.record["labels"], {})  # from the tables: nothing vouches for the run's own pictures
     after = checked_hash(copy)
     for analysis, patterns in FACELESS_FINDINGS.items():
         carry_over(find_folder(run, analysis, weights), new.folder / analysis, patterns, before, after)

@@ -15,6 +15,7 @@ from emotorch.files import check_stamped, hash_file, read_json, read_stamp, stag
 from emotorch.runs.folder import Run
 
 _FINDINGS = "findings.json"
+_REMEDY = "bring that file back, or measure again with --force"
 
 
 # What an analysis leaves for reports: the content of its findings.json, plain values.
@@ -79,7 +80,7 @@ def read_findings(run: Run, analysis: str, weights: Path) -> Findings | None:
     if not _is_about(folder, weights):
         return None
     path = folder / _FINDINGS
-    check_stamped(path, "bring that file back, or measure again with --force")
+    check_stamped(path, _REMEDY)
     findings: Findings = read_json(path)
     return findings
 
@@ -103,5 +104,6 @@ def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, aft
     to.mkdir()
     for pattern in patterns:
         for file in sorted(folder.glob(pattern)):
+            check_stamped(file, _REMEDY)
             shutil.copy(file, to / file.name)
     write_stamp(to, {**made_from, "weights": after})
