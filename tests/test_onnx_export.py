@@ -48,6 +48,18 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine(exported: Path) -> 
         assert word.encode() not in content
 
 
+def test_a_name_that_is_no_text_is_refused(exported: Path, tmp_path: Path) -> None:
+    content = exported.with_suffix(".onnx").read_bytes()
+    path = tmp_path / "model.onnx"
+    # Under another mark its own SHA-256 is none, as in files of others.
+    spoilt = content.replace(b"emotorch sha256", b"emotorch sha255").replace(
+        b"emotorch_version", b"emotorch_versi\xf7n"
+    )
+    path.write_bytes(content.replace(b"emotorch_version", b"emotorch_versi\xf7n"))
+    with refusal(f"{path}: damaged: a name or a property in it is not UTF-8"):
+        OnnxReader.open(path)
+
+
 def test_the_same_model_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     again = tmp_path / exported.parent.name / exported.name
     again.parent.mkdir()

@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,17 @@ class Metadata:
         return found
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Within it what a graph states wrongly becomes an EmoTorchError that names its file."""
+    try:
+        yield
+    except EmoTorchError as error:
+        raise EmoTorchError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise EmoTorchError(f"{path}: damaged: a name or a property in it is not UTF-8 ({error})") from None
+
+
 @dataclass(frozen=True)
 class OnnxReader:
     """A `FaceReader` of an ONNX file, by an `InferenceSession` of ONNX Runtime, read as a scheme."""
@@ -120,11 +132,9 @@ class OnnxReader:
         """Raises EmoTorchError when the file is damaged, not a model's, or not the one that its run recorded."""
         checked_hash(path)
         session = open_session(path, threads=1)
-        try:
+        with naming(path):
             metadata = Metadata.from_properties(session.get_modelmeta().custom_metadata_map)
             _require_shapes(session, metadata)
-        except EmoTorchError as error:
-            raise EmoTorchError(f"{path}: {error}") from None
         return cls(session, path, metadata, metadata.scheme)
 
     @property

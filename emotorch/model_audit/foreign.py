@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.inference.onnx_reader import open_session
+from emotorch.inference.onnx_reader import naming, open_session
 from emotorch.networks import create_network
 from emotorch.networks.describe import Size, layers, total
 from emotorch.networks.pretrained import read_state
@@ -158,15 +158,13 @@ class OnnxModel:
     @classmethod
     def open(cls, path: Path, threads: int) -> "OnnxModel":
         session = open_session(path, threads)
-        try:
+        with naming(path):
             taken = _the_input(session)
             batch, size, channels, layout = _image_shape(taken.shape)
             output, classes = _the_output(session)
-        except EmoTorchError as error:
-            raise EmoTorchError(f"{path}: {error}") from None
+            labels = _labels_in(session.get_modelmeta().custom_metadata_map, classes)
         takes_bytes = taken.type == "tensor(uint8)"
         signature = Signature(size, channels, batch, takes_bytes, classes)
-        labels = _labels_in(session.get_modelmeta().custom_metadata_map, classes)
         return cls(path, signature, labels, session, taken.name, output, layout, _TYPES[taken.type])
 
     def outputs(self, images: Floats) -> Floats:
