@@ -52,10 +52,10 @@ def test_a_name_that_is_no_text_is_refused(exported: Path, tmp_path: Path) -> No
     content = exported.with_suffix(".onnx").read_bytes()
     path = tmp_path / "model.onnx"
     # Under another mark its own SHA-256 is none, as in files of others.
-    spoilt = content.replace(b"emotorch sha256", b"emotorch sha255").replace(
-        b"emotorch_version", b"emotorch_versi\xf7n"
-    )
-    path.write_bytes(content.replace(b"emotorch_version", b"emotorch_versi\xf7n"))
+    for right, wrong in ((b"emotorch sha256", b"emotorch sha255"), (b"emotorch_version", b"emotorch_versi\xf7n")):
+        assert right in content
+        content = content.replace(right, wrong)
+    path.write_bytes(content)
     with refusal(f"{path}: damaged: a name or a property in it is not UTF-8"):
         OnnxReader.open(path)
 
