@@ -21,13 +21,15 @@ is refused by name, with exit status 1 or 2, in one line and without a traceback
 - **killed**: `kill -9` at a random moment, of all its processes or of the main one alone. Nothing half-written has the
   name of something whole, and the rerun ends as untouched. A script that was faster than its kill is no trial.
 - **write fails**, **rename fails**, **fsync fails**: the k-th call of an untouched run fails (no space; input/output
-  error), for every k. A script with no figure makes no such call; none calls fsync.
+  error), for every k in a campaign of full length. A script with no figure makes no such call; none calls fsync.
 - **disk full**: a file system with room for a random part of what the script writes.
 - **damaged**: a file that the script reads has a bit or bytes changed, is cut, emptied or longer. It is refused by its
   name, or all that comes out is as untouched; raw data, which nothing vouches for, may also be taken.
 - **hostile**: files and names made to break what reads them; refused, or read without harm in time and memory.
 - **page**: clients that send too much, too little or nothing; the next person is answered within five seconds.
 """
+
+_NOTHING = "Nothing. What earlier trials found is mended, and stands in the [changelog](../CHANGELOG.md)."
 
 
 def write(path: Path, lines: list[Line], seed: int) -> None:
@@ -55,7 +57,7 @@ def write(path: Path, lines: list[Line], seed: int) -> None:
         f"## All kinds\n\n{command}\n\n{to_markdown(Table(kinds))}",
         f"## Each script\n\nHow many trials held, of those that were made.\n\n{to_markdown(Table(scripts))}",
         f"## Each input\n\n{to_markdown(Table(inputs))}",
-        "## What failed\n\n" + ("\n".join([again, "", *listed]) if listed else "Nothing."),
+        "## What failed\n\n" + ("\n".join([again, "", *listed]) if listed else _NOTHING),
     ]
     write_text(path, "\n\n".join(part.strip() for part in parts) + "\n")
 
