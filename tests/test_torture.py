@@ -31,7 +31,7 @@ def torture(folder: Path, *options: object) -> str:
     *failures, summary, written = done.stdout.splitlines()
     assert failures == []
     assert written == str(report)
-    assert "## What failed\n\nNothing.\n" in report.read_text()
+    assert "## What failed\n\nNothing. " in report.read_text()
     return summary
 
 
