@@ -14,6 +14,7 @@ from emotorch.data.images import encode_png, read_face
 from emotorch.data.selection import DatasetIndex, Factors, ImageSet, Selection, select
 from emotorch.datasets import FER_USAGES
 from emotorch.errors import EmoTorchError, UsageError
+from emotorch.files import STAMP_NAME
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 from emotorch.recipes import FER_FOLDS
@@ -252,6 +253,15 @@ def test_an_original_that_changed_is_not_trained_on(no_surprise: Paths) -> None:
     file.write_bytes(encode_png(draw_images(1, seed=99)[0]))
     with refusal(f"{file}: changed since it was written"):
         images.read()
+
+
+def test_a_damaged_stamp_is_refused_by_its_name(no_surprise: Paths) -> None:
+    stamp = no_surprise.originals / STAMP_NAME
+    spoilt = stamp.read_text().replace('"fear": "fear"', '"fear": "&ear"')
+    stamp.unlink()
+    stamp.write_text(spoilt)
+    with refusal(f"{stamp}: sources.FER.fear: '&ear' is not a label"):
+        DatasetIndex.load(no_surprise, SCHEME)
 
 
 def test_a_dataset_of_other_classes_is_refused(no_surprise: Paths) -> None:

@@ -39,7 +39,7 @@ from emotorch.inference.reader import open_reader
 from emotorch.inference.shipping import publish, ship
 from emotorch.inference.torch_reader import TorchReader
 from emotorch.paths import Paths
-from emotorch.runs.findings import read_findings
+from emotorch.runs.findings import carry_over, read_findings
 from emotorch.runs.folder import Run, weights_file
 from emotorch.training import checkpoints
 
@@ -164,6 +164,9 @@ def test_only_what_is_known_to_hold_no_face_ships(
     for name in ("faces.png", "people.jpg", "report.html", "notes.txt", "subjects.csv", "evaluation_x/face.png"):
         files.write_text(folder / name, "faces")
     assert list(folder.glob("validation_samples_*.png"))
+    pictures = [folder / name for name in ("training_history.png", "confusion_matrix_fer_val.png")]
+    for picture in pictures:  # nothing vouches for a run's pictures
+        picture.write_bytes(picture.read_bytes() + b"damaged")
     own = hash_file(folder / "model.pth")
     shutil.rmtree(folder / "scores", ignore_errors=True)
     findings(folder, "robustness", own, "findings.json", "robustness.csv", "robustness_curves.png", "corruptions.png")
@@ -180,6 +183,7 @@ def test_only_what_is_known_to_hold_no_face_ships(
         *(f"confusion_matrix_{name}_val.png" for name in ("fer", "ckp")),
         *(f"robustness/{name}" for name in ("findings.json", "robustness.csv", "robustness_curves.png", "stage.json")),
     }
+    assert all(shipped[picture.name].endswith(b"IEND\xaeB`\x82") for picture in pictures)
     # Findings about the same network hold for the smaller file too; those about another one do not ship.
     assert json.loads(shipped["robustness/stage.json"]) == {
         "made_from": {"weights": hash_file(models / NAME / "model.pth")},
@@ -189,6 +193,17 @@ def test_only_what_is_known_to_hold_no_face_ships(
             for name in ("findings.json", "robustness.csv", "robustness_curves.png")
         },
     }
+
+
+def test_findings_that_were_changed_do_not_ship(tmp_path: Path) -> None:
+    folder = tmp_path / "robustness"
+    findings(folder.parent, folder.name, "0" * 64, "findings.json", "robustness.csv")
+    files.write_stamp(folder, {"weights": "0" * 64})
+    carry_over(folder, tmp_path / "whole", ("*.csv",), "0" * 64, "1" * 64)
+    assert (tmp_path / "whole" / "robustness.csv").read_text() == "robustness.csv"
+    files.write_text(folder / "robustness.csv", "other figures")
+    with refusal(f"{folder / 'robustness.csv'}: damaged, or changed by hand"):
+        carry_over(folder, tmp_path / "changed", ("*.csv",), "0" * 64, "1" * 64)
 
 
 def fail(*_: object, **__: object) -> None:
