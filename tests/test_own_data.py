@@ -126,9 +126,30 @@ def test_folders_that_are_one_split_together_are_said(paths: Paths) -> None:
     ] * 3
 
 
-def test_datasets_beside_each_other_are_no_persons(paths: Paths) -> None:
-    put(paths.raw / "all", (f"{name}/{emotion}/1.jpg" for name in ("studio", "street") for emotion in EMOTIONS))
-    assert set(recognise(paths, SEVEN).datasets) == {"studio", "street"}
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_persons_above_the_classes_may_have_any_names(paths: Paths, split: str) -> None:
+    names = ("anna", "Ben K", "čeněk")
+    put(paths.raw / "lab", (f"{split}{name}/{emotion}/1.jpg" for name in names for emotion in EMOTIONS))
+    found = recognise(paths, SEVEN).datasets
+    assert set(found) == {"lab"}
+    assert "folders of 3 persons" in found["lab"].why
+    assert {image.path.parts[-3]: image.subject for image in images_of(paths)} == {name: name for name in names}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("studio/{}/1.jpg", "street/{}/1.jpg"),  # no more than two
+        ("studio/{}/1.jpg", "street/{}/1.jpg", "affectnet/{}/1.jpg"),
+        ("studio/{}/1.jpg", "street/{}/1.jpg", "third/{}/S010_004_00000017.png"),
+        ("studio/{}/1.jpg", "street/{}/1.jpg", "third/train/{}/PublicTest_1.png"),
+    ],
+)
+def test_datasets_beside_each_other_are_no_persons(paths: Paths, files: tuple[str, ...]) -> None:
+    put(paths.raw / "all", (file.format(emotion) for file in files for emotion in EMOTIONS))
+    found = recognise(paths, SEVEN).datasets
+    assert len(found) == len(files)
+    assert {"studio", "street"} <= set(found)
 
 
 def test_all_formats_are_read_also_without_an_ending(paths: Paths) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 from emotorch.data.formats import is_picture
 from emotorch.data.layouts import NAMELESS, Folder, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.datasets import DATASETS
 from emotorch.errors import EmoTorchError
 
 # Words before the number of a class: `class003`.
 CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
 # Words that say nothing in the name of a class folder.
 _EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
+
+# Folders of so many, each with classes of its own, are persons' whatever they are called; of fewer a dataset each.
+_NAMED_PERSONS = 3
 
 # The class of a folder's plain name (see `plain_class`); None for what is none.
 ClassOf = Callable[[str], str | None]
@@ -171,18 +175,32 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
 
 
 def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
-    """The subfolders, where they are called alike but for numbers (`P01`, `P02`) and each has class folders.
+    """The subfolders, where each has class folders, none is a known dataset, and they are as persons' are.
 
-    There are several of them, or with `alone` at least one.
+    That is: several called alike but for numbers (`P01`, `P02`; with `alone` one is enough), or more of any names.
     """
-    shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in folder.folders}
     with_classes = [
         sub
         for sub in folder.folders
         if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
     ]
-    are_alike = len(shapes) == 1 and "#" in shapes.pop() and len(with_classes) == len(folder.folders)
-    return with_classes if are_alike and (alone or len(with_classes) > 1) else []
+    if len(with_classes) < len(folder.folders):
+        return []
+    shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in with_classes}
+    if len(shapes) == 1 and "#" in shapes.pop():
+        return with_classes if alone or len(with_classes) > 1 else []
+    are_many = len(with_classes) >= _NAMED_PERSONS and not any(map(_is_known_dataset, with_classes))
+    return with_classes if are_many else []
+
+
+def _is_known_dataset(folder: Folder) -> bool:
+    """Whether it is called after a known dataset, or a file below it is as that one's are."""
+    files = [below.files[0] for below in folder.walk() if below.files]
+    return any(
+        (data.called and re.search(data.called, folder.name, re.IGNORECASE))
+        or (data.files and any(re.match(data.files, name, re.IGNORECASE) for name in files))
+        for data in DATASETS.values()
+    )
 
 
 def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
