@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from emotorch.recipes import Augmentation, get_recipe
-from emotorch.training.augmentation import DRAWS, augment
+from emotorch.training.augmentation import Draws, augment
 
 BATCH = 64
 BATCHES = 20
@@ -59,7 +59,6 @@ def main() -> None:
     torch.set_num_threads(1)  # threads of one operation wait for each other on a busy machine
     torch.manual_seed(0)
     batches = torch.randint(0, 256, (BATCHES, BATCH, 1, 48, 48), dtype=torch.uint8)
-    draws = torch.Generator().manual_seed(1)
     # As in a training: freed large tensors leave memory that the next ones are made in.
     torch.ones(8_000_000)
     print(f"1 thread, batches of {BATCH} grey images of 48×48")
@@ -82,7 +81,7 @@ def main() -> None:
 
         def ours(policy: Augmentation = policy) -> None:
             for batch in batches:
-                augment(batch, policy, torch.rand(BATCH, DRAWS, generator=draws))
+                augment(batch, policy, Draws.of(policy, batch.shape, 1))
 
         def image_by_image(transform: v2.Transform = transform) -> Tensor:
             return torch.stack([transform(image) for image in batches[0]])

@@ -48,6 +48,10 @@ class Augmentation:
         hue: At most this part of the circle of colours either way, of images in colour.
         blur: Probability of a Gaussian blur.
         blur_sigma: Of the blur, at most, in pixels.
+        downscaling: Probability that an image is shrunk and enlarged again.
+        smallest_side: What it is shrunk to, at least, as a part of its side.
+        noise: Probability of Gaussian noise.
+        noise_sigma: Of the noise, at most, as a part of the full scale.
         occlusion: Probability of a patch that hides a part.
         occlusion_size: Longest side of the patch, as a part of the image's.
     """
@@ -63,14 +67,20 @@ class Augmentation:
     hue: float = 0.0
     blur: float = 0.0
     blur_sigma: float = 1.0
+    downscaling: float = 0.0
+    smallest_side: float = 0.25
+    noise: float = 0.0
+    noise_sigma: float = 0.1
     occlusion: float = 0.0
     occlusion_size: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("flip", "shift", "brightness", "contrast", "saturation", "blur", "occlusion", "occlusion_size"):
+        chances = ("flip", "blur", "downscaling", "noise", "occlusion")
+        for name in (*chances, "shift", "brightness", "contrast", "saturation", "noise_sigma", "occlusion_size"):
             _check(0 <= getattr(self, name) <= 1, f"augmentation.{name}", "from 0 to 1", getattr(self, name))
         _check(0 <= self.hue <= 0.5, "augmentation.hue", "from 0 to 0.5", self.hue)
         _check(0 <= self.rotation <= 180, "augmentation.rotation", "from 0 to 180 degrees", self.rotation)
+        _check(0 < self.smallest_side <= 1, "augmentation.smallest_side", "above 0, at most 1", self.smallest_side)
         _check(0 < self.crop <= 1, "augmentation.crop", "above 0, at most 1", self.crop)
         _check(0 < self.blur_sigma <= 8, "augmentation.blur_sigma", "above 0, at most 8 pixels", self.blur_sigma)
         ordered = len(self.scale) == 2 and 0.1 <= self.scale[0] <= self.scale[1] <= 10

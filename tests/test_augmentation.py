@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import draw_images
 
 from emotorch.recipes import Augmentation
-from emotorch.training.augmentation import DRAWS, augment, gaussian_blur, turns, warp
+from emotorch.training.augmentation import Draws, augment, downscaled, gaussian_blur, turns, warp
 
 # Each amount alone, and all together.
 ALONE = {
@@ -18,6 +19,8 @@ ALONE = {
     "brightness": Augmentation(brightness=0.4),
     "contrast": Augmentation(contrast=0.4),
     "blur": Augmentation(blur=0.5, blur_sigma=2.0),
+    "downscaling": Augmentation(downscaling=0.5),
+    "noise": Augmentation(noise=0.5),
     "occlusion": Augmentation(occlusion=0.5),
 }
 ALL = Augmentation(
@@ -30,6 +33,8 @@ ALL = Augmentation(
     contrast=0.4,
     blur=0.5,
     blur_sigma=2.0,
+    downscaling=0.5,
+    noise=0.5,
     occlusion=0.5,
 )
 POLICIES = {**ALONE, "all": ALL, "off": Augmentation()}
@@ -39,8 +44,8 @@ def draw_faces(count: int = 16) -> torch.Tensor:
     return torch.from_numpy(draw_images(count, seed=5)).unsqueeze(1)
 
 
-def draw_numbers(count: int = 16, seed: int = 1) -> torch.Tensor:
-    return torch.rand(count, DRAWS, generator=torch.Generator().manual_seed(seed))
+def draw_numbers(count: int = 16, seed: int = 1, policy: Augmentation = ALL) -> Draws:
+    return Draws.of(policy, (count, 1, 48, 48), seed)
 
 
 def grey(level: int, count: int) -> torch.Tensor:
@@ -50,11 +55,11 @@ def grey(level: int, count: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", POLICIES)
 def test_equal_draws_give_equal_floats_from_0_to_255_and_leave_the_bytes_alone(name: str) -> None:
     faces, draws = draw_faces(), draw_numbers()
-    before = faces.clone(), draws.clone()
+    before = faces.clone(), draws.amounts.clone()
     first = augment(faces, POLICIES[name], draws)
     assert torch.equal(first, augment(faces, POLICIES[name], draws))
     assert torch.equal(faces, before[0])
-    assert torch.equal(draws, before[1])
+    assert torch.equal(draws.amounts, before[1])
     assert first.dtype == torch.float32
     assert first.shape == faces.shape
     assert first.min() >= 0
@@ -111,6 +116,8 @@ def test_a_policy_that_is_off_changes_nothing() -> None:
         Augmentation(crop=1 - 1e-6),
         Augmentation(brightness=1e-6, contrast=1e-6),
         Augmentation(blur=1.0, blur_sigma=0.1),
+        Augmentation(downscaling=1.0, smallest_side=1.0),
+        Augmentation(noise=1.0, noise_sigma=1e-5),
         Augmentation(occlusion=1.0, occlusion_size=0.01),
     ],
 )
@@ -125,7 +132,7 @@ def test_changing_one_amount_reshuffles_no_other(other: Augmentation) -> None:
     faces, draws = draw_faces(), draw_numbers()
     plain = augment(faces, other, draws)
     mirrored = augment(faces, replace(other, flip=0.5), draws)
-    kept = (draws[:, 0] >= 0.5).nonzero()[:, 0]
+    kept = (draws.amounts[:, 0] >= 0.5).nonzero()[:, 0]
     assert 0 < len(kept) < len(faces)
     assert torch.equal(mirrored[kept], plain[kept])
 
@@ -182,7 +189,7 @@ def displacements(policy: Augmentation, count: int = 400) -> torch.Tensor:
     """(count, 2, 48, 48): the x and y that each pixel of the result was read at, from two ramps as an image."""
     ramp = torch.arange(48, dtype=torch.float32).expand(48, 48)
     places = torch.stack([ramp, ramp.T]).expand(count, 2, 48, 48)
-    return augment(places, policy, draw_numbers(count))
+    return augment(places, policy, draw_numbers(count, policy=policy))
 
 
 def test_rotation_stays_within_its_angle_and_reaches_it_both_ways() -> None:
@@ -264,6 +271,41 @@ def test_blur_touches_as_many_images_as_asked() -> None:
     faces = draw_faces(200)
     result = augment(faces, Augmentation(blur=0.2, blur_sigma=4.0), draw_numbers(200))
     assert 20 <= (result != faces).any(3).any(2).sum() <= 60
+
+
+def test_noise_is_normal_of_at_most_its_sigma_and_touches_as_many_images_as_asked() -> None:
+    policy = Augmentation(noise=0.3, noise_sigma=0.08)
+    noise = augment(grey(128, 400), policy, draw_numbers(400)) - 128
+    sigmas = noise.std((1, 2, 3)) / 255
+    noisy = sigmas > 0
+    assert 90 <= noisy.sum() <= 150
+    assert 0.007 < sigmas[noisy].min() < 0.011
+    assert 0.075 < sigmas.max() < 0.083
+    scaled = noise[noisy] / noise[noisy].std((1, 2, 3), keepdim=True)
+    assert scaled.mean().abs() < 0.01
+    assert (scaled.abs() < 1).float().mean().item() == pytest.approx(0.683, abs=0.005)
+    assert correlation(scaled[:, 0, :, :-1].flatten(), scaled[:, 0, :, 1:].flatten()) < 0.01
+
+
+def test_downscaling_keeps_areas_means_and_loses_what_is_finer() -> None:
+    faces = draw_faces(5).float()
+    sides = torch.tensor([48, 24, 16, 12, 1])
+    result = downscaled(faces, sides / 48)
+    torch.testing.assert_close(result[0], faces[0])
+    torch.testing.assert_close(result[4], faces[4].mean().expand(1, 48, 48))
+    for face, side, small in zip(faces, sides.tolist(), result, strict=True):
+        expected = F.interpolate(F.interpolate(face[None], side, mode="area"), 48, mode="bilinear")[0]
+        torch.testing.assert_close(small, expected, rtol=0, atol=1e-3)
+
+
+def test_downscaling_reaches_its_smallest_side_and_takes_images_that_are_not_square() -> None:
+    columns = (255 * (torch.arange(48) % 2)).to(torch.uint8).expand(300, 1, 30, 48)
+    policy = Augmentation(downscaling=0.5, smallest_side=0.2)
+    result = augment(columns, policy, Draws.of(policy, columns.shape, 1))
+    changed = (result != columns).flatten(1).any(1)
+    assert 110 <= changed.sum() <= 155
+    assert (result[changed].std(3) < 90).any()
+    assert result.shape == columns.shape
 
 
 def test_a_patch_is_one_rectangle_of_the_mean_grey_within_its_sizes() -> None:

@@ -28,7 +28,7 @@ from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_2, Paths
 from emotorch.recipes import Augmentation
 from emotorch.runs.folder import Run
-from emotorch.training.augmentation import COLOUR_DRAWS, DRAWS, changes_colours, turn_colours
+from emotorch.training.augmentation import Draws, changes_colours, turn_colours
 from emotorch.training.augmentation import augment as augment_batch
 from emotorch.training.checkpoints import load_model
 from emotorch.training.preprocessing import InputForm, to_input, to_tensor
@@ -384,15 +384,15 @@ def test_saturation_and_hue_leave_the_luminance_and_grey_images_alone() -> None:
     assert (turned - colours).abs().mean() > 5
     policy = Augmentation(flip=0.5, rotation=10, brightness=0.2, occlusion=0.5)
     with_colours = Augmentation(flip=0.5, rotation=10, brightness=0.2, occlusion=0.5, saturation=0.4, hue=0.1)
-    draws = torch.rand(6, DRAWS + COLOUR_DRAWS, generator=torch.Generator().manual_seed(1))
     greys = to_tensor(draw_images(6, seed=6))
-    assert not changes_colours(with_colours, greys)
+    assert not changes_colours(with_colours, greys.shape)
+    plain, coloured = Draws.of(policy, colours.shape, 1), Draws.of(with_colours, colours.shape, 1)
     assert torch.equal(
-        augment_batch(greys, with_colours, draws[:, :DRAWS]), augment_batch(greys, policy, draws[:, :DRAWS])
+        augment_batch(greys, with_colours, Draws.of(with_colours, greys.shape, 1)), augment_batch(greys, policy, plain)
     )
-    changed = augment_batch(colours, with_colours, draws)
+    changed = augment_batch(colours, with_colours, coloured)
     assert changed.shape == colours.shape
-    assert (changed - augment_batch(colours, policy, draws[:, :DRAWS])).abs().mean() > 2
+    assert (changed - augment_batch(colours, policy, plain)).abs().mean() > 2
 
 
 # Operations and corruptions.

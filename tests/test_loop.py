@@ -15,6 +15,7 @@ from emotorch.metrics.scores import Score
 from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import Augmentation, Recipe, get_recipe
+from emotorch.training.augmentation import Draws
 from emotorch.training.device import computes_in_bfloat16
 from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.loop import network_outputs as outputs_of
@@ -478,7 +479,8 @@ def test_a_part_of_a_target_is_what_the_teachers_predict_for_the_very_image_of_t
     for soft_targets in (None, uncertain):
         trainer = Trainer(small_network(), recipe, images, {}, classes=4, seed=1, soft_targets=soft_targets)
         key = (1, 1, 0)
-        pixels, target = trainer._inputs(slice(4, 12), torch.arange(16), trainer._draws(16, key), key)
+        draws = Draws.of(recipe.augmentation, images.pixels[:].shape, *key)
+        pixels, target = trainer._inputs(slice(4, 12), torch.arange(16), draws, key)
         trained_on.append(pixels)
         targets.append(target)
     assert torch.equal(trained_on[0], trained_on[1])

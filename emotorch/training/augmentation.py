@@ -3,34 +3,75 @@
 `emotorch.data.operations` is something else: it writes variants of a dataset to disk.
 """
 
+import functools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from emotorch.recipes import Augmentation
+from emotorch.seeding import generator
 
-# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else; and for
-# images in colour some more, for saturation and hue.
-DRAWS, COLOUR_DRAWS = 17, 2
+# Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else; and of
+# their own those for saturation and hue, and those for downscaling and noise.
+_AMOUNTS, _COLOURS, _CORRUPTIONS = 17, 2, 4
 
 _LEAST_SIGMA = 0.1  # pixels; so narrow a blur changes nothing
 _LEAST_PATCH = 1 / 3  # of the largest patch's side
+_LEAST_NOISE = 1 / 10  # of the strongest noise's σ
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers that N images are augmented by, on the CPU; from 0 to below 1, but for the noise.
+
+    Attributes:
+        amounts: (N, 17) for what every policy may do.
+        colours: (N, 2) for saturation and hue, where the policy changes the colours of these images.
+        corruptions: (N, 4) for downscaling and noise, where the policy has one of them.
+        noise: (N, C, H, W) of a normal distribution, where the policy has noise.
+    """
+
+    amounts: Tensor
+    colours: Tensor | None = None
+    corruptions: Tensor | None = None
+    noise: Tensor | None = None
+
+    @classmethod
+    def of(cls, policy: Augmentation, shape: Sequence[int], *key: int) -> "Draws":
+        """For images of a shape (N, C, H, W), from the random numbers that belong to a key."""
+
+        def uniform(name: str, columns: int) -> Tensor:
+            return torch.from_numpy(generator(name, *key).random((shape[0], columns), dtype=np.float32))
+
+        return cls(
+            uniform("augmentation", _AMOUNTS),
+            uniform("colours", _COLOURS) if changes_colours(policy, shape) else None,
+            uniform("corruptions", _CORRUPTIONS) if policy.downscaling or policy.noise else None,
+            torch.from_numpy(generator("noise", *key).standard_normal(shape, np.float32)) if policy.noise else None,
+        )
+
+    def __getitem__(self, part: slice) -> "Draws":
+        """Those of some of the images."""
+        parts = (self.amounts, self.colours, self.corruptions, self.noise)
+        return Draws(*(None if numbers is None else numbers[part] for numbers in parts))  # type: ignore[arg-type]
 
 
 @torch.no_grad()
-def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
+def augment(pixels: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
     """Bytes (N, C, H, W) to floats 0-255 of the same shape, on the same device.
 
-    The draws, (N, DRAWS) numbers from 0 to below 1, with COLOUR_DRAWS more columns where the policy changes these
-    images' colours, are on the CPU, where they become amounts: these are the same on every device, and an image's
-    result depends on its own draws alone.
+    The draws become amounts on the CPU: these are the same on every device, and an image's result depends on its own
+    draws alone.
     """
     height, width = pixels.shape[2:]
-    flip, rotation, shift_x, shift_y, scale, crop, crop_x, crop_y = draws[:, :8].unbind(1)
-    brightness, contrast, blur, sigma, occlusion, patch_height, patch_width, patch_y, patch_x = draws[
-        :, 8:DRAWS
+    flip, rotation, shift_x, shift_y, scale, crop, crop_x, crop_y = draws.amounts[:, :8].unbind(1)
+    brightness, contrast, blur, sigma, occlusion, patch_height, patch_width, patch_y, patch_x = draws.amounts[
+        :, 8:
     ].unbind(1)
 
     images = pixels.to(torch.float32, copy=True)
@@ -46,8 +87,8 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
     elif policy.flip:
         images.lerp_(images.flip(3), _per_image(mirror, images))  # exact for weights 0 and 1
 
-    if changes_colours(policy, pixels):
-        saturation, hue = draws[:, DRAWS:].unbind(1)
+    if draws.colours is not None:
+        saturation, hue = draws.colours.unbind(1)
         images = turn_colours(images, 1 + _around_0(policy.saturation, saturation), _around_0(policy.hue, hue))
 
     if policy.blur:
@@ -55,6 +96,16 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
         sigmas = _between(_LEAST_SIGMA, policy.blur_sigma, sigma)[chosen]
         chosen = chosen.to(images.device)
         images[chosen] = gaussian_blur(images[chosen], sigmas)
+
+    if draws.corruptions is not None:
+        small, side, noisy, strength = draws.corruptions.unbind(1)
+        chosen = (small < policy.downscaling).nonzero()[:, 0]
+        parts = _between(policy.smallest_side, 1, side)[chosen]
+        chosen = chosen.to(images.device)
+        images[chosen] = downscaled(images[chosen], parts)
+        if draws.noise is not None:
+            sigmas = (noisy < policy.noise).float() * policy.noise_sigma * _between(_LEAST_NOISE, 1, strength)
+            images.addcmul_(draws.noise.to(images.device), _per_image(255 * sigmas, images))
 
     if not (policy.brightness or policy.contrast or policy.occlusion):
         return images.clamp_(0, 255)  # interpolation overshoots by a rounding error
@@ -73,9 +124,9 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Tensor) -> Tensor:
     return images.clamp_(0, 255)
 
 
-def changes_colours(policy: Augmentation, pixels: Tensor) -> bool:
+def changes_colours(policy: Augmentation, shape: Sequence[int]) -> bool:
     """Whether a policy changes the colours of images (N, C, H, W): grey ones have none."""
-    return bool(policy.saturation or policy.hue) and pixels.shape[1] == 3
+    return bool(policy.saturation or policy.hue) and shape[1] == 3
 
 
 # Red, green and blue to the luminance Y and the two axes of the colour plane (NTSC's YIQ).
@@ -141,6 +192,23 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
     precision = (-0.5 / sigmas**2)[:, None, None, None].to(images.device)
     down, across = (_distances(side, images.device).square() for side in (height, width))
     return torch.softmax(precision * down, 3) @ images @ torch.softmax(precision * across, 3).mT
+
+
+def downscaled(images: Tensor, parts: Tensor) -> Tensor:
+    """Each image shrunk to a part of its sides of its own, by means of areas, and enlarged again, linearly."""
+    down, across = (
+        _there_and_back(side)[(parts * side).round().long().clamp(1, side) - 1, None].to(images.device)
+        for side in images.shape[2:]
+    )
+    return down @ images @ across.mT
+
+
+@functools.cache
+def _there_and_back(side: int) -> Tensor:
+    """(side, side, side): what shrinking a row of pixels to 1, 2, … of them and enlarging it again makes of it."""
+    rows = torch.eye(side)[:, None]
+    small = [F.interpolate(rows, kept, mode="area") for kept in range(1, side + 1)]
+    return torch.stack([F.interpolate(row, side, mode="linear")[:, 0].T for row in small])
 
 
 def _distances(side: int, device: torch.device) -> Tensor:

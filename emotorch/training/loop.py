@@ -25,7 +25,7 @@ from emotorch.networks import get_architecture
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
-from emotorch.training.augmentation import COLOUR_DRAWS, DRAWS, augment, changes_colours
+from emotorch.training.augmentation import Draws, augment
 from emotorch.training.device import autocast
 from emotorch.training.losses import class_weights, loss_of, one_hot, score_outputs, smoothed, weighted
 from emotorch.training.mixing import mix, mixes
@@ -151,7 +151,6 @@ class Trainer:
         self._validation = validation
         self._seed = seed
         self._form = InputForm.of(recipe)
-        self._changes_colours = changes_colours(recipe.augmentation, training.pixels[:1])
         self._loss = loss_of(recipe)
         device = training.labels.device
         targets = one_hot(training.labels, classes) if targets is None else targets
@@ -287,7 +286,10 @@ class Trainer:
     def _step(self, batch: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """One step of the optimizer; returns the sum of the batch's losses and the number of right predictions."""
         key = (self._seed, epoch, step)
-        draws = self._draws(len(batch), key)
+        policy = self.recipe.augmentation
+        # The same for any number of parts.
+        shape = (len(batch), *self._training.pixels[:1].shape[1:])
+        draws = None if policy == Augmentation() else Draws.of(policy, shape, *key)
         if not self._independent:
             torch.manual_seed(int(generator("network", *key).integers(2**63)))  # of dropout and its like
         run = partial(self._part_gradients, batch=batch, draws=draws, key=key)
@@ -305,19 +307,8 @@ class Trainer:
             self._averaged.update_parameters(self.network)
         return loss, correct
 
-    def _draws(self, images: int, key: tuple[int, int, int]) -> Tensor | None:
-        """Random numbers for the augmentation of a batch: the same for any number of parts."""
-        if self.recipe.augmentation == Augmentation():
-            return None
-        draws = generator("augmentation", *key).random((images, DRAWS), dtype=np.float32)
-        if self._changes_colours:
-            # Of their own: grey images draw as if there were none.
-            colours = generator("colours", *key).random((images, COLOUR_DRAWS), dtype=np.float32)
-            draws = np.concatenate([draws, colours], axis=1)
-        return torch.from_numpy(draws)
-
     def _part_gradients(
-        self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
+        self, part: slice, batch: Tensor, draws: Draws | None, key: tuple[int, int, int]
     ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
         """What a part adds to the gradients of a batch's mean loss, its sum of losses, its right predictions."""
         pixels, targets = self._inputs(part, batch, draws, key)
@@ -330,7 +321,7 @@ class Trainer:
         return gradients, loss.detach().double(), correct
 
     def _inputs(
-        self, part: slice, batch: Tensor, draws: Tensor | None, key: tuple[int, int, int]
+        self, part: slice, batch: Tensor, draws: Draws | None, key: tuple[int, int, int]
     ) -> tuple[Tensor, Tensor]:
         """The pixels and the targets of a part of a batch, as they are trained on."""
         mixed = mixes(self.recipe)
