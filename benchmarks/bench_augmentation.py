@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from emotorch.recipes import Augmentation, get_recipe
-from emotorch.training.augmentation import Draws, augment
+from emotorch.training.augmentation import Draws, augment, degrade
 
 BATCH = 64
 BATCHES = 20
@@ -81,7 +81,8 @@ def main() -> None:
 
         def ours(policy: Augmentation = policy) -> None:
             for batch in batches:
-                augment(batch, policy, Draws.of(policy, batch.shape, 1))
+                draws = Draws.of(policy, batch.shape, 1)
+                degrade(augment(batch, policy, draws), policy, draws)
 
         def image_by_image(transform: v2.Transform = transform) -> Tensor:
             return torch.stack([transform(image) for image in batches[0]])

@@ -36,6 +36,8 @@ Value = bool | int | float | str
 class Augmentation:
     """What is done to training images, drawn anew for every image of every batch. At its default each is off.
 
+    Blur, downscaling and noise come last, after mixing, and teachers are spared them.
+
     Attributes:
         flip: Probability of a mirror image.
         rotation: At most so many degrees either way.

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from conftest import draw_images
 
 from emotorch.recipes import Augmentation
-from emotorch.training.augmentation import Draws, augment, downscaled, gaussian_blur, turns, warp
+from emotorch.training import augmentation
+from emotorch.training.augmentation import Draws, degrade, downscaled, gaussian_blur, turns, warp
 
 # Each amount alone, and all together.
 ALONE = {
@@ -46,6 +47,11 @@ def draw_faces(count: int = 16) -> torch.Tensor:
 
 def draw_numbers(count: int = 16, seed: int = 1, policy: Augmentation = ALL) -> Draws:
     return Draws.of(policy, (count, 1, 48, 48), seed)
+
+
+def augment(pixels: torch.Tensor, policy: Augmentation, draws: Draws) -> torch.Tensor:
+    """All that a policy does."""
+    return degrade(augmentation.augment(pixels, policy, draws), policy, draws)
 
 
 def grey(level: int, count: int) -> torch.Tensor:

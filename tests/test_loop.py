@@ -15,7 +15,7 @@ from emotorch.metrics.scores import Score
 from emotorch.networks.compact import CompactNet
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.recipes import Augmentation, Recipe, get_recipe
-from emotorch.training.augmentation import Draws
+from emotorch.training.augmentation import Draws, degrade
 from emotorch.training.device import computes_in_bfloat16
 from emotorch.training.loop import LabelledPixels, Trainer
 from emotorch.training.loop import network_outputs as outputs_of
@@ -464,11 +464,17 @@ def test_soft_targets_are_learned_in_the_place_of_labels(distillation: float, ri
 
 
 @pytest.mark.parametrize("mixup", [0.0, 1.0])
-def test_a_part_of_a_target_is_what_the_teachers_predict_for_the_very_image_of_the_step(mixup: float) -> None:
+@pytest.mark.parametrize("degraded", [False, True])
+def test_a_part_of_a_target_is_what_the_teachers_predict_for_the_very_image_of_the_step(
+    mixup: float, degraded: bool
+) -> None:
+    """But for what only the pupil has to cope with: blur, downscaling and noise."""
     images = striped(16)
     recipe = replace(
         RECIPE, label_smoothing=0.2, distillation=0.25, mixup=mixup, augmentation=Augmentation(flip=0.5, shift=0.2)
     )
+    if degraded:
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, blur=1.0, downscaling=1.0, noise=1.0))
     seen: list[Tensor] = []
 
     def uncertain(pixels: Tensor) -> Tensor:
@@ -484,6 +490,7 @@ def test_a_part_of_a_target_is_what_the_teachers_predict_for_the_very_image_of_t
         trained_on.append(pixels)
         targets.append(target)
     assert torch.equal(trained_on[0], trained_on[1])
-    assert torch.equal(seen[0], trained_on[1])
+    assert torch.equal(seen[0], trained_on[1]) != degraded
+    assert torch.equal(trained_on[1], degrade(seen[0], recipe.augmentation, draws[4:12]))
     assert not torch.equal(seen[0], images.pixels[4:12].float())
     assert torch.allclose(targets[1], 0.75 * targets[0] + 0.25 * 0.25)

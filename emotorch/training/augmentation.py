@@ -63,16 +63,14 @@ class Draws:
 
 @torch.no_grad()
 def augment(pixels: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
-    """Bytes (N, C, H, W) to floats 0-255 of the same shape, on the same device.
+    """Bytes (N, C, H, W) to floats 0-255 of the same shape, on the same device: all but what `degrade` does.
 
     The draws become amounts on the CPU: these are the same on every device, and an image's result depends on its own
     draws alone.
     """
     height, width = pixels.shape[2:]
     flip, rotation, shift_x, shift_y, scale, crop, crop_x, crop_y = draws.amounts[:, :8].unbind(1)
-    brightness, contrast, blur, sigma, occlusion, patch_height, patch_width, patch_y, patch_x = draws.amounts[
-        :, 8:
-    ].unbind(1)
+    brightness, contrast, _, _, occlusion, patch_height, patch_width, patch_y, patch_x = draws.amounts[:, 8:].unbind(1)
 
     images = pixels.to(torch.float32, copy=True)
     mirror = (flip < policy.flip).float()
@@ -91,22 +89,6 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
         saturation, hue = draws.colours.unbind(1)
         images = turn_colours(images, 1 + _around_0(policy.saturation, saturation), _around_0(policy.hue, hue))
 
-    if policy.blur:
-        chosen = (blur < policy.blur).nonzero()[:, 0]
-        sigmas = _between(_LEAST_SIGMA, policy.blur_sigma, sigma)[chosen]
-        chosen = chosen.to(images.device)
-        images[chosen] = gaussian_blur(images[chosen], sigmas)
-
-    if draws.corruptions is not None:
-        small, side, noisy, strength = draws.corruptions.unbind(1)
-        chosen = (small < policy.downscaling).nonzero()[:, 0]
-        parts = _between(policy.smallest_side, 1, side)[chosen]
-        chosen = chosen.to(images.device)
-        images[chosen] = downscaled(images[chosen], parts)
-        if draws.noise is not None:
-            sigmas = (noisy < policy.noise).float() * policy.noise_sigma * _between(_LEAST_NOISE, 1, strength)
-            images.addcmul_(draws.noise.to(images.device), _per_image(255 * sigmas, images))
-
     if not (policy.brightness or policy.contrast or policy.occlusion):
         return images.clamp_(0, 255)  # interpolation overshoots by a rounding error
     bright = _per_image(1 + _around_0(policy.brightness, brightness), images)
@@ -121,6 +103,30 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
         rows = _span(patches * height * _between(_LEAST_PATCH, 1, patch_height), patch_y, height).to(images.device)
         columns = _span(patches * width * _between(_LEAST_PATCH, 1, patch_width), patch_x, width).to(images.device)
         images.lerp_(mean, rows[:, None, :, None] * columns[:, None, None, :])
+    return images.clamp_(0, 255)
+
+
+@torch.no_grad()
+def degrade(images: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
+    """Blur, downscaling and noise of floats 0-255 (N, C, H, W), on the same device; as the camera's they come last."""
+    if not policy.blur and draws.corruptions is None:
+        return images
+    images = images.clone()
+    if policy.blur:
+        chance, sigma = draws.amounts[:, 10:12].unbind(1)
+        chosen = (chance < policy.blur).nonzero()[:, 0]
+        sigmas = _between(_LEAST_SIGMA, policy.blur_sigma, sigma)[chosen]
+        chosen = chosen.to(images.device)
+        images[chosen] = gaussian_blur(images[chosen], sigmas)
+    if draws.corruptions is not None:
+        small, side, noisy, strength = draws.corruptions.unbind(1)
+        chosen = (small < policy.downscaling).nonzero()[:, 0]
+        parts = _between(policy.smallest_side, 1, side)[chosen]
+        chosen = chosen.to(images.device)
+        images[chosen] = downscaled(images[chosen], parts)
+        if draws.noise is not None:
+            sigmas = (noisy < policy.noise).float() * policy.noise_sigma * _between(_LEAST_NOISE, 1, strength)
+            images.addcmul_(draws.noise.to(images.device), _per_image(255 * sigmas, images))
     return images.clamp_(0, 255)
 
 

@@ -25,7 +25,7 @@ from emotorch.networks import get_architecture
 from emotorch.recipes import Augmentation, Recipe
 from emotorch.seeding import generator
 from emotorch.training import distributed
-from emotorch.training.augmentation import Draws, augment
+from emotorch.training.augmentation import Draws, augment, degrade
 from emotorch.training.device import autocast
 from emotorch.training.losses import class_weights, loss_of, one_hot, score_outputs, smoothed, weighted
 from emotorch.training.mixing import mix, mixes
@@ -136,7 +136,7 @@ class Trainer:
             threads: Of a CPU.
             targets: (N, K) what is learned of the training images, rows of sum 1; None for their labels.
             soft_targets: What the teachers predict for the images of a step, as these are trained on: augmented and
-                mixed, before a small first size shrinks them. None without teachers.
+                mixed, before they are degraded and a small first size shrinks them. None without teachers.
 
         Raises:
             EmoTorchError: a label is of none of the classes.
@@ -335,6 +335,8 @@ class Trainer:
         pixels, targets = pixels[part], targets[part]
         if self._soft_targets is not None:
             targets = targets.lerp(self._soft_targets(pixels), self.recipe.distillation)
+        if draws is not None:
+            pixels = degrade(pixels, self.recipe.augmentation, draws[part])
         return pixels, targets
 
     def state(self) -> dict[str, Any]:
