@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 RUNS = 3
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
 OPTIONS = ("--num-models", RUNS, "--epochs", 2, "--fer-aug-range", "0.03:0.06", "--set", "batch_size=8")
+NO_VARIANTS = ("--fer-aug-range", "0:0", "--ckp-aug-range", "0:0")
 PATIENCE_S = 300
 # They tell of times.
 TIMED = {"run.json", "model_parameters.txt"}
@@ -72,9 +73,9 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
             cluster.end()
 
 
-def start(paths: Paths, nodes: Nodes) -> subprocess.Popen[str]:
+def start(paths: Paths, nodes: Nodes, options: Sequence[object] = OPTIONS) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(REPOSITORY / SWEEP), *map(str, OPTIONS), "--engine", "ray", "--address", nodes.address],
+        [sys.executable, str(REPOSITORY / SWEEP), *map(str, options), "--engine", "ray", "--address", nodes.address],
         env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -123,6 +124,10 @@ def test_a_node_is_lost_and_the_cluster_makes_what_one_worker_makes_here(
     assert sorted(int(row["number"]) for row in read_table(sweep / "results.csv")) == list(range(1, RUNS + 1))
     assert (sweep / "log.txt").read_text().count("epoch  2/2") == RUNS
     assert_same_files(cluster, here)
+    process = start(cluster, nodes, ("--num-models", 1, "--epochs", 1, "--split", "published", *NO_VARIANTS))
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, stderr
+    assert list_runs(cluster.models)[-1].name == f"model_{RUNS + 1:05d}_leaky"
 
 
 @needs_ray

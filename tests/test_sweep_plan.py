@@ -90,6 +90,13 @@ def test_a_plan_spreads_evenly_over_its_ranges_and_no_two_runs_are_alike() -> No
     assert draw_plan(design(count=5, seed=2)) != plan[:5]
 
 
+def test_whole_numbers_are_drawn_equally_often() -> None:
+    plan = draw_plan(design(count=900, varied=(Dimension("batch_size", 8, 10, whole=True),)))
+    counts = Counter(run.changes["batch_size"] for run in plan)
+    assert set(counts) == {8, 9, 10}
+    assert all(250 < count < 350 for count in counts.values())
+
+
 def test_what_else_is_varied_changes_no_factor_and_no_other_draw() -> None:
     rate, filters = Dimension("learning_rate", 1e-5, 1e-1), Dimension("network_config.filters", 4, 16, whole=True)
     both, one = (draw_plan(design(count=9, varied=varied)) for varied in ((filters, rate), (rate,)))
@@ -174,6 +181,7 @@ def test_what_is_varied_is_read_with_its_kind() -> None:
         ("learning_rate=2e-2:1e-2", "not a finite, rising range"),
         ("learning_rate=1e-2:inf", "not a finite, rising range"),
         ("learning_rate=0:1e-2:log", "a log range begins above 0, not at 0"),
+        ("early_stop_patience=0.4:10:log", "a log range begins above 0, not at 0"),
         ("learning_rate=-1:1", "learning_rate must be a number above 0, not -1"),
         ("augmentation.flip=0:2", "augmentation.flip must be from 0 to 1, not 2"),
         ("loss=0:1", "it is not a number"),

@@ -13,7 +13,7 @@ from emotorch.labels import LabelScheme, get_scheme
 from emotorch.overrides import override
 from emotorch.paths import Paths
 from emotorch.recipes import Recipe, get_recipe
-from emotorch.typed import Table
+from emotorch.typed import JsonObject
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Settings:
         Raises:
             EmoTorchError: one is missing, unknown, or of another type or range.
         """
-        file = record.file if isinstance(record, Table) else "the record"
+        file = record.file if isinstance(record, JsonObject) else "the record"
         settings = dict(record["settings"])
         try:
             settings["recipe"] = Recipe.from_dict(settings["recipe"])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from emotorch.data.cache import LazyArray
 from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.selection import DatasetIndex, ImageSet, Selection
 from emotorch.data.split import SPLIT_SEED
-from emotorch.datasets import FER, dataset_title
+from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.start import new_network, require_unseen
@@ -154,7 +155,7 @@ def _new_record(
         "labels": list(settings.scheme.labels),
         "settings": settings.as_dict(),
         "split_seed": SPLIT_SEED,
-        **({LEAKY: True} if _is_leaky(settings, data.selection) else {}),
+        **({LEAKY: True} if is_leaky(settings, data.selection) else {}),
         "seed": settings.seed,
         "factors": asdict(settings.factors),
         # All of them, also those that the recipe does not train.
@@ -163,7 +164,7 @@ def _new_record(
         "dataset": {
             "fingerprint": index.fingerprint,
             "synthetic": index.paths.is_synthetic,
-            "ckp": index.has("CKP"),
+            "ckp": index.has(CKP.name),
             "pixels": asdict(data.form),
         },
         "counts": {name: len(images) for name, images in data.selection.sets().items()},
@@ -179,14 +180,15 @@ def _new_record(
     }
 
 
-def _is_leaky(settings: Settings, selection: Selection) -> bool:
+def is_leaky(settings: Settings, selection: Selection) -> bool:
     """Whether what is trained on shows held-out images by intent; an official split's twins are scored apart."""
     shared = selection.shared
     return settings.recipe.split == PUBLISHED_SPLIT or (shared is not None and shared.kept and len(shared.rows) > 0)
 
 
+@cache
 def _code_version() -> str | None:
-    """The commit of the checkout, where there is one."""
+    """The commit of the checkout, where there is one: asked once, since the code that runs is that of its start."""
     try:
         described = subprocess.run(
             ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
@@ -204,7 +206,7 @@ def _describe_data(index: DatasetIndex, selection: Selection) -> str:
     text = f"{len(selection.training)} training images, {' and '.join(sets) or 'none'} to validate"
     if selection.shared and len(selection.shared.rows):
         text += f"; {selection.shared.describe()}"
-    if FER.key in selection.validation and not index.has("CKP"):
+    if FER.key in selection.validation and not index.has(CKP.name):
         text += " (no CK+ in the dataset: no CK+ matrix, no CK+ rows)"
     return text
 
@@ -296,20 +298,21 @@ def _write_outcome(
     run: Run, settings: Settings, data: RunData, trainer: Trainer, description: Mapping[str, Any]
 ) -> None:
     """Scores the best epoch on every set; writes its weights, what the record says of it, and all results."""
-    outcome = _score(settings, data, trainer.network)
+    outcome = _score(settings, data, trainer)
     state = {**trainer.state(), "epoch": trainer.best_epoch, "temperature": outcome.temperature}
     checkpoints.save(run.folder / BEST_CHECKPOINT, {**description, **state})
     run.update(best_epoch=trainer.best_epoch, epochs_completed=len(trainer.history), **_describe_outcome(outcome))
     write_results(run, outcome, trainer.history, data.selection, data.pixels, compact=LISTED_IN in run.record)
 
 
-def _score(settings: Settings, data: RunData, network: nn.Module) -> Outcome:
+def _score(settings: Settings, data: RunData, trainer: Trainer) -> Outcome:
     """The trained network's outputs and scores for every set, and the temperature fitted on the validation sets."""
-    device, labels = next(network.parameters()).device, settings.scheme.labels
+    network, labels = trainer.network, settings.scheme.labels
+    device = next(network.parameters()).device
     form, loss = InputForm.of(settings.recipe, data.form), loss_of(settings.recipe)
     sets: dict[str, SetOutcome] = {}
     for name, images in data.selection.sets().items():
-        outputs = network_outputs(network, data.on_device(name, images, device).pixels, form, settings.threads)
+        outputs = network_outputs(network, data.on_device(name, images, device).pixels, form, trainer.parts)
         truths = torch.from_numpy(images.labels)
         alone = torch.from_numpy(~np.isin(images.hashes, data.selection.training.hashes))
         sets[name] = SetOutcome(

@@ -79,6 +79,13 @@ class Dimension:
         value = min(max(value, self.low), self.high)
         return round(value) if self.whole else value
 
+    def drawn(self, place: float) -> Number:
+        """The value for a random number from 0 to below 1; every whole number is equally likely."""
+        if not self.whole:
+            return self.at(place)
+        wider = Dimension(self.name, self.low - 0.5, self.high + 0.5, self.log)
+        return min(max(round(wider.at(place)), round(self.low)), round(self.high))
+
     def levels(self, count: int) -> list[Number]:
         """So many different values from end to end, evenly apart; the middle for one."""
         if count == 1:
@@ -118,13 +125,14 @@ def parse_dimension(recipe: Recipe, text: str) -> Dimension:
         low, high = float(low_text), float(others[0])
     except ValueError:
         raise UsageError(f"--vary {text!r}: {bounds!r} is not two numbers with a colon between them") from None
-    log = others[1:] == ["log"]
+    whole, log = kind is int, others[1:] == ["log"]
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise UsageError(f"--vary {name}: {bounds!r} is not a finite, rising range")
+    if whole:
+        low, high = round(low), round(high)
     if log and low <= 0:
         raise UsageError(f"--vary {name}: a log range begins above 0, not at {low:g}")
-    whole = kind is int
-    dimension = Dimension(name, round(low) if whole else low, round(high) if whole else high, log, whole)
+    dimension = Dimension(name, low, high, log, whole)
     for end in (dimension.low, dimension.high):
         with_setting(recipe, name, end)
     return dimension
@@ -259,7 +267,7 @@ def _random(design: Design, number: int) -> PlannedRun:
     factors = {name: float(rng.uniform(*getattr(design.ranges, name))) for name in FACTOR_NAMES}
     # A generator for each: what else is varied changes no number.
     changes = {
-        varied.name: varied.at(generator("sweep", design.seed, choice, varied.name).random())
+        varied.name: varied.drawn(generator("sweep", design.seed, choice, varied.name).random())
         for varied in design.varied
     }
     return design.planned(number, {**factors, **changes})

@@ -42,7 +42,7 @@ def context() -> ForkServerContext | SpawnContext:
 @contextlib.contextmanager
 def without_ctrl_c() -> Iterator[None]:
     """A process that starts in here never hears Ctrl-C, not even while it imports; this one hears it afterwards."""
-    # Whose start makes this process hear Ctrl-C again, wherever that comes.
+    # Starting the resource tracker unblocks SIGINT as a side effect: so it starts before SIGINT is blocked.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -26,11 +26,14 @@ from emotorch.data.copies import found_pairs
 from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
+from emotorch.datasets import CKP
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.experiment.settings import Settings
+from emotorch.experiment.train import is_leaky
 from emotorch.files import STAMP_NAME, now, write_bytes
 from emotorch.paths import REPOSITORY, Paths
-from emotorch.runs.folder import FAILED, RUNNING, Run, claim_run
+from emotorch.recipes import PUBLISHED_SPLIT
+from emotorch.runs.folder import FAILED, LEAKY, RUNNING, Run, claim_run
 from emotorch.runs.record import RECORD_NAME
 from emotorch.sweep.folder import LOG_NAME, Sweep
 from emotorch.sweep.job import Job, Result, run_job
@@ -70,8 +73,10 @@ def _open(
             f"--address HOST:6379 ({str(error).partition(chr(10))[0]})"
         ) from error
     try:
-        variants = max(sweep.design.ranges.fer_aug[1], sweep.design.ranges.ckp_aug[1]) > 0
-        engine = RayEngine(paths, sweep, _Dataset.of(index, base, variants=variants), base, workers)
+        drawn = max(sweep.design.ranges.fer_aug[1], sweep.design.ranges.ckp_aug[1]) > 0
+        variants = drawn or base.recipe.split == PUBLISHED_SPLIT
+        leaky = is_leaky(base, sweep.design.planned(1, sweep.design.at(1)).settings(base).select(index))
+        engine = RayEngine(paths, sweep, _Dataset.of(index, base, variants=variants), base, workers, leaky=leaky)
         nodes = counted(sum(node["Alive"] for node in ray.nodes()), "node")
         logger.info("%s on %s at once", counted(engine.slots, "run"), nodes)
         with contextlib.closing(engine):
@@ -109,7 +114,7 @@ class _Dataset:
             index.check_augmented()
             files.append(index.paths.augmented / STAMP_NAME)
         stamps = {index.paths.relative(file): file.read_bytes() for file in files if file.is_file()}
-        put, rows = _ray().put, np.flatnonzero(np.isin(index.datasets, (base.train_on, "CKP")))
+        put, rows = _ray().put, np.flatnonzero(np.isin(index.datasets, (base.train_on, CKP.name)))
         operations = range(1 + len(OPERATIONS)) if variants else (0,)
         form = base.pixel_form(index)
         blocks = {operation: put(_block(index, rows, operation, form)) for operation in operations}
@@ -138,11 +143,14 @@ class RayEngine:
 
     reads_files = False
 
-    def __init__(self, paths: Paths, sweep: Sweep, dataset: _Dataset, base: Settings, workers: int | None) -> None:
+    def __init__(
+        self, paths: Paths, sweep: Sweep, dataset: _Dataset, base: Settings, workers: int | None, *, leaky: bool
+    ) -> None:
         self._paths = paths
         self._sweep = sweep
         self._dataset = dataset
         self._workers = workers
+        self._leaky = leaky
         self._threads = base.threads
         self._gpus = 1 if base.device.startswith("cuda") else 0
         self._task = _ray().remote(num_cpus=base.threads, num_gpus=self._gpus, max_retries=0)(_on_node)
@@ -163,7 +171,7 @@ class RayEngine:
         if job.model:
             run = Run(self._paths.models / job.model)
         else:
-            record = {"status": RUNNING, "started": now(), **job.origin}
+            record = {"status": RUNNING, "started": now(), **({LEAKY: True} if self._leaky else {}), **job.origin}
             run = self._claimed = claim_run(self._paths.models, record, after=self._claimed)
         hold = contextlib.ExitStack()
         hold.enter_context(run.running())

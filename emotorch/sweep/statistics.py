@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from scipy import stats
 
 from emotorch.analyses.comparison import Comparison
@@ -256,7 +256,7 @@ def best_of_n_figure(runs: SweepRuns) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="runs", ylabel="distance of the best (smaller is more alike)")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_major_formatter("{x:,g}")
         axis.set_minor_locator(NullLocator())
     tidy(axes)
     axes.legend(frameon=False, fontsize=9)

@@ -35,7 +35,7 @@ from emotorch.workers import keep_freed_memory, progress
 
 logger = logging.getLogger(__name__)
 
-# On a CPU, larger ones do not stay in its caches, nor in the memory that it keeps.
+# Larger batches fit neither a CPU's caches nor the memory that the C library keeps (see `keep_freed_memory`).
 _EVALUATION_BATCH = 128
 
 Images = Tensor | LazyArray[Tensor]
@@ -161,10 +161,10 @@ class Trainer:
         )
         self._autocast = partial(autocast, recipe.precision, device)
         self._independent = get_architecture(recipe.network).images_independent and not mixes(recipe)
-        self._parts = threads if self._independent and device.type == "cpu" else 1
-        torch.set_num_threads(1 if self._parts > 1 else threads)
+        self.parts = threads if self._independent and device.type == "cpu" else 1
+        torch.set_num_threads(1 if self.parts > 1 else threads)
         keep_freed_memory()
-        self._pool = ThreadPoolExecutor(self._parts)
+        self._pool = ThreadPoolExecutor(self.parts)
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = new_optimizer(recipe, network)
         self.scheduler = Schedule(recipe, self.optimizer, len(self._batches(torch.arange(len(training)))))
@@ -241,7 +241,7 @@ class Trainer:
 
     def _outputs(self, pixels: Images) -> Tensor:
         shard = pixels[distributed.shard(len(pixels))]
-        return distributed.gather(network_outputs(self._validated_network, shard, self._form, self._parts), len(pixels))
+        return distributed.gather(network_outputs(self._validated_network, shard, self._form, self.parts), len(pixels))
 
     def _train_epoch(self, epoch: int, checkpoint: Callable[["Trainer"], None], every_s: float) -> Score:
         self.network.train()
@@ -293,8 +293,8 @@ class Trainer:
         if not self._independent:
             torch.manual_seed(int(generator("network", *key).integers(2**63)))  # of dropout and its like
         run = partial(self._part_gradients, batch=batch, draws=draws, key=key)
-        parts = _cut(distributed.shard(len(batch)), self._parts)
-        results = list(self._pool.map(run, parts) if self._parts > 1 else map(run, parts))
+        parts = _cut(distributed.shard(len(batch)), self.parts)
+        results = list(self._pool.map(run, parts) if self.parts > 1 else map(run, parts))
         gradients, losses, corrects = zip(*results, strict=True)
         totals = [reduce(Tensor.add_, summands) for summands in zip(*gradients, strict=True)]
         loss, correct = torch.stack(losses).sum(), torch.stack(corrects).sum()
