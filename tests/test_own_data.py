@@ -215,6 +215,16 @@ def test_all_damaged_files_are_named_at_once(paths: Paths) -> None:
     first, *others = sorted((files[0], files[2], files[5]))
     assert str(caught.value).startswith(f"{first}: damaged image (")
     assert str(caught.value).endswith(f"(2 more cannot be read: {', '.join(file.name for file in others)})")
+
+
+def test_a_whole_table_of_pixels_is_not_named_beside_a_damaged_picture(paths: Paths) -> None:
+    (file,) = put(paths.raw / "mine" / "happy", ["1.jpg"])
+    (paths.raw / "ckextended.csv").write_text(f"emotion,pixels,Usage\n3,{' '.join(['9'] * 48**2)},Training\n")
+    file.write_bytes(file.read_bytes()[:-300])
+    with pytest.raises(EmoTorchError) as caught:
+        dataset.create(paths, SEVEN, workers=1, force=False)
+    assert str(caught.value).startswith(f"{file}: damaged image (")
+    assert "more cannot be read" not in str(caught.value)
     assert not paths.for_scheme("seven").originals.exists()
 
 
@@ -367,6 +377,22 @@ def test_what_is_in_no_row_is_said(paths: Paths, caplog: pytest.LogCaptureFixtur
     table = write(folder / "labels.csv", HEADER, ROWS)
     assert len(images_of(paths)) == 3
     assert caplog.messages == [f"{table}: pictures that are in no row, left out: 2 (first: {folder / 'a' / '4.jpg'})"]
+
+
+def test_pictures_in_no_row_right_beside_the_table_are_said_too(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    folder = paths.raw / "mine"
+    put(folder, ["1.jpg", "2.jpg", "3.jpg", "elsewhere/4.jpg"])
+    table = write(folder / "labels.csv", HEADER[:2], [("1.jpg", "happy"), ("2.jpg", "sad")])
+    assert len(images_of(paths)) == 2
+    assert caplog.messages == [f"{table}: pictures that are in no row, left out: 1 (first: {folder / '3.jpg'})"]
+
+
+@pytest.mark.parametrize("labels", [("3", "4"), ("3.0", "4.0")])
+def test_numbers_in_a_table_are_asked_about_also_as_fractions(paths: Paths, labels: tuple[str, ...]) -> None:
+    put(paths.raw / "mine", ["1.jpg", "2.jpg"])
+    write(paths.raw / "mine" / "labels.csv", HEADER[:2], list(zip(("1.jpg", "2.jpg"), labels, strict=True)))
+    (question,) = recognise(paths, SEVEN).passed_over
+    assert question.is_question
 
 
 def test_a_table_is_believed_before_the_folders(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:

@@ -132,7 +132,7 @@ def test_class_folders_by_name_are_known_too(paths: Paths) -> None:
 def test_a_table_that_says_otherwise_than_the_folders_is_named(paths: Paths) -> None:
     put(paths.raw / "DATASET", raf_names({"train": 7}))
     table = paths.raw / "train_labels.csv"
-    table.write_text("image,label\ntrain_00001_aligned.jpg,1\ntrain_00002_aligned.jpg,5\n")
+    table.write_text("image,label\nDATASET\\train\\1\\train_00001_aligned.jpg,1.0\ntrain_00002_aligned.jpg,5\n")
     folder = paths.raw / "DATASET" / "train" / "2"
     with refusal(f"{table}, line 3: train_00002_aligned.jpg is in the folder {folder}, which says fear"):
         images_of(paths, RAF)

@@ -25,6 +25,11 @@ def test_the_part_between_is_found_and_its_interval_holds_the_truth() -> None:
     assert stats.binomtest(held, 200, 0.95).pvalue > 0.001
 
 
+def test_groups_that_differ_in_their_means_alone_are_all_of_the_variance() -> None:
+    parts = split_variance([np.full(3, mean) for mean in (1.0, 2.0, 4.0)])
+    assert (parts.between, parts.low, parts.high) == (1, 1, 1)
+
+
 def test_it_is_scipy_s_test() -> None:
     groups = [np.array([1.0, 2, 3]), np.array([2.0, 3, 5]), np.array([9.0, 8, 7])]
     parts = split_variance(groups)

@@ -45,6 +45,7 @@ def test_a_variant_and_its_original_are_told_by_their_paths(folder: str) -> None
         assert original_of(file) == "FER/anger/12.png"
     assert [is_variant(file) for file in (original, variant)] == [False, True]
     assert [operation_of(file) for file in (original, variant)] == ["", "zoom_in"]
+    assert not is_variant(folder.format("") + "photos-Augmented/anger/12.png")  # a dataset of one's own
     assert variant_file("FER/anger/12.png", "zoom_in") == original_of(original).replace("12", "12_zoom_in")
 
 

@@ -170,6 +170,8 @@ def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
     """A folder with a stage's stamp, or one dataset of stage 2's."""
     made_from = read_stamp(folder, "its stage")
     number = made_from.get("stage")
+    if number == 3:
+        raise UsageError(f"{folder}: variants, which are changed on purpose; audit the folder of {STAGE_2}")
     stage = _STAGES.get(number) if isinstance(number, int) else None
     if stage is None:  # a helper's class folders, without a list of them
         listed = list(listing.list_class_folders(folder, folder))

@@ -96,11 +96,10 @@ class PixelCache:
         return np.dtype([*_STATE, ("checksum", "<u4"), ("pixels", "u1", self.form.shape)])
 
     def _map(self, path: Path) -> NDArray[np.void]:
-        """All slots in memory that is the file's own. What is written to it (PyTorch wants that it can be) stays here.
+        """Maps all slots privately: writes, which PyTorch insists must be possible, stay in this process.
 
-        Only slots that were written may be read: on a full memory disk a hole of the file ends the process (SIGBUS).
-
-        Where images are read here and there, the system reads nothing around them: that would be holes of the file.
+        Read only slots that were written: touching a hole of the file on a full memory disk kills the process (SIGBUS).
+        For the same reason the system reads nothing ahead beyond the dense part.
         """
         with path.open("rb") as file:
             protection = mmap.PROT_READ | mmap.PROT_WRITE

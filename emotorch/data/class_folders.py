@@ -16,7 +16,7 @@ CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
 # Words that say nothing in the name of a class folder.
 _EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
 
-# Folders of so many, each with classes of its own, are persons' whatever they are called; of fewer a dataset each.
+# So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
 
 # The class of a folder's plain name (see `plain_class`); None for what is none.
@@ -56,7 +56,7 @@ class ClassFolders(list[ClassFolder]):
         persons: dict[str, set[str]] = {}
         for one in found:
             persons.setdefault(one.emotion, set()).add(one.person)
-        if all(len(names) < 2 for names in persons.values()):  # a folder more, but nobody's
+        if all(len(names) < 2 for names in persons.values()):  # in every class a single one: a level more, nobody's
             found = [replace(one, person="") for one in found]
         super().__init__(found)
 

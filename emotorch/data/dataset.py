@@ -30,7 +30,7 @@ MANIFEST_COLUMNS = ("file", "dataset", "emotion", "source", "usage", "subject", 
 STORED_HASH = "stored_hash"
 SIZE_COLUMNS = ("width", "height", "channels", STORED_HASH)
 # In scheme ferplus: FER+'s counts for FER-2013's images.
-VOTES = "votes"
+VOTES_COLUMN = "votes"
 _IMAGES_PER_CHUNK = 256
 _FIRST = ("FER", "CKP", "RAF")  # datasets that the first versions knew
 _NAMED = 10  # files in a message, at most
@@ -291,14 +291,16 @@ def _write_images(
 
 def _with_others_damaged(error: EmoTorchError, images: Sequence[SourceImage]) -> EmoTorchError:
     """The error about the first file that cannot be read, with the others: so that all are mended at once."""
+    if not str(error).startswith(tuple(str(image.path) for image in images)):
+        return error
     others = []
-    for path in dict.fromkeys(image.path for image in images):
+    for path in dict.fromkeys(image.path for image in images if image.row is None):
         try:
             read_photo(path)
         except EmoTorchError as found:
             if str(found) != str(error):
                 others.append(printable(path.name))
-    if not others or not str(error).startswith(tuple(str(image.path) for image in images)):
+    if not others:
         return error
     names = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
     return EmoTorchError(f"{error} ({len(others)} more cannot be read: {names})")
@@ -338,7 +340,7 @@ def _write_manifest(
         )
         for task, record in zip(tasks, records, strict=True)
     )
-    columns = MANIFEST_COLUMNS + (SIZE_COLUMNS if sized else ()) + ((VOTES,) if by_votes else ())
+    columns = MANIFEST_COLUMNS + (SIZE_COLUMNS if sized else ()) + ((VOTES_COLUMN,) if by_votes else ())
     write_csv(build.folder / MANIFEST, columns, rows)
 
 

@@ -89,19 +89,17 @@ def find(audited: AuditedFolder, *, threshold: float | None = None, mirrored: bo
         for leader, position in zip(leader_of.tolist(), preferred.tolist(), strict=True)
         if leader != position
     ]
-    if threshold >= 1:
-        return Duplicates(audited, pairs, _choose(len(ranks), leaders, pairs))
-    faces = audited.faces[leaders]
-    alike = find_alike(faces, faces, threshold)
-    pairs += [Pair(*_at(leaders, places), NEAR, *likeness) for places, likeness in alike.items()]
-    if mirrored:
-        reflections = find_mirrored(faces, threshold, alike)
-        pairs += [Pair(*_at(leaders, places), MIRRORED, *likeness) for places, likeness in reflections.items()]
+    if threshold < 1:
+        faces = audited.faces[leaders]
+        found = {NEAR: find_alike(faces, faces, threshold)}
+        if mirrored:
+            found[MIRRORED] = find_mirrored(faces, threshold, found[NEAR])
+        for kind, alike in found.items():
+            pairs += [
+                Pair(int(leaders[first]), int(leaders[second]), kind, *likeness)
+                for (first, second), likeness in alike.items()
+            ]
     return Duplicates(audited, pairs, _choose(len(ranks), leaders, pairs))
-
-
-def _at(leaders: NDArray[np.int64], places: tuple[int, int]) -> tuple[int, int]:
-    return int(leaders[places[0]]), int(leaders[places[1]])
 
 
 def _choose(number: int, leaders: NDArray[np.int64], pairs: Iterable[Pair]) -> NDArray[np.bool_]:

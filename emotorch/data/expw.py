@@ -5,6 +5,7 @@ Source: Zhang, Luo, Loy and Tang, "From facial expression recognition to interpe
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from emotorch.data.faces import Box
@@ -44,14 +45,11 @@ def recognise(folder: Folder) -> Iterator[Finding]:
         yield Incomplete(listing, "ExpW's list without its pictures, image/origin/, beside it")
 
 
+@cache
 def _find_list(folder: Folder) -> Path | None:
-    lists = (
-        below.path / name
-        for below in folder.walk()
-        for name in below.files
-        if name.lower().endswith(_ENDINGS) and name.lower() != "readme.txt"
-    )
-    return next((path for path in lists if _starts_as_list(path)), None)
+    own = (path for path in folder.paths if path.name.lower().endswith(_ENDINGS) and path.name.lower() != "readme.txt")
+    found = next((path for path in own if _starts_as_list(path)), None)
+    return found or next(filter(None, map(_find_list, folder.folders)), None)
 
 
 def _starts_as_list(path: Path) -> bool:

@@ -72,10 +72,10 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 _END = _png_chunk(b"IEND", b"")
 _FACE_HEADER = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
-# A stored (uncompressed) 48×48 picture takes one 4 KiB disk block, as a compressed one does, and is written
-# and read several times faster. Where in the file its chunk of data has its name, from where on it has a checksum;
-# and, behind 2 bytes of zlib's header and 5 of the stored block's, the rows with a filter byte each. Then come two
-# checksums of 4 bytes, zlib's of the rows and the chunk's.
+# A 48×48 picture that is stored uncompressed takes one 4 KiB disk block, as a compressed one does, and is several times
+# faster to write and read. Offsets in such a file: of the data chunk's name, where its checksum starts; of the block,
+# after zlib's 2-byte header; of the rows, each with a filter byte, after the block's 5-byte header. Two checksums of
+# 4 bytes follow: zlib's of the rows, then the chunk's.
 _FACE_CHUNK = len(_FACE_HEADER) + 4
 _FACE_BLOCK = _FACE_CHUNK + 4 + 2
 _FACE_ROWS = _FACE_BLOCK + 5

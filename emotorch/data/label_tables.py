@@ -122,7 +122,8 @@ def _row(table: Path, line: int, cells: Sequence[str], columns: Mapping[str, lis
         return " ".join(cells[place].strip() for place in columns.get(column, ()) if place < len(cells)).strip()
 
     split = told("split") if "split" in columns else None
-    return Row(table, line, told("path"), told("label"), split, told("person"), told("box"), has_corners)
+    label = told("label").removesuffix(".0")  # as pandas writes whole numbers where a cell of their column is empty
+    return Row(table, line, told("path"), label, split, told("person"), told("box"), has_corners)
 
 
 def tables_in(folder: Folder) -> dict[Path, list[Row]]:
@@ -276,8 +277,8 @@ def list_images(
 
 
 def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
-    """The pictures that are in no row, of the subfolders that hold some that are; sorted."""
-    tops = {path.relative_to(finder.folder.path).parts[0] for path in listed}
+    """The pictures that are in no row: those right in the folder, or in a subfolder, where some are in one; sorted."""
+    tops = {path.relative_to(finder.folder.path).parts[:-1][:1] for path in listed}
     return sorted(
         {
             path
@@ -285,7 +286,7 @@ def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
             for path in paths
             if path not in listed
             and path.suffix.lower() in PICTURE_SUFFIXES
-            and path.relative_to(finder.folder.path).parts[0] in tops
+            and path.relative_to(finder.folder.path).parts[:-1][:1] in tops
         }
     )
 
@@ -298,7 +299,7 @@ def _folder_contradicts(image: SourceImage) -> bool:
 
 def _emotion(row: Row, dataset: Dataset | None, scheme: LabelScheme) -> str | None:
     """The class that a row tells; None of a number after those of AffectNet's emotions."""
-    label = row.label.removesuffix(".0")
+    label = row.label
     if dataset is not None:
         emotion = class_of(dataset)(label)
         if emotion is None and dataset is AFFECTNET and (class_number(label) or 0) >= len(dataset.classes):

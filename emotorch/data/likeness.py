@@ -27,7 +27,7 @@ _HASH_SIDE = 8
 _MOST_BITS_APART = 12
 _DETAIL_SIGMA = 2.0
 _SCALES = (1.0, 0.95, 1.05)
-# Below this at the first scale no pair of FER-2013 reached 0.75 at another: three quarters end there.
+# No pair of FER-2013 that is below this at the first scale reached 0.75 at another: three quarters stop here.
 _LEAST_UNSCALED = 0.3
 _MARGIN = 6  # pixels by which two cuts may lie apart
 # Grey levels of detail below which there is nothing to compare: black, white and blank pictures.

@@ -81,13 +81,13 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
 
 
 def _checked(found: Recognised, tables: Mapping[Path, Sequence[Row]]) -> Recognised:
-    """Class folders with tables of the same labels: what the one has and the other has not is an error."""
+    """Class folders and tables of the same labels; a row whose picture is missing or of another class is an error."""
 
     def images() -> list[SourceImage]:
         listed = found.images()
         by_name = {image.path.name: image for image in listed}
         for row in chain(*tables.values()):
-            name = Path(row.picture).name
+            name = row.path.name
             if name not in by_name:
                 raise row.error(f"no file {name!r} in the class folders of {found.where}")
             image = by_name[name]

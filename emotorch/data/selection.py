@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emotorch.data.cache import ChangedError, LazyArray, PixelCache
 from emotorch.data.copies import PhotoPairs
-from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS, VOTES
+from emotorch.data.dataset import MANIFEST_COLUMNS, SIZE_COLUMNS, VOTES_COLUMN
 from emotorch.data.ferplus import NO_MAJORITY, Counts, distributions, majorities, parse_counts
 from emotorch.data.images import GREY_FACE, SIZE, PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
@@ -118,7 +118,7 @@ class DatasetIndex:
             if SIZE_COLUMNS[0] in columns:  # else all files are 48×48 grey
                 width, height, channels = (column(name).astype(np.int64) for name in SIZE_COLUMNS[:3])
                 sides, stored_hashes = np.maximum(width, height), column(SIZE_COLUMNS[3])
-            votes = parse_counts(column(VOTES).tolist()) if VOTES in columns else None
+            votes = parse_counts(column(VOTES_COLUMN).tolist()) if VOTES_COLUMN in columns else None
         except ValueError as error:
             raise EmoTorchError(f"{folder / MANIFEST}: {error}; run {stage} --force") from None
         return cls(

@@ -172,10 +172,11 @@ def _hold_out(
 def _with_whole_sources(
     groups: Indices, labels: Indices, held_out: NDArray[np.bool_], share: float
 ) -> NDArray[np.bool_]:
-    """Mends what few persons make of a share: none is held out, as each has more images, or a whole class is.
+    """Repairs a hold-out that large sources, as persons are, have spoiled.
 
-    Held out is then the person, or other source, with the fewest images that are enough, at most half of all; and of a
-    class that only held-out ones show, the first of them trains.
+    If nothing is held out, because every source exceeds the share, the smallest source that reaches it, and is at most
+    half of all images, is held out; if there is none, the largest that is at most half. If all images of a class are
+    held out, the source of the first of them trains.
     """
     sizes = np.bincount(groups)
     if not held_out.any() and len(sizes) > 1:

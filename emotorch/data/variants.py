@@ -29,7 +29,7 @@ def variant_file(file: str, operation: str) -> str:
 
 def is_variant(file: str) -> bool:
     """Whether a file is in stage 3's folder, of whatever scheme."""
-    return any(part.endswith(AUGMENTED) for part in _as_posix(file).parts)
+    return any(part.endswith(AUGMENTED) for part in _as_posix(file).parts[:-3])  # above dataset, class and file
 
 
 def operation_of(file: str) -> str:

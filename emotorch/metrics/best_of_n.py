@@ -11,11 +11,10 @@ here without replacement, which is unbiased (Tang et al., "Showing Your Work Doe
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
-from emotorch.metrics.intervals import RESAMPLES, Array
+from emotorch.metrics.intervals import RESAMPLES, TAILS, Array
 
-_TAILS = (0.025, 0.975)
 # A spread of fewer says too little.
 FEWEST = 8
 
@@ -45,7 +44,7 @@ def best_of_n(scores: Array, n: int, rng: np.random.Generator) -> BestOfN:
     if len(scores) < FEWEST:
         raise ValueError(f"{len(scores)} scores are too few to tell of others")
     drawn = _drawn(np.log(scores), n, rng)
-    low, high = np.quantile(drawn, _TAILS).tolist()
+    low, high = np.quantile(drawn, TAILS).tolist()
     if n > len(scores):
         return BestOfN(n, float(drawn.mean()), low, high, extrapolated=True)
     # The i-th smallest is the best where it is among the n, and none of those before it.
@@ -60,11 +59,7 @@ def chance_of_reaching(scores: Array, n: int, target: float) -> float:
 
 def _none_of_first(runs: int, n: int) -> Array:
     """(1 + R,) how likely none of the first i is among n of R runs that are chosen at random."""
-    left = runs - np.arange(runs + 1)
-    with np.errstate(invalid="ignore"):
-        ratio = special.gammaln(left + 1) - special.gammaln(left - n + 1)
-    ratio = np.where(left >= n, ratio, -np.inf)
-    return np.asarray(np.exp(ratio - ratio[0]))
+    return np.asarray(stats.hypergeom.pmf(0, runs, np.arange(runs + 1), n))
 
 
 def _drawn(logs: Array, n: int, rng: np.random.Generator) -> Array:

@@ -14,6 +14,8 @@ from scipy import stats
 # One less than a round number: then the 50th from either end cuts off 2.5%.
 RESAMPLES = 1999
 _CUT = 50
+TAILS = (0.025, 0.975)
+AT_ONCE = 100  # resamples or permutations: bounds the memory
 
 Array = NDArray[np.float64]
 
@@ -50,7 +52,7 @@ def draw_normals(rng: np.random.Generator, classes: int) -> Array:
 
 
 def resample(counts: NDArray[np.integer], normals: Array) -> Array:
-    """(K, 1 + R, K) proportions: of each true class: measured, then resampled by the numbers of `draw_normals`.
+    """(K, 1 + R, K) proportions of each true class: as measured, then resampled with the numbers of `draw_normals`.
 
     Of (K, K) counts, whose rows are true classes; one without images keeps a row of zeros.
     """

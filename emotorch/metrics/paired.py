@@ -18,11 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from emotorch.data.split import Indices
-from emotorch.metrics.intervals import RESAMPLES, Array, Estimate
-
-_TAILS = (0.025, 0.975)
-# Resamples at a time: bounds the memory.
-_CHUNK = 100
+from emotorch.metrics.intervals import AT_ONCE, RESAMPLES, TAILS, Array, Estimate
 
 
 @dataclass(frozen=True)
@@ -84,8 +80,8 @@ def resampled_counts(
     table = sparse.csr_array((each, (rows, columns)), shape=(number, models * size))
     counts = np.empty((1 + RESAMPLES, models * size))
     counts[0] = np.bincount(columns, each, minlength=models * size)
-    for start in range(1, 1 + RESAMPLES, _CHUNK):
-        drawn = min(_CHUNK, 1 + RESAMPLES - start)
+    for start in range(1, 1 + RESAMPLES, AT_ONCE):
+        drawn = min(AT_ONCE, 1 + RESAMPLES - start)
         picks = rng.integers(number, size=(drawn, number)) + number * np.arange(drawn)[:, None]
         times = np.bincount(picks.ravel(), minlength=drawn * number).reshape(drawn, number)
         counts[start : start + drawn] = times @ table
@@ -100,7 +96,7 @@ def percentile_interval(resampled: Array) -> Estimate:
     known = resampled[1:][np.isfinite(resampled[1:])]
     if not len(known) or np.isnan(resampled[0]):
         return _UNKNOWN
-    low, high = np.quantile(known, _TAILS)
+    low, high = np.quantile(known, TAILS)
     return Estimate(float(resampled[0]), float(low), float(high))
 
 
@@ -130,7 +126,7 @@ def seeds_difference(first: ArrayLike, second: ArrayLike, resampled: Array) -> t
     if not total:
         return Estimate(value, value, value), 1.0 if value == 0 else 0.0
     error = total**0.5
-    half = float(stats.t.ppf(_TAILS[1], freedom)) * error
+    half = float(stats.t.ppf(TAILS[1], freedom)) * error
     return Estimate(value, value - half, value + half), float(2 * stats.t.sf(abs(value) / error, freedom))
 
 

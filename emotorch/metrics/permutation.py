@@ -7,10 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.split import Indices
-from emotorch.metrics.intervals import RESAMPLES, Array
-
-# Permutations at a time: bounds the memory.
-_CHUNK = 100
+from emotorch.metrics.intervals import AT_ONCE, RESAMPLES, Array
 
 
 def permutation_test(
@@ -41,8 +38,8 @@ def permutation_test(
     for stratum in np.flatnonzero(weights):
         inside = units[1] == stratum
         of_groups, of_hits, of_sizes = units[2, inside], hits[inside], sizes[inside]
-        for start in range(0, 1 + RESAMPLES, _CHUNK):
-            permuted = rng.permuted(np.tile(of_groups, (min(_CHUNK, 1 + RESAMPLES - start), 1)), axis=1)
+        for start in range(0, 1 + RESAMPLES, AT_ONCE):
+            permuted = rng.permuted(np.tile(of_groups, (min(AT_ONCE, 1 + RESAMPLES - start), 1)), axis=1)
             if start == 0:
                 permuted[0] = of_groups  # as they are
             for column, group in enumerate(found.tolist()):

@@ -19,7 +19,7 @@ class VarianceParts:
     Attributes:
         between: The part of the variance that is between groups, 0 to 1: the intraclass correlation.
         low, high: Its 95% interval.
-        p: Of groups that are equal giving differences as large as these (F test).
+        p: Of the F test: how likely groups without a true difference would differ this much.
         within: Standard deviation within a group.
     """
 
@@ -47,7 +47,7 @@ def split_variance(groups: Sequence[Array]) -> VarianceParts:
     freedom = (count - 1, count * (size - 1))
 
     def part(f: float) -> float:
-        return float(min(1.0, max(0.0, (f - 1) / (f + size - 1))))
+        return float(min(1.0, max(0.0, 1 - size / (f + size - 1))))  # also of an infinite F
 
     low, high = (part(ratio / stats.f.ppf(tail, *freedom)) for tail in (0.975, 0.025))
     within = float(np.sqrt(values.var(axis=1, ddof=1).mean()))
