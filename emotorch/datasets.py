@@ -234,8 +234,8 @@ class Part:
         return f"{self.dataset.title} {' and '.join(usages)}".rstrip()
 
 
-# FER-2013's final test, and both of its official tests together.
-FER_PRIVATE, FER_TEST = "fer-private", "fer-test"
+# FER-2013's two official tests, and both together.
+FER_PUBLIC, FER_PRIVATE, FER_TEST = "fer-public", "fer-private", "fer-test"
 # All that can be scored by a name, as options write it: whole datasets first.
 PARTS: dict[str, Part] = {
     **{dataset.key: Part(dataset) for dataset in DATASETS.values()},

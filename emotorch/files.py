@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Required, TextIO, TypedDict
@@ -116,7 +116,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 def defused(cell: object) -> object:
     """A cell that no spreadsheet takes for a formula: such text gets an apostrophe before it; numbers stay."""
-    if isinstance(cell, str) and cell[:1] in _STARTS_OF_FORMULAS and cell and not _NUMBER.fullmatch(cell):
+    if isinstance(cell, str) and cell[:1] in _STARTS_OF_FORMULAS and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
 
@@ -149,16 +149,16 @@ def write_json(path: Path, value: object) -> None:
 
 
 def as_json(value: object) -> str:
-    """Plain values as text; NaN, which JSON does not know, becomes null at whatever depth."""
-    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, default=str) + "\n"
+    """Plain values as text; NaN and infinity, which JSON does not know, become null at whatever depth."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
-def _without_nan(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> Any:
@@ -377,22 +377,23 @@ def timestamped(folder: Path, stem: str, suffix: str = "") -> Path:
     return path
 
 
-@dataclass(frozen=True)
+@dataclass
 class NewFolder:
     """Where to write, and what the folder is called once it is whole."""
 
     prepared: Path
-    final: Path
+    final: Path = field(init=False)
 
 
 @contextmanager
 def new_folder(parent: Path, stem: str) -> Iterator[NewFolder]:
     """A folder `<stem>_<time>`, whole or not there."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = NewFolder(Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=parent)), timestamped(parent, stem))
+    folder = NewFolder(Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=parent)))
     try:
         folder.prepared.chmod(0o755)
         yield folder
+        folder.final = timestamped(parent, stem)  # last: another process may have taken a name meanwhile
         folder.prepared.rename(folder.final)
     except BaseException:
         shutil.rmtree(folder.prepared, ignore_errors=True)

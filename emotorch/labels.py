@@ -76,7 +76,7 @@ class LabelScheme:
         name = class_name.lower()
         if name in self.labels:
             return name
-        emotion = _FER_NAMES.get(name, name)
+        emotion = emotion_name(name)
         return self.sources[(FER if emotion in FER.classes else CKP).name].get(emotion)
 
     def knows(self, class_name: str) -> bool:
@@ -178,12 +178,10 @@ def _nearest(name: object, right: Iterable[str]) -> str:
     """The end of a message about a wrong name: the right one that it resembles, else all."""
     right = tuple(right)
     # CK+'s `sadness` is no near spelling of `sad`, but the same emotion.
-    synonyms = [known for known in right if _FER_NAMES.get(known, known) == _FER_NAMES.get(str(name), str(name))]
-    close = synonyms or get_close_matches(str(name).lower(), {known.lower(): known for known in right}, n=1)
-    if close:
-        suggested = next(known for known in right if known.lower() == close[0].lower())
-        return f"; did you mean {suggested!r}?"
-    return f", only {', '.join(right)}"
+    synonyms = [known for known in right if emotion_name(known) == emotion_name(str(name))]
+    lower = {known.lower(): known for known in right}
+    close = synonyms or [lower[found] for found in get_close_matches(str(name).lower(), lower, n=1)]
+    return f"; did you mean {close[0]!r}?" if close else f", only {', '.join(right)}"
 
 
 def emotion_name(class_name: str) -> str:
@@ -205,7 +203,7 @@ def _built_in(name: str, labels: tuple[str, ...], fer: Mapping[str, str], **othe
     """
     sources: dict[str, Mapping[str, str]] = {}
     for dataset in DATASETS.values():
-        spelling = {_FER_NAMES.get(own, own): own for own in dataset.classes}
+        spelling = {emotion_name(own): own for own in dataset.classes}
         same = {spelling[emotion]: label for emotion, label in fer.items() if emotion in spelling}
         beside = {own: own for own in dataset.classes if own in labels and emotion_name(own) not in FER.classes}
         sources[dataset.name] = others.get(dataset.name, same | beside)

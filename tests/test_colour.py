@@ -21,7 +21,7 @@ from emotorch.data.operations import OPERATIONS, augment
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.datasets import RAF
 from emotorch.errors import UsageError
-from emotorch.files import STAMP_NAME, write_json
+from emotorch.files import STAMP_NAME, read_table, write_json
 from emotorch.inference.onnx_reader import OnnxReader
 from emotorch.inference.reader import open_reader
 from emotorch.labels import get_scheme
@@ -353,6 +353,11 @@ def test_every_analysis_takes_size_and_colour(in_colour: Trained) -> None:
     }.items():
         done = call_script(in_colour.paths, f"{MODELS}/{script}", *options)
         assert done.returncode == 0, (script, done.stderr)
+    # Read in the model's own size and colours here too: the score is that of the evaluation.
+    rows = read_table(Path(last_line(done)) / "matrix.csv")
+    evaluated = call_script(in_colour.paths, f"{MODELS}/evaluate_model.py", in_colour.folder, "raf")
+    accuracy = next(row["accuracy"] for row in rows if row["dataset"] == "raf")
+    assert f"accuracy {float(accuracy):.2f}%" in evaluated.stdout
     for picture in ("robustness/corruptions.png", "explanations/explanations.png", "validation_samples_tints.png"):
         # Red, green and blue differ: the faces are shown as they are read.
         assert np.ptp(cv2.imread(str(in_colour.folder / picture)).astype(int), axis=2).max() > 60

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from emotorch.analyses import explanations
 from emotorch.analyses.explained_faces import choose
 from emotorch.analyses.explanations import ANALYSIS, explain
-from emotorch.analyses.importance_maps import METHODS, Scores, attributions, evidence, find_map_layer, importance_maps
+from emotorch.analyses.importance_maps import METHODS, attributions, evidence, find_map_layer, importance_maps
 from emotorch.analyses.map_checks import (
     DELETION_STEPS,
     RANDOMISED_NETWORKS,
@@ -32,7 +32,7 @@ from emotorch.labels import get_scheme
 from emotorch.networks import create_network
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.training.checkpoints import Model
-from emotorch.training.preprocessing import InputForm, to_input
+from emotorch.training.preprocessing import InputForm, WithPreprocessing, to_input
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def baseline() -> nn.Module:
 
 def one_map(network: nn.Module, form: InputForm, pixels: np.ndarray, targets: np.ndarray, method: str) -> np.ndarray:
     """What `importance_maps` gives for one method, without the time of the others."""
-    attribute = attributions(Scores(network, form), find_map_layer(network, form)[1])
+    attribute = attributions(WithPreprocessing(network, form), find_map_layer(network, form)[1])
     greys = torch.from_numpy(pixels).unsqueeze(1).to(next(network.parameters()).dtype)
     means = greys.mean((2, 3), keepdim=True).round().expand_as(greys)
     found = attribute[method](greys.clone().requires_grad_(), means, torch.from_numpy(targets))

@@ -71,7 +71,6 @@ FIGURES = {
     "a tall photo": lambda: photo(900, 300, 1, LONG_TITLE),
     "a panorama": lambda: photo(200, 900, 8, LONG_TITLE),
     "a group": lambda: photo(300, 400, 6),
-    "nobody": lambda: photo(300, 400, 0),
 }
 
 
@@ -173,7 +172,6 @@ def test_photo_numbers_faces_and_says_how_many_have_bars() -> None:
     assert sum(text.startswith("Face ") for text in said) == 6
     whole = probabilities_figure(noise(48, 48), [None], [{"anger": 0.0, "calm": 1.0}], "T", ["calm"])
     assert {"Whole picture: calm", "100.0%"} <= set(texts(whole))
-    assert "No face found." in texts(photo(200, 300, 0))
 
 
 def test_names_with_control_characters_or_no_utf_8_are_drawn_as_escapes(tmp_path: Path) -> None:

@@ -171,8 +171,18 @@ def test_json_survives_and_broken_json_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "value.json")
 
 
-def test_nan_is_written_as_null(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "value.json", {"a": math.nan, "b": [(math.nan, 1.0)], "c": {"d": [math.nan, "NaN"]}})
+def test_two_folders_of_one_second_both_get_there(tmp_path: Path) -> None:
+    with files.new_folder(tmp_path, "evaluation") as first:
+        with files.new_folder(tmp_path, "evaluation") as second:
+            (second.prepared / "a.txt").write_text("second")
+        (first.prepared / "a.txt").write_text("first")
+    assert (first.final / "a.txt").read_text() == "first"
+    assert (second.final / "a.txt").read_text() == "second"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_nan_and_infinity_are_written_as_null(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "value.json", {"a": math.inf, "b": [(math.nan, 1.0)], "c": {"d": [math.nan, "NaN"]}})
     assert read_json(tmp_path / "value.json") == {"a": None, "b": [[None, 1.0]], "c": {"d": [None, "NaN"]}}
 
 

@@ -16,9 +16,10 @@ from running import call_script, error_line
 
 from emotorch.data import dataset, fer2013
 from emotorch.errors import EmoTorchError, UsageError
-from emotorch.evaluation.sets import load_set
+from emotorch.evaluation.sets import EvaluationSet, load_set
 from emotorch.labels import get_scheme
 from emotorch.model_audit.audit import Audit, Request, audit, describe, judge
+from emotorch.model_audit.command import pairs_table
 from emotorch.model_audit.faults import Scored, find_memory_faults
 from emotorch.model_audit.foreign import open_foreign
 from emotorch.model_audit.scores import WITHOUT_COPIES, Protocol
@@ -407,6 +408,25 @@ def test_a_whole_dataset_is_scored_with_what_others_train_on_and_says_so(bands: 
     (scored,) = audited(bands, write_graph(tmp_path / "whole.onnx"), dataset="fer").sets
     assert scored.main.images == sum(COUNTS.values())
     assert scored.title == "FER with its Training images"
+
+
+def test_a_damaged_test_set_ends_an_audit_of_all_that_is_here(
+    bands: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_paths: Paths, name: str, *_others: object) -> EvaluationSet:
+        raise EmoTorchError(f"{name}: damaged")
+
+    monkeypatch.setattr("emotorch.model_audit.audit.load_set", damaged)
+    with refusal("fer-public: damaged"):
+        audited(bands, write_graph(tmp_path / "sound.onnx"))
+
+
+def test_two_models_are_paired_on_equal_images_alone(bands: Paths, tmp_path: Path) -> None:
+    first, second = (audited(bands, write_graph(tmp_path / f"{name}.onnx")) for name in ("first", "second"))
+    assert len(pairs_table([first, second]).frame) == 2
+    public, private = second.sets
+    others = replace(second, sets=[replace(public, hashes=private.hashes), private])
+    assert pairs_table([first, others]).frame["images"].tolist() == [private.title]
 
 
 def test_an_audit_is_told_in_sentences(bands: Paths, tmp_path: Path) -> None:

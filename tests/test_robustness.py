@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.analyses.reference import Reference, find_reference
-from emotorch.analyses.robustness import measure, scores_table
+from emotorch.analyses.robustness import Robustness, measure, scores_table
 from emotorch.analyses.robustness_figure import robustness_figure
 from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
@@ -69,6 +69,10 @@ def load(model: Trained, faces: Path) -> tuple[Model, Evaluation]:
     return loaded, held_out(LoadedRun(model.paths, Run(model.folder), weights, loaded, CPU), str(faces))
 
 
+def score(model: Model, held_out: Evaluation, reference: Reference | None, threads: int = 1) -> Robustness:
+    return measure(model, held_out, held_out.images.hashes, reference, CPU, threads=threads)
+
+
 def analyse(model: Trained, *options: object) -> tuple[str, dict]:
     done = call_script(model.paths, MEASURE, model.folder.name, *options, "--threads", 1)
     folder = Path(last_line(done))
@@ -101,7 +105,7 @@ def test_the_clean_row_is_what_evaluation_says(lively: Trained, faces: Path) -> 
 
 def test_scores_under_a_corruption_are_scikit_learn_s(lively: Trained, faces: Path) -> None:
     model, images = load(lively, faces)
-    measured = measure(model, images, None, CPU)
+    measured = score(model, images, None)
     assert [(found.corruption, found.severity) for found in measured.conditions] == [
         (name, severity) for name in CORRUPTIONS for severity in SEVERITIES
     ]
@@ -134,14 +138,14 @@ def test_results_are_equal_for_any_batch_number_of_threads_and_order(
     lively: Trained, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, images = load(lively, faces)
-    expected = measure(model, images, None, CPU)
+    expected = score(model, images, None)
     for batch, threads in ((1, 1), (7, 3)):
         monkeypatch.setattr("emotorch.evaluation.evaluate._BATCH", batch)
-        assert measure(model, images, None, CPU, threads=threads) == expected
+        assert score(model, images, None, threads=threads) == expected
     given, order = images.images, np.arange(40)[::-1]
     files = [given.files[place] for place in order]
     backwards = EvaluationSet("T", files, given.pixels[order].copy(), given.labels[order], given.hashes[order])
-    turned = measure(model, Evaluation(backwards, predict(model, backwards, CPU), "T", []), None, CPU)
+    turned = score(model, Evaluation(backwards, predict(model, backwards, CPU), "T", []), None)
     assert turned.conditions == expected.conditions
 
 
@@ -150,7 +154,7 @@ def test_results_are_equal_for_any_batch_number_of_threads_and_order(
 
 def test_a_model_beside_itself_has_an_mce_of_100(lively: Trained, faces: Path) -> None:
     model, images = load(lively, faces)
-    errors = measure(model, images, Reference("itself", model, "", None), CPU).errors
+    errors = score(model, images, Reference("itself", model, "", None)).errors
     assert set(errors.ratios.values()) == {100.0}
     assert (errors.mce.value, errors.mce.low, errors.mce.high) == (100.0, 100.0, 100.0)
     assert (errors.images, errors.left_out) == (40, None)
@@ -158,9 +162,9 @@ def test_a_model_beside_itself_has_an_mce_of_100(lively: Trained, faces: Path) -
 
 def test_mce_is_the_mean_of_the_ratios_of_summed_errors(lively: Trained, other: Path, faces: Path) -> None:
     (model, images), against = load(lively, faces), load_model(other / "model.pth")
-    errors = measure(model, images, Reference("other", against, "", None), CPU).errors
+    errors = score(model, images, Reference("other", against, "", None)).errors
     theirs = Evaluation(images.images, predict(against, images.images, CPU), "T", [])
-    both = [measure(model, images, None, CPU), measure(against, theirs, None, CPU)]
+    both = [score(model, images, None), score(against, theirs, None)]
     ratios = []
     for name in CORRUPTIONS:
         found = [[c.accuracy for c in one.conditions if c.corruption == name] for one in both]
@@ -181,7 +185,7 @@ def test_images_that_the_reference_was_trained_on_take_no_part_in_the_mce(lively
     seen = images.images.hashes[5:15]
     training = TrainingImages({f"FER/anger/{number}.png": value for number, value in enumerate(seen.tolist())})
     reference = Reference("other", model, "", training)
-    errors = measure(model, images, reference, CPU).errors
+    errors = score(model, images, reference).errors
     # Two of the faces are twins: of the ten, none or both.
     left = np.isin(images.images.hashes, seen)
     assert errors.left_out == int(left.sum()) >= 10
@@ -190,7 +194,7 @@ def test_images_that_the_reference_was_trained_on_take_no_part_in_the_mce(lively
     assert errors.clean[0] == pytest.approx(100 * (1 - right[~left].mean()))
     everything = TrainingImages({str(n): value for n, value in enumerate(images.images.hashes.tolist())})
     with pytest.raises(EmoTorchError, match="trained on every one"):
-        measure(model, images, Reference("other", model, "", everything), CPU)
+        score(model, images, Reference("other", model, "", everything))
 
 
 def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(

@@ -218,11 +218,16 @@ def test_images_that_chose_an_epoch_are_counted(several: Trained) -> None:
     assert 0 < chosen <= len(pixels)
 
 
-def test_each_look_at_the_private_test_is_recorded(several: Trained) -> None:
-    call(several, "model_00001", "model_00004", "--dataset", "fer-private")
-    for name in ("model_00001", "model_00004"):
-        (scoring,) = json.loads((several.paths.models / name / "run.json").read_text())["private_scorings"]
-        assert scoring["images"] > 0
+@pytest.mark.parametrize("dataset", ["fer-private", "FER-Private"])
+def test_each_look_at_the_private_test_is_recorded(several: Trained, dataset: str) -> None:
+    def scorings(name: str) -> list[dict[str, object]]:
+        return json.loads((several.paths.models / name / "run.json").read_text()).get("private_scorings", [])
+
+    before = {name: len(scorings(name)) for name in ("model_00001", "model_00004")}
+    call(several, *before, "--dataset", dataset)
+    for name, number in before.items():
+        assert len(scorings(name)) == number + 1
+        assert scorings(name)[-1]["images"] > 0
 
 
 def test_what_cannot_be_compared_is_refused(several: Trained) -> None:

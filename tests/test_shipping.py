@@ -41,6 +41,7 @@ from emotorch.inference.torch_reader import TorchReader
 from emotorch.paths import Paths
 from emotorch.runs.findings import carry_over, read_findings
 from emotorch.runs.folder import Run, weights_file
+from emotorch.runs.record import fer_usage_of
 from emotorch.training import checkpoints
 
 pytestmark = pytest.mark.slow
@@ -366,6 +367,9 @@ def test_a_run_that_may_not_ship_is_named_with_the_reason(
 ) -> None:
     with refusal(f"{trained.folder.name} was trained on FER-2013's test rows too"):
         ship(Run(trained.folder), NAME, models, write_texts)
+    record = Run(trained.folder).record
+    assert fer_usage_of(record) == "all"
+    assert fer_usage_of({**record, "settings": {**record["settings"], "train_on": "RAF"}}) is None
     folder = copy_trained(unseen, tmp_path / "root").folder
     Run(folder).update(status="interrupted")
     with refusal(f"{folder.name} is not finished"):

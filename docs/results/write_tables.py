@@ -194,14 +194,14 @@ def _without_twins(found: Mapping[str, Any]) -> str:
 
 
 def distances(records: Iterable[Record]) -> str:
-    from emotorch.analyses.distance import Weights, measure, recreation_distance, with_interval
+    from emotorch.analyses.distance import Weights, add_interval, measure, recreation_distance
     from emotorch.runs.folder import Run
 
     weights = Weights()
     rows = []
     for record in records:
         if record.run["recipe"] == "emotorch":
-            distance = with_interval(measure(Run(record.folder), record.run, weights), weights)
+            distance = add_interval(measure(Run(record.folder), record.run, weights), weights)
             rows.append(
                 {
                     "model": f"`{record.name}`",

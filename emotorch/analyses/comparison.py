@@ -19,10 +19,10 @@ from emotorch.analyses.distance import (
     Distance,
     MeasuredRun,
     Weights,
+    add_interval,
     measure,
     record_table,
     recreation_distance,
-    with_interval,
 )
 from emotorch.analyses.ranking import Ranking
 from emotorch.analyses.ranking_figure import Reference, ranking_figure
@@ -149,7 +149,7 @@ class Measured:
 def _measure_with_intervals(paths: Paths, weights: Weights, leaky: bool, names: Sequence[str]) -> Measured:
     """Some runs, with intervals and without the counts that these come from: of many runs they take most memory."""
     measured = measure_runs([Run(paths.models / name) for name in names], weights, leaky=leaky)
-    distances = [replace(with_interval(run, weights), counts=()) for run in measured.distances]
+    distances = [replace(add_interval(run, weights), counts=()) for run in measured.distances]
     return replace(measured, distances=distances)
 
 

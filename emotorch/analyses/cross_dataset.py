@@ -21,6 +21,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict
 from emotorch.evaluation.official_tests import record_scoring
 from emotorch.evaluation.seen import seen_in_training
+from emotorch.evaluation.sets import as_option
 from emotorch.figures.canvas import new_figure, save, wrap
 from emotorch.figures.colours import BLACK, ORANGE, PALE
 from emotorch.files import new_folder, write_text
@@ -98,7 +99,7 @@ def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossData
     schemes = list({candidate.model.scheme.name: candidate.model.scheme for candidate in candidates}.values())
     shared = shared_scheme(schemes)
     here = available(paths, schemes)
-    wanted = list(datasets) or here
+    wanted = list(map(as_option, datasets)) or here
     if not wanted:
         raise EmoTorchError(f"no dataset in {paths.root}: run stages 1-2, or name a folder with --datasets")
     notes = _scheme_notes(schemes, shared)
@@ -120,7 +121,8 @@ def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossData
         rows += [found.row | _drops(found, own) for found in scored.values()]
         counts[candidate.name] = {name: found.counts for name, found in scored.items()}
         if own is None:
-            known = f"{candidate.trained_on}, which is not here" if candidate.trained_on else "an unknown dataset"
+            elsewhere = f"{candidate.trained_on}, which is not among the datasets scored"
+            known = elsewhere if candidate.trained_on else "an unknown dataset"
             notes.append(f"{candidate.name} was trained on {known}: its drops are unknown")
     sets = {name: images for name, (_, images) in named.items()}
     return CrossDataset(shared.labels, rows, counts, sets, notes, paths.is_synthetic)

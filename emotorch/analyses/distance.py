@@ -203,7 +203,7 @@ def stated(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def with_interval(distance: Distance, weights: Weights) -> Distance:
+def add_interval(distance: Distance, weights: Weights) -> Distance:
     """Adds the interval that comes of resampling the run's validation images; the original's counts are unknown, and it
     stays as it is, as does the training accuracy."""
     if not distance.counts:

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emotorch.analyses.attributes import Attribute
-from emotorch.data.split import Indices
+from emotorch.data.split import SPLIT_SEED, Indices
 from emotorch.metrics import calibration, confusion, intervals, paired
 from emotorch.metrics.intervals import Array
 from emotorch.metrics.permutation import permutation_test
@@ -35,8 +35,6 @@ _GROUPS = (
 )
 _RECALLS = ("group", "label", "images", "correct", "small", "share_of_group", "recall", "low", "high")
 _GAPS = ("metric", "lowest", "highest", "gap", "low", "high", "p", "p_holm")
-
-_SEED = 42
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ def _test(metric: str, part: PredictedImages, members: Indices, weights: Array, 
     elif metric != STANDARDISED:
         return float("nan")
     # The name of the draws is part of every published p-value: it stays.
-    rng = generator("fairness lots", name, _SEED)
+    rng = generator("fairness lots", name, SPLIT_SEED)
     return permutation_test(part.classes == part.truths, part.sources, members, strata, weights, rng)
 
 
@@ -218,7 +216,7 @@ def _resampled(part: PredictedImages, members: Indices, number: int, weights: Ar
     classes = len(part.labels)
     sources = np.unique(part.sources, return_inverse=True)[1]
     cells = (members * classes + part.truths) * classes + part.classes
-    key = ("fairness", name, _SEED)
+    key = ("fairness", name, SPLIT_SEED)
     counts = paired.resampled_counts(cells[None], number * classes**2, sources, generator(*key))[0]
     counts = counts.reshape(-1, number, classes, classes)
     confidence = paired.resampled_counts(

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.split import Indices
 from emotorch.seeding import generator
-from emotorch.training.preprocessing import InputForm, to_input, to_tensor
+from emotorch.training.preprocessing import InputForm, WithPreprocessing, to_tensor
 
 METHODS = {
     "saliency": "saliency",
@@ -46,19 +46,6 @@ _WINDOW, _STRIDE = 8, 4  # pixels of 48
 _FULL_PERCENTILE = 99
 
 Map = NDArray[np.float32]
-
-
-class Scores(nn.Module):
-    """A network as a function of values (N, C, H, W), 0-255."""
-
-    def __init__(self, network: nn.Module, form: InputForm) -> None:
-        super().__init__()
-        self.network = network
-        self._form = form
-
-    def forward(self, values: Tensor) -> Tensor:
-        scores: Tensor = self.network(to_input(values, self._form))
-        return scores
 
 
 def find_map_layer(network: nn.Module, form: InputForm) -> tuple[str, nn.Module] | None:
@@ -128,7 +115,7 @@ def importance_maps(
     def attribute(name: str) -> Map:
         # captum hangs hooks into the network: methods at the same time have a copy each.
         copied = copy.deepcopy(network)
-        scores = Scores(copied, form)
+        scores = WithPreprocessing(copied, form)
         method = attributions(scores, copied.get_submodule(layer[0]) if layer else None)[name]
         # The random numbers are all threads' together, and no other method takes any.
         with seeded("explanations", seed, name) if name == "smoothgrad" else nullcontext():
@@ -145,7 +132,7 @@ def importance_maps(
 _Attribution = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def attributions(scores: Scores, layer: nn.Module | None) -> dict[str, _Attribution]:
+def attributions(scores: WithPreprocessing, layer: nn.Module | None) -> dict[str, _Attribution]:
     """By method: from (N, C, H, W) values, what replaces those that are removed, and (N,) classes to maps."""
     saliency = captum.attr.Saliency(scores)
     noisy = captum.attr.NoiseTunnel(saliency)

@@ -24,7 +24,7 @@ from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.seen import seen_by_name
-from emotorch.evaluation.sets import EvaluationSet
+from emotorch.evaluation.sets import EvaluationSet, sources_of
 from emotorch.figures.canvas import save
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import predicted_classes
@@ -112,25 +112,32 @@ class Robustness:
 
 
 def measure(
-    model: Model, held_out: Evaluation, reference: Reference | None, device: torch.device, *, threads: int = 1
+    model: Model,
+    held_out: Evaluation,
+    sources: NDArray[np.str_],
+    reference: Reference | None,
+    device: torch.device,
+    *,
+    threads: int = 1,
 ) -> Robustness:
     """Scores a model, and a reference beside it, on the same images under every corruption at every severity.
 
     Args:
         held_out: Images that it was not trained on, and its predictions for them as they are.
+        sources: (N,) equal for images that are not independent, which are resampled together.
         threads: Conditions at the same time; the results are the same for any number.
 
     Raises:
         EmoTorchError: the reference was trained on all of the images.
     """
     models = [prepared(each, device) for each in (model, *([reference.model] if reference else []))]
-    truths, sources = held_out.images.labels, group_sources(held_out.images.hashes)
+    truths = held_out.images.labels
     corrupted = _corrupted_predictions(models, held_out.images, threads)
     # Row 0 is of the clean images, and the others of `_CONDITIONS`.
     predictions = np.concatenate([held_out.predictions.classes[None], corrupted[0]])
     classes = len(model.labels)
     cells = truths * classes + predictions
-    counts = resampled_counts(cells, classes**2, sources, generator("robustness", SPLIT_SEED))
+    counts = resampled_counts(cells, classes**2, group_sources(sources), generator("robustness", SPLIT_SEED))
     counts = counts.reshape(len(predictions), -1, classes, classes)
     clean, *conditions = _conditions(counts)
     wrong = 100 - np.stack([confusion.accuracy(condition) for condition in counts[1:]])
@@ -139,7 +146,7 @@ def measure(
     if reference is not None:
         clean_pixels = held_out.images.read_as(models[1].form.pixels)
         theirs = np.concatenate([predicted_classes(outputs_of(models[1], clean_pixels))[None], corrupted[1]])
-        errors = _compare(reference, held_out.images, predictions == truths, theirs == truths)
+        errors = _compare(reference, held_out.images, sources, predictions == truths, theirs == truths)
     return Robustness(clean, conditions, percentile_interval(wrong.mean(axis=0)), by_corruption, errors)
 
 
@@ -189,15 +196,18 @@ def _metric(found: Estimate, changes: Array) -> Metric:
 
 
 def _compare(
-    reference: Reference, images: EvaluationSet, ours: NDArray[np.bool_], theirs: NDArray[np.bool_]
+    reference: Reference,
+    images: EvaluationSet,
+    sources: NDArray[np.str_],
+    ours: NDArray[np.bool_],
+    theirs: NDArray[np.bool_],
 ) -> CorruptionErrors:
     """From which predictions are right, (1 + C, N) of each model, the first row of the clean images."""
     seen = np.logical_or(*seen_by_name(images, reference.training))
     if seen.all():
         raise EmoTorchError(f"the reference {reference.name} was trained on every one of these images: name another")
     wrong = (~np.concatenate([ours, theirs])[:, ~seen]).astype(np.int64)
-    sources = group_sources(images.hashes[~seen])
-    counts = resampled_counts(wrong, 2, sources, generator("corruption errors", SPLIT_SEED))
+    counts = resampled_counts(wrong, 2, group_sources(sources[~seen]), generator("corruption errors", SPLIT_SEED))
     # (2, 1 + C, 1 + R) percent.
     errors = 100 * (counts[:, :, 1] / counts.sum(axis=2)).reshape(2, 1 + len(_CONDITIONS), -1)
     by_corruption = {name: errors[:, 1:][:, _places(name)].mean(axis=1) for name in CORRUPTIONS}
@@ -251,7 +261,8 @@ def analyse_robustness(
 
 def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, threads: int, folder: Path) -> Findings:
     beside = reference if isinstance(reference, Reference) else None
-    measured = measure(loaded.model, images, beside, loaded.device, threads=threads)
+    sources = sources_of(loaded.paths, images.images, loaded.model.scheme)
+    measured = measure(loaded.model, images, sources, beside, loaded.device, threads=threads)
     findings = {
         **head_of_findings(loaded, images),
         "clean": asdict(measured.clean),

@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emotorch.analyses.candidates import Candidate
-from emotorch.data.split import Indices, group_sources
+from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import Predictions, predict
 from emotorch.evaluation.official_tests import record_scoring
 from emotorch.evaluation.seen import seen_by
-from emotorch.evaluation.sets import EvaluationSet, load_set, sources_of, synthetic_suffix
+from emotorch.evaluation.sets import EvaluationSet, as_option, load_set, sources_of, synthetic_suffix
 from emotorch.figures.canvas import new_figure, save, tidy, wrap
 from emotorch.figures.colours import BLUE, GREY, ORANGE, VERMILLION
 from emotorch.figures.intervals import draw_estimate
@@ -37,7 +37,6 @@ _MAIN = (ACCURACY, MACRO_F1)
 _OF_RUNS, _OF_SEEDS = "mcnemar", "welch"
 
 _SIGNIFICANT = 0.05
-_SEED = 42
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
         EmoTorchError: no such dataset, or no image in it that none of the runs was trained on.
         UsageError: fewer than two runs, or runs of different label schemes.
     """
+    dataset = as_option(dataset)
     paths, scheme = candidates[0].loaded.paths, candidates[0].model.scheme
     _check(candidates)
     images, notes = _held_out(candidates, dataset, load_set(paths, dataset, scheme))
@@ -189,7 +189,7 @@ def _resample(
     """For each model every metric's (1 + R,) values: measured, then with resampled sources; percent."""
     size = len(names)
     cells = np.stack([labels * size + given for given in classes])
-    counts = paired.resampled_counts(cells, size * size, sources, generator("run comparison", _SEED))
+    counts = paired.resampled_counts(cells, size * size, sources, generator("run comparison", SPLIT_SEED))
     resampled = []
     for of_model in counts.reshape(len(classes), -1, size, size):
         recalls = confusion.recalls(of_model)

@@ -12,7 +12,7 @@ import pandas as pd
 from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST
-from emotorch.datasets import FER, FER_USAGES, PARTS
+from emotorch.datasets import FER, FER_PUBLIC, FER_USAGES, PARTS
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, evaluate
 from emotorch.evaluation.loaded_run import LoadedRun
@@ -21,7 +21,8 @@ from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
 from emotorch.recipes import FER_FOLDS
 from emotorch.runs.findings import Findings, compute_once
-from emotorch.runs.folder import Run, validation_title
+from emotorch.runs.folder import validation_title
+from emotorch.runs.record import fer_usage_of
 from emotorch.runs.usage import usage_file
 from emotorch.tables import Table
 
@@ -46,25 +47,17 @@ def analyse_scores(loaded: LoadedRun, *, force: bool) -> Findings | None:
     made_from = {
         "dataset": hash_file(manifest),
         "image_usage": None if usage is None else hash_file(usage),
-        "fer_usage": _fer_usage(loaded.run),
+        "fer_usage": fer_usage_of(loaded.run.record),
     }
     return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, partial(_make, loaded), force=force)
 
 
-def _fer_usage(run: Run) -> str | None:
-    settings = run.record.get("settings")
-    if settings is None or settings["train_on"] != FER.name:
-        return None
-    usage: str = settings["recipe"]["fer_usage"]
-    return usage
-
-
 def _make(loaded: LoadedRun, folder: Path) -> Findings:
     evaluations = evaluate_validation(loaded)
-    if _fer_usage(loaded.run) in _PUBLIC_UNSEEN:
+    if fer_usage_of(loaded.run.record) in _PUBLIC_UNSEEN:
         index = DatasetIndex.load(loaded.paths, loaded.model.scheme)
         if len(index.originals_of(FER.name, FER_USAGES[1])):
-            evaluations.append(evaluate(loaded, "fer-public"))
+            evaluations.append(evaluate(loaded, FER_PUBLIC))
     for evaluation in evaluations:
         if evaluation.reliability is not None:
             write_reliability(folder, evaluation.images.name, evaluation.reliability, evaluation.title)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emotorch.data import folders
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import group_sources
-from emotorch.datasets import FER_PRIVATE, FER_TEST, PARTS
+from emotorch.datasets import FER, FER_PRIVATE, FER_TEST, PARTS
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.sets import EvaluationSet, load_set, sources_of
 from emotorch.files import count_files, visible
@@ -57,7 +57,7 @@ def shared_scheme(schemes: Sequence[LabelScheme]) -> LabelScheme:
 def fer_classes(scheme: LabelScheme) -> dict[str, frozenset[str]]:
     """The classes of FER-2013 that each label stands for, of the labels that stand for any."""
     found: dict[str, set[str]] = {}
-    for emotion, label in scheme.sources["FER"].items():
+    for emotion, label in scheme.sources[FER.name].items():
         found.setdefault(label, set()).add(emotion)
     return {label: frozenset(found[label]) for label in scheme.labels if label in found}
 
@@ -109,7 +109,7 @@ def load_test_set(paths: Paths, dataset: str, schemes: Sequence[LabelScheme], sh
     part = images.part(new_labels >= 0)
     if not len(part.labels):
         raise EmoTorchError(f"{dataset} has no image of a class that all models share: {', '.join(shared.labels)}")
-    part = EvaluationSet(part.name, part.files, part.pixels, new_labels[new_labels >= 0], part.hashes)
+    part = replace(part, labels=new_labels[new_labels >= 0])
     sources = sources_of(paths, part, scheme)
     return TestSet(part, group_sources(sources), dict(sorted(left_out.items())), scheme)
 

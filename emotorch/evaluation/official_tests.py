@@ -10,6 +10,7 @@ from emotorch.metrics.confusion import Counts
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run
 from emotorch.runs.private_test import record_private_scoring
+from emotorch.runs.record import fer_usage_of
 
 
 def describe_tests(paths: Paths, scheme: LabelScheme) -> str:
@@ -39,11 +40,9 @@ def shows_private_test(paths: Paths, scheme: LabelScheme, run: Run, dataset: str
     part = PARTS.get(dataset)
     if part is None or part.dataset is not FER:
         return False
-    if not part.usages:
-        settings = run.record.get("settings", {})
-        drawn_from = settings.get("recipe", {}).get("fer_usage", "all")
-        if drawn_from == "all" and settings.get("train_on", FER.name) == FER.name:
-            return False
+    record = run.record
+    if not part.usages and ("settings" not in record or fer_usage_of(record) == "all"):
+        return False
     usages = [usage for usage in FER.tests if not part.usages or usage in part.usages]
     index = DatasetIndex.load(paths, scheme)
     return any(len(index.originals_of(FER.name, usage)) for usage in usages)

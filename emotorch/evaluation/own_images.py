@@ -152,7 +152,9 @@ def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", model: Model) -> 
     files, pixels, labels, sources, by_name = [], [], [], [], 0
     for row in rows:
         if row["emotion"] not in scheme.labels:
-            raise EmoTorchError(f"image_usage.csv names the class {row['emotion']!r}, which {scheme.name} has not")
+            raise EmoTorchError(
+                f"image_usage.csv names the class {row['emotion']!r}, which scheme {scheme.name} does not have"
+            )
         stated = row.get("source_hash") or ""
         found = finder.find(row["image_path"], stated)
         if found is None:

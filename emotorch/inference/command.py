@@ -150,8 +150,9 @@ class _Call:
             deliver_picture(self.options, write, beside)
 
     def _report(self, prediction: PicturePredictions | FramePredictions) -> None:
-        """Keeps its rows of the table, and prints it where JSON is asked for."""
-        self.rows += outputs.table_rows(prediction, self.reader.labels)
+        """Keeps its rows where a table is asked for, and prints it where JSON is."""
+        if self.options.csv:
+            self.rows += outputs.table_rows(prediction, self.reader.labels)
         if self.options.json:
             print(outputs.as_json(prediction, self.weights))
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-from torch import Tensor, nn
 
 from emotorch import __version__
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to
@@ -28,7 +27,7 @@ from emotorch.runs.folder import Run
 from emotorch.runs.record import HASHES, sealed_graph, write_record
 from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
-from emotorch.training.preprocessing import to_input, to_tensor
+from emotorch.training.preprocessing import WithPreprocessing, to_tensor
 
 # Of a probability. Both compute in float32, but sum in another order; a strong temperature enlarges the difference.
 TOLERANCE = 1e-4
@@ -84,24 +83,11 @@ def export(weights: Path) -> Export:
     return Export(path, difference, len(faces))
 
 
-class _FromPixels(nn.Module):
-    """A network with its preprocessing."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.network = model.network
-        self._form = model.form
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        outputs: Tensor = self.network(to_input(pixels, self._form))
-        return outputs
-
-
 def _write_graph(model: Model, metadata: Metadata, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _FromPixels(model).eval(),
+            WithPreprocessing(model.network, model.form).eval(),
             # Two faces: the number of one would be taken for a constant.
             (to_tensor(np.zeros((2, *model.form.pixels.shape), np.uint8)),),
             dynamo=True,

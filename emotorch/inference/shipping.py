@@ -17,7 +17,7 @@ from emotorch.runs.findings import carry_over, find_folder
 from emotorch.runs.folder import FACELESS, FACELESS_FINDINGS, FINISHED, LEAKY, Run
 from emotorch.runs.pictures import draw_pictures
 from emotorch.runs.private_test import private_scorings
-from emotorch.runs.record import check_folder, checked_hash, with_hashes, write_record
+from emotorch.runs.record import check_folder, checked_hash, fer_usage_of, with_hashes, write_record
 from emotorch.runs.usage import usage_file
 from emotorch.training import checkpoints
 
@@ -94,7 +94,7 @@ def _require_sound(run: Run) -> None:
 def _require_shippable(run: Run) -> None:
     _require_sound(run)
     record = run.record
-    if record["settings"]["recipe"]["fer_usage"] == "all":
+    if fer_usage_of(record) == "all":
         raise EmoTorchError(f"{run.name} was trained on FER-2013's test rows too: train with --fer-usage training")
     if record["dataset"]["synthetic"]:
         raise EmoTorchError(f"{run.name} was trained on synthetic faces: it says nothing about real ones")

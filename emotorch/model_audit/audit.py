@@ -11,10 +11,10 @@ import torch
 
 from emotorch.data.images import PixelForm
 from emotorch.data.selection import DatasetIndex
-from emotorch.datasets import FER, FER_USAGES, LONGEST_SIDE, PARTS
+from emotorch.datasets import FER, FER_PRIVATE, FER_PUBLIC, FER_USAGES, LONGEST_SIDE, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.seen import seen_in_training
-from emotorch.evaluation.sets import EvaluationSet, load_set
+from emotorch.evaluation.sets import EvaluationSet, load_set, sources_of
 from emotorch.files import hash_file
 from emotorch.labels import SCHEMES, LabelScheme
 from emotorch.model_audit.faults import (
@@ -28,7 +28,7 @@ from emotorch.model_audit.faults import (
 )
 from emotorch.model_audit.foreign import ForeignModel, Signature, open_foreign
 from emotorch.model_audit.inputs import Reading, Trial, find_reading
-from emotorch.model_audit.scores import PRIVATE, PUBLIC, SetAudit, score_set, score_training, some_of, unseen_part
+from emotorch.model_audit.scores import SetAudit, score_set, score_training, some_of, unseen_part
 from emotorch.networks.describe import Size
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run, run_in
@@ -38,7 +38,7 @@ from emotorch.runs.usage import TrainingImages
 _TRIED_ON = 400
 _TIMED, _WARMED_UP = 60, 10
 # What is scored where no dataset is named, of what is here.
-_USUAL = (PUBLIC, PRIVATE, "ckp", "raf")
+_USUAL = (FER_PUBLIC, FER_PRIVATE, "ckp", "raf")
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
             reading,
             images,
             training,
+            sources=sources_of(paths, images, scheme),
             notes=notes[images.name],
             claim=request.claim,
             tta=request.tta,
@@ -185,7 +186,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         for images in sets
     ]
     known = None if training is None else score_training(reading, training)
-    faults += find_memory_faults(known, unseen_part(scored, PUBLIC), unseen_part(scored, PRIVATE), scheme)
+    faults += find_memory_faults(known, unseen_part(scored, FER_PUBLIC), unseen_part(scored, FER_PRIVATE), scheme)
     holds, verdict = judge(request.claim, scored)
     return Audit(
         name=name,
@@ -266,17 +267,11 @@ def _load_sets(paths: Paths, scheme: LabelScheme, dataset: str | None, signature
 
     if dataset is not None:
         return [load(dataset)]
-    found = []
-    for name in _USUAL:
-        try:
-            found.append(load(name))
-        except UsageError:
-            raise
-        except EmoTorchError:
-            continue  # not here
-    if not found:
-        raise EmoTorchError(f"{paths.for_scheme(scheme.name).originals} has no test images: name a dataset or a folder")
-    return found
+    index = DatasetIndex.load(paths, scheme)
+    here = [name for name in _USUAL if len(index.originals_of(PARTS[name].dataset.name, *PARTS[name].usages))]
+    if not here:
+        raise EmoTorchError(f"{index.paths.originals} has no test images: name a dataset or a folder")
+    return [load(name) for name in here]
 
 
 def _unseen(run: Run, paths: Paths, sets: Sequence[EvaluationSet]) -> tuple[list[EvaluationSet], dict[str, list[str]]]:

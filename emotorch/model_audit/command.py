@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from emotorch.data.split import group_sources
@@ -13,9 +14,9 @@ from emotorch.datasets import PARTS
 from emotorch.errors import UsageError
 from emotorch.evaluation.official_tests import shows_private_test
 from emotorch.files import write_json, write_text
+from emotorch.inference.reader import ONNX_SUFFIX
 from emotorch.metrics.paired import holm, mcnemar
 from emotorch.model_audit.audit import Audit, Request, audit, describe
-from emotorch.model_audit.foreign import ONNX_SUFFIX
 from emotorch.model_audit.page import audit_page
 from emotorch.model_audit.scores import WITHOUT_COPIES
 from emotorch.paths import SHIPPED_MODELS, Paths
@@ -147,7 +148,7 @@ def pairs_table(audits: Sequence[Audit]) -> Table:
     for first, second in combinations(audits, 2):
         for ours in first.sets:
             theirs = next((scored for scored in second.sets if scored.name == ours.name), None)
-            if theirs is None or len(theirs.right) != len(ours.right):
+            if theirs is None or not np.array_equal(theirs.hashes, ours.hashes):
                 continue
             test = mcnemar(ours.right, theirs.right, group_sources(ours.sources))
             rows.append(

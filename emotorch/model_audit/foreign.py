@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.inference.onnx_reader import naming, open_session
+from emotorch.inference.reader import ONNX_SUFFIX
 from emotorch.networks import create_network
 from emotorch.networks.describe import Size, layers, total
 from emotorch.networks.pretrained import read_state
@@ -25,7 +26,6 @@ from emotorch.training.loop import network_outputs
 
 Floats = NDArray[np.float32]
 
-ONNX_SUFFIX = ".onnx"
 # Images at once, where the graph takes any number.
 BATCH = 64
 _TIMM = "timm:"

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from emotorch.metrics.confusion import class_scores, row_proportions
+from emotorch.metrics.confusion import row_proportions
 from emotorch.model_audit.audit import Audit, training_line
 from emotorch.model_audit.inputs import SCALING_TITLES, trials_table
 from emotorch.model_audit.scores import SetAudit
+from emotorch.reports.classes import class_table
 from emotorch.reports.page import Fact, Section, matrix, pairs, render, sentences, table, text
 from emotorch.runs.confusion import Matrix
 from emotorch.tables import Table, counted
@@ -59,19 +60,12 @@ def _scores(found: Audit, scored: SetAudit) -> list[Markup]:
         }
     )
     labels = [*found.scheme.labels, "other"][: len(scored.counts)]
-    classes = pd.DataFrame(
-        [
-            {"class": one.label, "n": one.images, "precision %": one.precision, "recall %": one.recall, "F1 %": one.f1}
-            for one in class_scores(scored.counts, labels)
-        ]
-    )
-    formats = {"n": "{:,}", **dict.fromkeys(("accuracy %", "precision %", "recall %", "F1 %"), "{:.2f}")}
     proportions = np.asarray(row_proportions(scored.counts)).tolist()
     parts = [
-        table(Table(frame, formats)),
+        table(Table(frame, {"n": "{:,}", "accuracy %": "{:.2f}"})),
         *map(text, (f"{note}." for note in scored.notes)),
         text(f"Macro-F1 {scored.macro_f1:.2f}%; expected calibration error {scored.ece:.2%}."),
-        table(Table(classes, formats)),
+        table(class_table(scored.counts.tolist(), labels)),
         matrix(Matrix(tuple(labels), proportions, scored.counts.tolist()), scored.title),
     ]
     if scored.robustness:

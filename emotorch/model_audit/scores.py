@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from emotorch.data.likeness import THRESHOLD, find_alike
-from emotorch.datasets import PARTS
+from emotorch.datasets import FER_PRIVATE, FER_PUBLIC, PARTS
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.evaluation.tta import augmented_copies
 from emotorch.metrics import calibration
@@ -20,7 +20,6 @@ from emotorch.model_audit.inputs import Reading, mean_f1
 from emotorch.seeding import generator
 from emotorch.training.preprocessing import to_tensor
 
-PUBLIC, PRIVATE = "fer-public", "fer-private"
 # Ways to come by a score: as a user would; without images that have a copy in training, exact or any; with test-time
 # augmentation.
 PLAIN, WITHOUT_TWINS, WITHOUT_COPIES, WITH_TTA = "plain", "without_twins", "without_copies", "with_tta"
@@ -77,6 +76,7 @@ class SetAudit:
         ece: Expected calibration error, 0 to 1.
         right: (N,) which images are predicted right.
         sources: (N,) equal for images that are not independent.
+        hashes: (N,) of the images.
         notes: What else is to be said of the images.
         robustness: The mean error of each corruption over its severities, percent; empty unless asked for.
     """
@@ -90,6 +90,7 @@ class SetAudit:
     ece: float
     right: NDArray[np.bool_] = field(repr=False)
     sources: NDArray[np.str_] = field(repr=False)
+    hashes: NDArray[np.str_] = field(repr=False)
     notes: Sequence[str] = ()
     robustness: Mapping[str, float] = field(default_factory=dict)
 
@@ -114,6 +115,7 @@ def score_set(
     images: EvaluationSet,
     training: EvaluationSet | None,
     *,
+    sources: NDArray[np.str_],
     notes: Sequence[str],
     claim: float | None,
     tta: bool,
@@ -123,6 +125,7 @@ def score_set(
 
     Args:
         training: FER-2013's Training rows, of which copies may be among the images; None where they are not here.
+        sources: (N,) equal for images that are not independent.
         claim: Where the score is below it, test-time augmentation is tried too.
     """
     classes = reading.classes
@@ -131,7 +134,7 @@ def score_set(
     title = _title(images.name)
     protocols = [Protocol(PLAIN, title, int(right.sum()), len(right))]
     twins = {}
-    if training is not None and images.name in (PUBLIC, PRIVATE):
+    if training is not None and images.name in (FER_PUBLIC, FER_PRIVATE):
         twins = _twins(images, training)
         exact, every = twins["exact"], np.logical_or.reduce(list(twins.values()))
         protocols += [
@@ -157,7 +160,8 @@ def score_set(
         twins={kind: int(found.sum()) for kind, found in twins.items()},
         ece=calibration.measure(probabilities, images.labels).ece,
         right=right,
-        sources=images.hashes,
+        sources=sources,
+        hashes=images.hashes,
         notes=notes,
         robustness=_robustness(reading, images) if robustness else {},
     )

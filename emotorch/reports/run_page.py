@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -118,11 +119,7 @@ def _predictions(run: Run) -> Section:
         classes = [table(class_table(found.counts, found.labels))] if found.counts else []
         parts.append(beside([matrix(found, title), *classes]))
     if not parts:
-        parts.append(
-            missing(
-                "There is no confusion matrix", f"python develop_baseline_model/models/evaluate_model.py {run.name}"
-            )
-        )
+        parts.append(text("The folder has no confusion matrix: it cannot be had without training anew."))
     return Section("predictions", "Predictions by class", parts)
 
 
@@ -131,7 +128,7 @@ def _analysis(analysis: Analysis, subject: Subject) -> Section:
         found = analysis.compute(subject)
     except EmoTorchError as error:
         logger.warning("%s: not measured: %s", analysis.title, error)
-        parts = [missing(f"Not measured: {error}", analysis.command(subject.loaded.run.name))]
+        parts = [missing(f"Not measured: {error}", analysis.command(shlex.quote(subject.loaded.run.name)))]
     else:
         tables = [table(shown, caption=title) for title, shown in analysis.tables(found).items()]
         files = sorted(analysis.folder(subject.loaded).glob("*.png"))

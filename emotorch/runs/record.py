@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emotorch.datasets import FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import as_json, hash_file, read_json, visible, write_json
 from emotorch.runs.record_types import RunRecord
@@ -74,6 +75,15 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Writes a folder's run.json, with its own SHA-256 in it."""
     plain = json.loads(as_json(record))
     write_json(folder / RECORD_NAME, {**plain, _OWN: _hash_of(plain)})
+
+
+def fer_usage_of(record: Mapping[str, Any]) -> str | None:
+    """How a run's training split FER-2013; None where that did not train it, or the record does not tell."""
+    settings = record.get("settings")
+    if not settings or settings["train_on"] != FER.name:
+        return None
+    usage: str = settings["recipe"]["fer_usage"]
+    return usage
 
 
 def _hash_of(record: Mapping[str, Any]) -> str:

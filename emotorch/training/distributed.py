@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-# PyTorch's first optimizer imports this, and it keeps the group of that moment: one that never ends, and whose threads
-# sometimes abort the process at its exit. Imported here it keeps none.
+# PyTorch's first optimizer imports this module, which keeps a reference to the process group of that moment: that group
+# then never ends, and its threads sometimes abort the process at exit. Imported before there is one, it keeps none.
 import torch.distributed.nn
 import torch.nn.functional as F
 from torch import Tensor

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emotorch.metrics.confusion import confusion_counts
 from emotorch.metrics.scores import NO_SCORE, Score, score_counts
 from emotorch.recipes import Recipe
 
@@ -81,5 +82,5 @@ def score_outputs(outputs: Tensor, labels: Tensor, loss: Loss) -> Score:
         return NO_SCORE
     labels, classes = labels.cpu(), outputs.shape[1]
     losses = loss(outputs, one_hot(labels, classes))
-    counts = torch.bincount(labels * classes + outputs.argmax(1), minlength=classes**2).view(classes, classes)
-    return score_counts(losses.double().mean().item(), counts.numpy())
+    counts = confusion_counts(labels.numpy(), outputs.argmax(1).numpy(), classes)
+    return score_counts(losses.double().mean().item(), counts)

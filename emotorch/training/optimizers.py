@@ -93,11 +93,7 @@ def _as_matrix(values: Tensor, filters: Tensor) -> Tensor:
 
 
 class Schedule:
-    """Sets an optimizer's learning rate before every step, and after every epoch.
-
-    Raises:
-        ValueError: there is no step to plan for.
-    """
+    """Sets an optimizer's learning rate before every step, and after every epoch."""
 
     def __init__(self, recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> None:
         self._recipe = recipe

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels
 from emotorch.recipes import NORMALIZATIONS, Recipe
@@ -88,3 +88,16 @@ def to_input(pixels: Tensor, form: InputForm) -> Tensor:
         return (images / 255.0).expand(-1, form.channels, -1, -1)
     mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (form.mean, form.std))
     return ((images - 255.0 * mean) / (255.0 * std)).expand(-1, form.channels, -1, -1)
+
+
+class WithPreprocessing(nn.Module):
+    """A network as a function of values 0-255, (N, 1 or 3, H, W)."""
+
+    def __init__(self, network: nn.Module, form: InputForm) -> None:
+        super().__init__()
+        self.network = network
+        self._form = form
+
+    def forward(self, values: Tensor) -> Tensor:
+        outputs: Tensor = self.network(to_input(values, self._form))
+        return outputs

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from emotorch.analyses import scores
+from emotorch.datasets import FER_PUBLIC
 from emotorch.evaluation.evaluate import evaluate
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.paths import SHIPPED_MODELS, Paths
 from emotorch.runs.folder import Run
 from emotorch.tables import Table
 
-_DATASET = "fer-public"
+_DATASET = FER_PUBLIC
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from emotorch.data.variants import is_variant
-from emotorch.datasets import find_dataset
+from emotorch.datasets import FER_PUBLIC, find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.paths import mark_synthetic
 from emotorch.runs.folder import Run
+from emotorch.runs.record import fer_usage_of
 from emotorch.runs.usage import read_image_usage
 from emotorch.training.checkpoints import Model
 
@@ -58,7 +60,7 @@ class Facts:
     @property
     def fer_usage(self) -> str | None:
         """How FER-2013 was split; None where it was not trained on."""
-        return self.settings["recipe"]["fer_usage"] if self.settings and self.train_on == "fer" else None
+        return fer_usage_of(self.record)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -93,8 +95,7 @@ class Facts:
 
     def dataset_title(self, dataset: str) -> str:
         """A dataset, for a person; synthetic faces are called that."""
-        title = find_dataset(dataset).full_title
-        return f"{title} (synthetic faces)" if self.synthetic else title
+        return mark_synthetic(find_dataset(dataset).full_title, self.synthetic)
 
     def part(self, name: str) -> str:
         """Which part of its dataset a set of the record is: `fer_reference`, …"""
@@ -104,13 +105,13 @@ class Facts:
             return "PublicTest as drawn, with variants" if with_variants else "PublicTest"
         if name == dataset:
             return "validation images"
-        return "all originals" if dataset == "ckp" else "held-out originals"
+        return "all originals" if dataset == "ckp" != self.train_on else "held-out originals"
 
     def title(self, name: str) -> str:
         """A set of the record, or PublicTest (`fer-public`), for a person."""
         if name == "training":
             return "training"
-        if name == "fer-public":
+        if name == FER_PUBLIC:
             return f"{self.dataset_title('fer')}, PublicTest"
         return f"{self.dataset_title(name.removesuffix('_reference'))}, {self.part(name)}"
 

@@ -16,7 +16,7 @@ from emotorch.analyses import analyses
 from emotorch.analyses.registry import Analysis
 from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
-from emotorch.datasets import FER, FER_TEST, find_dataset
+from emotorch.datasets import FER, FER_PUBLIC, FER_TEST, find_dataset
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.files import STAMP_NAME, hash_file, write_text
 from emotorch.networks.describe import layers, total
@@ -77,7 +77,7 @@ def render(facts: Facts) -> str:
         size=total(layers(facts.model.network, (form.channels, form.image_size, form.image_size))),
         scored=scored,
         twins=[_twins(facts, name, without) for name, without in record.get("without_twins", {}).items()],
-        public_twins=[line for line in facts.scores.get("fer-public", {"lines": []})["lines"] if "twin" in line],
+        public_twins=[line for line in facts.scores.get(FER_PUBLIC, {"lines": []})["lines"] if "twin" in line],
         private_scorings=[
             (_when(looked), Accuracy(100 * looked["correct"] / looked["images"], looked["images"]))
             for looked in private_scorings(run, facts.loaded.weights)

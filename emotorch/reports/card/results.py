@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emotorch.datasets import FER_PUBLIC
 from emotorch.metrics import confusion
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.reports.card.facts import Facts
@@ -75,7 +76,7 @@ def scored_sets(facts: Facts) -> list[ScoredSet]:
     """Of the run's record, or its tables where it has none; and PublicTest where it was scored unseen."""
     scores = facts.record.get("scores")
     rows = _recorded(facts, scores) if scores else _published(facts)
-    public = facts.scores.get("fer-public")
+    public = facts.scores.get(FER_PUBLIC)
     return [*rows, *([] if public is None else [_public(facts, public)])]
 
 
@@ -116,13 +117,13 @@ def _public(facts: Facts, found: Mapping[str, Any]) -> ScoredSet:
     counts = np.array(found["counts"])
     images = int(counts.sum())
     return ScoredSet(
-        facts.title("fer-public"),
+        facts.title(FER_PUBLIC),
         facts.card_id("fer"),
         "publictest",
         "unseen: neither trained on nor used to choose",
         Accuracy(float(confusion.accuracy(counts)), images),
         float(confusion.macro_f1(counts)),
-        _ece(facts, "fer-public"),
+        _ece(facts, FER_PUBLIC),
     )
 
 
@@ -150,6 +151,6 @@ def class_tables(facts: Facts) -> dict[str, Table]:
         elif matrix:
             title = f"{facts.title(name)}, of which the matrix's proportions alone are known"
             tables[title] = proportions_table(matrix.proportions, matrix.labels)
-    if public := facts.scores.get("fer-public"):
-        tables[facts.title("fer-public")] = class_table(public["counts"], facts.model.labels)
+    if public := facts.scores.get(FER_PUBLIC):
+        tables[facts.title(FER_PUBLIC)] = class_table(public["counts"], facts.model.labels)
     return tables
