@@ -41,7 +41,7 @@ def _number(text: str, kind: type[Number]) -> Number:
     try:
         return kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' * (kind is int)}number") from None
 
 
 def _numbers(kind: type[Number], is_right: Callable[[Number], bool], complaint: str) -> Callable[[str], Number]:
@@ -98,9 +98,10 @@ def add_faces_option(parser: _Options) -> None:
         "--faces",
         choices=FACES,
         default=FACES[0],
-        help="cut faces out of whole photos, as prediction does. auto: as each dataset needs it, and of pictures of "
-        "your own, but for squares of up to 112 pixels, which are faces already; find: of all but FER-2013; none: take "
-        "pictures as they are, squeezed to a square (default: %(default)s)",
+        help="auto: cut faces out of whole photos, as prediction does, where the dataset has such; your own pictures "
+        "are searched unless they are squares of up to 112 pixels, which count as faces already; find: search all but "
+        "the 48×48 pictures of FER-2013 and CK+; none: take every picture as it is, squeezed to a square "
+        "(default: %(default)s)",
     )
 
 
@@ -169,10 +170,10 @@ def add_fer_usage_option(parser: _Options, default: str | None = "all") -> None:
         "--fer-usage",
         choices=FER_USAGE_CHOICES,
         default=default,
-        help="split all of FER-2013 85/15 as published, or only its Training rows, so that the official test rows "
-        "stay unseen; as is official: Training trains, PublicTest validates; or, to choose among recipes with "
-        "PublicTest unseen, nine tenths of Training and one, or four fifths and one: five folds, each image in one "
-        f"(default: {default or _OF_THE_RECIPE})",
+        help="how FER-2013 is split. all: all of it 85/15, as published; training: only its Training rows 85/15, so "
+        "that PublicTest and PrivateTest stay unseen; official: Training trains, PublicTest validates; search: "
+        "Training 90/10, to choose among recipes with PublicTest unseen; fold1 to fold5: one fifth of Training "
+        f"validates, the rest trains (default: {default or _OF_THE_RECIPE})",
     )
 
 
@@ -184,8 +185,9 @@ def add_copies_options(parser: _Options) -> None:
         dest="copies",
         action="store_const",
         const=KEEP_COPIES,
-        help="train on what, in a given split of your own data, also validates or tests: equal, mirrored and near "
-        "copies, and images of the same people; the run is marked leaky (default: they are left out, and counted)",
+        help="in a given split of your own data, also train on images that show what validates or tests: equal, "
+        "mirrored and near copies, and images of the same people; the run is marked leaky (default: they are left out, "
+        "and counted)",
     )
     choice.add_argument(
         "--drop-copies",
@@ -228,7 +230,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change a field of the recipe, for example learning_rate=1e-3; may be repeated",
     )
-    recipe.add_argument("--epochs", type=positive_integer, metavar="N", help="at most so many (default: the recipe's)")
+    recipe.add_argument(
+        "--epochs", type=positive_integer, metavar="N", help="train for at most N epochs (default: the recipe's)"
+    )
     data = parser.add_argument_group("training data")
     add_train_on_option(data, "what trains")
     add_fer_usage_option(data, default=None)
@@ -245,7 +249,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=seed,
         default=42,
         metavar="N",
-        help="of the weights, the order and what the factors draw; the split has its own (default: %(default)s)",
+        help="sets the initial weights, the order of the images and which of them the factors draw; the split does "
+        "not depend on it (default: %(default)s)",
     )
 
 

@@ -24,7 +24,7 @@ class MissingError(EmoTorchError, KeyError):
     __str__ = Exception.__str__
 
 
-class Table(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object of a file; a key that it lacks is an error that a user can understand."""
 
     file: str = ""
@@ -34,14 +34,14 @@ class Table(dict[str, Any]):
 
 
 def parse_json(text: str, file: object) -> Any:
-    """The value of JSON text, with objects as `Table`; `file`: named in messages.
+    """The value of JSON text, with objects as `JsonObject`; `file`: named in messages.
 
     Raises:
         EmoTorchError: it is no JSON, or nested too deeply to be read.
     """
 
-    def table(pairs: dict[str, Any]) -> Table:
-        made = Table(pairs)
+    def table(pairs: dict[str, Any]) -> JsonObject:
+        made = JsonObject(pairs)
         made.file = str(file)
         return made
 

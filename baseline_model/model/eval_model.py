@@ -1,10 +1,10 @@
-"""Scores a model on FER beside CK+: the images of its image_usage.csv, held out, and its training images apart.
+"""Scores a model on its own validation images, FER beside CK+, as image_usage.csv names them, and its training apart.
 
 Reads  MODEL/image_usage.csv, MODEL/model.pth and the images that it names, found by their hashes
 Writes MODEL/evaluation_image_usage_<time>/: reports, matrices, calibration, misclassified images, one combined picture
 
-Of one that the run was not validated on, all is scored that it was not trained on. Where the validation images cannot
-be told or are not here, FER-2013's PublicTest and PrivateTest stand in.
+If the run was not validated on one of the two, all images of it that the run was not trained on are scored. If its
+validation images are unknown, or not here, FER-2013's PublicTest and PrivateTest stand in.
 """
 
 from emotorch import cli

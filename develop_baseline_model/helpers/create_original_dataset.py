@@ -20,8 +20,8 @@ def main() -> None:
         "--size",
         type=cli.positive_integer,
         metavar="N",
-        help="pixels that the longer side of an image has at most, in another scheme than the default; none is "
-        f"enlarged (default: {LONGEST_SIDE}, enough for every recipe)",
+        help="longest side, in pixels, of the images written for any scheme but the default; nothing is enlarged "
+        f"(default: {LONGEST_SIDE}, enough for every recipe)",
     )
     cli.add_faces_option(parser)
     options = parser.parse_args()

@@ -6,9 +6,9 @@ Writes reports/duplicates_<time>.csv, a row per pair; with --apply FOLDER-duplic
        FER-Datasets/ FER-Datasets-duplicates/NAME/
 
 Exact copies have equal pixels; near ones are the same photo cut, lit, scaled or marked a little differently.
-Of several copies one is kept, a test image before a validation image, that before a training image: so what
-leaves is what training should not have seen. Copies that are labelled differently leave like others (see the
-column conflict): the kept one's label is not always the right one.
+One of several copies is kept: a test image rather than a validation image, and that rather than a training image.
+What is moved away is then what training should not have seen. Copies that are labelled differently leave like others
+(see the column conflict): the kept one's label is not always the right one.
 """
 
 from emotorch import cli

@@ -24,7 +24,7 @@ def main() -> None:
         ("--fer", "1", "the training dataset's images"),
         ("--fer-aug", "the recipe's, 0.01 for the baseline", "their variants"),
         ("--ckp", "1", "CK+'s images (validation only)"),
-        ("--ckp-aug", "as of --fer-aug", "their variants (validation only)"),
+        ("--ckp-aug", "the recipe's, 0.01 for the baseline", "their variants (validation only)"),
     ):
         help_text = f"part of {images} to draw, 0-1 (default: {default})"
         parser.add_argument(name, type=cli.fraction, metavar="F", help=help_text)

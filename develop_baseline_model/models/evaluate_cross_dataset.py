@@ -23,8 +23,9 @@ def main() -> None:
         metavar="NAME",
         nargs="+",
         default=[],
-        help=f"{cli.KNOWN_DATASETS}, or folders of class folders (default: all that stage 2 has read "
-        "but fer-private and fer-test); those that the models were trained on are added",
+        help=f"{cli.KNOWN_DATASETS}, or folders of class folders; of your own data, its folder in "
+        "FER-Original-Dataset (default: the known datasets that stage 2 has read, but not fer-private and fer-test); "
+        "known datasets that the models were trained on are added",
     )
     cli.add_device_options(parser)
     options = parser.parse_args()

@@ -49,13 +49,14 @@ def main() -> None:
     from emotorch.evaluation.folder import report, write_evaluation
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.evaluation.seen import load_unseen
+    from emotorch.evaluation.sets import as_option
     from emotorch.evaluation.tta import describe_means
     from emotorch.paths import Paths
 
     loaded = LoadedRun.load(
         Paths.from_environment(), options.model, device=options.device, threads=options.threads, scheme=options.scheme
     )
-    dataset = options.dataset or default_dataset(loaded)
+    dataset = as_option(options.dataset or default_dataset(loaded))
     evaluation = evaluate(loaded, dataset, options.faces)
     others = [load_unseen(loaded, name, dataset, evaluation.images) for name in options.others]
     folder = write_evaluation(loaded, evaluation)

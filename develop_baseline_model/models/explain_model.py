@@ -38,7 +38,7 @@ def main() -> int:
         "--rows",
         type=cli.positive_integer,
         metavar="N",
-        help="faces in the sheet (default: 8; of IMAGES, all up to 64)",
+        help="faces in the sheet, at most 64 (default: 8; of IMAGES, all)",
     )
     parser.add_argument(
         "--detector",
@@ -48,7 +48,11 @@ def main() -> int:
         "%(default)s)",
     )
     parser.add_argument(
-        "--seed", type=cli.seed, default=42, metavar="N", help="of the choice, the noise and the checks"
+        "--seed",
+        type=cli.seed,
+        default=42,
+        metavar="N",
+        help="of the choice, the noise and the checks (default: %(default)s)",
     )
     parser.add_argument("--force", action="store_true", help="explain again what is there and up to date")
     cli.add_reading_option(parser)

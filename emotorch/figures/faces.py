@@ -117,7 +117,7 @@ def probabilities_figure(
     Args:
         image: (H, W) or (H, W, 3) uint8.
         boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
-        faces: For each face the probability, 0 to 1, by label; bars for the first six, words for the others.
+        faces: One or more; of each the probability, 0 to 1, by label; bars for the first six, words for the others.
         title: Above all.
         predictions: For each face what it is said to show. It need not be the most probable label: one that is none
             of the labels leaves all bars grey.
@@ -127,12 +127,12 @@ def probabilities_figure(
     aspect = pixels.shape[1] / pixels.shape[0]
     # A panorama stands above the bars, any other picture beside them.
     above = aspect > 1.9
-    columns = max(1, min(len(shown), 3) if above else math.ceil(len(shown) / 3))
+    columns = min(len(shown), 3) if above else math.ceil(len(shown) / 3)
     rows = math.ceil(len(shown) / columns)
-    panel = max((0.24 * len(face) + 0.75 for face in shown), default=0)
-    longest = max((len(label) for face in shown for label in face), default=0)
-    bars_width = columns * (2.2 + longest * 10 * CHARACTER_EM / 72) if shown else 0.01
-    bars_height = rows * panel if shown else 0.01
+    panel = max(0.24 * len(face) + 0.75 for face in shown)
+    longest = max(len(label) for face in shown for label in face)
+    bars_width = columns * (2.2 + longest * 10 * CHARACTER_EM / 72)
+    bars_height = rows * panel
     picture_height = min(max(bars_height, 3.6), 6.5, 7 / aspect)
     picture_width = max(picture_height * aspect, 1.2)
     if above:
@@ -153,9 +153,7 @@ def probabilities_figure(
         axes = figure.add_subplot(grid[1 + index // columns, index % columns])
         name = "Whole picture" if boxes[index] is None else f"Face {index + 1}"
         _draw_distribution(axes, face, name, predictions[index])
-    if not faces:
-        figure.supxlabel("No face found.", fontsize=10)
-    elif len(faces) > len(shown):
+    if len(faces) > len(shown):
         _write_rest(figure, predictions, faces)
     return figure
 

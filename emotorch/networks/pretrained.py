@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from emotorch.errors import EmoTorchError
@@ -165,5 +164,4 @@ def _load(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     for name in weights:
         if name not in expected:
             raise EmoTorchError(f"{path}: does not fit {title}, which has no {name}")
-    with torch.no_grad():
-        network.load_state_dict(weights, strict=False)
+    network.load_state_dict(weights, strict=False)

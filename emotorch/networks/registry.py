@@ -11,7 +11,7 @@ from torch import nn
 from emotorch.errors import EmoTorchError
 from emotorch.networks.weights import first_line
 
-# What building a network of impossible sizes raises.
+# What PyTorch and timm raise when a network is built with impossible sizes.
 _REFUSALS = (TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError, LookupError, MemoryError)
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
