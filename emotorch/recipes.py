@@ -131,8 +131,8 @@ class Recipe:
         momentum: Of `sgd` (Nesterov's) and `rmsprop`.
         weight_decay: On weights of two or more dimensions: biases and normalisation have none.
         schedule: Of the learning rate: `constant`; `plateau`, multiplied by `plateau_factor` after
-            `plateau_patience` epochs without a better value of `watch`; `cosine`, falling to 0 over all epochs;
-            `one_cycle`, rising over the first 30% and falling over the rest.
+            more than `plateau_patience` epochs without a better value of `watch` (PyTorch's count); `cosine`, falling
+            to 0 over all epochs; `one_cycle`, rising over the first 30% and falling over the rest.
         warmup_epochs: The learning rate rises from 0 over so many epochs; `one_cycle` rises by itself, and has none.
         gradient_clip: Longest norm of the gradient; 0 for no limit.
         ema_decay: Of a moving average of the weights, which is then what is validated and kept; 0 for none.

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from published import ACCURACIES, CKP, FER, Matrix, write_matrix, write_run
 from running import COMPARE, call_script, error_line, last_line, read_table
 
 from emotorch.analyses.comparison import Comparison, describe, write_comparison
-from emotorch.analyses.distance import Weights, distance_to_original
+from emotorch.analyses.distance import Weights, distance_to_original, never_predicted
 from emotorch.analyses.ranking import varied
 from emotorch.errors import EmoTorchError
 from emotorch.paths import REPOSITORY, Paths
+from emotorch.runs import confusion
 from emotorch.runs.folder import Run
 
 ORIGINAL_FER = ((0.66, 0.16, 0.10, 0.09), (0.31, 0.32, 0.11, 0.26), (0.31, 0.17, 0.43, 0.09), (0.07, 0.10, 0.03, 0.80))
@@ -109,6 +111,12 @@ def test_runs_without_ckp_stand_below_the_complete_ones_marked_and_ranked_on_fer
     assert [row["ckp_cm_mse"] == "NaN" for row in table] == [False, True, True]
     assert ["no CK+" in row["note"] for row in table] == [False, True, True]
     assert float(table[1]["combined_score"]) == float(table[1]["fer_cm_mse"]) == 0.0
+
+
+def test_a_class_that_is_hardly_ever_predicted_is_not_never_predicted() -> None:
+    matrix = confusion.Matrix(("a", "b"), [[1.0, 0.0], [1.0, 0.0]], [[5000, 2], [4000, 1]])
+    assert never_predicted([matrix]) == ()
+    assert never_predicted([replace(matrix, counts=None)]) == ("b",)
 
 
 def test_a_collapsed_run_is_marked_and_a_label_that_is_never_predicted_named(paths: Paths) -> None:

@@ -65,6 +65,16 @@ def test_a_plateau_shrinks_the_rate_and_only_where_a_plateau_is_asked_for() -> N
         assert steady.learning_rate == pytest.approx(expected)
 
 
+def test_a_loss_below_0_that_gets_a_little_worse_is_on_a_plateau() -> None:
+    network = nn.Linear(2, 2)
+    recipe = replace(RECIPE, schedule="plateau", plateau_patience=2)
+    schedule = Schedule(recipe, new_optimizer(recipe, network), 1)
+    before = schedule.learning_rate
+    for epoch in range(4):
+        schedule.after_epoch(-0.6 + 5e-5 * epoch)
+    assert schedule.learning_rate == pytest.approx(before * recipe.plateau_factor)
+
+
 def test_a_metric_that_shall_rise_is_on_a_plateau_when_it_does_not() -> None:
     recipe = replace(RECIPE, watch="accuracy", plateau_patience=1)
     rising, resting = (Schedule(recipe, new_optimizer(recipe, nn.Linear(2, 2)), STEPS) for _ in range(2))

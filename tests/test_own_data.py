@@ -55,6 +55,20 @@ def test_what_a_run_was_trained_on_is_known_at_any_size_and_however_it_is_read(
         assert trained_on.tolist().count(False) == 1
 
 
+def test_others_of_a_person_who_was_trained_on_are_seen_too(paths: Paths) -> None:
+    put(
+        paths.raw / "mine",
+        (f"{emotion}/P{person:02d}/{n}.jpg" for emotion in EMOTIONS for person in (1, 2) for n in (1, 2)),
+    )
+    dataset.create(paths, SEVEN, workers=1, force=False, faces="none")
+    own, index = paths.for_scheme("seven"), DatasetIndex.load(paths, SEVEN)
+    known = TrainingImages({index.files[0]: index.hashes[0]})
+    for place in ("mine", str(paths.raw / "mine")):
+        images = load_set(paths, place, SEVEN, faces="none")
+        seen, _ = seen_in_training(images, known, own, by_name=place == "mine")
+        assert seen.sum() == 6, place
+
+
 # Class folders.
 
 

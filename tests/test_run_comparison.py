@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import stats
 
 from emotorch.analyses.candidates import Candidate
 from emotorch.analyses.candidates import load_candidates as load
-from emotorch.analyses.run_comparison import compare
+from emotorch.analyses.run_comparison import ACCURACY, compare, describe
 from emotorch.evaluation.sets import load_set
 from emotorch.labels import get_scheme
 from emotorch.networks import create_network
@@ -209,6 +210,15 @@ def test_models_of_different_schemes_are_read_as_one(several: Trained) -> None:
     folder, said = call(several, "model_00001", "model_00007", "--scheme", "emotorch4")
     assert "what model_00007 was trained on is unknown" in said
     assert len(read_table(folder / "runs.csv")) == 2
+
+
+def test_a_difference_is_not_called_real_where_people_and_images_speak_for_different_models(several: Trained) -> None:
+    found = compare(load(several.paths, ["model_00001", "model_00004"], device="cpu", threads=1), "fer")
+    against = found.differences["metric"] == ACCURACY
+    told = found.differences.copy()
+    told.loc[against, ["p_holm", "difference", "only_first_right", "only_second_right"]] = [0.004, 10.0, 20, 5]
+    said = describe(replace(found, differences=told))
+    assert "more sources speak for the one, more images for the other" in said
 
 
 def test_images_that_chose_an_epoch_are_counted(several: Trained) -> None:

@@ -13,6 +13,7 @@ from emotorch.errors import UsageError
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.start import require_unseen
 from emotorch.runs.folder import Run
+from emotorch.runs.usage import TrainingImages, write_inherited
 
 
 def require(trained: Trained, weights: Path, **changes: object) -> None:
@@ -47,3 +48,18 @@ def test_weights_that_have_seen_what_is_scored_are_no_start(trained: Trained, ch
         UsageError, match=rf"^pretrained: {trained.folder.name} was trained on \d+ images that are scor"
     ):
         require(trained, trained.folder / "model.pth", **changes)
+
+
+def test_what_weights_have_seen_is_remembered_through_a_run_of_other_data(trained: Trained, tmp_path: Path) -> None:
+    middle = copy_trained(trained, tmp_path / "root")
+    run = Run(middle.folder)
+    rows = (middle.folder / "image_usage.csv").read_text().splitlines(keepends=True)
+    other = [row.replace("FER/", "RAF/").replace("training", "fer_validation", 1) for row in rows[1:]]
+    (middle.folder / "image_usage.csv").write_text("".join([rows[0], *other]))
+    (middle.folder / "run.json").unlink()
+    assert not TrainingImages.stated_by(run).hashes
+    write_inherited(run, Run(trained.folder))
+    assert TrainingImages.stated_by(run).hashes == TrainingImages.stated_by(Run(trained.folder)).hashes
+    assert TrainingImages.stated_by(run).has("anything.png", next(iter(TrainingImages.stated_by(run).hashes)))
+    with pytest.raises(UsageError, match=r"^pretrained: model_00001 was trained on \d+ images that are scored"):
+        require(trained, middle.folder / "model.pth", fer_usage="official")

@@ -319,7 +319,7 @@ def _flat(matrix: Matrix) -> list[float]:
 
 def never_predicted(matrices: Sequence[Matrix]) -> tuple[str, ...]:
     """The labels that no validation image got."""
-    columns = zip(*(row for matrix in matrices for row in matrix.proportions), strict=True)
+    columns = zip(*(row for matrix in matrices for row in (matrix.counts or matrix.proportions)), strict=True)
     return tuple(label for label, column in zip(matrices[0].labels, columns, strict=True) if max(column) <= 0)
 
 

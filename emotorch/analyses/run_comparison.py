@@ -331,7 +331,11 @@ def _pair(first: str, second: str) -> str:
 def _verdicts(comparison: RunComparison) -> Iterator[str]:
     for row in comparison.tests.to_dict("records"):
         pair, p = _pair(row["first"], row["second"]), f"p {p_value(row['p_holm'])}"
-        if row["p_holm"] < _SIGNIFICANT:
+        # McNemar counts sources, persons say, and the accuracy images.
+        lead = row["only_second_right"] - row["only_first_right"] if row["test"] == _OF_RUNS else row["difference"]
+        if row["p_holm"] < _SIGNIFICANT and lead * row["difference"] <= 0:
+            yield f"{pair}: not told apart: more sources speak for the one, more images for the other ({p})"
+        elif row["p_holm"] < _SIGNIFICANT:
             better = row["second"] if row["difference"] > 0 else row["first"]
             real = "differ, by their seeds alone" if comparison.seeds_apart else "the difference is real"
             yield f"{pair}: {real} ({p}); {better} is the more accurate"

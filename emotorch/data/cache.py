@@ -26,7 +26,8 @@ from emotorch.workers import progress
 
 Array = TypeVar("Array")
 
-_CHECKED_AT_ONCE = 8192
+_CHECKED_AT_ONCE = 8192  # slots
+_READ_AT_ONCE = 256 << 20  # bytes
 _STATE = [("modified_ns", "<i8"), ("size", "<i4")]
 # MAP_NORESERVE, which Python does not name: Linux reserves no memory for a sparse file that may be larger than it.
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
@@ -86,8 +87,9 @@ class PixelCache:
             ChangedError: a file's pixels are others.
         """
         path = self._open()
-        for start in range(0, len(slots), _CHECKED_AT_ONCE):
-            part = slice(start, start + _CHECKED_AT_ONCE)
+        at_once = max(1, min(_CHECKED_AT_ONCE, _READ_AT_ONCE // self._slot.itemsize))
+        for start in range(0, len(slots), at_once):
+            part = slice(start, start + at_once)
             self._freshen(path, files[part], slots[part], start, expected)
         return LazyArray(self._map(path)["pixels"], slots)
 

@@ -1,5 +1,6 @@
 """Which images a run has seen: it was trained on them, or they chose its epoch."""
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -32,7 +33,16 @@ def seen_by(
 def seen_in_training(
     images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which images were trained on (themselves or a variant), and which others have a twin that was."""
+    """Which images were trained on: themselves, a variant, or others of a person who is shown in such images (a part of
+    whose pictures may have been drawn); and which others have a twin that was."""
+    itself, twins = _seen_themselves(images, known, paths, by_name=by_name)
+    itself = itself | _of_the_same_people(images, itself | twins, paths)
+    return itself, twins & ~itself
+
+
+def _seen_themselves(
+    images: EvaluationSet, known: TrainingImages | None, paths: Paths, *, by_name: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     if by_name or known is None:
         return seen_by_name(images, known)
     # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source, and what
@@ -55,16 +65,40 @@ def seen_by_name(images: EvaluationSet, known: TrainingImages | None) -> tuple[N
     return itself, ~itself & np.array([value in known.hashes for value in hashes], dtype=bool)
 
 
+def _of_the_same_people(images: EvaluationSet, seen: NDArray[np.bool_], paths: Paths) -> NDArray[np.bool_]:
+    """Which images show a person whom seen ones show, where stage 2's dataset tells persons."""
+    if not seen.any():
+        return seen
+    person = {
+        file: (row["dataset"], row["subject"]) for row, file in _recorded_files(paths, lambda row: bool(row["subject"]))
+    }
+    shown = [person.get(file) for file in images.files]
+    known = {one for one, was in zip(shown, seen.tolist(), strict=True) if was and one is not None}
+    return np.array([one in known for one in shown], dtype=bool)
+
+
 def _files_of(known: TrainingImages, paths: Paths) -> set[str]:
-    """The files of stage 2's dataset that a run knows, and those that it was made from, as `recorded`."""
+    """The files of stage 2's dataset that a run knows, and those that it was made from."""
+
+    def is_known(row: Mapping[str, str]) -> bool:
+        return row["hash"] in known.hashes or known.has(row["file"], row["hash"])
+
+    return {file for _, file in _recorded_files(paths, is_known)}
+
+
+def _recorded_files(
+    paths: Paths, chosen: Callable[[Mapping[str, str]], bool]
+) -> Iterator[tuple[Mapping[str, str], str]]:
+    """Chosen rows of stage 2's manifest, each with its file and with the one that it was made from, as `recorded`."""
     if not (paths.originals / MANIFEST).is_file():
-        return set()
-    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
-    found = [row for row in rows if row["hash"] in known.hashes or known.has(row["file"], row["hash"])]
-    files = [PurePosixPath(paths.relative(paths.originals), row["file"]) for row in found]
-    files += [PurePosixPath(row["source"]) for row in found]
-    folders = {file.parent: recorded(paths.root / file.parent, paths) for file in files}
-    return {f"{folders[file.parent]}/{file.name}" for file in files}
+        return
+    folders: dict[PurePosixPath, str] = {}
+    below = paths.relative(paths.originals)
+    for row in filter(chosen, read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)):
+        for file in (PurePosixPath(below, row["file"]), PurePosixPath(row["source"])):
+            if file.parent not in folders:
+                folders[file.parent] = recorded(paths.root / file.parent, paths)
+            yield row, f"{folders[file.parent]}/{file.name}"
 
 
 def chose_the_epoch(loaded: LoadedRun, dataset: str, images: EvaluationSet) -> NDArray[np.bool_] | None:

@@ -33,6 +33,11 @@ def new_network(settings: Settings) -> nn.Module:
     return network
 
 
+def start_of(settings: Settings) -> Run:
+    """The run whose weights a run with `pretrained` starts from: their folder, which need not be one."""
+    return Run(Path(settings.recipe.pretrained).absolute().parent)
+
+
 def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection) -> None:
     """Checks that a run scores no image that the run whose weights it starts from was trained on.
 
@@ -44,9 +49,8 @@ def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection
     """
     if not settings.recipe.pretrained:
         return
-    weights = Path(settings.recipe.pretrained).absolute()
-    start = Run(weights.parent)
-    start.file(weights.name)
+    start = start_of(settings)
+    start.file(Path(settings.recipe.pretrained).name)
     known = TrainingImages.of(start)
     if known is None:
         return

@@ -22,7 +22,7 @@ from emotorch.data.split import SPLIT_SEED
 from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError
 from emotorch.experiment.settings import Settings
-from emotorch.experiment.start import new_network, require_unseen
+from emotorch.experiment.start import new_network, require_unseen, start_of
 from emotorch.files import now
 from emotorch.metrics.calibration import fit_temperature
 from emotorch.metrics.scores import NO_SCORE
@@ -33,6 +33,7 @@ from emotorch.runs.history import EpochLog, require_tensorboard
 from emotorch.runs.outcome import Outcome, SetOutcome
 from emotorch.runs.record import with_hashes, write_record
 from emotorch.runs.results import write_results
+from emotorch.runs.usage import write_inherited
 from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable
 from emotorch.training.distillation import Teachers, read_teachers
@@ -107,6 +108,8 @@ def train_new(
     if claimed:
         write_record(claimed.folder, record)
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
+    if settings.recipe.pretrained and distributed.is_main_process():
+        write_inherited(run, start_of(settings))
     _train(run, settings, data, network)
     return run
 

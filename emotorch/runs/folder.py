@@ -42,6 +42,7 @@ FACELESS = (
     "classification_report.txt",
     "usage_summary.csv",
     "image_usage.csv",
+    "inherited_images.txt",
     "training_history.json",
     "training_history.png",
     "training_history_*.csv",

@@ -11,12 +11,14 @@ from emotorch.data.selection import ImageSet, Selection
 from emotorch.data.variants import original_of
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
-from emotorch.files import hash_file, read_table, write_csv
+from emotorch.files import hash_file, read_table, write_csv, write_text
 from emotorch.runs.compact import read_kept
 from emotorch.runs.folder import Run, is_on_fer
 from emotorch.runs.record import FILES, RECORD_NAME
 
 USAGE_NAME = "image_usage.csv"
+# Of a run that starts from another's weights: the hashes of what those were trained on, a line each.
+INHERITED_NAME = "inherited_images.txt"
 # What image_usage.csv calls the sets of a run; a validation set is called after its dataset.
 TRAINING, VALIDATION_SUFFIX = "training", "_validation"
 FER_VALIDATION, CKP_VALIDATION = (f"{dataset.key}{VALIDATION_SUFFIX}" for dataset in (FER, CKP))
@@ -122,10 +124,16 @@ def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str])
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a run's image_usage.csv says it was trained (or validated) on: the originals' files, and the hashes of
-    their pixels (empty where the published format does not state them)."""
+    """What a run was trained (or validated) on.
+
+    Attributes:
+        files: By image_usage.csv: the originals' files, and the hashes of their pixels (empty where the published
+            format does not state them).
+        inherited: Hashes of the images that the weights it started from were trained on, and those before them.
+    """
 
     files: Mapping[str, str]
+    inherited: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, run: Run, *, validation: bool = False) -> "TrainingImages | None":
@@ -134,7 +142,8 @@ class TrainingImages:
         if rows is None:
             return None
         chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
-        return cls({original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen})
+        files = {original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen}
+        return cls(files, frozenset() if validation else _inherited(run))
 
     @classmethod
     def stated_by(cls, run: Run) -> "TrainingImages":
@@ -153,8 +162,21 @@ class TrainingImages:
 
         In another dataset the same name stands for another picture: where the hash is known, it decides.
         """
-        return self.files.get("/".join(Path(file).parts[-3:]), "unknown file") in ("", pixels)
+        own = self.files.get("/".join(Path(file).parts[-3:]), "unknown file")
+        return own in ("", pixels) or pixels in self.inherited
 
     @cached_property
     def hashes(self) -> frozenset[str]:
-        return frozenset(self.files.values())
+        return frozenset(self.files.values()) | self.inherited
+
+
+def write_inherited(run: Run, start: Run) -> None:
+    """Keeps in a run's folder what the run whose weights it starts from has seen, as far as that is known."""
+    known = TrainingImages.of(start)
+    if known is not None:
+        write_text(run.folder / INHERITED_NAME, "".join(f"{pixels}\n" for pixels in sorted(known.hashes - {""})))
+
+
+def _inherited(run: Run) -> frozenset[str]:
+    path = run.file(INHERITED_NAME)
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.exists() else frozenset()

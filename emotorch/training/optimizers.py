@@ -106,6 +106,8 @@ class Schedule:
             mode="min" if recipe.watch == "loss" else "max",
             factor=recipe.plateau_factor,
             patience=recipe.plateau_patience,
+            threshold=0.0,  # any better value is one, as for the best epoch; a relative one inverts below 0
+            threshold_mode="abs",
         )
 
     @property
