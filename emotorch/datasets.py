@@ -93,7 +93,7 @@ FER = Dataset(
         "private": FER_USAGES[2:],
         "test": (*FER_USAGES[1:], FER_BOTH_TESTS),
     },
-    called=r"(?<![a-z])fer[\s_-]*(20)?13",
+    called=r"(?<![a-z])fer[\s_-]*(20)?13(?![\s_-]*(\+|plus))",
     files=rf"({'|'.join(FER_USAGES)})_\d+\.",
     file_example="PublicTest_12345.jpg",
     counts={

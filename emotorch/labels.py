@@ -24,17 +24,21 @@ _FER_NAMES = {
     "afraid": "fear",
     "anger": "angry",
     "contemptuous": "contempt",
+    "digust": "disgust",
     "disgusted": "disgust",
     "fearful": "fear",
+    "fearfull": "fear",
     "happiness": "happy",
     "happyness": "happy",
     "joy": "happy",
+    "joyful": "happy",
     "neutrality": "neutral",
     "sadness": "sad",
     "scared": "fear",
     "suprise": "surprise",
     "suprised": "surprise",
     "surprised": "surprise",
+    "surprize": "surprise",
 }
 # All emotions by FER-2013's names, and the one that it lacks.
 EMOTIONS = (*FER.classes, "contempt")

@@ -133,8 +133,8 @@ def test_numbers_alone_are_asked_about(paths: Paths, splits: tuple[str, ...]) ->
     put(paths.raw / "faces", (f"{split}{n}/{n}.jpg" for split in splits for n in range(8)))
     assert error_line(call_script(paths, STAGE_2), 2) == (
         f"error: {paths.raw / 'faces'}: which dataset is it? Its class folders are numbers, 0 to 7, which stand for "
-        "other emotions in every dataset; such are in AffectNet. Rename the folder, so that its name has the dataset's "
-        "in it, as faces-AffectNet, or call the classes by the emotions"
+        "other emotions in every dataset; such are in AffectNet. If they are a dataset's own, rename the folder so "
+        "that its name has the dataset's in it, as faces-AffectNet; if not, call the classes by the emotions"
     )
     (paths.raw / "faces").rename(paths.raw / "faces-AffectNet")
     assert call_script(paths, STAGE_2).returncode == 0

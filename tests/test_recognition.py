@@ -414,3 +414,124 @@ def test_a_broken_dataset_ends_it_with_nothing_written(paths: Paths) -> None:
     broken.write_bytes(broken.read_bytes()[:60])
     assert error_line(call_script(paths, STAGE_2)).startswith(f"error: {broken}: damaged image")
     assert not paths.originals.exists()
+
+
+# Names that say several things, or another than they seem to.
+
+EMOTION_FOLDERS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FER2013Plus/{split}/{number}/{n}.png",
+        "FER+/{split}/{number}/{n}.png",
+        "archive/{split}/{number}/{n}.png",
+        "AffectNet and FER2013/{number}/{n}.png",
+    ],
+)
+def test_numbers_under_a_name_that_is_of_another_or_of_several_are_asked_about(paths: Paths, name: str) -> None:
+    put(paths.raw, (name.format(split=split, number=n, n=n) for split in ("train", "test") for n in range(7)))
+    found = look(paths)
+    assert not found.datasets
+    assert found.passed_over[0].is_question
+
+
+def test_fer_plus_s_seven_names_are_not_fer_2013_s(paths: Paths) -> None:
+    names = [f"{split}/{emotion}/1.png" for split in ("train", "test") for emotion in EMOTION_FOLDERS]
+    put(paths.raw / "FER2013Plus", names)
+    put(paths.raw / "FERPlus-master" / "fer2013", names)
+    assert kinds(paths) == {"FER": "FERPlus-master/fer2013", "FER2013Plus": "FER2013Plus"}
+
+
+@pytest.mark.parametrize(
+    ("table", "asked"),
+    [
+        ("affectnet/affectnet.csv", True),
+        ("RAF-DB/data.csv", True),
+        ("ferplus/fer2013plus.csv", True),
+        ("affectnet/fer2013.csv", False),
+        ("x/faces.csv", False),
+        ("FER2013 and CK+/fer2013_clean.csv", False),
+    ],
+)
+def test_a_table_of_faces_that_is_called_after_another_dataset_is_asked_about(
+    paths: Paths, table: str, asked: bool
+) -> None:
+    (paths.raw / table).parent.mkdir(parents=True)
+    rows = [f"{code},{' '.join(['9'] * SIZE**2)},Training" for code in range(7)]
+    (paths.raw / table).write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    found = look(paths)
+    assert list(found.datasets) == [] if asked else ["FER"]
+    assert any(missing.is_question for missing in found.passed_over) == asked
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("archive/{split}/{split}/{emotion}/1.jpg", "archive"),
+        ("mine/{split}/images/{emotion}/1.jpg", "mine"),
+        ("SFEW_2/{split}/{split}_Aligned_Faces/{emotion}/1.jpg", "SFEW_2"),
+    ],
+)
+def test_splits_that_are_nested_stay_one_dataset(paths: Paths, layout: str, expected: str) -> None:
+    put(paths.raw, (layout.format(split=s, emotion=e) for s in ("train", "test") for e in ("happy", "sad")), side=60)
+    (found,) = look(paths).datasets.values()
+    assert found.where.name == expected
+    assert usages(found.images()) == {"train": 2, "test": 2}
+
+
+def test_downloads_folds_and_sources_are_nobody(paths: Paths) -> None:
+    """Twice the number, or sources beside each other, are no persons."""
+    emotions = ("happy", "sad")
+    put(paths.raw / "k", (f"archive ({n})/{s}/{e}/1.jpg" for n in (1, 2) for s in ("train", "test") for e in emotions))
+    put(paths.raw / "f", (f"fold{n}/{s}/{e}/1.jpg" for n in (1, 2, 3) for s in ("train", "val") for e in emotions))
+    put(paths.raw / "m", (f"{s}/{e}/{of}/1.jpg" for s in ("train", "test") for e in emotions for of in ("fer", "raf")))
+    assert all("persons" not in found.why for found in look(paths).datasets.values())
+
+
+def test_a_split_s_word_in_a_dataset_s_name_divides_nothing(paths: Paths) -> None:
+    put(paths.raw, (f"{name}/{e}/1.jpg" for name in ("my training faces", "webcam test") for e in ("happy", "sad")))
+    assert sorted(kinds(paths).values()) == ["my training faces", "webcam test"]
+
+
+def test_a_table_beside_affectnet_s_class_folders_counts_before_them(paths: Paths) -> None:
+    folder = paths.raw / "affectnet-training-data"
+    put(folder, ("anger/1.jpg", "sad/2.jpg"), side=96)
+    (folder / "labels.csv").write_text(",pth,label,relFCs\n0,anger/1.jpg,surprise,0.8\n1,sad/2.jpg,sad,0.9\n")
+    (found,) = look(paths).datasets.values()
+    assert found.dataset == "AffectNet"
+    assert [image.emotion for image in found.images()] == ["surprise", "sad"]
+
+
+def test_of_several_columns_that_which_looks_like_it_is_taken(paths: Paths) -> None:
+    put(paths.raw / "mine", ("1.jpg", "2.jpg"))
+    text = "image_id,filename,label,emotion\n2,1.jpg,4,happy\n1,2.jpg,5,sad\n"
+    (paths.raw / "mine" / "labels.csv").write_text(text)
+    (found,) = look(paths).datasets.values()
+    assert [(image.path.name, image.emotion) for image in found.images()] == [("1.jpg", "happy"), ("2.jpg", "sad")]
+
+
+def test_persons_that_are_numbers_are_no_classes(paths: Paths) -> None:
+    put(paths.raw / "my-affectnet-finetune", (f"{n}/{e}/1.jpg" for n in range(4) for e in ("anger", "happiness")))
+    (found,) = look(paths).datasets.values()
+    images = found.images()
+    assert {image.subject for image in images} == {"0", "1", "2", "3"}
+    assert all(image.emotion in ("anger", "happiness", "happy", "angry") for image in images)
+    put(paths.raw / "archive" / "images", (f"{n}/{e}.jpg" for n in range(4) for e in ("Anger", "Happy", "Sad")))
+    (question,) = look(paths).passed_over
+    assert "labels.csv" in question.found
+
+
+def test_a_class_folder_called_after_a_split_too_is_not_passed_over(paths: Paths) -> None:
+    put(paths.raw / "mine", ("happy_train/1.jpg", "sad/1.jpg", "angry/1.jpg"))
+    (found,) = look(paths).datasets.values()
+    with refusal(f"{paths.raw / 'mine' / 'happy_train'}: "):
+        found.images()
+
+
+def test_ckplus_names_with_an_ending_tell_the_persons(paths: Paths) -> None:
+    put(paths.raw / "CK+48" / "anger", ("S010_004_00000017_crop.png", "S011_004_00000018_crop.png"))
+    (found,) = look(paths).datasets.values()
+    assert found.dataset == "CKP"
+    assert [image.subject for image in found.images()] == ["S010", "S011"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotorch.data import label_tables
 from emotorch.data.known import recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
@@ -23,9 +24,12 @@ _ENDING = "_exp.npy"
 
 def recognise(folder: Folder) -> Iterator[Finding]:
     """AffectNet as class folders, or as `train_set/` and `val_set/` with `images/` and `annotations/` in them."""
-    parts = [part for part in folder.folders if split_of(part.name) and _annotated(part)]
+    within = (_annotated(part) for part in folder.folders if split_of(part.name) and not split_of(folder.name))
+    parts = [part for part in within if part is not None]
     if not parts:
-        yield from recognise_class_folders(folder, AFFECTNET)
+        # A table beside the class folders counts before them: `folders` reads it.
+        if not any(label_tables.tables_in(folder).values()):
+            yield from recognise_class_folders(folder, AFFECTNET)
         return
     yield Recognised(
         AFFECTNET.name,
@@ -37,9 +41,12 @@ def recognise(folder: Folder) -> Iterator[Finding]:
     )
 
 
-def _annotated(part: Folder) -> bool:
+def _annotated(part: Folder) -> Folder | None:
+    """The folder with `annotations/`: that of a split, or one of its name in it, `train_set/train_set`."""
     annotations = part.find("annotations")
-    return annotations is not None and any(name.endswith(_ENDING) for name in annotations.files[:100])
+    if annotations is not None:
+        return part if any(name.endswith(_ENDING) for name in annotations.files[:100]) else None
+    return next((found for sub in part.folders if split_of(sub.name) and (found := _annotated(sub))), None)
 
 
 def _list_annotated(part: Folder) -> list[SourceImage]:

@@ -21,7 +21,7 @@ from emotorch.labels import emotion_name
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})$", re.IGNORECASE)
+_NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})(?!\d)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d|class\D?\d")  # of a class; sequences have longer ones
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _LABEL_ENDING = "_emotion.txt"

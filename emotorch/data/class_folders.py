@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data.formats import is_picture
-from emotorch.data.layouts import NAMELESS, Folder, Recognised, split_of
+from emotorch.data.layouts import NAMELESS, Folder, Recognised, beside_split, is_nameless, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS
 from emotorch.errors import EmoTorchError
+from emotorch.labels import EMOTIONS, emotion_name
 
 # Words before the number of a class: `class003`.
 CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
@@ -18,6 +19,14 @@ _EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos",
 
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
+
+# Words that no person is called by: of downloads, of parts and kinds of a dataset, of views.
+_NO_PERSONS = {
+    *("fold", "set", "part", "batch", "version", "run", "copy", "source", "original", "augmented", "aug", "cropped"),
+    *("aligned", "front", "frontal", "left", "right", "profile", "low", "medium", "high", "male", "female"),
+    *("men", "women", "gray", "grey", "color", "colour", "rgb"),
+    *("fer", "ck", "raf", "jaffe", "kdef", "affectnet", "expw", "sfew", "mma"),
+}
 
 # The class of a folder's plain name (see `plain_class`); None for what is none.
 ClassOf = Callable[[str], str | None]
@@ -144,7 +153,7 @@ class ClassFolders(list[ClassFolder]):
 def plain_class(name: str) -> str:
     """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry` and `angry faces`."""
     plain = name.strip().lower()
-    words = [word for word in re.split(r"[\s._-]+", plain) if word not in _EMPTY_WORDS and not word.isdecimal()]
+    words = [word for word in re.split(r"[\s._()-]+", plain) if word not in _EMPTY_WORDS and not word.isdecimal()]
     return words[0] if len(words) == 1 else plain
 
 
@@ -160,8 +169,12 @@ def joined_splits(folders: list[ClassFolder]) -> tuple[str, ...]:
 
 def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
     """The class folders below a folder; `place` has the split and the person that the folders above it tell."""
-    classes = [(sub, class_of(plain_class(sub.name))) for sub in folder.folders]
+    classes = [(sub, None if _holds_others(sub) else class_of(plain_class(sub.name))) for sub in folder.folders]
     splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
+    if folder.path == folder.raw:
+        # What else a name says there is a dataset's: `affectnet-training-data`; not `fer2013-train`, `fer2013-test`.
+        others = [beside_split(sub.name) for sub in splits]
+        splits = [sub for sub, other in zip(splits, others, strict=True) if not other or others.count(other) > 1]
     if any(emotion is not None for _, emotion in classes):
         for sub, emotion in classes:
             if emotion is not None:
@@ -169,6 +182,11 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     elif splits:
         for sub in splits:
             yield from _find(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
+    elif place.split and (
+        inner := [sub for sub in folder.folders if split_of(sub.name) == place.split or is_nameless(sub.name)]
+    ):
+        for sub in inner:  # `train/train`, `train/images`
+            yield from _find(sub, class_of, place)
     elif not place.person and folder.path != folder.raw:
         for sub in _persons(folder, class_of, alone=bool(place.split)):
             yield from _find(sub, class_of, replace(place, person=sub.name))
@@ -184,13 +202,27 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
         for sub in folder.folders
         if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
     ]
-    if len(with_classes) < len(folder.folders):
+    # Whoever has given splits below is a dataset, or one of several ways to split it.
+    has_splits = any(split_of(below.name) for sub in with_classes for below in sub.folders)
+    if len(with_classes) < len(folder.folders) or has_splits or any(map(_is_no_person, with_classes)):
         return []
     shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in with_classes}
     if len(shapes) == 1 and "#" in shapes.pop():
         return with_classes if alone or len(with_classes) > 1 else []
     are_many = len(with_classes) >= _NAMED_PERSONS and not any(map(_is_known_dataset, with_classes))
     return with_classes if are_many else []
+
+
+def _holds_others(folder: Folder) -> bool:
+    """Whether a folder that is called like no emotion, as by a number, has emotions' folders in it: a person's, say."""
+    return emotion_name(plain_class(folder.name)) not in EMOTIONS and any(
+        emotion_name(plain_class(below.name)) in EMOTIONS for below in folder.folders
+    )
+
+
+def _is_no_person(folder: Folder) -> bool:
+    """Whether a folder is called like a download or a part of a dataset: `archive (1)`, `fold2`."""
+    return is_nameless(folder.name) or re.sub(r"[^a-z]+", "", folder.name.lower()) in _NO_PERSONS
 
 
 def _is_known_dataset(folder: Folder) -> bool:
@@ -211,7 +243,7 @@ def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iter
         split = split_of(sub.name)
         if split and not place.split:
             yield from _within_class(sub, class_of, replace(place, split=split, split_name=sub.name))
-        elif place.person or sub.name.lower() in NAMELESS or class_of(plain_class(sub.name)) == place.emotion:
+        elif place.person or _is_no_person(sub) or class_of(plain_class(sub.name)) == place.emotion:
             yield from _within_class(sub, class_of, place)
         else:
             yield from _within_class(sub, class_of, replace(place, person=sub.name))
@@ -220,5 +252,9 @@ def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iter
 def _may_stand_beside(folder: Folder) -> bool:
     """Whether a folder beside class folders is none of them: another copy of all, or a test set without labels."""
     if folder.pictures:
-        return split_of(folder.name) is not None and not any(sub.has_pictures for sub in folder.folders)
+        words = re.split(r"[\s._-]+", folder.name)
+        is_class = any(emotion_name(word) in EMOTIONS for word in words)
+        return (
+            split_of(folder.name) is not None and not is_class and not any(sub.has_pictures for sub in folder.folders)
+        )
     return folder.name.lower() in NAMELESS

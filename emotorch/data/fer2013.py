@@ -78,14 +78,22 @@ def recognise(folder: Folder) -> Iterator[Finding]:
         return
     for csv in folder.tables:
         if pixel_csv.dataset_of(csv, folder) == FER.name:
-            yield _recognise_csv(csv, converted)
+            yield _recognise_csv(csv, folder, converted)
     found = fer2013_folders.recognise(folder)
     if found is not None:
         yield found
 
 
-def _recognise_csv(csv: Path, converted: Path) -> Finding:
+def _recognise_csv(csv: Path, folder: Folder, converted: Path) -> Finding:
     table = readable_head(csv)
+    if table is not None and (other := pixel_csv.called_after_another(csv, folder)):
+        return Incomplete(
+            csv,
+            f"faces as numbers, called after another dataset than FER-2013 ({other}): its numbers may stand for other "
+            "emotions; write them as pictures in folders called by the emotions, or, where they are FER-2013's, call "
+            "it fer2013.csv",
+            is_question=True,
+        )
     if table is not None and table.emotion is None:
         return Incomplete(csv, "faces without a column emotion: nothing says what they show")
     if table is not None and pixel_csv.has_other_labels(table):

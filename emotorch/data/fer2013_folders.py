@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits
+from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits, plain_class
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
 from emotorch.data.known import are_named_as, called_after, class_number, class_of, counts_sign, is_called_after_another
 from emotorch.data.layouts import Folder, Recognised, common_size, sampled
@@ -18,6 +18,9 @@ from emotorch.labels import EMOTIONS, emotion_name
 
 # Names that copies share with other datasets, which have its seven classes, its size and its grey too.
 _PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)
+# FER-2013's images under labels of its own, also where it has only seven of its eight classes.
+_FER_PLUS = r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)"
+_EITHER = re.compile(f"{FER.called}|{_FER_PLUS}", re.IGNORECASE)
 _COUNT = 35_887
 # Larger copies are of another dataset that looks like it, as MMAFEDB.
 _LARGEST = round(1.02 * _COUNT)
@@ -35,6 +38,8 @@ def recognise(folder: Folder) -> Recognised | None:
     files = classes.pictures
     # FER+ has FER-2013's images under labels of its own, of which contempt is one.
     if not files or ClassFolders(folder, _beyond).pictures:
+        return None
+    if re.search(_FER_PLUS, folder.called(_EITHER), re.IGNORECASE):
         return None
     names = [path.name for path in files]
     if any(are_named_as(names, other) for other in DATASETS.values() if other is not FER):
@@ -67,7 +72,9 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     if len(files) == _COUNT or counts_sign(FER, classes):
         return f"as many pictures as it has, {len(files):,}"
     has_its_classes = {found.emotion for found in classes} == set(FER.classes)
-    is_like_it = has_its_classes and size == (SIZE, SIZE) and bool(classes[0].split)
+    # Numbers need more than that: they stand for other emotions in every dataset.
+    has_numbers = any(class_number(plain_class(found.folder.name)) is not None for found in classes)
+    is_like_it = has_its_classes and not has_numbers and size == (SIZE, SIZE) and bool(classes[0].split)
     if is_like_it and len(files) <= _LARGEST and (not folder.has_a_name or folder.called(_PERHAPS_CALLED)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotorch.data import label_tables
-from emotorch.data.class_folders import ClassFolders, joined_splits
+from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
 from emotorch.data.known import ask_whose, class_number
-from emotorch.data.layouts import Finding, Folder, Recognised, split_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
-from emotorch.labels import EMOTIONS, LabelScheme
+from emotorch.labels import EMOTIONS, LabelScheme, emotion_name
 
 # Class folders that are numbers; persons and sequences have longer ones.
 _CLASS_NUMBER = re.compile(r"\d|class\D?\d+")
@@ -51,7 +51,14 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         numbered = ClassFolders(folder, lambda name: name if _CLASS_NUMBER.fullmatch(name) else None)
         numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
         if len(numbers) > 1 and numbered.pictures:
-            yield ask_whose(folder, numbers, "class folders")
+            stems = [emotion_name(plain_class(path.stem)) for path in numbered.pictures]
+            if sum(stem in EMOTIONS for stem in stems) > len(stems) / 2:
+                said = f"pictures called by emotions, like {numbered.pictures[0].name}, in folders that are numbers"
+                yield Incomplete(
+                    folder.path, f"{said}: list them in a labels.csv (path,label,person)", is_question=True
+                )
+            else:
+                yield ask_whose(folder, numbers, "class folders")
 
 
 def _own(classes: ClassFolders, scheme: LabelScheme) -> Recognised:

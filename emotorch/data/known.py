@@ -79,7 +79,8 @@ def called_after(folder: Folder, dataset: Dataset) -> str:
     A folder within one that is called after another dataset is not that one's: `fer2013/CK+48`.
     """
     called = folder.called(_CALLED)
-    return called if dataset.called and re.search(dataset.called, called, re.IGNORECASE) else ""
+    named = [one for one in DATASETS.values() if one.called and re.search(one.called, called, re.IGNORECASE)]
+    return called if named == [dataset] else ""  # of several, put together, it is none of them
 
 
 def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
@@ -149,7 +150,8 @@ def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:
     such = f"; such are in {', '.join(fitting)}" if fitting else ""
     return Incomplete(
         folder.path,
-        f"which dataset is it? Its {are} stand for other emotions in every dataset{such}. Rename the folder, so that "
-        f"its name has the dataset's in it, as {folder.name}-AffectNet, or call the classes by the emotions",
+        f"which dataset is it? Its {are} stand for other emotions in every dataset{such}. If they are a "
+        f"dataset's own, rename the folder so that its name has the dataset's in it, as {folder.name}-AffectNet; if "
+        "not, call the classes by the emotions",
         is_question=True,
     )

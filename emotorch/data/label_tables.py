@@ -3,7 +3,7 @@
 import csv
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from emotorch.data.class_folders import plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
-from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, usage_of
+from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, numbers_of, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
@@ -37,6 +37,7 @@ _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax")
 # Columns that only lists of AffectNet have: its authors', and a copy's.
 _AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
 _SEPARATORS = ",;\t|"
+_LOOKED_AT = 100  # rows that tell which of several columns is meant
 _ENDINGS = (".csv", ".tsv")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -99,8 +100,10 @@ def read_table(path: Path) -> list[Row] | None:
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
             next(reader)
-            filled = (cells for cells in reader if any(map(str.strip, cells)))
-            return [_row(path, reader.line_num, cells, columns, has_corners=has_corners) for cells in filled]
+            filled = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+            for told, fits in (("path", _is_path), ("label", _is_emotion)):
+                columns[told] = [_best(_COLUMNS[told], names, [cells for _, cells in filled[:_LOOKED_AT]], fits)]
+            return [_row(path, line, cells, columns, has_corners=has_corners) for line, cells in filled]
     except (csv.Error, UnicodeError) as error:
         raise EmoTorchError(f"{path}: no text in columns ({error}); save it as CSV in UTF-8") from error
 
@@ -115,6 +118,24 @@ def _find_columns(names: Sequence[str]) -> tuple[dict[str, list[int]], bool]:
     sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
     columns.setdefault("box", [names.index(name) for name in sides])
     return columns, sides in _CORNERS
+
+
+def _best(known: set[str], names: Sequence[str], some: Sequence[Sequence[str]], fits: Callable[[str], bool]) -> int:
+    """Of several columns that may be meant the one whose cells look like it, by most of some rows; else the first."""
+    places = [place for place, name in enumerate(names) if name in known]
+
+    def fitting(place: int) -> int:
+        return sum(place < len(cells) and fits(cells[place].strip()) for cells in some)
+
+    return max(places, key=fitting)
+
+
+def _is_path(cell: str) -> bool:
+    return PurePosixPath(cell.replace("\\", "/")).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _is_emotion(cell: str) -> bool:
+    return emotion_name(cell) in EMOTIONS
 
 
 def _row(table: Path, line: int, cells: Sequence[str], columns: Mapping[str, list[int]], *, has_corners: bool) -> Row:
@@ -153,7 +174,10 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         return
     dataset = _dataset_of(folder, rows[0].table, found)
     numbers = {number for row in rows if (number := class_number(row.label)) is not None}
-    if numbers and dataset is None:
+    # As with class folders: counted from 1, and the first one missing.
+    is_from_1 = dataset is not None and dataset.first_number == 0 and min(numbers, default=0) == 1
+    is_from_1 = is_from_1 and dataset is not None and max(numbers) >= numbers_of(dataset)[-1]
+    if numbers and (dataset is None or (is_from_1 and not _is_affectnets_own(rows[0].table))):
         yield ask_whose(folder, numbers, f"labels in {rows[0].table.name}")
         return
     names = ", ".join(path.relative_to(folder.path).as_posix() for path in tables)
@@ -169,13 +193,17 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
 
 def _dataset_of(folder: Folder, table: Path, files: Sequence[Path]) -> Dataset | None:
     """The dataset that tables are of, where a column of the first, the files' names or a folder's name says so."""
-    header = read_start(table).decode("utf-8", "ignore").lower()
-    if any(column in header for column in _AFFECTNETS_OWN):
+    if _is_affectnets_own(table):
         return AFFECTNET
     names = [path.name for path in files]
     by_names = (dataset for dataset in DATASETS.values() if are_named_as(names, dataset))
     by_folder = (dataset for dataset in DATASETS.values() if called_after(folder, dataset))
     return next(chain(by_names, by_folder), None)
+
+
+def _is_affectnets_own(table: Path) -> bool:
+    header = read_start(table).decode("utf-8", "ignore").lower()
+    return any(column in header for column in _AFFECTNETS_OWN)
 
 
 class _Finder:

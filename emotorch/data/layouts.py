@@ -188,6 +188,12 @@ def is_nameless(name: str) -> bool:
     return _NUMBERED.sub("", name.lower()) in NAMELESS
 
 
+def beside_split(name: str) -> str:
+    """What the name of a folder says beside its given split: `affectnet` of `affectnet-training-data`."""
+    words = map(str.lower, re.findall(r"\d+|" + _WORDS.pattern, name))
+    return " ".join(word for word in words if not split_of(word) and word not in {*NAMELESS, "set", "faces"})
+
+
 def split_of(name: str) -> str | None:
     """`train`, `val` or `test` for the name of a folder or file that says so; else None."""
     matches = map(_SPLIT_WORD.fullmatch, map(str.lower, _WORDS.findall(name)))

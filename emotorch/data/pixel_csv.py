@@ -15,7 +15,7 @@ import numpy as np
 from emotorch.data.formats import other_content
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.layouts import Folder
-from emotorch.datasets import CKP, FER
+from emotorch.datasets import CKP, DATASETS, FER
 from emotorch.errors import EmoTorchError
 
 HEADER = ("emotion", "pixels", "Usage")
@@ -28,6 +28,12 @@ CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
 _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
+_ANOTHER = re.compile(
+    r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)|"
+    + "|".join(f"(?:{data.called})" for data in DATASETS.values() if data.called and data not in (FER, CKP)),
+    re.IGNORECASE,
+)
+_ANY = re.compile(f"{_ANOTHER.pattern}|{FER.called}", re.IGNORECASE)
 _SEPARATORS = (b",", b";", b"\t", b"|")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|.\0.\0|\0.\0.", re.DOTALL)
@@ -181,12 +187,20 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
     table = readable_head(csv)
     if table is None:
         return None
-    is_ckp = (
-        _CKP_CALLED.search(csv.stem)
-        or (_has_size_of_ckp(csv) and table.highest_code() == CONTEMPT)
-        or folder.called(_CKP_CALLED)
-    )
+    if called_after_another(csv, folder):
+        return FER.name  # which asks whose it is
+    in_folder_of_ckp = folder.called(_CKP_CALLED) and "fer" not in csv.stem.lower()
+    is_like_ckp = _has_size_of_ckp(csv) and (in_folder_of_ckp or table.highest_code() == CONTEMPT)
+    is_ckp = _CKP_CALLED.search(csv.stem) or is_like_ckp
     return CKP.name if is_ckp else FER.name
+
+
+def called_after_another(csv: Path, folder: Folder) -> str:
+    """The name of a table, or else of the nearest folder called after any, that is of a dataset beside FER-2013."""
+    if _FER_FILE.match(csv.name):
+        return ""
+    called = csv.name if _ANY.search(csv.stem) else folder.called(_ANY)
+    return called if _ANOTHER.search(called) else ""
 
 
 def _has_size_of_ckp(csv: Path) -> bool:

@@ -154,8 +154,8 @@ def _said_of(path: Path) -> str:
     if content := "" if suffix in PICTURE_SUFFIXES else other_content(read_start(path)):
         return f"is {content}"
     if suffix in _TABLES:
-        if label_tables.read_table(path) is not None:
-            return "is a table of labels without rows"
+        if (rows := label_tables.read_table(path)) is not None:
+            return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
         return "has no columns that are known here (path and label)"
     return "is of a kind that is not read; write it as pictures in class folders" if suffix in _DATA else ""
 
