@@ -56,7 +56,7 @@ def _numbers(kind: type[Number], is_right: Callable[[Number], bool], complaint: 
     return read
 
 
-positive_integer = _numbers(int, lambda value: value >= 1, "is not a positive whole number")
+positive_integer = _numbers(int, lambda value: 1 <= value < 2**31, "is not a positive whole number below 2147483648")
 seed = _numbers(int, lambda value: 0 <= value < 2**32, "is not a seed: a whole number from 0 to 4294967295")
 seconds = _numbers(float, lambda value: 0.0 < value < math.inf, "is not a time in seconds: above 0")
 weight = _numbers(float, lambda value: 0.0 <= value < math.inf, "is not a weight: 0 or more")
@@ -68,6 +68,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        if "" in (sys.argv[1:] if args is None else args):
+            self.error("an empty argument, as of a shell's variable that is not set")
+        return super().parse_known_args(args, namespace)
 
 
 def make_parser(description: str, example: str, prog: str | None = None) -> argparse.ArgumentParser:
@@ -342,7 +347,8 @@ def column_edges(text: str) -> tuple[str, list[float]]:
 def available_cores() -> int:
     """The cores that this process may use, which a scheduler may have limited; torchrun's processes share them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    shared = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, cores // max(1, int(shared) if shared.isdecimal() else 1))
 
 
 def run(main: Callable[[], int | None], *, interrupted: str = "run the same command again") -> None:

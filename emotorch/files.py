@@ -49,6 +49,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         EmoTorchError: the folder is not writable or the disk is full; no trace is left.
     """
     with writing(path):
+        if path.is_symlink():
+            path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise EmoTorchError(f"cannot write {path}: a folder, device or pipe is there; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
@@ -163,6 +167,8 @@ def _finite(value: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """See `parse_json`; raises OSError when it cannot be read."""
+    if path.exists() and not path.is_file():  # reading a pipe may never end
+        raise EmoTorchError(f"{path}: a folder, device or pipe, no JSON file; move it away")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emotorch.errors import UsageError
 from emotorch.files import printable
 from emotorch.labels import DEFAULT
 
@@ -44,8 +45,13 @@ class Paths:
     @classmethod
     def from_environment(cls) -> "Paths":
         """Below `EMOTORCH_ROOT`; without it below the checkout, or the current folder where the code is installed."""
-        default = Path.cwd() if IS_INSTALLED else REPOSITORY
-        return cls(Path(os.environ.get("EMOTORCH_ROOT") or default).expanduser().resolve())
+        named = os.environ.get("EMOTORCH_ROOT")
+        try:
+            default = Path.cwd() if IS_INSTALLED else REPOSITORY
+            return cls(Path(named or default).expanduser().resolve())
+        except (RuntimeError, OSError) as error:  # no such user, or the current folder is gone
+            where = f"EMOTORCH_ROOT={named}" if named else "the current folder"
+            raise UsageError(f"{where}: {error}; set EMOTORCH_ROOT to a folder") from None
 
     def for_scheme(self, name: str) -> "Paths":
         return replace(self, scheme=name)

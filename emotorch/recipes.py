@@ -209,6 +209,7 @@ class Recipe:
                 raise UsageError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
         for name in ("batch_size", "epochs", "plateau_patience"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            _check(getattr(self, name) < 2**31, name, "below 2147483648", getattr(self, name))
         amounts = ("early_stop_patience", "trained_layers", "warmup_epochs", "gradient_clip", "focal_gamma")
         for name in (*amounts, "mixup", "cutmix"):
             _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))

@@ -12,7 +12,7 @@ import sys
 from typing import TextIO
 
 # C0 and C1, separators of lines, marks of direction, and lone surrogates, which stand for bytes that are no UTF-8.
-_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 _BUT_LINES = re.compile(f"(?![\\n\\t]){_CONTROL.pattern}")
 
 

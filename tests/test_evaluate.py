@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run
+from emotorch.runs.private_test import record_private_scoring
 from emotorch.runs.usage import write_image_usage
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
@@ -202,6 +204,17 @@ def test_each_scoring_on_the_private_test_is_recorded(officially: Trained) -> No
     assert [scoring["correct"] for scoring in scorings] == [int(np.trace(result.counts)) for result in results]
     assert all(scoring["time"] >= before["finished"] for scoring in scorings)
     assert results[0].folder != results[1].folder
+
+
+def test_looks_at_the_same_time_are_all_recorded(officially: Trained) -> None:
+    run = Run(officially.folder)
+    before = len(run.record.get("private_scorings", []))
+    with ThreadPoolExecutor(4) as pool:
+        looks = [
+            pool.submit(record_private_scoring, run, run.folder / "model.pth", "fer-private", 2, 1) for _ in range(12)
+        ]
+    assert all(look.exception() is None for look in looks)
+    assert len(run.record["private_scorings"]) == before + 12
 
 
 def test_both_official_tests_are_one_dataset_and_a_look_at_privatetest(officially: Trained) -> None:

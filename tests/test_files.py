@@ -171,6 +171,22 @@ def test_json_survives_and_broken_json_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "value.json")
 
 
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    write_json(tmp_path / "link.json", 1)
+    assert (tmp_path / "link.json").is_symlink()
+    assert read_json(tmp_path / "real.json") == 1
+
+
+def test_a_pipe_is_neither_replaced_nor_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with refusal(f"cannot write {tmp_path / 'pipe'}: "):
+        write_json(tmp_path / "pipe", 1)
+    with refusal(f"{tmp_path / 'pipe'}: a folder, device or pipe"):
+        read_json(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_two_folders_of_one_second_both_get_there(tmp_path: Path) -> None:
     with files.new_folder(tmp_path, "evaluation") as first:
         with files.new_folder(tmp_path, "evaluation") as second:

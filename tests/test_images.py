@@ -286,8 +286,12 @@ def test_an_animation_shows_its_first_picture() -> None:
         (1, lambda face: face),
         (2, np.fliplr),
         (3, lambda face: np.rot90(face, 2)),
+        (4, np.flipud),
+        (5, np.transpose),
         (6, lambda face: np.rot90(face, -1)),
+        (7, lambda face: np.rot90(face, 2).T),
         (8, np.rot90),
+        (9, lambda face: face),
     ],
 )
 def test_a_turned_photo_stands_upright(orientation: int, upright: Callable[[Pixels], Pixels]) -> None:
@@ -296,6 +300,26 @@ def test_a_turned_photo_stands_upright(orientation: int, upright: Callable[[Pixe
     exif[0x0112] = orientation
     data = encode(Image.fromarray(photo), "PNG", exif=exif)
     assert np.array_equal(grey(data, Path("photo.png")), upright(photo))
+
+
+def test_odd_tags_beside_the_orientation_harm_nothing() -> None:
+    """XResolution as text: Pillow, writing all tags anew, failed on it."""
+    entries = [struct.pack("<HHII", 0x0112, 3, 1, 6), struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\0")]
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    photo = FACE[:, :30]
+    data = encode(Image.fromarray(photo), "PNG", exif=exif)
+    assert np.array_equal(grey(data, Path("photo.png")), np.rot90(photo, -1))
+
+
+def test_postscript_starts_no_other_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    picture = tmp_path / "photo.jpg"
+    picture.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 48\n%%EndComments\nshowpage\n%%EOF\n")
+    with refusal(f"{picture}: not a readable image but a PostScript file"):
+        read_picture(picture)
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -389,6 +390,9 @@ def test_the_script_audits_compares_writes_and_ends_with_its_verdict(bands: Path
     assert "0.7314" in error_line(call_script(bands, AUDIT, good, "--claim", 73.14), 2)
     assert "is a dataset" in error_line(call_script(bands, AUDIT, "fer-public"), 2)
     assert "is named twice" in error_line(call_script(bands, AUDIT, good, good), 2)
+    (tmp_path / "elsewhere").mkdir()
+    namesake = shutil.copy(good, tmp_path / "elsewhere")
+    assert "called the same" in error_line(call_script(bands, AUDIT, good, namesake), 2)
     assert "no model folder" in error_line(call_script(bands, AUDIT, "nobody.onnx"), 2)
 
 

@@ -68,6 +68,15 @@ def test_a_pattern_that_the_shell_left_gives_its_files_and_folders(tmp_path: Pat
     assert expand([f"{tmp_path}/me[1].jpg"]) == [Input(tmp_path / "me[1].jpg")]
 
 
+def test_a_pattern_follows_no_links_that_lead_back_and_takes_no_hidden_files(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "a/.2.png", ".b/3.png")
+    for name in ("x", "y", "z"):
+        (tmp_path / "a" / name).symlink_to(tmp_path)
+    assert [item.path.name for item in expand([f"{tmp_path}/**/*.png"])] == ["1.png"]
+    (nothing,) = expand([f"{tmp_path}/**x"])
+    assert nothing.error == "no file matches this pattern"
+
+
 def test_what_is_not_there_is_said_for_each_input_and_the_order_stays(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "clip.MP4", "strange.xyz")
     (tmp_path / "empty").mkdir()
@@ -369,10 +378,15 @@ def test_save_refuses_before_it_predicts_what_it_could_not_write(desk: Desk) -> 
 def test_a_table_takes_no_picture_s_place(desk: Desk) -> None:
     """As in `--csv *.png`, where the shell puts the first picture behind the option."""
     first, second = (desk.picture(f"{name}.png", FACE) for name in "ab")
-    for inputs, target in (([second], first), ([first], first), ([first], "clip.mp4")):
+    for inputs, target in (([second], first), ([first], first), ([first], "clip.mp4"), ([first], "run.json")):
         done = desk.predict(*inputs, "--model", desk.model, "--csv", target)
-        assert f"--csv {target}: a table takes no picture's or video's name" in error_line(done, 2)
+        assert f"--csv {target}: a table takes no picture's, video's or model's name" in error_line(done, 2)
         assert done.stdout == ""
+    os.mkfifo(desk.paths.root / "pipe")
+    for target in ("pipe", desk.paths.root):
+        done = desk.predict(first, "--model", desk.model, "--csv", target)
+        assert f"--csv {target}: a folder, device or pipe is there" in error_line(done, 2)
+    assert "an empty argument" in error_line(desk.predict(first, "--model", desk.model, "--csv", ""), 2)
     odd = saved(desk.paths.root / "face.odd", Image.fromarray(FACE), format="PNG")
     assert "this is the input itself" in error_line(desk.predict(odd, "--model", desk.model, "--csv", odd), 2)
     assert all(np.array_equal(read_picture(path), FACE) for path in (first, second))

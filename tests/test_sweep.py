@@ -523,6 +523,8 @@ def test_without_a_dataset_no_sweep_starts(paths: Paths) -> None:
 def test_wrong_options_are_refused_before_anything_is_written(root: Paths) -> None:
     for options, message in (
         (("--num-models", 0), "0 is not a positive whole number"),
+        (("--num-models", 2, "--seeds", 999_999), "at most 1,000,000 runs"),
+        (("--seed", 2**32 - 1), "seeds would exceed"),
         (("--strategy", "clever"), "'clever'"),
         (("--set", "epoch=3"), "did you mean epochs?"),
         (("--vary", "learning_rat=1:2"), "did you mean learning_rate?"),

@@ -34,6 +34,8 @@ def main() -> None:
         "--leaky", action="store_true", help="compare runs of the published split, or with --keep-copies, too"
     )
     options = parser.parse_args()
+    if not 0 < options.accuracy_weight + options.matrix_weight < 1e6:
+        parser.error("--accuracy-weight and --matrix-weight: one must be above 0, and both together below 1e6")
 
     from emotorch.analyses.comparison import comparison_figure, describe, write_comparison
     from emotorch.analyses.distance import Weights

@@ -44,6 +44,9 @@ def main() -> None:
     cli.add_reading_option(parser)
     cli.add_device_options(parser)
     options = parser.parse_args()
+    models = [options.model, *options.others]
+    if repeated := [name for name in options.others if models.count(name) > 1]:
+        parser.error(f"{repeated[0]} is named twice")
 
     from emotorch.evaluation.evaluate import default_dataset, evaluate
     from emotorch.evaluation.folder import report, write_evaluation

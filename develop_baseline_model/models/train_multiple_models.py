@@ -25,6 +25,8 @@ CKP_AUG_RANGE = (0.0, 0.1)
 # Numbers of the recipe to vary too, as of --vary: "learning_rate=1e-4:1e-2:log".
 VARY: tuple[str, ...] = ()
 
+_MOST_RUNS = 1_000_000
+
 
 def main() -> int:
     parser = cli.make_parser(
@@ -109,6 +111,11 @@ def main() -> int:
     options = parser.parse_args()
     if options.address and options.engine != "ray":
         parser.error("--address is of a Ray cluster: give --engine ray too")
+    runs = options.num_models * options.seeds
+    if runs > _MOST_RUNS:
+        parser.error(f"--num-models times --seeds: at most {_MOST_RUNS:,} runs")
+    if options.seed + runs >= 2**32:
+        parser.error(f"--seed {options.seed}: its runs' seeds would exceed {2**32 - 1}")
 
     if options.engine == "local":
         from emotorch.sweep.preload import preload

@@ -52,6 +52,7 @@ _OTHERS = (
     ("a 7z archive (unpack it)", rb"7z\xbc\xaf\x27\x1c"),
     ("a RAR archive (unpack it)", rb"Rar!"),
     ("a PDF document", rb"%PDF"),
+    ("a PostScript file (save it as PNG)", rb"%!PS|\xc5\xd0\xd3\xc6"),
     ("a web page, not the file itself (download it again)", rb"\s*<(?i:!doctype html|html)"),
 )
 

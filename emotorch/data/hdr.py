@@ -69,6 +69,7 @@ def decode(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
     if not 0 < pixels <= max_pixels:
         return None
     try:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our one line says enough
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     except cv2.error:
         return None

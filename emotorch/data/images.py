@@ -16,7 +16,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from emotorch.data import hdr
 from emotorch.data.formats import START, other_content, picture_format
@@ -70,6 +70,17 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
+# What brings a picture upright, by its orientation in EXIF.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _END = _png_chunk(b"IEND", b"")
 _FACE_HEADER = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
 # A 48×48 picture that is stored uncompressed takes one 4 KiB disk block, as a compressed one does, and is several times
@@ -283,6 +294,9 @@ def to_colours(pixels: Pixels) -> Pixels:
 @contextmanager
 def _opened(file: BinaryIO, path: Path, formats: tuple[str, ...] | None, max_pixels: int) -> Iterator[Image.Image]:
     """The open picture; errors are those of `decode_photo`, also while it is in use."""
+    if _start(file, 4) in _POSTSCRIPT:  # of which Pillow makes pixels by running Ghostscript
+        raise _UnknownFormatError(f"{path}: not a readable image; replace or remove it")
+    file.seek(0)
     with _pillow_errors(path), Image.open(file, formats=formats) as image:
         if image.width * image.height > max_pixels:
             raise EmoTorchError(f"{path}: {image.width}×{image.height} pixels are too many to read")
@@ -294,11 +308,15 @@ def _pillow_errors(path: Path) -> Iterator[None]:
     """Turns Pillow's errors into ours, which name the picture."""
     try:
         yield
+    except EmoTorchError:
+        raise
     except UnidentifiedImageError:
         raise _UnknownFormatError(f"{path}: not a readable image; replace or remove it") from None
     except Image.DecompressionBombError as error:
         raise EmoTorchError(f"{path}: too many pixels to read ({error})") from error
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # what Pillow raises on damaged files
+    except MemoryError:
+        raise EmoTorchError(f"{path}: too large for the memory that is free; shrink it") from None
+    except Exception as error:  # Pillow raises nearly anything on damaged files
         raise EmoTorchError(f"{path}: damaged image ({error}); replace or remove it") from error
 
 
@@ -323,7 +341,9 @@ def _is_deep(image: Image.Image) -> bool:
 
 def _upright(image: Image.Image) -> Image.Image:
     """The first frame as the camera was held, on white where it is transparent."""
-    upright = ImageOps.exif_transpose(image)
+    # Not ImageOps.exif_transpose, which writes all tags anew, and fails on odd ones that say nothing of this.
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = image if turn is None else image.transpose(turn)
     is_transparent = upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info
     if _is_deep(upright) or not is_transparent:
         return upright

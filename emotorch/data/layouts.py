@@ -16,6 +16,7 @@ from pathlib import Path
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
 from emotorch.data.sources import SourceImage
+from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, is_clutter, printable
 
 logger = logging.getLogger(__name__)
@@ -54,17 +55,22 @@ class Folder:
     @classmethod
     def _read(cls, path: str, raw: Path, above: frozenset[str]) -> "Folder":
         files, subfolders = [], []
+        is_named = not above
         above |= {os.path.realpath(path)}
         with os.scandir(path) as entries:
             for entry in entries:
                 if is_clutter(entry.name):
                     continue
                 if not entry.is_dir():
+                    if not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110 (a path for each file is slow)
+                        raise EmoTorchError(f"{entry.path}: a pipe, socket or device, no data; move it away")
                     files.append(entry.name)
                 elif not entry.is_symlink() or os.path.realpath(entry.path) not in above:
                     subfolders.append(entry.path)
-        # The output of a stage is no raw data, and large.
-        folders = [] if STAMP_NAME in files else [cls._read(sub, raw, above) for sub in sorted(subfolders)]
+        # The output of a stage is no raw data, and large, unless it is named itself.
+        folders = (
+            [] if STAMP_NAME in files and not is_named else [cls._read(sub, raw, above) for sub in sorted(subfolders)]
+        )
         return cls(Path(path), raw, tuple(sorted(files)), tuple(folders))
 
     @property

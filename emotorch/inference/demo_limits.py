@@ -239,4 +239,6 @@ def _most_connections() -> int:
     except ImportError:  # Windows
         return MAX_CONNECTIONS
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, allowed - _OTHER_FILES)
+    return (
+        MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(1, allowed - _OTHER_FILES))
+    )

@@ -57,11 +57,23 @@ def _expand_one(name: str) -> list[Input]:
         return [Input(path, error="an empty name")]
     # A file may well be called `me[1].jpg`: a pattern is what is no file.
     if glob.has_magic(name) and not os.path.exists(name):  # noqa: PTH110 (Path.exists raises for names too long)
-        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        matches = sorted(_matching(name))
         if not matches:
             return [Input(path, error="no file matches this pattern")]
         return [found for match in matches for found in _expand_path(Path(match))]
     return _expand_path(path)
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """What a pattern matches but for hidden files; links to folders are not followed, which may lead back."""
+    path = Path(pattern)
+    try:
+        for found in Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))):
+            hidden = any(part.startswith(".") for part in found.parts if part not in path.parts)
+            if not hidden:
+                yield str(found)
+    except (ValueError, NotImplementedError, OSError):  # no pattern, as `**x`
+        return
 
 
 def _expand_path(path: Path) -> list[Input]:

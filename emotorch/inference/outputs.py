@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 Row = tuple[object, ...]
 
 _BAR = 30  # characters for 100%
+_MODEL_SUFFIXES = (".pth", ".safetensors", ".onnx", ".json")
 _WINDOW = "EmoTorch"
 _KEYS_TO_LEAVE = (27, ord("q"))  # 27 is Escape
 
@@ -171,9 +172,11 @@ def check_targets(options: OutputOptions, inputs: Sequence[Input]) -> None:
         UsageError: one cannot, or is one.
     """
     # In `--csv *.jpg` the shell puts the first picture where the table goes.
-    if options.csv and options.csv.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
-        raise UsageError(f"--csv {options.csv}: a table takes no picture's or video's name; name a .csv file")
+    if options.csv and options.csv.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES, *_MODEL_SUFFIXES):
+        raise UsageError(f"--csv {options.csv}: a table takes no picture's, video's or model's name; name a .csv file")
     for option, target in (("--csv", options.csv), ("--save", options.save)):
+        if target and target.exists() and not target.is_file():
+            raise UsageError(f"{option} {target}: a folder, device or pipe is there; name a file")
         if target and target.resolve() in {item.path.resolve() for item in inputs if not item.error}:
             raise UsageError(f"{option} {target}: this is the input itself; choose another name")
     videos = sum(item.kind is Kind.VIDEO for item in inputs)

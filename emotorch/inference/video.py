@@ -124,6 +124,8 @@ class Video:
         self._is_camera = source.isdecimal()
         if not self._is_camera and not Path(source).is_file():
             raise EmoTorchError(f"{source}: no such file")
+        if self._is_camera and len(source) > 9:
+            raise EmoTorchError(f"{source}: no camera of this number")
         # ffmpeg and OpenCV print less about a broken file than our one line says.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -47,10 +47,10 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
         found = audit(paths, path, name, request)
         folder = paths.evaluations / name / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
+        _record_private_scorings(paths, path, found)
         write_json(folder / "audit.json", found.as_dict())
         write_text(folder / "report.html", audit_page(found))
         audits.append(found)
-        _record_private_scorings(paths, path, found)
         if not as_json:
             print("\n".join(describe(found)))
             print(f"page: {folder / 'report.html'}\n")
@@ -91,7 +91,10 @@ def _split(paths: Paths, files: Sequence[str]) -> tuple[list[tuple[str, Path]], 
         if [other for _, other in models].count(path) > 1:
             raise UsageError(f"{name} is named twice")
     names = [name for name, _ in models]
-    return [(name if names.count(name) == 1 else path.stem, path) for name, path in models], dataset
+    apart = [(name if names.count(name) == 1 else path.stem, path) for name, path in models]
+    if len({name for name, _ in apart}) < len(apart):
+        raise UsageError("two models are called the same: rename a file, or audit them one by one")
+    return apart, dataset
 
 
 def _find(paths: Paths, named: str) -> tuple[str, Path]:

@@ -29,6 +29,7 @@ Floats = NDArray[np.float32]
 # Images at once, where the graph takes any number.
 BATCH = 64
 _TIMM = "timm:"
+_LARGEST = 2048  # pixels wide; an audit scores thousands of images
 _FEWEST_CLASSES, _MOST_CLASSES = 2, 100
 _TYPES = {
     "tensor(uint8)": np.uint8,
@@ -220,6 +221,8 @@ def _image_shape(
         raise EmoTorchError(f"its images have the shape {_shape(shape)}: neither 1 nor 3 channels first or last")
     if height != width:
         raise EmoTorchError(f"its images are {height}×{width} pixels: only square ones can be audited")
+    if height is not None and height > _LARGEST:
+        raise EmoTorchError(f"its images are {height} pixels wide: at most {_LARGEST} are audited")
     return batch, height, channels, layout
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotorch.files import hash_file, now, read_json, write_json
+from emotorch.replacing import exclusive
 from emotorch.runs.folder import Run
 from emotorch.runs.record_types import PrivateScoring
 from emotorch.typed import require
@@ -18,10 +19,11 @@ _KEY = "private_scorings"
 def record_private_scoring(run: Run, weights: Path, dataset: str, images: int, correct: int) -> None:
     """Adds a scoring to those of a run's file of weights; `dataset` is PrivateTest, or what has it."""
     scoring = {"time": now(), "dataset": dataset, "images": images, "correct": correct}
-    if run.evaluations is None:
-        run.update(**{_KEY: [*run.record.get(_KEY, []), scoring]})
-    else:
-        write_json(_file(run.evaluations), [*_beside(run), {**scoring, "weights_sha256": hash_file(weights)}])
+    with exclusive(run.outputs / ".private_scorings.lock", f"another scoring of {run.name}"):  # none overwrites another
+        if run.evaluations is None:
+            run.update(**{_KEY: [*run.record.get(_KEY, []), scoring]})
+        else:
+            write_json(_file(run.evaluations), [*_beside(run), {**scoring, "weights_sha256": hash_file(weights)}])
 
 
 def private_scorings(run: Run, weights: Path) -> list[dict[str, Any]]:

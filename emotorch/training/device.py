@@ -19,6 +19,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("only cpu, cuda and mps compute")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
