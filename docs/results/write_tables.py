@@ -8,6 +8,7 @@ Writes docs/results/README.md and earlier.md, by docs/results/templates/, and th
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ class Record:
     def title(self, name: str) -> str:
         if name == "fer-public" or self.official:
             return "PublicTest"
-        return "validation images: originals and variants" if name == "fer_val" else "held-out originals"
+        titles = {"fer_val": "validation images: originals and variants", "ckp_val": "CK+: validation images"}
+        return titles.get(name, "held-out originals")
 
     def role(self, name: str) -> str:
         if name == "fer-public":
@@ -86,7 +88,7 @@ class Record:
     def command(self, name: str) -> str:
         if self.title(name) == "PublicTest":
             return f"evaluate_model.py {self.argument} fer-public"
-        return f"write_model_card.py {self.argument}" if name == "fer_val" else f"evaluate_model.py {self.argument} fer"
+        return f"write_model_card.py {self.argument}" if name.endswith("_val") else f"evaluate_model.py {self.argument} fer"
 
 
 def main() -> int:
@@ -197,22 +199,27 @@ def distances(records: Iterable[Record]) -> str:
     from emotorch.analyses.distance import Weights, add_interval, measure, recreation_distance
     from emotorch.runs.folder import Run
 
+    def row(model: str, fer: float, ckp: float, together: str, images: Mapping[str, int]) -> dict[str, str]:
+        return {
+            "model": model,
+            "on FER": f"{fer:.5f}",
+            "images of FER": f"{images['fer']:,}" if images else "",
+            "on CK+": "" if math.isnan(ckp) else f"{ckp:.5f}",
+            "images of CK+": f"{images['ckp']:,}" if images.get("ckp") else "",
+            "together": together,
+            "command": f"`{SCRIPTS}compare_models_to_original.py`",
+        }
+
     weights = Weights()
     rows = []
     for record in records:
         if record.run["recipe"] == "emotorch":
-            distance = add_interval(measure(Run(record.folder), record.run, weights), weights)
-            rows.append(
-                {
-                    "model": f"`{record.name}`",
-                    "distance of the FER matrix": f"{distance.fer:.5f} ({distance.low:.5f}–{distance.high:.5f})",
-                    "n": f"{record.run['counts']['fer']:,}",
-                    "command": f"`{SCRIPTS}compare_models_to_original.py`",
-                }
-            )
-    published = {"model": "the published recreation, best of 300, its split not free of leaks"}
-    figure = f"{recreation_distance(weights, complete=False):.5f}"
-    return markdown([*rows, published | {"distance of the FER matrix": figure, "n": "", "command": rows[0]["command"]}])
+            found = add_interval(measure(Run(record.folder), record.run, weights), weights)
+            together = f"{found.combined:.5f} ({found.low:.5f}–{found.high:.5f})"
+            rows.append(row(f"`{record.name}`", found.fer, found.ckp, together, record.run["counts"]))
+    fer, complete = (recreation_distance(weights, complete=complete) for complete in (False, True))
+    published = "the published recreation, best of 300, its split not free of leaks"
+    return markdown([*rows, row(published, fer, complete - fer, f"{complete:.5f}", {})])
 
 
 def classes(records: Iterable[Record], name: str) -> str:
