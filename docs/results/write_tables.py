@@ -88,7 +88,8 @@ class Record:
     def command(self, name: str) -> str:
         if self.title(name) == "PublicTest":
             return f"evaluate_model.py {self.argument} fer-public"
-        return f"write_model_card.py {self.argument}" if name.endswith("_val") else f"evaluate_model.py {self.argument} fer"
+        is_validation = name.endswith("_val")
+        return f"write_model_card.py {self.argument}" if is_validation else f"evaluate_model.py {self.argument} fer"
 
 
 def main() -> int:
