@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 RUNS = 3
 # Long enough to be met in the middle of a training: small batches, and a part of all 28 variants.
-OPTIONS = ("--num-models", RUNS, "--epochs", 2, "--fer-aug-range", "0.03:0.06", "--set", "batch_size=8")
+OPTIONS = ("--num-models", RUNS, "--epochs", 4, "--fer-aug-range", "0.03:0.06", "--set", "batch_size=8")
 NO_VARIANTS = ("--fer-aug-range", "0:0", "--ckp-aug-range", "0:0")
 PATIENCE_S = 300
 # They tell of times.
@@ -122,7 +122,7 @@ def test_a_node_is_lost_and_the_cluster_makes_what_one_worker_makes_here(
     sweep = Path(stdout.splitlines()[-1])
     assert (sweep / "plan.csv").read_bytes() == (undisturbed / "plan.csv").read_bytes()
     assert sorted(int(row["number"]) for row in read_table(sweep / "results.csv")) == list(range(1, RUNS + 1))
-    assert (sweep / "log.txt").read_text().count("epoch  2/2") == RUNS
+    assert (sweep / "log.txt").read_text().count("epoch  4/4") == RUNS
     assert_same_files(cluster, here)
     process = start(cluster, nodes, ("--num-models", 1, "--epochs", 1, "--split", "published", *NO_VARIANTS))
     _, stderr = process.communicate(timeout=PATIENCE_S)

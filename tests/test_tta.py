@@ -67,7 +67,7 @@ def test_the_script_scores_tta_and_models_together_beside_the_first_not_in_its_p
     other = train(lively.paths, "--seed", 9)
     plain, with_tta, together = (
         call_script(lively.paths, EVALUATE, name, "fer", *options).stdout.splitlines()[:-1]
-        for options in ((), ("--views",), ("--with", other.name, name, "--tta"))
+        for options in ((), ("--views",), ("--with", other.name, "--tta"))
     )
     assert "accuracy" in plain[0]
     line = with_tta[len(plain)]
@@ -77,11 +77,12 @@ def test_the_script_scores_tta_and_models_together_beside_the_first_not_in_its_p
     further = together[len(plain) :]
     starts = [line.partition(":")[0].partition(" (")[0] for line in further]
     tta = "with test-time augmentation"
-    others = [f"{folder} on the same" for folder in (other.name, name)]
-    assert starts == [tta, *others, "mean of 3 models", f"mean of 3 models {tta}"]
+    assert starts == [tta, f"{other.name} on the same", "mean of 2 models", f"mean of 2 models {tta}"]
     # All are baselines, which the same held-out images of FER-2013 select.
     assert all(" †" in line for line in further)
     assert further[1].endswith("of them chose its epoch")
+    repeated = call_script(lively.paths, EVALUATE, name, "fer", "--with", other.name, name)
+    assert f"{name} is named twice" in error_line(repeated, 2)
 
 
 def test_a_look_at_the_private_test_is_recorded_of_each_model_with_its_own_score(lively: Trained) -> None:
