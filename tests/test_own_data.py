@@ -1,5 +1,6 @@
 """Data of the user's own: persons' folders, given splits, and tables of labels, as people write them."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -278,6 +279,10 @@ def test_a_table_tells_class_split_person_and_box(paths: Paths) -> None:
     assert [row["subject"] for row in rows if row["emotion"] == "happy"] == ["dan"]
 
 
+def one_hot(label: str) -> tuple[str, ...]:
+    return tuple(f" {int(label.lower() == emotion)}" for emotion in ("anger", "happy", "sad"))
+
+
 @pytest.mark.parametrize(
     ("name", "header", "rewrite", "options"),
     [
@@ -295,6 +300,7 @@ def test_a_table_tells_class_split_person_and_box(paths: Paths) -> None:
         ("labels.csv", ("path", "label"), lambda row: (rf"C:\\pictures\\{row[0]}".replace("/", "\\"), row[1]), {}),
         ("labels.csv", ("path", "label"), lambda row: (row[0].removesuffix(".jpg"), row[1]), {}),
         ("tables/labels.csv", ("path", "label"), lambda row: row[:2], {}),
+        ("_classes.csv", ("filename", " anger", " happy", " sad"), lambda row: (row[0], *one_hot(row[1])), {}),
     ],
     ids=[
         "capitals",
@@ -306,6 +312,7 @@ def test_a_table_tells_class_split_person_and_box(paths: Paths) -> None:
         "Windows",
         "no endings",
         "folder of its own",
+        "one-hot",
     ],
 )
 def test_tables_are_read_as_people_write_them(
@@ -322,6 +329,52 @@ def test_tables_are_read_as_people_write_them(
         ("2.jpg", "sad"),
         ("3.jpg", "anger"),
     ]
+
+
+def test_json_lines_tell_what_a_table_does(paths: Paths) -> None:
+    put(paths.raw / "mine", ["train/1.jpg", "train/2.jpg", "test/3.jpg"], side=60)
+    for folder, lines in {
+        "train": [
+            {"file_name": "1.jpg", "label": "joy", "box": [1, 2, 30, 40]},
+            {"label": "sad", "file_name": "2.jpg"},
+        ],
+        "test": [{"file_name": "3.jpg", "label": "fear"}],
+    }.items():
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (paths.raw / "mine" / folder / "metadata.jsonl").write_text(text)
+    found = [(image.path.name, image.usage, image.emotion, image.box) for image in images_of(paths)]
+    assert found == [
+        ("3.jpg", "test", "fear", None),
+        ("1.jpg", "train", "joy", Box(1, 2, 30, 40)),
+        ("2.jpg", "train", "sad", None),
+    ]
+
+
+def test_a_line_that_is_no_object_is_named(paths: Paths) -> None:
+    put(paths.raw / "mine", ["1.jpg", "2.jpg"])
+    for line in ("[1]", "{", "[" * 100_000):
+        file = paths.raw / "mine" / "metadata.jsonl"
+        file.write_text(f'{{"file_name": "1.jpg", "label": "sad"}}\n{line}\n')
+        with refusal(f"{file}, line 2: "):
+            images_of(paths)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"), [(("0", "0"), "'' is not"), (("1", "1"), "'angry and happy' is not")], ids=["none", "two"]
+)
+def test_a_row_is_of_one_class(paths: Paths, cells: tuple[str, ...], message: str) -> None:
+    put(paths.raw / "mine", ["1.jpg", "2.jpg"])
+    rows = [("1.jpg", "1", "0"), ("2.jpg", *cells)]
+    file = write(paths.raw / "mine" / "_classes.csv", ("filename", "angry", "happy"), rows)
+    with refusal(f"{file}, line 3: {message}"):
+        images_of(paths)
+
+
+def test_probabilities_and_votes_are_no_labels(paths: Paths) -> None:
+    put(paths.raw / "mine", ["happy/1.jpg", "sad/2.jpg"])
+    rows = [("1.jpg", "0.9", "0.1"), ("2.jpg", "1", "0")]
+    write(paths.raw / "mine" / "predictions.csv", ("file", "sad", "happy"), rows)
+    assert [image.emotion for image in images_of(paths)] == ["happy", "sad"]
 
 
 def test_a_table_for_each_split_and_corners_of_boxes(paths: Paths) -> None:

@@ -1,13 +1,13 @@
 """Tables of labelled pictures: `labels.csv` with `path,label` and, where they are there, `split,person,box`."""
 
-import csv
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
 
+from emotorch.data import text_tables
 from emotorch.data.class_folders import plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
@@ -36,9 +36,7 @@ _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("facex", "facey"
 _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 # Columns that only lists of AffectNet have: its authors', and a copy's.
 _AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
-_SEPARATORS = ",;\t|"
 _LOOKED_AT = 100  # rows that tell which of several columns is meant
-_ENDINGS = (".csv", ".tsv")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -78,34 +76,36 @@ class Row:
 def read_table(path: Path) -> list[Row] | None:
     """The rows of a table of labelled pictures; None of a file that is none.
 
+    The label is in a column, or each class has a column, with 1 in that of the picture's (Roboflow's `_classes.csv`).
+
     Raises:
         EmoTorchError: it has such a header, but is no text in columns.
     """
-    start = read_start(path)
-    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        header = start.decode(encoding, "ignore").splitlines()[0]
-    except (IndexError, UnicodeError):
-        return None
-    separator = max(_SEPARATORS, key=header.count)
-    names = [
-        "".join(filter(str.isalnum, name.lower()))
-        for name in next(csv.reader([header], delimiter=separator, skipinitialspace=True))
-    ]
+    header = text_tables.read_header(path)
+    names = ["".join(filter(str.isalnum, name.lower())) for name in header]
     columns, has_corners = _find_columns(names)
-    if not {"path", "label"} <= columns.keys() or "pixels" in names:
+    classes = {place: name.strip() for place, name in enumerate(header) if _is_emotion(name)}
+    has_label = "label" in columns
+    if "path" not in columns or "pixels" in names or not (has_label or len(classes) > 1):
         return None
-    try:
-        # The names of files need not be UTF-8.
-        with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
-            next(reader)
-            filled = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
-            for told, fits in (("path", _is_path), ("label", _is_emotion)):
-                columns[told] = [_best(_COLUMNS[told], names, [cells for _, cells in filled[:_LOOKED_AT]], fits)]
-            return [_row(path, line, cells, columns, has_corners=has_corners) for line, cells in filled]
-    except (csv.Error, UnicodeError) as error:
-        raise EmoTorchError(f"{path}: no text in columns ({error}); save it as CSV in UTF-8") from error
+    rows = text_tables.read_rows(path, header)
+    some = [cells for _, cells in rows[:_LOOKED_AT]]
+    columns["path"] = [_best(_COLUMNS["path"], names, some, _is_path)]
+    if has_label:
+        columns["label"] = [_best(_COLUMNS["label"], names, some, _is_emotion)]
+    elif not all(set(_marks(cells, classes).values()) <= {"0", "1"} for cells in some):
+        return None  # counts of votes, or probabilities
+    found = [_row(path, line, cells, columns, has_corners=has_corners) for line, cells in rows]
+    if has_label:
+        return found
+    marks = (_marks(cells, classes).items() for _, cells in rows)
+    labels = (" and ".join(name for name, mark in of_row if mark == "1") for of_row in marks)
+    return [replace(row, label=label) for row, label in zip(found, labels, strict=True)]
+
+
+def _marks(cells: Sequence[str], classes: Mapping[int, str]) -> dict[str, str]:
+    """What the columns of the classes hold in a row, by their names."""
+    return {name: cells[place].strip() for place, name in classes.items() if place < len(cells)}
 
 
 def _find_columns(names: Sequence[str]) -> tuple[dict[str, list[int]], bool]:
@@ -151,7 +151,7 @@ def tables_in(folder: Folder) -> dict[Path, list[Row]]:
     """The tables of labelled pictures in a folder itself, each with its rows."""
     if STAMP_NAME in folder.files:
         return {}  # a stage's own
-    paths = (path for path in folder.paths if path.name.lower().endswith(_ENDINGS))
+    paths = (path for path in folder.paths if path.name.lower().endswith(text_tables.ENDINGS))
     return {path: rows for path in paths if (rows := read_table(path)) is not None}
 
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
-_TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+_TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".txt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Words in the names of folders of given splits, also joined: `trainset`.
 _SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.data import folders, label_tables
+from emotorch.data import folders, label_tables, text_tables
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
-_TABLES = (".csv", ".tsv")
 _DATA = (".parquet", ".arrow", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle")
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _TOLD = 4  # things of a folder that nobody recognises
@@ -153,7 +152,7 @@ def _said_of(path: Path) -> str:
         return "is a spreadsheet (save it as CSV)"
     if content := "" if suffix in PICTURE_SUFFIXES else other_content(read_start(path)):
         return f"is {content}"
-    if suffix in _TABLES:
+    if suffix in text_tables.ENDINGS:
         if (rows := label_tables.read_table(path)) is not None:
             return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
         return "has no columns that are known here (path and label)"
