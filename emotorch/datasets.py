@@ -19,6 +19,10 @@ FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
 FER_OTHER_VALIDATION = "validation"
 # The classes that FER+'s voters gave FER-2013's rows, in the order of its file.
 FERPLUS_CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+# Folders and files that are called after FER+: they have FER-2013's images, under labels of their own.
+FERPLUS_CALLED = r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)"
+# Of the files that datasets are known by; Roboflow's exports have `_jpg.rf.0a1b2c` in the midst.
+_ENDING = r"(_(jpe?g|png)\.rf)?\."
 # The longer side, in pixels, of files that stage 2 stores in their own size and colour: no recipe takes more.
 LONGEST_SIDE = 112
 
@@ -94,7 +98,7 @@ FER = Dataset(
         "test": (*FER_USAGES[1:], FER_BOTH_TESTS),
     },
     called=r"(?<![a-z])fer[\s_-]*(20)?13(?![\s_-]*(\+|plus))",
-    files=rf"({'|'.join(FER_USAGES)})_\d+\.",
+    files=rf"({'|'.join(FER_USAGES)})_\d+{_ENDING}",
     file_example="PublicTest_12345.jpg",
     counts={
         "training set": (3995, 436, 4097, 7215, 4830, 3171, 4965),
@@ -115,7 +119,7 @@ CKP = Dataset(
     # Some copies have a neutral class besides, which the original has no number for.
     classes=("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise", "neutral"),
     called=r"(?<![a-z])ck[\s_-]*(\+|plus|48|extended)|cohn",
-    files=r"(?P<person>S\d{3})_\d{3}_\d{8}\.",
+    files=r"(?P<person>S\d{3})_\d{3}_\d{8}" + _ENDING,
     file_example="S010_004_00000017.png",
     first_number=1,
     terms="an agreement for research, on request",
@@ -133,7 +137,7 @@ RAF = Dataset(
     selecting=("val",),  # of copies that set some training images apart
     tests=("test",),
     called=r"(?<![a-z])raf(?![a-z])|raf[\s_-]?db",
-    files=r"(train|test)_\d+_aligned\.",
+    files=r"(train|test)_\d+_aligned" + _ENDING,
     file_example="train_00001_aligned.jpg",
     first_number=1,
     counts={

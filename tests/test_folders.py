@@ -189,7 +189,7 @@ def test_what_is_no_dataset_is_passed_over_and_said(raw: Paths, caplog: pytest.L
     (line,) = (message for message in caplog.messages if "not recognised" in message)
     assert line == (
         "FER-Datasets/papers: not recognised, passed over: 2 pictures, and no class folders or names that tell what "
-        "they show; paper.csv has no columns that are known here (path and label)"
+        "they show; paper.csv has no columns that are known here (path and label): title, year"
     )
 
 

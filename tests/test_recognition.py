@@ -369,7 +369,7 @@ def test_what_is_no_dataset_is_named_with_what_it_holds(paths: Paths) -> None:
         "FER-Datasets": "archive.zip is a zip archive (unpack it)",
         "sheet": "1 picture, and no class folders or names that tell what they show; empty.csv is a table of labels "
         "without rows; labels.xlsx is a spreadsheet (save it as CSV); other.csv has no columns that are known here "
-        "(path and label)",
+        "(path and label): time, value",
         "links": "gone leads nowhere (a broken link)",
     }
 

@@ -15,16 +15,34 @@ from emotorch.labels import EMOTIONS, emotion_name
 # Words before the number of a class: `class003`.
 CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
 # Words that say nothing in the name of a class folder.
-_EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "photos", "pictures", *CLASS_WORDS}
+_EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "people", "person", "photos", "pictures"}
+_EMPTY_WORDS |= {*CLASS_WORDS}
 
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
 
-# Words that no person is called by: of downloads, of parts and kinds of a dataset, of views.
+# Words that no person is called by: of downloads, of parts and kinds of a dataset, of views and kinds of people.
 _NO_PERSONS = {
-    *("fold", "set", "part", "batch", "version", "run", "copy", "source", "original", "augmented", "aug", "cropped"),
-    *("aligned", "front", "frontal", "left", "right", "profile", "low", "medium", "high", "male", "female"),
-    *("men", "women", "gray", "grey", "color", "colour", "rgb"),
+    *("fold", "set", "part", "batch", "version", "v", "run", "copy", "split", "old", "new", "backup"),
+    *("source", "original", "augmented", "aug", "cropped", "aligned", "faces", "x", "gray", "grey", "color", "colour"),
+    *(
+        "rgb",
+        "low",
+        "medium",
+        "high",
+        "strong",
+        "weak",
+        "front",
+        "frontal",
+        "left",
+        "right",
+        "profile",
+        "angle",
+        "view",
+    ),
+    *("cam", "camera", "webcam", "session", "google", "bing", "flickr", "youtube", "web", "internet"),
+    *("male", "female", "men", "women", "man", "woman", "boys", "girls", "child", "children", "adult", "adults"),
+    *("elderly", "young", "asian", "black", "white", "caucasian", "indian", "african", "latino"),
     *("fer", "ck", "raf", "jaffe", "kdef", "affectnet", "expw", "sfew", "mma"),
 }
 
@@ -151,9 +169,10 @@ class ClassFolders(list[ClassFolder]):
 
 
 def plain_class(name: str) -> str:
-    """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry` and `angry faces`."""
+    """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry`, `AngryFaces`."""
     plain = name.strip().lower()
-    words = [word for word in re.split(r"[\s._()-]+", plain) if word not in _EMPTY_WORDS and not word.isdecimal()]
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()).lower()
+    words = [word for word in re.split(r"[\s._()-]+", apart) if word not in _EMPTY_WORDS and not word.isdecimal()]
     return words[0] if len(words) == 1 else plain
 
 
@@ -182,10 +201,8 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     elif splits:
         for sub in splits:
             yield from _find(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
-    elif place.split and (
-        inner := [sub for sub in folder.folders if split_of(sub.name) == place.split or is_nameless(sub.name)]
-    ):
-        for sub in inner:  # `train/train`, `train/images`
+    elif (place.split or place.person) and (inner := [sub for sub in folder.folders if _is_inner(sub, place)]):
+        for sub in inner:  # `train/train`, `train/images`, `P01/front`
             yield from _find(sub, class_of, place)
     elif not place.person and folder.path != folder.raw:
         for sub in _persons(folder, class_of, alone=bool(place.split)):
@@ -197,11 +214,7 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
 
     That is: several called alike but for numbers (`P01`, `P02`; with `alone` one is enough), or more of any names.
     """
-    with_classes = [
-        sub
-        for sub in folder.folders
-        if any(class_of(plain_class(below.name)) or split_of(below.name) for below in sub.folders)
-    ]
+    with_classes = [sub for sub in folder.folders if _leads_to_classes(sub, class_of)]
     # Whoever has given splits below is a dataset, or one of several ways to split it.
     has_splits = any(split_of(below.name) for sub in with_classes for below in sub.folders)
     if len(with_classes) < len(folder.folders) or has_splits or any(map(_is_no_person, with_classes)):
@@ -211,6 +224,19 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
         return with_classes if alone or len(with_classes) > 1 else []
     are_many = len(with_classes) >= _NAMED_PERSONS and not any(map(_is_known_dataset, with_classes))
     return with_classes if are_many else []
+
+
+def _is_inner(folder: Folder, place: ClassFolder) -> bool:
+    """Whether a folder in that of a split or a person is one level more, of which the name tells nothing."""
+    return _is_no_person(folder) or (bool(place.split) and split_of(folder.name) == place.split)
+
+
+def _leads_to_classes(folder: Folder, class_of: ClassOf) -> bool:
+    """Whether class folders or given splits are in it, or class folders in one that no person is called by."""
+    inner = [part for below in folder.folders if _is_no_person(below) for part in below.folders]
+    return any(split_of(below.name) for below in folder.folders) or any(
+        class_of(plain_class(below.name)) for below in (*folder.folders, *inner)
+    )
 
 
 def _holds_others(folder: Folder) -> bool:
@@ -251,10 +277,8 @@ def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iter
 
 def _may_stand_beside(folder: Folder) -> bool:
     """Whether a folder beside class folders is none of them: another copy of all, or a test set without labels."""
-    if folder.pictures:
-        words = re.split(r"[\s._-]+", folder.name)
-        is_class = any(emotion_name(word) in EMOTIONS for word in words)
-        return (
-            split_of(folder.name) is not None and not is_class and not any(sub.has_pictures for sub in folder.folders)
-        )
-    return folder.name.lower() in NAMELESS
+    split = split_of(folder.name)
+    if split is not None and not any(emotion_name(word) in EMOTIONS for word in re.split(r"[\s._-]+", folder.name)):
+        below = [sub for sub in folder.folders if sub.has_pictures]
+        return all((is_nameless(sub.name) or split_of(sub.name) == split) and sub.pictures for sub in below)
+    return not folder.pictures and (folder.name.lower() in NAMELESS or folder.name == folder.path.parent.name)

@@ -9,18 +9,24 @@ import numpy as np
 
 from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits, plain_class
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
-from emotorch.data.known import are_named_as, called_after, class_number, class_of, counts_sign, is_called_after_another
-from emotorch.data.layouts import Folder, Recognised, common_size, sampled
+from emotorch.data.known import (
+    are_named_as,
+    called_after,
+    class_number,
+    class_of,
+    counts_sign,
+    is_called_after_another,
+    splits_called_after,
+)
+from emotorch.data.layouts import Folder, Recognised, beside_split, common_size, sampled
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
+from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES, FERPLUS_CALLED
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS, emotion_name
 
 # Names that copies share with other datasets, which have its seven classes, its size and its grey too.
 _PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)
-# FER-2013's images under labels of its own, also where it has only seven of its eight classes.
-_FER_PLUS = r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)"
-_EITHER = re.compile(f"{FER.called}|{_FER_PLUS}", re.IGNORECASE)
+_EITHER = re.compile(f"{FER.called}|{FERPLUS_CALLED}", re.IGNORECASE)
 _COUNT = 35_887
 # Larger copies are of another dataset that looks like it, as MMAFEDB.
 _LARGEST = round(1.02 * _COUNT)
@@ -39,7 +45,7 @@ def recognise(folder: Folder) -> Recognised | None:
     # FER+ has FER-2013's images under labels of its own, of which contempt is one.
     if not files or ClassFolders(folder, _beyond).pictures:
         return None
-    if re.search(_FER_PLUS, folder.called(_EITHER), re.IGNORECASE):
+    if re.search(FERPLUS_CALLED, folder.called(_EITHER), re.IGNORECASE):
         return None
     names = [path.name for path in files]
     if any(are_named_as(names, other) for other in DATASETS.values() if other is not FER):
@@ -65,7 +71,7 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     folder = classes.folder
     if sum(_FILE.match(path.name) is not None for path in files) > _MOST * len(files):
         return f"file names like {FER.file_example}"
-    if called := called_after(folder, FER):
+    if called := called_after(folder, FER) or splits_called_after(classes, FER):
         return f"the name of the folder {called}"
     if is_called_after_another(folder, FER):
         return ""
@@ -75,7 +81,8 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     # Numbers need more than that: they stand for other emotions in every dataset.
     has_numbers = any(class_number(plain_class(found.folder.name)) is not None for found in classes)
     is_like_it = has_its_classes and not has_numbers and size == (SIZE, SIZE) and bool(classes[0].split)
-    if is_like_it and len(files) <= _LARGEST and (not folder.has_a_name or folder.called(_PERHAPS_CALLED)):
+    has_a_name = folder.has_a_name or all(map(beside_split, classes.split_names))  # `mma_train`, `mma_test`
+    if is_like_it and len(files) <= _LARGEST and (not has_a_name or folder.called(_PERHAPS_CALLED)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""
 

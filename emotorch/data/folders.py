@@ -41,10 +41,12 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Data of the user's own: a table of labels, or class folders of known emotions or of a scheme's labels."""
     tables = list(label_tables.recognise(folder, scheme))
+    classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None)
+    if classes and any(isinstance(found, Incomplete) and found.is_question for found in tables):
+        tables = []  # of numbers alone nobody knows what they mean; the folders' names say it
     yield from tables
     if any(isinstance(found, Recognised) or found.is_question for found in tables):
         return
-    classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None)
     if classes:
         yield _own(classes, scheme)
     elif not split_of(folder.name) or folder.path.parent == folder.raw:  # else it was asked of the folder above

@@ -12,7 +12,7 @@ from dataclasses import replace
 from emotorch.data.class_folders import CLASS_WORDS, ClassFolders, ClassOf, joined_splits, plain_class
 from emotorch.data.layouts import Finding, Folder, Incomplete, split_of
 from emotorch.data.sources import Reading
-from emotorch.datasets import CKP, DATASETS, Dataset
+from emotorch.datasets import CKP, DATASETS, FERPLUS_CALLED, Dataset
 from emotorch.labels import emotion_name
 
 _NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
@@ -93,9 +93,18 @@ def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
     names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
     if names and are_named_as(names, dataset):
         return f"file names like {dataset.file_example}"
-    if called := called_after(classes.folder, dataset):
+    if called := called_after(classes.folder, dataset) or splits_called_after(classes, dataset):
         return f"the name of the folder {called}"
     return counts_sign(dataset, classes)
+
+
+def splits_called_after(classes: ClassFolders, dataset: Dataset) -> str:
+    """The first of the folders of given splits, where all are called after one dataset, as `RAF-DB_train`; or empty."""
+    named = [
+        {data.name for data in DATASETS.values() if data.called and re.search(data.called, name, re.IGNORECASE)}
+        for name in classes.split_names
+    ]
+    return classes.split_names[0] if named and all(names == {dataset.name} for names in named) else ""
 
 
 def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
@@ -141,6 +150,7 @@ def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:
     found = set(numbers)
     are = f"{what} are numbers, {min(found)} to {max(found)}, which"
     named = [data.full_title for data in DATASETS.values() if called_after(folder, data)]
+    named += ["FER+"] if folder.called(re.compile(FERPLUS_CALLED, re.IGNORECASE)) else []
     if named:  # by another name they would be read, and wrongly
         question = f"its {are} are not those of {named[0]}, after which it is called; call the classes by the emotions"
         return Incomplete(folder.path, question, is_question=True)
@@ -148,10 +158,13 @@ def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:
     numbered = [data for data in DATASETS.values() if data is not CKP]
     fitting = [data.full_title for data in numbered if found <= set(numbers_of(data))]
     such = f"; such are in {', '.join(fitting)}" if fitting else ""
+    if folder.path == folder.raw:
+        remedy = "put them into a folder that is called after it, as AffectNet"
+    else:
+        remedy = f"rename the folder so that its name has the dataset's in it, as {folder.name}-AffectNet"
     return Incomplete(
         folder.path,
         f"which dataset is it? Its {are} stand for other emotions in every dataset{such}. If they are a "
-        f"dataset's own, rename the folder so that its name has the dataset's in it, as {folder.name}-AffectNet; if "
-        "not, call the classes by the emotions",
+        f"dataset's own, {remedy}; if not, call the classes by the emotions",
         is_question=True,
     )

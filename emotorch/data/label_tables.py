@@ -2,18 +2,19 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
 
 from emotorch.data import text_tables
-from emotorch.data.class_folders import plain_class
+from emotorch.data.class_folders import ClassFolders, plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, numbers_of, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.table_columns import Columns, find_columns
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, printable
@@ -21,22 +22,13 @@ from emotorch.labels import EMOTIONS, LabelScheme, emotion_name
 
 logger = logging.getLogger(__name__)
 
-# Names of columns, in lower case and only letters and digits.
-_COLUMNS = {
-    "path": {"path", "pth", "file", "filename", "filepath", "image", "imagename", "imagepath", "imagefile", "img"}
-    | {"imgname", "imgpath", "imageid", "imgid", "picture", "photo", "subdirectoryfilepath"},
-    "label": {"label", "labels", "emotion", "emotions", "class", "classname", "expression", "category", "target"}
-    | {"emotionlabel", "emotionclass", "emotionname"},
-    "split": {"split", "usage", "set", "subset", "partition"},
-    "person": {"person", "personid", "subject", "subjectid", "identity", "participant", "actor"},
-    "box": {"box", "bbox", "boundingbox", "facebox"},
-}
-# Boxes in four columns: the upper left corner with width and height, or with the lower right corner.
-_SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("facex", "facey", "facewidth", "faceheight"))
-_CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 # Columns that only lists of AffectNet have: its authors', and a copy's.
 _AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
 _LOOKED_AT = 100  # rows that tell which of several columns is meant
+# In the names of tables that hold a model's guesses, or what a contest fills in for its test images.
+_GUESSES = re.compile(r"(?<![a-z])(pred(iction|icted)?s?|submissions?|guess(es)?)(?![a-z])")
+# Labels of pictures that show no emotion, or that nobody has labelled.
+_NO_EMOTION = {"unlabeled", "unlabelled", "unknown", "uncertain", "none", "nf", "no face", "no-face", "noface"}
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -79,84 +71,53 @@ def read_table(path: Path) -> list[Row] | None:
     The label is in a column, or each class has a column, with 1 in that of the picture's (Roboflow's `_classes.csv`).
 
     Raises:
-        EmoTorchError: it has such a header, but is no text in columns.
+        EmoTorchError: it has such a header, but is no text in columns, or two columns that may be the label.
     """
-    header = text_tables.read_header(path)
-    names = ["".join(filter(str.isalnum, name.lower())) for name in header]
-    columns, has_corners = _find_columns(names)
-    classes = {place: name.strip() for place, name in enumerate(header) if _is_emotion(name)}
-    has_label = "label" in columns
-    if "path" not in columns or "pixels" in names or not (has_label or len(classes) > 1):
+    columns = _columns_of(path)
+    if columns is None:
         return None
-    rows = text_tables.read_rows(path, header)
-    some = [cells for _, cells in rows[:_LOOKED_AT]]
-    columns["path"] = [_best(_COLUMNS["path"], names, some, _is_path)]
-    if has_label:
-        columns["label"] = [_best(_COLUMNS["label"], names, some, _is_emotion)]
-    elif not all(set(_marks(cells, classes).values()) <= {"0", "1"} for cells in some):
-        return None  # counts of votes, or probabilities
-    found = [_row(path, line, cells, columns, has_corners=has_corners) for line, cells in rows]
-    if has_label:
-        return found
-    marks = (_marks(cells, classes).items() for _, cells in rows)
-    labels = (" and ".join(name for name, mark in of_row if mark == "1") for of_row in marks)
-    return [replace(row, label=label) for row, label in zip(found, labels, strict=True)]
+    return [_row(path, line, cells, columns) for line, cells in text_tables.read_rows(path, list(columns.header))]
 
 
-def _marks(cells: Sequence[str], classes: Mapping[int, str]) -> dict[str, str]:
-    """What the columns of the classes hold in a row, by their names."""
-    return {name: cells[place].strip() for place, name in classes.items() if place < len(cells)}
+def _columns_of(path: Path) -> Columns | None:
+    header = text_tables.read_header(path)
+    if not header or "pixels" in (name.strip().lower() for name in header):  # most often large
+        return None
+    some = [cells for _, cells in text_tables.read_rows(path, header, _LOOKED_AT)]
+    try:
+        return find_columns(header, some)
+    except EmoTorchError as error:
+        raise EmoTorchError(f"{path}: {error}") from error
 
 
-def _find_columns(names: Sequence[str]) -> tuple[dict[str, list[int]], bool]:
-    """The places of columns by what they tell, a box in one or four; and whether the last two of these are a corner."""
-    columns = {
-        told: [next(place for place, name in enumerate(names) if name in known)]
-        for told, known in _COLUMNS.items()
-        if not known.isdisjoint(names)
-    }
-    sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
-    columns.setdefault("box", [names.index(name) for name in sides])
-    return columns, sides in _CORNERS
+def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
+    def told(*places: int | None) -> str:
+        return " ".join(cells[place].strip() for place in places if place is not None and place < len(cells)).strip()
 
-
-def _best(known: set[str], names: Sequence[str], some: Sequence[Sequence[str]], fits: Callable[[str], bool]) -> int:
-    """Of several columns that may be meant the one whose cells look like it, by most of some rows; else the first."""
-    places = [place for place, name in enumerate(names) if name in known]
-
-    def fitting(place: int) -> int:
-        return sum(place < len(cells) and fits(cells[place].strip()) for cells in some)
-
-    return max(places, key=fitting)
-
-
-def _is_path(cell: str) -> bool:
-    return PurePosixPath(cell.replace("\\", "/")).suffix.lower() in PICTURE_SUFFIXES
-
-
-def _is_emotion(cell: str) -> bool:
-    return emotion_name(cell) in EMOTIONS
-
-
-def _row(table: Path, line: int, cells: Sequence[str], columns: Mapping[str, list[int]], *, has_corners: bool) -> Row:
-    def told(column: str) -> str:
-        return " ".join(cells[place].strip() for place in columns.get(column, ()) if place < len(cells)).strip()
-
-    split = told("split") if "split" in columns else None
-    label = told("label").removesuffix(".0")  # as pandas writes whole numbers where a cell of their column is empty
-    return Row(table, line, told("path"), label, split, told("person"), told("box"), has_corners)
+    split = told(columns.split) if columns.split is not None else None
+    label = columns.label_of(cells).removesuffix(".0")  # as pandas writes whole numbers where a cell is empty
+    box = told(*columns.box)
+    return Row(table, line, told(columns.path), label, split, told(columns.person), box, columns.has_corners)
 
 
 def tables_in(folder: Folder) -> dict[Path, list[Row]]:
-    """The tables of labelled pictures in a folder itself, each with its rows."""
+    """The tables of labelled pictures in a folder itself, each with its rows; not those of a model's predictions."""
+    return {path: rows for path, rows in _tables(folder) if not _GUESSES.search(path.stem.lower())}
+
+
+def _tables(folder: Folder) -> Iterator[tuple[Path, list[Row]]]:
     if STAMP_NAME in folder.files:
-        return {}  # a stage's own
-    paths = (path for path in folder.paths if path.name.lower().endswith(text_tables.ENDINGS))
-    return {path: rows for path in paths if (rows := read_table(path)) is not None}
+        return  # a stage's own
+    for path in folder.paths:
+        if path.name.lower().endswith(text_tables.ENDINGS) and (rows := read_table(path)) is not None:
+            yield path, rows
 
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
+    for table, _ in _tables(folder):
+        if _GUESSES.search(table.stem.lower()):
+            yield Incomplete(table, "called like a model's predictions, no labels (rename it if it has them)")
     found_in = [tables_in(folder)]
     if folder.path != folder.raw:
         in_splits = [tables_in(sub) for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
@@ -181,14 +142,34 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         yield ask_whose(folder, numbers, f"labels in {rows[0].table.name}")
         return
     names = ", ".join(path.relative_to(folder.path).as_posix() for path in tables)
+    others = _other_splits(folder, {finder.place(path) for path in found}, dataset, scheme)
+    in_folders = (
+        f"the class folders in {', '.join(others.split_names)}, which the table does not list" if others else ""
+    )
+    columns = _columns_of(rows[0].table)
     yield Recognised(
         dataset.name if dataset else "",
         folder.path,
         f"the labels in {names}",
-        covers=folder.parts(found) | tables.keys(),
-        images=lambda: list_images(rows, finder, dataset, scheme),
-        count=lambda: len(found),
+        covers=folder.parts([*found, *others.pictures]) | tables.keys(),
+        images=lambda: [*list_images(rows, finder, dataset, scheme), *_list_classes(others, dataset)],
+        count=lambda: len(found) + len(others.pictures),
+        notes=tuple(filter(None, (columns.said if columns else "", in_folders))),
     )
+
+
+def _other_splits(folder: Folder, listed: set[str], dataset: Dataset | None, scheme: LabelScheme) -> ClassFolders:
+    """The class folders in given splits of which a table lists no picture; none where its pictures lie in no split."""
+    found = ClassFolders(folder, class_of(dataset) if dataset else lambda name: name if scheme.knows(name) else None)
+    found[:] = [one for one in found if one.split and one.split not in listed and "" not in listed]
+    return found
+
+
+def _list_classes(classes: ClassFolders, dataset: Dataset | None) -> list[SourceImage]:
+    if dataset is None or not classes:
+        return classes.images(Reading.SCENE, classes.folder.name, others=True) if classes else []
+    images = classes.images(Reading.CROP, dataset.full_title, others=True)
+    return [replace(image, usage=usage_of(dataset, image.usage)) for image in images]
 
 
 def _dataset_of(folder: Folder, table: Path, files: Sequence[Path]) -> Dataset | None:
@@ -246,6 +227,15 @@ class _Finder:
             return [exact]
         if told := _split_of_names(wanted.parts[:-1]):  # of another split a file of the same name is another picture
             named = [path for path in named if self.place(path) in ("", told)]
+        if row.split is None and (listed := split_of(row.table.stem)):  # `train.csv` lists no picture of a test set
+            places = map(self.place, named)
+            named = [
+                p
+                for p, place in zip(named, places, strict=True)
+                if place in ("", listed) or "test" not in (place, listed)
+            ]
+        if emotion := _emotion_of_names(wanted.parts[:-1]):
+            named = [path for path in named if _emotion_of_names(path.parts[:-1]) in ("", emotion)]
         agreeing = [_equal_ends(path, wanted) for path in named]
         found = [path for path, count in zip(named, agreeing, strict=True) if count == max(agreeing)]
         if len(found) > 1 and (told := self.split_of(row)):
@@ -263,6 +253,12 @@ class _Finder:
         return _split_of_names(path.relative_to(self.folder.path).parts[:-1])
 
 
+def _emotion_of_names(names: Sequence[str]) -> str:
+    """The emotion that the last of some folders is called by; empty where it is called by none."""
+    emotion = emotion_name(plain_class(names[-1])) if names else ""
+    return emotion if emotion in EMOTIONS else ""
+
+
 def _equal_ends(path: Path, wanted: PurePosixPath) -> int:
     """Number of folders at the end of two paths that have equal names."""
     pairs = zip(reversed(path.parts[:-1]), reversed(wanted.parts[:-1]), strict=False)
@@ -277,31 +273,36 @@ def list_images(
     Raises:
         EmoTorchError: a row has no such file, label, split or box; or a picture is there twice.
     """
-    images: list[SourceImage] = []
+    images: dict[tuple[Path, Box | None], SourceImage] = {}
     row_of: dict[tuple[Path, Box | None], Row] = {}
     without_emotion: list[Path | None] = []
+    again = []
     for row in rows:
         emotion = _emotion(row, dataset, scheme)
         if emotion is None:
             without_emotion.append(finder.find(row))
             continue
         path, box = finder.find_or_raise(row), _box(row)
-        if other := row_of.get((path, box)):
-            raise row.error(f"{printable(path.name)} stands in {other.table.name}, line {other.line}, too; remove one")
-        row_of[path, box] = row
         given = _given_split(row, finder, path)
         usage = usage_of(dataset, given) if dataset else split_of(given) or ""
         # Known datasets whose tables are read come with their faces cut out.
         reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
-        images.append(SourceImage(path, emotion, reading, usage=usage, subject=row.person, box=box))
+        image = SourceImage(path, emotion, reading, usage=usage, subject=row.person, box=box)
+        if (other := row_of.get((path, box))) is None:
+            images[path, box], row_of[path, box] = image, row
+        elif other.table != row.table and images[path, box] == image:
+            again.append(path)
+        else:
+            raise row.error(f"{printable(path.name)} stands in {other.table.name}, line {other.line}, too; remove one")
     table = rows[0].table
     if without_emotion:
         logger.info("%s: rows of no emotion, left out: %d", table, len(without_emotion))
     listed = {path for path, _ in row_of}.union(filter(None, without_emotion))
     warn_of(_unlisted(finder, listed), "pictures that are in no row, left out", table)
-    elsewhere = [image.path for image in images if _folder_contradicts(image)]
+    warn_of(again, "pictures that a further table lists alike, read once", table)
+    elsewhere = [image.path for image in images.values() if _folder_contradicts(image)]
     warn_of(elsewhere, "pictures in a folder of another class than their rows say, read by their rows", table)
-    return images
+    return list(images.values())
 
 
 def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
@@ -326,7 +327,7 @@ def _folder_contradicts(image: SourceImage) -> bool:
 
 
 def _emotion(row: Row, dataset: Dataset | None, scheme: LabelScheme) -> str | None:
-    """The class that a row tells; None of a number after those of AffectNet's emotions."""
+    """The class that a row tells; None where it tells of no emotion, as by a number after AffectNet's."""
     label = row.label
     if dataset is not None:
         emotion = class_of(dataset)(label)
@@ -335,6 +336,8 @@ def _emotion(row: Row, dataset: Dataset | None, scheme: LabelScheme) -> str | No
         wanted = f"a class of {dataset.full_title} ({', '.join(dataset.classes)}, or its number)"
     else:
         emotion = label.lower() if scheme.knows(label) else None
+        if emotion is None and label.lower() in _NO_EMOTION:
+            return None
         wanted = f"a known emotion, or a label of scheme {scheme.name} ({', '.join(scheme.labels)})"
     if emotion is None:
         raise row.error(f"{printable(label)!r} is not {wanted}; mend the row")

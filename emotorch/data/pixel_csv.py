@@ -15,7 +15,7 @@ import numpy as np
 from emotorch.data.formats import other_content
 from emotorch.data.images import SIZE, Pixels
 from emotorch.data.layouts import Folder
-from emotorch.datasets import CKP, DATASETS, FER
+from emotorch.datasets import CKP, DATASETS, FER, FERPLUS_CALLED
 from emotorch.errors import EmoTorchError
 
 HEADER = ("emotion", "pixels", "Usage")
@@ -29,7 +29,7 @@ _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNOR
 _CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
 _ANOTHER = re.compile(
-    r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)|"
+    f"{FERPLUS_CALLED}|"
     + "|".join(f"(?:{data.called})" for data in DATASETS.values() if data.called and data not in (FER, CKP)),
     re.IGNORECASE,
 )
@@ -95,7 +95,7 @@ class PixelTable:
         for line in lines:
             fields = line.split(self.separator)
             if self.emotion is not None and len(fields) == len(self.columns):
-                code = fields[self.emotion].strip().strip(b'"')
+                code = _code(fields[self.emotion])
                 highest = max(highest, int(code) if code.isdigit() else -1)
         return highest
 
@@ -129,7 +129,7 @@ class PixelTable:
         if len(fields) != len(self.columns):
             raise ValueError(f"{len(fields)} fields instead of {len(self.columns)} (cut short?)")
         assert self.emotion is not None, "`of` has looked for it"
-        code = fields[self.emotion].strip().strip(b'"')
+        code = _code(fields[self.emotion])
         if not code.isdigit() or int(code) >= self.codes:
             raise ValueError(f"unknown emotion {_shown(code)}, not 0-{self.codes - 1}")
         usage = self.usages[0]
@@ -137,8 +137,15 @@ class PixelTable:
             given = fields[self.usage].strip().strip(b'"')
             usage = given.decode("utf-8", "replace")
             if usage not in self.usages:
+                usage = next((known for known in self.usages if known.lower() == usage.lower()), "")
+            if not usage:
                 raise ValueError(f"unknown usage {_shown(given)}, not {', '.join(self.usages)}")
         return int(code), fields[self.pixels].strip().strip(b'"'), usage
+
+
+def _code(field: bytes) -> bytes:
+    """The digits of a class's number; pandas writes 3.0 where a cell of the column is empty."""
+    return field.strip().strip(b'"').removesuffix(b".0")
 
 
 def read_head(path: Path) -> PixelTable:

@@ -14,8 +14,10 @@ from pathlib import Path
 from emotorch.data import folders, label_tables, text_tables
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, is_nameless, split_of
+from emotorch.data.table_columns import is_path
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
+from emotorch.files import printable
 from emotorch.labels import FERPLUS, LabelScheme
 from emotorch.paths import Paths
 
@@ -26,6 +28,8 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
 _DATA = (".parquet", ".arrow", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle")
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+_ANNOTATIONS = (".json", ".xml", ".yaml", ".txt")  # of COCO, Pascal VOC and YOLO
+_VIDEOS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv")
 _TOLD = 4  # things of a folder that nobody recognises
 
 
@@ -97,6 +101,11 @@ def _look_through(
                 found.append(finding)
                 covered |= finding.covers
 
+    for pair in _pairs(folder):
+        for dataset in datasets:
+            take(_of_pair(finding, pair) for finding in dataset.recognise(pair))
+        if scheme is not None:
+            take(_of_pair(finding, pair) for finding in folders.recognise(pair, scheme))
     for dataset in datasets:
         take(dataset.recognise(folder))
     if scheme is not None and not covered & {folder.path, *(sub.path for sub in folder.folders)}:
@@ -114,6 +123,32 @@ def _look_through(
     return found, sorted(left, key=lambda part: part.where)
 
 
+def _pairs(folder: Folder) -> Iterator[Folder]:
+    """A folder with nothing in it but those that are the given splits of one dataset: `RAF-DB_train`, `RAF-DB_test`.
+
+    For each dataset where they are of several, or right in FER-Datasets, where any dataset may lie beside them.
+    """
+    groups: dict[str, list[Folder]] = {}
+    for sub in folder.folders:
+        if split_of(sub.name) and (of := beside_split(sub.name)):
+            groups.setdefault(of, []).append(sub)
+    pairs = [group for group in groups.values() if len({split_of(sub.name) for sub in group}) > 1]
+    if len(pairs) > 1 or folder.path == folder.raw:
+        for group in pairs:
+            first = sorted(group, key=lambda sub: split_of(sub.name) != "train")  # it names the dataset
+            yield replace(folder, files=(), folders=tuple(first))
+
+
+def _of_pair(finding: Finding, pair: Folder) -> Finding:
+    """What was found in a pair of splits, which is where the first one is, and no more than they are."""
+    if isinstance(finding, Incomplete):
+        return finding
+    first, *others = pair.folders
+    note = f"with {', '.join(sub.name for sub in others)}"
+    covers = frozenset(sub.path for sub in pair.folders)
+    return replace(finding, where=first.path, covers=covers, notes=(note, *finding.notes))
+
+
 def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
     """The topmost folders with pictures, tables or archives that nobody claims."""
     if folder.path in claimed:
@@ -129,18 +164,34 @@ def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
 
 
 def _contents(inside: list[Folder], claimed: set[Path]) -> str:
-    """The pictures, tables and archives of some folders, in words; empty where there are none."""
+    """The pictures, videos, tables and archives of some folders, in words; empty where there are none."""
     found = []
-    pictures = sum(path not in claimed for part in inside for path in part.pictures)
+    pictures = [path for part in inside for path in part.pictures if path not in claimed]
+    others = [path for part in inside for path in part.paths if path not in claimed]
     if pictures:
-        found.append(f"{pictures} picture{'s'[: pictures > 1]}, and no class folders or names that tell what they show")
-    found += (
-        f"{path.name} {said}"
-        for part in inside
-        for path in part.paths
-        if path not in claimed and (said := _said_of(path))
-    )
+        found.append(_said_of_pictures(pictures, inside[0].path))
+        stems = {path.stem for path in pictures}
+        labels = [path for path in others if path.suffix.lower() in _ANNOTATIONS and _annotates(path, stems)]
+        if labels:
+            more = f" and {len(labels) - 1} more" if labels[1:] else ""
+            name = printable(labels[0].name)
+            found.append(f"{name}{more} may have the labels, and is not read: write a labels.csv (path,label)")
+    if videos := [path for path in others if path.suffix.lower() in _VIDEOS]:
+        found.append(f"{len(videos)} video{'s'[: len(videos) > 1]} (write frames of them as pictures in class folders)")
+    found += (f"{path.name} {said}" for path in others if (said := _said_of(path)))
     return "; ".join(found[:_TOLD]) + (f"; {len(found) - _TOLD} files more" if len(found) > _TOLD else "")
+
+
+def _said_of_pictures(pictures: list[Path], top: Path) -> str:
+    said = f"{len(pictures)} picture{'s'[: len(pictures) > 1]}, and no class folders or names that tell what they show"
+    holders = list(dict.fromkeys(printable(path.parent.name) for path in pictures if path.parent != top))
+    more = ", …" if len(holders) > _TOLD else ""
+    return said + (f" (in folders {', '.join(holders[:_TOLD])}{more})" if len(holders) > 1 else "")
+
+
+def _annotates(path: Path, stems: set[str]) -> bool:
+    """Whether a file may tell what pictures show: it is called like one of them, or lists several."""
+    return path.suffix.lower() != ".txt" or path.stem in stems
 
 
 def _said_of(path: Path) -> str:
@@ -155,7 +206,10 @@ def _said_of(path: Path) -> str:
     if suffix in text_tables.ENDINGS:
         if (rows := label_tables.read_table(path)) is not None:
             return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
-        return "has no columns that are known here (path and label)"
+        header = list(map(printable, text_tables.read_header(path)))
+        if any(map(is_path, header)):
+            return f"begins with a row, where its columns' names should stand (path,label): {', '.join(header[:_TOLD])}"
+        return f"has no columns that are known here (path and label): {', '.join(header[:_TOLD]) or 'none'}"
     return "is of a kind that is not read; write it as pictures in class folders" if suffix in _DATA else ""
 
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -11,22 +12,29 @@ from emotorch.typed import JsonObject, parse_json
 
 _SEPARATORS = ",;\t|"
 _JSON_LINES = ".jsonl"
+_LONGEST_HEADER = 1 << 16  # characters
 ENDINGS = (".csv", ".tsv", _JSON_LINES)
 
 
 def read_header(path: Path) -> list[str]:
     """The names of a table's columns, in JSON Lines its first object's keys; empty where there are none."""
     try:
-        first = read_start(path).decode(_encoding(path), "ignore").splitlines()[0]
+        with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
+            first = file.readline(_LONGEST_HEADER)
         if _has_objects(path):
             return list(_object(first, path))
-        return next(csv.reader([first], delimiter=_separator(first), skipinitialspace=True))
-    except (IndexError, UnicodeError, EmoTorchError):
+        return next(csv.reader([first], delimiter=_separator(first), skipinitialspace=True), [])
+    except (OSError, UnicodeError, csv.Error, EmoTorchError):
         return []
 
 
-def read_rows(path: Path, header: list[str]) -> list[tuple[int, list[str]]]:
+def read_rows(path: Path, header: list[str], most: int | None = None) -> list[tuple[int, list[str]]]:
     """Each row's line, from 1, and its cells, in the order of the header; rows without a filled cell are left out.
+
+    Args:
+        path: Of the table.
+        header: As `read_header` gives it.
+        most: So many rows at most; None for all.
 
     Raises:
         EmoTorchError: it is no text in columns, or a line is no object.
@@ -35,7 +43,8 @@ def read_rows(path: Path, header: list[str]) -> list[tuple[int, list[str]]]:
         # The names of files need not be UTF-8.
         with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
             found = _objects(file, header, path) if _has_objects(path) else _columns(file)
-            return [(line, cells) for line, cells in found if any(map(str.strip, cells))]
+            filled = ((line, cells) for line, cells in found if any(map(str.strip, cells)))
+            return list(islice(filled, most))
     except (csv.Error, UnicodeError) as error:
         raise EmoTorchError(f"{path}: no text in columns ({error}); save it as CSV in UTF-8") from error
 

@@ -1,0 +1,244 @@
+"""Layouts that people have on their disks: what each picture is taken for, its given split, and who is shown."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import refusal
+from layouts import put
+
+from emotorch.data.recognition import recognise
+from emotorch.labels import get_scheme
+from emotorch.paths import Paths
+
+SEVEN = get_scheme("seven")
+# Of a picture: its dataset, class, given split and person.
+Told = tuple[str, str, str, str]
+
+
+def told(paths: Paths) -> dict[str, Told]:
+    """What is told of every picture, by its path below FER-Datasets."""
+    return {
+        image.path.relative_to(paths.raw).as_posix(): (name, image.emotion, image.usage, image.subject)
+        for name, found in recognise(paths, SEVEN).datasets.items()
+        for image in found.images()
+    }
+
+
+def lay(paths: Paths, pictures: Iterable[str], tables: dict[str, Sequence[str]] | None = None, side: int = 48) -> None:
+    put(paths.raw, pictures, side=side)
+    for name, lines in (tables or {}).items():
+        file = paths.raw / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n")
+
+
+def in_classes(layout: str, emotions: Sequence[str] = ("angry", "happy")) -> list[str]:
+    return [layout.format(emotion) for emotion in emotions]
+
+
+@pytest.mark.parametrize("name", ["sample_submission.csv", "predictions.csv", "val_preds.csv", "my-guesses.csv"])
+def test_a_model_s_guesses_are_no_labels(paths: Paths, name: str) -> None:
+    folders = ("train", "test")
+    rows = [f"{folder}/{emotion}/1.jpg,sad" for folder in folders for emotion in ("angry", "happy")]
+    pictures = [file for folder in folders for file in in_classes(f"comp/{folder}/{{}}/1.jpg")]
+    lay(paths, pictures, {f"comp/{name}": ["image,label", *rows]})
+    assert told(paths) == {file: ("comp", file.split("/")[2], file.split("/")[1], "") for file in pictures}
+    said = {part.where.name: part.found for part in recognise(paths, SEVEN).passed_over}
+    assert said == {name: "called like a model's predictions, no labels (rename it if it has them)"}
+
+
+def test_a_column_of_guesses_is_no_label(paths: Paths) -> None:
+    lay(
+        paths,
+        ["mine/1.jpg", "mine/2.jpg"],
+        {"mine/a.csv": ["file,pred_label,truth", "1.jpg,sad,happy", "2.jpg,sad,fear"]},
+    )
+    assert [one[1] for one in told(paths).values()] == ["happy", "fear"]
+
+
+def test_columns_beyond_a_long_header_are_read(paths: Paths) -> None:
+    points = ",".join(f"landmark_{number}_x" for number in range(200))
+    rows = [f"{number}.jpg,{'0,' * 200}sad,val,ann" for number in (1, 2)]
+    lay(paths, ["mine/1.jpg", "mine/2.jpg"], {"mine/labels.csv": [f"image,{points},emotion,split,subject", *rows]})
+    assert set(told(paths).values()) == {("mine", "sad", "val", "ann")}
+    (note,) = recognise(paths, SEVEN).datasets["mine"].notes
+    assert note.startswith("columns image, emotion, split, subject; not read: landmark_0_x, ")
+    assert note.endswith(" and 196 more")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "table", "row", "missing"),
+    [
+        (["mine/sad/1.png", "mine/angry/2.png"], "labels.csv", "angry/1.png,angry", "angry/1.png"),
+        (["mine/train/2.png", "mine/test/3.png"], "train.csv", "3.png,sad", "3.png"),
+    ],
+    ids=["class", "split"],
+)
+def test_a_row_takes_no_picture_of_another_class_or_of_the_test_set(
+    paths: Paths, pictures: list[str], table: str, row: str, missing: str
+) -> None:
+    lay(paths, pictures, {f"mine/{table}": ["image,label", "2.png,angry", row]})
+    with refusal(f"{paths.raw / 'mine' / table}, line 3: no file '{missing}'"):
+        told(paths)
+
+
+def test_a_table_of_numbers_gives_way_to_folders_that_have_names(paths: Paths) -> None:
+    pictures = [file for split in ("train", "val") for file in in_classes(f"mine/{split}/{{}}/{split}.jpg")]
+    lay(paths, pictures, {"mine/meta.csv": ["filename,label", "train.jpg,0"]})
+    assert {one[:3] for one in told(paths).values()} == {
+        ("mine", emotion, split) for emotion in ("angry", "happy") for split in ("train", "val")
+    }
+
+
+def test_splits_that_a_table_does_not_list_are_read_by_their_folders(paths: Paths) -> None:
+    pictures = [*in_classes("mine/Train/{}/1.jpg"), *in_classes("mine/Test/{}/2.jpg")]
+    lay(paths, pictures, {"mine/labels.csv": ["path,label", "Train/angry/1.jpg,happy", "Train/happy/1.jpg,sad"]})
+    assert told(paths) == {
+        "mine/Train/angry/1.jpg": ("mine", "happy", "train", ""),
+        "mine/Train/happy/1.jpg": ("mine", "sad", "train", ""),
+        "mine/Test/angry/2.jpg": ("mine", "angry", "test", ""),
+        "mine/Test/happy/2.jpg": ("mine", "happy", "test", ""),
+    }
+
+
+@pytest.mark.parametrize("above", ["", "downloads/"])
+def test_folders_called_after_a_dataset_and_a_split_are_one_dataset(paths: Paths, above: str) -> None:
+    numbers = range(1, 8)
+    pictures = [
+        *(f"{above}RAF-DB_{split}/{number}/{split}{number}.jpg" for split in ("train", "test") for number in numbers),
+        *in_classes(f"{above}studio-train/{{}}/1.jpg", ("angry", "happy", "sad")),
+        *in_classes(f"{above}studio-val/{{}}/2.jpg", ("angry", "happy", "sad")),
+    ]
+    lay(paths, pictures)
+    found = told(paths)
+    assert {(one[0], one[2]) for one in found.values()} == {
+        ("RAF", "train"),
+        ("RAF", "test"),
+        ("studio-train", "train"),
+        ("studio-train", "val"),
+    }
+    assert found[f"{above}RAF-DB_test/3/test3.jpg"] == ("RAF", "disgust", "test", "")
+
+
+@pytest.mark.parametrize("between", ["aligned", "faces", "Train_Aligned"])
+def test_a_level_between_split_and_classes_is_no_dataset_of_its_own(paths: Paths, between: str) -> None:
+    other = between.replace("Train", "Val")
+    lay(paths, [*in_classes(f"mine/Train/{between}/{{}}/1.jpg"), *in_classes(f"mine/Val/{other}/{{}}/2.jpg")])
+    assert {one[0::2] for one in told(paths).values()} == {("mine", "train"), ("mine", "val")}
+
+
+@pytest.mark.parametrize(
+    "layout", ["{who}/{no}/{emotion}/1.jpg", "{emotion}/{no}/{who}/1.jpg", "{emotion}/{who}/{no}/1.jpg"]
+)
+@pytest.mark.parametrize(
+    "levels", [("session0", "session1"), ("front", "left"), ("48x48", "96x96"), ("Strong", "Weak")]
+)
+def test_views_and_sessions_are_no_persons_but_those_beside_them_are(
+    paths: Paths, layout: str, levels: tuple[str, str]
+) -> None:
+    persons = ("P01", "P02")
+    lay(
+        paths,
+        [
+            f"lab/{layout.format(who=who, no=no, emotion=emotion)}"
+            for who in persons
+            for no in levels
+            for emotion in ("angry", "happy")
+        ],
+    )
+    found = told(paths)
+    assert {one[0] for one in found.values()} == {"lab"}
+    assert all(one[3] in Path(file).parts and one[3] in persons for file, one in found.items())
+
+
+def test_groups_within_classes_are_no_persons(paths: Paths) -> None:
+    lay(paths, [file for group in ("man", "woman") for file in in_classes(f"mine/{{}}/{group}/1.jpg")])
+    assert {one[3] for one in told(paths).values()} == {""}
+
+
+@pytest.mark.parametrize("column", ["participant_id", "Subject Number", "speaker"])
+@pytest.mark.parametrize("split", ["data_split", "type"])
+def test_persons_and_splits_are_found_under_other_names(paths: Paths, column: str, split: str) -> None:
+    rows = [f"{number}.jpg,sad,{which},p{number}" for number, which in ((1, "train"), (2, "Validation"))]
+    lay(paths, ["mine/1.jpg", "mine/2.jpg"], {"mine/x.csv": [f"image,mood,{split},{column}", *rows]})
+    assert list(told(paths).values()) == [("mine", "sad", "train", "p1"), ("mine", "sad", "val", "p2")]
+
+
+def test_roboflow_s_names_tell_fer_2013_s_usages(paths: Paths) -> None:
+    usages = ("Training", "PublicTest", "PrivateTest")
+    lay(
+        paths,
+        [
+            f"export/{split}/{emotion}/{usage}_{number}_jpg.rf.0a1b{number}.jpg"
+            for split in ("train", "valid", "test")
+            for emotion in ("angry", "happy")
+            for number, usage in enumerate(usages)
+        ],
+    )
+    assert {(one[0], one[2], usage) for file, one in told(paths).items() for usage in usages if usage in file} == {
+        ("FER", usage, usage) for usage in usages
+    }
+
+
+def test_two_columns_that_tell_two_emotions_are_refused(paths: Paths) -> None:
+    rows = ["image,emotion,label", "1.jpg,sad,sad", "2.jpg,sad,happy"]
+    lay(paths, ["mine/1.jpg", "mine/2.jpg"], {"mine/labels.csv": rows})
+    with refusal(f"{paths.raw / 'mine' / 'labels.csv'}: its columns emotion and label both hold emotions"):
+        told(paths)
+
+
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("1.0", "0.0"), ("True", "False")])
+def test_marks_may_be_written_in_any_way_and_unlabelled_rows_are_left_out(
+    paths: Paths, yes: str, no: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rows = [f"1.jpg,{yes},{no},{no}", f"2.jpg,{no},{yes},{no}", f"3.jpg,{no},{no},{yes}"]
+    lay(paths, [f"mine/{n}.jpg" for n in (1, 2, 3)], {"mine/_classes.csv": ["filename,angry,happy,Unlabeled", *rows]})
+    assert [one[1] for one in told(paths).values()] == ["angry", "happy"]
+    assert f"{paths.raw / 'mine' / '_classes.csv'}: rows of no emotion, left out: 1" in caplog.messages
+
+
+def test_what_two_tables_say_alike_is_read_once(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    table = ["image,label", "1.jpg,sad", "2.jpg,happy"]
+    lay(paths, ["mine/1.jpg", "mine/2.jpg"], {"mine/a.csv": table, "mine/b.csv": table})
+    assert [one[1] for one in told(paths).values()] == ["sad", "happy"]
+    assert any("a further table lists alike, read once: 2" in message for message in caplog.messages)
+    lay(paths, [], {"mine/b.csv": [*table[:2], "2.jpg,fear"]})
+    with refusal(f"{paths.raw / 'mine' / 'b.csv'}, line 3: 2.jpg stands in a.csv, line 3, too"):
+        told(paths)
+
+
+def test_a_test_set_without_labels_may_lie_a_level_deeper(paths: Paths) -> None:
+    pictures = [*in_classes("mine/Train/{}/1.jpg"), *in_classes("mine/Val/{}/2.jpg"), "mine/Test/Test_Faces/3.jpg"]
+    lay(paths, pictures)
+    assert set(told(paths)) == set(pictures[:-1])
+
+
+@pytest.mark.parametrize("name", ["{}Faces", "{} person", "{}_People"])
+def test_words_without_meaning_in_a_class_folder_s_name_are_passed_over(paths: Paths, name: str) -> None:
+    lay(paths, [f"mine/{name.format(emotion)}/1.jpg" for emotion in ("Happy", "Sad")])
+    assert [one[1] for one in told(paths).values()] == ["happy", "sad"]
+
+
+def test_what_may_have_labels_is_said(paths: Paths) -> None:
+    lay(
+        paths,
+        ["yolo/images/1.jpg", "yolo/more/2.jpg", "bare/1.jpg", "bare/2.jpg"],
+        {
+            "yolo/labels/1.txt": ["3 0.5 0.5 1 1"],
+            "yolo/labels/2.txt": ["0 0.5 0.5 1 1"],
+            "bare/list.csv": ["1.jpg,sad"],
+        },
+    )
+    (paths.raw / "films").mkdir()
+    (paths.raw / "films" / "1.MP4").write_bytes(b"\0")
+    said = {part.where.name: part.found for part in recognise(paths, SEVEN).passed_over}
+    nothing = "2 pictures, and no class folders or names that tell what they show"
+    assert said == {
+        "yolo": f"{nothing} (in folders images, more); 1.txt and 1 more may have the labels, and is not read: write a "
+        "labels.csv (path,label)",
+        "bare": f"{nothing}; list.csv begins with a row, where its columns' names should stand (path,label): 1.jpg, "
+        "sad",
+        "films": "1 video (write frames of them as pictures in class folders)",
+    }
