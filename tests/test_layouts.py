@@ -115,8 +115,8 @@ def test_folders_called_after_a_dataset_and_a_split_are_one_dataset(paths: Paths
     assert {(one[0], one[2]) for one in found.values()} == {
         ("RAF", "train"),
         ("RAF", "test"),
-        ("studio-train", "train"),
-        ("studio-train", "val"),
+        ("studio", "train"),
+        ("studio", "val"),
     }
     assert found[f"{above}RAF-DB_test/3/test3.jpg"] == ("RAF", "disgust", "test", "")
 
@@ -157,7 +157,7 @@ def test_groups_within_classes_are_no_persons(paths: Paths) -> None:
     assert {one[3] for one in told(paths).values()} == {""}
 
 
-@pytest.mark.parametrize("column", ["participant_id", "Subject Number", "speaker"])
+@pytest.mark.parametrize("column", ["participant_id", "Subject Number", "speaker_id"])
 @pytest.mark.parametrize("split", ["data_split", "type"])
 def test_persons_and_splits_are_found_under_other_names(paths: Paths, column: str, split: str) -> None:
     rows = [f"{number}.jpg,sad,{which},p{number}" for number, which in ((1, "train"), (2, "Validation"))]
@@ -184,7 +184,7 @@ def test_roboflow_s_names_tell_fer_2013_s_usages(paths: Paths) -> None:
 def test_two_columns_that_tell_two_emotions_are_refused(paths: Paths) -> None:
     rows = ["image,emotion,label", "1.jpg,sad,sad", "2.jpg,sad,happy"]
     lay(paths, ["mine/1.jpg", "mine/2.jpg"], {"mine/labels.csv": rows})
-    with refusal(f"{paths.raw / 'mine' / 'labels.csv'}: its columns emotion and label both hold emotions"):
+    with refusal(f"{paths.raw / 'mine' / 'labels.csv'}, line 3: 'happy and sad' is not a known emotion"):
         told(paths)
 
 
@@ -242,3 +242,126 @@ def test_what_may_have_labels_is_said(paths: Paths) -> None:
         "sad",
         "films": "1 video (write frames of them as pictures in class folders)",
     }
+
+
+def by_folders(paths: Paths, *tables: str) -> None:
+    """Whether pictures in class folders are read by these, and so alone."""
+    found = told(paths)
+    assert {file: one[1] for file, one in found.items()} == {file: Path(file).parts[-2] for file in found}, tables
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        ["img_path,dominant_emotion,angry,happy", "train/angry/1.jpg,happy,0.1,0.9"],
+        ["image,background", "train/angry/1.jpg,neutral", "val/happy/2.jpg,neutral"],
+        ["image_id,male,smiling,happy,sad", "train/angry/1.jpg,1,1,1,0", "val/angry/2.jpg,0,1,1,0"],
+        ["image,happy,sad", *["train/angry/1.jpg,1,0"] * 120, "val/angry/2.jpg,3,7"],
+        ["image,happy,sad,contempt", "train/angry/1.jpg,1,0,0.2", "val/angry/2.jpg,0,1,0.7"],
+    ],
+    ids=["a model's", "another thing's", "attributes", "votes", "shares"],
+)
+def test_a_table_of_something_else_changes_nothing(paths: Paths, table: list[str]) -> None:
+    lay(paths, [*in_classes("mine/train/{}/1.jpg"), *in_classes("mine/val/{}/2.jpg")], {"mine/some.csv": table})
+    by_folders(paths)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("images.csv", b"emotion,base64\nsad," + b"A" * 200_000),
+        ("odd.csv", b"\xff\xfea\0,\0b"),
+        ("log.jsonl", b'{"step": 1}\n{"step": \n'),
+        ("deep.jsonl", b"[" * 100_000),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_damaged_table_of_something_else_ends_nothing(paths: Paths, name: str, content: bytes) -> None:
+    lay(paths, [*in_classes("mine/train/{}/1.jpg"), *in_classes("mine/val/{}/2.jpg")])
+    (paths.raw / "mine" / name).write_bytes(content)
+    by_folders(paths)
+
+
+def test_a_pair_of_folders_is_one_dataset_where_both_are_read(paths: Paths) -> None:
+    emotions = ("angry", "happy")
+    lay(
+        paths,
+        ["a_train/1.png", "a_train/2.png", *in_classes("a_test/{}/3.png", emotions)],
+        {"a_train/labels.csv": ["image,label", "1.png,sad", "2.png,happy"]},
+    )
+    assert {(one[0], one[1]) for one in told(paths).values()} == {
+        ("a_train", "sad"),
+        ("a_train", "happy"),
+        ("a_test", "angry"),
+        ("a_test", "happy"),
+    }
+
+
+def test_a_table_beside_pairs_counts_before_them(paths: Paths) -> None:
+    pairs = ("a_train", "a_test", "b_train", "b_test")
+    rows = [f"{pair}/{emotion}/{pair}.png,{emotion},p1" for pair in pairs for emotion in ("angry", "happy")]
+    lay(paths, (f"x/{row.split(',')[0]}" for row in rows), {"x/labels.csv": ["path,label,person", *rows]})
+    assert {(one[0], one[3]) for one in told(paths).values()} == {("x", "p1")}
+
+
+def test_other_splits_beside_a_pair_stay_together(paths: Paths) -> None:
+    folders = ("train", "test", "a_train", "a_test")
+    lay(
+        paths,
+        [file for folder in folders for file in in_classes(f"{folder}/{{}}/{folder}.png", ("angry", "happy", "sad"))],
+    )
+    assert {(one[0], one[2], Path(file).parts[0]) for file, one in told(paths).items()} == {
+        ("a", "train", "a_train"),
+        ("a", "test", "a_test"),
+        ("FER-Datasets", "train", "train"),
+        ("FER-Datasets", "test", "test"),
+    }
+
+
+@pytest.mark.parametrize("part", ["part", "", "gray"])
+def test_parts_of_one_dataset_are_not_torn_apart(paths: Paths, part: str) -> None:
+    folders = (f"train_{part}1", f"train_{part}2", f"test_{part}1", f"test_{part}2")
+    lay(paths, [file for folder in folders for file in in_classes(f"mine/{folder}/{{}}/{folder}.png")])
+    assert {(one[0], one[2]) for one in told(paths).values()} == {("mine", "train"), ("mine", "test")}
+
+
+@pytest.mark.parametrize("names", [("man1", "man2", "woman1"), ("White", "Young", "Chen")])
+@pytest.mark.parametrize("layout", ["happy/{}/1.jpg", "{}/happy/1.jpg"])
+def test_people_may_be_called_like_kinds_of_people(paths: Paths, names: Sequence[str], layout: str) -> None:
+    lay(paths, [f"mine/{layout.format(name)}" for name in names])
+    assert {one[3] for one in told(paths).values()} == set(names)
+
+
+@pytest.mark.parametrize("words", [("valid", "valid"), ("train", "")])
+def test_a_column_of_one_split_word_is_no_split(paths: Paths, words: tuple[str, str]) -> None:
+    rows = [f"{number}.jpg,sad,{word}" for number, word in enumerate(words)]
+    lay(paths, ["mine/0.jpg", "mine/1.jpg"], {"mine/labels.csv": ["image,label,status", *rows]})
+    assert {one[2] for one in told(paths).values()} == {""}
+
+
+def test_lists_of_both_splits_may_be_of_one_folder(paths: Paths) -> None:
+    tables = {f"mine/{split}.csv": ["image,label", f"{split}.png,sad"] for split in ("train", "test")}
+    lay(paths, ["mine/train/train.png", "mine/train/test.png"], tables)
+    assert {Path(file).stem: one[2] for file, one in told(paths).items()} == {"train": "train", "test": "test"}
+
+
+def test_a_picture_that_was_moved_to_its_row_s_class_is_found(paths: Paths) -> None:
+    lay(paths, ["mine/sad/1.png", "mine/sad/2.png"], {"mine/labels.csv": ["image,label", "angry/1.png,sad"]})
+    assert told(paths) == {"mine/sad/1.png": ("mine", "sad", "", "")}
+
+
+def test_one_level_more_that_tells_nothing_takes_its_siblings_along(paths: Paths) -> None:
+    lay(paths, [file for kind in ("original", "flipped") for file in in_classes(f"mine/train/{kind}/{{}}/1.png")])
+    assert {(one[0], one[2], one[3]) for one in told(paths).values()} == {("mine", "train", "")}
+
+
+def test_headers_and_objects_of_odd_forms(paths: Paths) -> None:
+    lay(paths, ["a/1.png", "b/1.png", "b/2.png"], {"a/labels.csv": ['"path","label","of\ntwo lines"', "1.png,sad,x"]})
+    objects = '\n{"file_name": "1.png"}\n{"file_name": "2.png", "label": ["sad"], "split": "val"}\n'
+    (paths.raw / "b" / "metadata.jsonl").write_text(objects)
+    assert recognise(paths, SEVEN).datasets["b"].notes == ()
+    with refusal(f"{paths.raw / 'b' / 'metadata.jsonl'}, line 2: '' is not"):
+        told(paths)
+    (paths.raw / "b" / "metadata.jsonl").write_text(objects.replace('"1.png"}', '"1.png", "label": "none"}'))
+    assert told(paths) == {"a/1.png": ("a", "sad", "", ""), "b/2.png": ("b", "sad", "val", "")}

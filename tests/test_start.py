@@ -63,3 +63,9 @@ def test_what_weights_have_seen_is_remembered_through_a_run_of_other_data(traine
     assert TrainingImages.stated_by(run).has("anything.png", next(iter(TrainingImages.stated_by(run).hashes)))
     with pytest.raises(UsageError, match=r"^pretrained: model_00001 was trained on \d+ images that are scored"):
         require(trained, middle.folder / "model.pth", fer_usage="official")
+
+
+def test_a_twin_of_an_image_that_both_were_trained_on_is_no_more_than_a_twin(trained: Trained, tmp_path: Path) -> None:
+    second = Run(copy_trained(trained, tmp_path / "root").folder)
+    write_inherited(second, Run(trained.folder))
+    assert TrainingImages.stated_by(second) == TrainingImages.stated_by(Run(trained.folder))

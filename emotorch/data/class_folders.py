@@ -21,30 +21,21 @@ _EMPTY_WORDS |= {*CLASS_WORDS}
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
 
-# Words that no person is called by: of downloads, of parts and kinds of a dataset, of views and kinds of people.
-_NO_PERSONS = {
-    *("fold", "set", "part", "batch", "version", "v", "run", "copy", "split", "old", "new", "backup"),
-    *("source", "original", "augmented", "aug", "cropped", "aligned", "faces", "x", "gray", "grey", "color", "colour"),
-    *(
-        "rgb",
-        "low",
-        "medium",
-        "high",
-        "strong",
-        "weak",
-        "front",
-        "frontal",
-        "left",
-        "right",
-        "profile",
-        "angle",
-        "view",
-    ),
-    *("cam", "camera", "webcam", "session", "google", "bing", "flickr", "youtube", "web", "internet"),
-    *("male", "female", "men", "women", "man", "woman", "boys", "girls", "child", "children", "adult", "adults"),
-    *("elderly", "young", "asian", "black", "white", "caucasian", "indian", "african", "latino"),
-    *("fer", "ck", "raf", "jaffe", "kdef", "affectnet", "expw", "sfew", "mma"),
+# Words that no person is called by, also with a number: of downloads, of parts of a dataset, of views; of datasets.
+_PARTS = {
+    *("fold", "set", "part", "batch", "version", "run", "copy", "split", "old", "new", "backup", "source", "original"),
+    *("orig", "augmented", "aug", "cropped", "aligned", "faces", "gray", "grey", "color", "colour", "rgb", "low"),
+    *("medium", "high", "strong", "weak", "front", "frontal", "left", "right", "profile", "angle", "view", "cam"),
+    *("camera", "webcam", "session", "google", "bing", "flickr", "youtube", "web", "internet"),
 }
+_DATASETS = {"fer", "ck", "raf", "jaffe", "kdef", "affectnet", "expw", "sfew", "mma"}
+# Kinds of people: where all folders beside each other are called so, they are no persons.
+_KINDS = {
+    *("male", "males", "female", "females", "men", "women", "man", "woman", "boys", "girls", "child", "children"),
+    *("adult", "adults", "elderly", "young", "old", "asian", "black", "white", "caucasian", "indian", "african"),
+    "latino",
+}
+_SIZE = re.compile(r"\d+\s?[x×]\s?\d+")
 
 # The class of a folder's plain name (see `plain_class`); None for what is none.
 ClassOf = Callable[[str], str | None]
@@ -191,9 +182,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     classes = [(sub, None if _holds_others(sub) else class_of(plain_class(sub.name))) for sub in folder.folders]
     splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
     if folder.path == folder.raw:
-        # What else a name says there is a dataset's: `affectnet-training-data`; not `fer2013-train`, `fer2013-test`.
-        others = [beside_split(sub.name) for sub in splits]
-        splits = [sub for sub, other in zip(splits, others, strict=True) if not other or others.count(other) > 1]
+        splits = [sub for sub in splits if _is_split_of_all(sub, splits, folder)]
     if any(emotion is not None for _, emotion in classes):
         for sub, emotion in classes:
             if emotion is not None:
@@ -201,7 +190,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     elif splits:
         for sub in splits:
             yield from _find(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
-    elif (place.split or place.person) and (inner := [sub for sub in folder.folders if _is_inner(sub, place)]):
+    elif (place.split or place.person) and (inner := _inner(folder, class_of, place)):
         for sub in inner:  # `train/train`, `train/images`, `P01/front`
             yield from _find(sub, class_of, place)
     elif not place.person and folder.path != folder.raw:
@@ -217,7 +206,7 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
     with_classes = [sub for sub in folder.folders if _leads_to_classes(sub, class_of)]
     # Whoever has given splits below is a dataset, or one of several ways to split it.
     has_splits = any(split_of(below.name) for sub in with_classes for below in sub.folders)
-    if len(with_classes) < len(folder.folders) or has_splits or any(map(_is_no_person, with_classes)):
+    if len(with_classes) < len(folder.folders) or has_splits or _nobodies(folder):
         return []
     shapes = {re.sub(r"\d+", "#", sub.name.lower()) for sub in with_classes}
     if len(shapes) == 1 and "#" in shapes.pop():
@@ -226,14 +215,33 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
     return with_classes if are_many else []
 
 
-def _is_inner(folder: Folder, place: ClassFolder) -> bool:
-    """Whether a folder in that of a split or a person is one level more, of which the name tells nothing."""
-    return _is_no_person(folder) or (bool(place.split) and split_of(folder.name) == place.split)
+def _is_split_of_all(sub: Folder, splits: list[Folder], folder: Folder) -> bool:
+    """Whether a given split right in FER-Datasets is none of a dataset among others: `affectnet-training-data`."""
+    other = beside_split(sub.name)
+    if not other:
+        return True
+    alike = [one for one in splits if beside_split(one.name) == other]
+    is_whole = len(alike) == len(folder.folders) or all(map(tells_nothing, other.split()))
+    return is_whole and len({split_of(one.name) for one in alike}) > 1
+
+
+def _inner(folder: Folder, class_of: ClassOf, place: ClassFolder) -> list[Folder]:
+    """The subfolders in that of a split or a person, where they are one level more that tells nothing: `train/images`.
+
+    Where some are called so, all others are that hold class folders: `original` and `flipped`.
+    """
+    nobodies = _nobodies(folder)
+    inner = [sub for sub in folder.folders if sub in nobodies or (place.split and split_of(sub.name) == place.split)]
+    return [
+        sub
+        for sub in folder.folders
+        if sub in inner or (inner and any(class_of(plain_class(below.name)) for below in sub.folders))
+    ]
 
 
 def _leads_to_classes(folder: Folder, class_of: ClassOf) -> bool:
     """Whether class folders or given splits are in it, or class folders in one that no person is called by."""
-    inner = [part for below in folder.folders if _is_no_person(below) for part in below.folders]
+    inner = [part for below in _nobodies(folder) for part in below.folders]
     return any(split_of(below.name) for below in folder.folders) or any(
         class_of(plain_class(below.name)) for below in (*folder.folders, *inner)
     )
@@ -246,9 +254,22 @@ def _holds_others(folder: Folder) -> bool:
     )
 
 
-def _is_no_person(folder: Folder) -> bool:
-    """Whether a folder is called like a download or a part of a dataset: `archive (1)`, `fold2`."""
-    return is_nameless(folder.name) or re.sub(r"[^a-z]+", "", folder.name.lower()) in _NO_PERSONS
+def tells_nothing(word: str) -> bool:
+    """Whether a word says nothing of what a folder is: a number, a part or a kind of a dataset, or `images`."""
+    return word.isdecimal() or word in {*_EMPTY_WORDS, *_KINDS, *_PARTS}
+
+
+def _tells_nobody(name: str) -> bool:
+    """Whether a name is that of a download, a part of a dataset or a dataset: `archive (1)`, `fold2`, `48x48`."""
+    words = re.sub(r"[^a-z]+", "", name.lower())
+    return is_nameless(name) or words in _PARTS | _DATASETS or _SIZE.fullmatch(name.lower().strip()) is not None
+
+
+def _nobodies(folder: Folder) -> list[Folder]:
+    """The subfolders that are no persons: each by its name, or all as kinds of people."""
+    if all(sub.name.lower().strip() in _KINDS for sub in folder.folders):
+        return list(folder.folders)
+    return [sub for sub in folder.folders if _tells_nobody(sub.name)]
 
 
 def _is_known_dataset(folder: Folder) -> bool:
@@ -265,11 +286,12 @@ def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iter
     """A class folder, and those of given splits or of persons in it."""
     if folder.files or not folder.folders:
         yield replace(place, folder=folder)
+    nobodies = _nobodies(folder)
     for sub in folder.folders:
         split = split_of(sub.name)
         if split and not place.split:
             yield from _within_class(sub, class_of, replace(place, split=split, split_name=sub.name))
-        elif place.person or _is_no_person(sub) or class_of(plain_class(sub.name)) == place.emotion:
+        elif place.person or sub in nobodies or class_of(plain_class(sub.name)) == place.emotion:
             yield from _within_class(sub, class_of, place)
         else:
             yield from _within_class(sub, class_of, replace(place, person=sub.name))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits, plain_class
+from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits, plain_class, tells_nothing
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
 from emotorch.data.known import (
     are_named_as,
@@ -81,10 +81,16 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     # Numbers need more than that: they stand for other emotions in every dataset.
     has_numbers = any(class_number(plain_class(found.folder.name)) is not None for found in classes)
     is_like_it = has_its_classes and not has_numbers and size == (SIZE, SIZE) and bool(classes[0].split)
-    has_a_name = folder.has_a_name or all(map(beside_split, classes.split_names))  # `mma_train`, `mma_test`
+    has_a_name = folder.has_a_name or all(map(_tells_of_another, classes.split_names))
     if is_like_it and len(files) <= _LARGEST and (not has_a_name or folder.called(_PERHAPS_CALLED)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""
+
+
+def _tells_of_another(name: str) -> bool:
+    """Whether the name of a given split's folder says that it is something else: `mma_train`, not `train_gray`."""
+    words = beside_split(name).split()
+    return not _PERHAPS_CALLED.search(name) and not all(map(tells_nothing, words))
 
 
 def _beyond(name: str) -> str | None:

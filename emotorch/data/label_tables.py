@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from emotorch.data import text_tables
 from emotorch.data.class_folders import ClassFolders, plain_class
@@ -14,7 +14,7 @@ from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, numbers_of, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_columns import Columns, find_columns
+from emotorch.data.table_columns import Columns, cell_of, find_columns
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, printable
@@ -25,8 +25,11 @@ logger = logging.getLogger(__name__)
 # Columns that only lists of AffectNet have: its authors', and a copy's.
 _AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
 _LOOKED_AT = 100  # rows that tell which of several columns is meant
-# In the names of tables that hold a model's guesses, or what a contest fills in for its test images.
-_GUESSES = re.compile(r"(?<![a-z])(pred(iction|icted)?s?|submissions?|guess(es)?)(?![a-z])")
+# Words in the names of tables that hold a model's guesses, or what a contest wants for its test images; and in others'.
+_GUESSES = {"guess", "guesses", "pred", "predicted", "prediction", "predictions", "preds", "submission", "submissions"}
+_TRUTHS = {"label", "labels", "truth"}
+GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Labels of pictures that show no emotion, or that nobody has labelled.
 _NO_EMOTION = {"unlabeled", "unlabelled", "unknown", "uncertain", "none", "nf", "no face", "no-face", "noface"}
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -71,53 +74,58 @@ def read_table(path: Path) -> list[Row] | None:
     The label is in a column, or each class has a column, with 1 in that of the picture's (Roboflow's `_classes.csv`).
 
     Raises:
-        EmoTorchError: it has such a header, but is no text in columns, or two columns that may be the label.
+        EmoTorchError: it has such a header, but is no text in columns.
     """
     columns = _columns_of(path)
     if columns is None:
         return None
-    return [_row(path, line, cells, columns) for line, cells in text_tables.read_rows(path, list(columns.header))]
+    rows = text_tables.read_rows(path, list(columns.header))
+    if not all(columns.fits(cells) for _, cells in rows):
+        return None  # votes or probabilities
+    return [_row(path, line, cells, columns) for line, cells in rows]
 
 
 def _columns_of(path: Path) -> Columns | None:
     header = text_tables.read_header(path)
-    if not header or "pixels" in (name.strip().lower() for name in header):  # most often large
-        return None
-    some = [cells for _, cells in text_tables.read_rows(path, header, _LOOKED_AT)]
     try:
-        return find_columns(header, some)
-    except EmoTorchError as error:
-        raise EmoTorchError(f"{path}: {error}") from error
+        some = [cells for _, cells in text_tables.read_rows(path, header, _LOOKED_AT)]
+    except EmoTorchError:
+        if find_columns(header, []) is None:
+            return None  # whatever it is, it need not be readable
+        raise
+    return find_columns(header, some)
 
 
 def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
-    def told(*places: int | None) -> str:
-        return " ".join(cells[place].strip() for place in places if place is not None and place < len(cells)).strip()
+    def told(place: int | None) -> str:
+        return "" if place is None else cell_of(cells, place)
 
-    split = told(columns.split) if columns.split is not None else None
+    split = None if columns.split is None else told(columns.split)
     label = columns.label_of(cells).removesuffix(".0")  # as pandas writes whole numbers where a cell is empty
-    box = told(*columns.box)
+    box = " ".join(map(told, columns.box)).strip()
     return Row(table, line, told(columns.path), label, split, told(columns.person), box, columns.has_corners)
+
+
+def holds_guesses(path: Path) -> bool:
+    """Whether a table, or its folder, is called like a model's predictions, or like what a contest wants filled in."""
+    words = {word.lower() for name in (path.stem, path.parent.name) for word in _WORDS.findall(name)}
+    return not _GUESSES.isdisjoint(words) and _TRUTHS.isdisjoint(words)
 
 
 def tables_in(folder: Folder) -> dict[Path, list[Row]]:
     """The tables of labelled pictures in a folder itself, each with its rows; not those of a model's predictions."""
-    return {path: rows for path, rows in _tables(folder) if not _GUESSES.search(path.stem.lower())}
+    return {path: rows for path in _paths(folder) if not holds_guesses(path) and (rows := read_table(path)) is not None}
 
 
-def _tables(folder: Folder) -> Iterator[tuple[Path, list[Row]]]:
+def _paths(folder: Folder) -> list[Path]:
     if STAMP_NAME in folder.files:
-        return  # a stage's own
-    for path in folder.paths:
-        if path.name.lower().endswith(text_tables.ENDINGS) and (rows := read_table(path)) is not None:
-            yield path, rows
+        return []  # a stage's own
+    return [path for path in folder.paths if path.name.lower().endswith(text_tables.ENDINGS)]
 
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
-    for table, _ in _tables(folder):
-        if _GUESSES.search(table.stem.lower()):
-            yield Incomplete(table, "called like a model's predictions, no labels (rename it if it has them)")
+    yield from (Incomplete(path, GUESSES) for path in _paths(folder) if holds_guesses(path) and _columns_of(path))
     found_in = [tables_in(folder)]
     if folder.path != folder.raw:
         in_splits = [tables_in(sub) for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
@@ -143,33 +151,41 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         return
     names = ", ".join(path.relative_to(folder.path).as_posix() for path in tables)
     others = _other_splits(folder, {finder.place(path) for path in found}, dataset, scheme)
-    in_folders = (
-        f"the class folders in {', '.join(others.split_names)}, which the table does not list" if others else ""
+    in_folders = [path for classes in others for path in classes.pictures]
+    said = f"the class folders in {', '.join(classes.folder.name for classes in others)}, which no table lists"
+    notes = (
+        *dict.fromkeys(columns.said for table in tables if (columns := _columns_of(table))),
+        said if others else "",
     )
-    columns = _columns_of(rows[0].table)
     yield Recognised(
         dataset.name if dataset else "",
         folder.path,
         f"the labels in {names}",
-        covers=folder.parts([*found, *others.pictures]) | tables.keys(),
-        images=lambda: [*list_images(rows, finder, dataset, scheme), *_list_classes(others, dataset)],
-        count=lambda: len(found) + len(others.pictures),
-        notes=tuple(filter(None, (columns.said if columns else "", in_folders))),
+        covers=folder.parts([*found, *in_folders]) | tables.keys(),
+        images=lambda: list_images(rows, finder, dataset, scheme) + list_of_splits(others, dataset),
+        count=lambda: len(found) + len(in_folders),
+        notes=tuple(filter(None, notes)),
     )
 
 
-def _other_splits(folder: Folder, listed: set[str], dataset: Dataset | None, scheme: LabelScheme) -> ClassFolders:
-    """The class folders in given splits of which a table lists no picture; none where its pictures lie in no split."""
-    found = ClassFolders(folder, class_of(dataset) if dataset else lambda name: name if scheme.knows(name) else None)
-    found[:] = [one for one in found if one.split and one.split not in listed and "" not in listed]
-    return found
+def _other_splits(folder: Folder, listed: set[str], dataset: Dataset | None, scheme: LabelScheme) -> list[ClassFolders]:
+    """The class folders in each given split of which a table lists no picture; none where its pictures lie in none."""
+    if "" in listed:
+        return []
+    known = class_of(dataset) if dataset else lambda name: name if scheme.knows(name) else None
+    splits = (ClassFolders(sub, known) for sub in folder.folders if (split_of(sub.name) or "") not in {"", *listed})
+    return [classes for classes in splits if classes.pictures]
 
 
-def _list_classes(classes: ClassFolders, dataset: Dataset | None) -> list[SourceImage]:
-    if dataset is None or not classes:
-        return classes.images(Reading.SCENE, classes.folder.name, others=True) if classes else []
-    images = classes.images(Reading.CROP, dataset.full_title, others=True)
-    return [replace(image, usage=usage_of(dataset, image.usage)) for image in images]
+def list_of_splits(splits: Sequence[ClassFolders], dataset: Dataset | None) -> list[SourceImage]:
+    """The images of class folders, whose folder is called like their given split."""
+    reading, title = (Reading.CROP, dataset.full_title) if dataset else (Reading.SCENE, "a known dataset")
+    return [
+        replace(image, usage=usage_of(dataset, given) if dataset else given)
+        for classes in splits
+        for given in [split_of(classes.folder.name) or ""]
+        for image in classes.images(reading, title)
+    ]
 
 
 def _dataset_of(folder: Folder, table: Path, files: Sequence[Path]) -> Dataset | None:
@@ -192,6 +208,7 @@ class _Finder:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.splits = {split for sub in folder.folders if (split := split_of(sub.name)) and sub.has_pictures}
         self.by_name: dict[str, list[Path]] = {}
         for below in folder.walk():
             for name in below.files:
@@ -227,15 +244,14 @@ class _Finder:
             return [exact]
         if told := _split_of_names(wanted.parts[:-1]):  # of another split a file of the same name is another picture
             named = [path for path in named if self.place(path) in ("", told)]
-        if row.split is None and (listed := split_of(row.table.stem)):  # `train.csv` lists no picture of a test set
-            places = map(self.place, named)
+        elif row.split is None and (listed := split_of(row.table.stem) or "") in self.splits:
+            # `train.csv` lists no picture of a test set, where there is a folder of training images.
             named = [
-                p
-                for p, place in zip(named, places, strict=True)
-                if place in ("", listed) or "test" not in (place, listed)
+                path for path in named if (place := self.place(path)) in ("", listed) or "test" not in (place, listed)
             ]
-        if emotion := _emotion_of_names(wanted.parts[:-1]):
-            named = [path for path in named if _emotion_of_names(path.parts[:-1]) in ("", emotion)]
+        says = _emotion_of_folder(wanted.parent)
+        if says and says == emotion_name(row.label):
+            named = [path for path in named if _emotion_of_folder(path.parent) in ("", says)]
         agreeing = [_equal_ends(path, wanted) for path in named]
         found = [path for path, count in zip(named, agreeing, strict=True) if count == max(agreeing)]
         if len(found) > 1 and (told := self.split_of(row)):
@@ -253,9 +269,9 @@ class _Finder:
         return _split_of_names(path.relative_to(self.folder.path).parts[:-1])
 
 
-def _emotion_of_names(names: Sequence[str]) -> str:
-    """The emotion that the last of some folders is called by; empty where it is called by none."""
-    emotion = emotion_name(plain_class(names[-1])) if names else ""
+def _emotion_of_folder(folder: PurePath) -> str:
+    """The emotion that a folder is called by; empty where it is called by none."""
+    emotion = emotion_name(plain_class(folder.name))
     return emotion if emotion in EMOTIONS else ""
 
 
@@ -322,8 +338,7 @@ def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
 
 def _folder_contradicts(image: SourceImage) -> bool:
     """Whether a picture lies in a folder that is called like another class than its row gives it."""
-    says = emotion_name(plain_class(image.path.parent.name))
-    return says in EMOTIONS and says != emotion_name(image.emotion)
+    return _emotion_of_folder(image.path.parent) not in ("", emotion_name(image.emotion))
 
 
 def _emotion(row: Row, dataset: Dataset | None, scheme: LabelScheme) -> str | None:

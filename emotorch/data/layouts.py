@@ -141,6 +141,7 @@ class Recognised:
         listing: A file that determines the content of all images, where there is one.
         preference: Of copies with equally many images the one with the lowest is taken.
         notes: Further remarks, a sentence each.
+        name: What the user's own data is called, where that is not its folder's name.
     """
 
     dataset: str
@@ -152,6 +153,7 @@ class Recognised:
     listing: Path | None = None
     preference: int = 1
     notes: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data import folders, label_tables, text_tables
+from emotorch.data.class_folders import tells_nothing
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, is_nameless, split_of
@@ -28,7 +29,9 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_+]+")
 _LONGEST_NAME = 40
 _DATA = (".parquet", ".arrow", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle")
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-_ANNOTATIONS = (".json", ".xml", ".yaml", ".txt")  # of COCO, Pascal VOC and YOLO
+# Files that may hold the labels of pictures: of COCO, or of YOLO; and of Pascal VOC or YOLO, one for each picture.
+_ANNOTATIONS = re.compile(r".*(annotation|coco|instances|label).*\.json|data\.ya?ml", re.IGNORECASE)
+_OF_A_PICTURE = (".txt", ".xml")
 _VIDEOS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv")
 _TOLD = 4  # things of a folder that nobody recognises
 
@@ -68,7 +71,7 @@ def recognise_folder(root: Folder, scheme: LabelScheme) -> Recognition:
             datasets[name] = copies[0]
         others += copies[1:]
     for own in (finding for finding in found if not finding.dataset):
-        name = _own_name(own.where, root.raw, datasets)
+        name = _own_name(own, root.raw, datasets)
         datasets[name] = replace(own, dataset=name)
     claimed = {path for finding in found for path in finding.covers} | {finding.where for finding in incomplete}
     votes = list(find_votes(root))
@@ -101,15 +104,19 @@ def _look_through(
                 found.append(finding)
                 covered |= finding.covers
 
-    for pair in _pairs(folder):
+    pairs = _pairs(folder)
+    for pair in pairs:
         for dataset in datasets:
-            take(_of_pair(finding, pair) for finding in dataset.recognise(pair))
+            take(_of_pairs(dataset.recognise(pair), pair))
         if scheme is not None:
-            take(_of_pair(finding, pair) for finding in folders.recognise(pair, scheme))
+            take(_of_pairs(folders.recognise(pair, scheme), pair))
+    # Those of a pair that is none are looked at one by one.
+    paired = {sub.path for pair in pairs for sub in pair.folders}
+    rest = replace(folder, folders=tuple(sub for sub in folder.folders if sub.path not in paired)) if pairs else folder
     for dataset in datasets:
-        take(dataset.recognise(folder))
-    if scheme is not None and not covered & {folder.path, *(sub.path for sub in folder.folders)}:
-        take(folders.recognise(folder, scheme))
+        take(dataset.recognise(rest))
+    if scheme is not None and not covered & {folder.path, *(sub.path for sub in rest.folders)}:
+        take(folders.recognise(rest, scheme))
     for sub in folder.folders:
         if folder.path not in covered and sub.path not in covered:
             found_below, incomplete_below = _look_through(sub, datasets, scheme, covered)
@@ -123,30 +130,36 @@ def _look_through(
     return found, sorted(left, key=lambda part: part.where)
 
 
-def _pairs(folder: Folder) -> Iterator[Folder]:
-    """A folder with nothing in it but those that are the given splits of one dataset: `RAF-DB_train`, `RAF-DB_test`.
+def _pairs(folder: Folder) -> list[Folder]:
+    """For each dataset a folder with nothing in it but its given splits: `RAF-DB_train`, `RAF-DB_test`.
 
-    For each dataset where they are of several, or right in FER-Datasets, where any dataset may lie beside them.
+    Where they are of several, or right in FER-Datasets, where any dataset may lie beside them; and where no table lies
+    beside them that has their labels.
     """
     groups: dict[str, list[Folder]] = {}
     for sub in folder.folders:
-        if split_of(sub.name) and (of := beside_split(sub.name)):
+        of = beside_split(sub.name)
+        if split_of(sub.name) and not all(map(tells_nothing, of.split())):
             groups.setdefault(of, []).append(sub)
     pairs = [group for group in groups.values() if len({split_of(sub.name) for sub in group}) > 1]
-    if len(pairs) > 1 or folder.path == folder.raw:
-        for group in pairs:
-            first = sorted(group, key=lambda sub: split_of(sub.name) != "train")  # it names the dataset
-            yield replace(folder, files=(), folders=tuple(first))
+    if not pairs or (len(pairs) == 1 and folder.path != folder.raw) or label_tables.tables_in(folder):
+        return []
+    return [replace(folder, files=(), folders=tuple(group)) for group in pairs]
 
 
-def _of_pair(finding: Finding, pair: Folder) -> Finding:
-    """What was found in a pair of splits, which is where the first one is, and no more than they are."""
-    if isinstance(finding, Incomplete):
-        return finding
-    first, *others = pair.folders
-    note = f"with {', '.join(sub.name for sub in others)}"
-    covers = frozenset(sub.path for sub in pair.folders)
-    return replace(finding, where=first.path, covers=covers, notes=(note, *finding.notes))
+def _of_pairs(findings: Iterable[Finding], pair: Folder) -> Iterator[Finding]:
+    """What was found in a pair of splits, where it is in more than one of them: called by what their names share."""
+    for finding in findings:
+        if isinstance(finding, Incomplete):
+            yield finding
+            continue
+        read = [sub for sub in pair.folders if sub.path in finding.covers or pair.path in finding.covers]
+        if len(read) > 1:
+            first, *others = sorted(read, key=lambda sub: split_of(sub.name) != "train")
+            notes = (f"with {', '.join(sub.name for sub in others)}", *finding.notes)
+            covers = frozenset(sub.path for sub in read) | (finding.covers - {pair.path})
+            name = beside_split(first.name)
+            yield replace(finding, where=first.path, covers=covers, notes=notes, name=name)
 
 
 def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
@@ -171,7 +184,7 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
     if pictures:
         found.append(_said_of_pictures(pictures, inside[0].path))
         stems = {path.stem for path in pictures}
-        labels = [path for path in others if path.suffix.lower() in _ANNOTATIONS and _annotates(path, stems)]
+        labels = [path for path in others if _annotates(path, stems)]
         if labels:
             more = f" and {len(labels) - 1} more" if labels[1:] else ""
             name = printable(labels[0].name)
@@ -190,8 +203,8 @@ def _said_of_pictures(pictures: list[Path], top: Path) -> str:
 
 
 def _annotates(path: Path, stems: set[str]) -> bool:
-    """Whether a file may tell what pictures show: it is called like one of them, or lists several."""
-    return path.suffix.lower() != ".txt" or path.stem in stems
+    """Whether a file may tell what pictures show, of a kind that is not read."""
+    return bool(_ANNOTATIONS.fullmatch(path.name)) or (path.suffix.lower() in _OF_A_PICTURE and path.stem in stems)
 
 
 def _said_of(path: Path) -> str:
@@ -204,6 +217,8 @@ def _said_of(path: Path) -> str:
     if content := "" if suffix in PICTURE_SUFFIXES else other_content(read_start(path)):
         return f"is {content}"
     if suffix in text_tables.ENDINGS:
+        if label_tables.holds_guesses(path):
+            return f"is {label_tables.GUESSES}"
         if (rows := label_tables.read_table(path)) is not None:
             return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
         header = list(map(printable, text_tables.read_header(path)))
@@ -221,9 +236,13 @@ def _fullest_first(copies: list[Recognised]) -> list[Recognised]:
     return sorted(apart, key=lambda copy: (-copy.count(), copy.preference, copy.where))
 
 
-def _own_name(where: Path, raw: Path, taken: Iterable[str]) -> str:
+def _own_name(own: Recognised, raw: Path, taken: Iterable[str]) -> str:
     """A plain name for the user's own dataset, after its folder, that no other has."""
-    parts = [where.name, *(folder.name for folder in where.parents if folder != raw and folder.is_relative_to(raw))]
+    where = own.where
+    parts = [
+        own.name or where.name,
+        *(folder.name for folder in where.parents if folder != raw and folder.is_relative_to(raw)),
+    ]
     # A folder with a name that says nothing is called after the one above.
     telling = next((part for part in parts if not is_nameless(part)), parts[0])
     ascii_name = unicodedata.normalize("NFKD", telling).encode("ascii", "ignore").decode()

@@ -1,52 +1,39 @@
 """Which columns of a table tell a picture, its class, its split, who is shown and where the face is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import PurePosixPath
 
 from emotorch.data.formats import PICTURE_SUFFIXES
-from emotorch.errors import EmoTorchError
+from emotorch.data.layouts import split_of
+from emotorch.files import printable
 from emotorch.labels import EMOTIONS, emotion_name
 
-# Names of columns, in lower case and only letters and digits.
+# Names of columns, in lower case and only letters and digits; of equally good ones the first in this order is taken.
 _PATH = (
-    {"path", "pth", "file", "filename", "filepath", "filepaths", "image", "images", "imagename", "imagepath"}
-    | {"imagefile", "imagefilename", "img", "imgname", "imgpath", "imgfile", "imageid", "imgid", "picture", "photo"}
-    | {"subdirectoryfilepath"}
+    *("path", "pth", "file", "filename", "filepath", "filepaths", "image", "images", "imagename", "imagepath"),
+    *("imagefile", "imagefilename", "img", "imgname", "imgpath", "imgfile", "imageid", "imgid", "picture", "photo"),
+    "subdirectoryfilepath",
 )
-_LABEL = {
-    "label",
-    "labels",
-    "emotion",
-    "emotions",
-    "class",
-    "classname",
-    "expression",
-    "category",
-    "target",
-    "labelname",
-} | {"emotionlabel", "emotionclass", "emotionname", "classlabel", "expressionlabel", "facialexpression", "labeltext"}
-_SPLIT = {"split", "usage", "set", "subset", "partition", "datasplit", "datasetsplit", "splitname", "phase"}
-_PERSON = {
-    "person",
-    "personid",
-    "personname",
-    "subject",
-    "subjectid",
-    "subjectnumber",
-    "subjectcode",
-    "subj",
-    "identity",
-} | {"identityid", "participant", "participantid", "actor", "actorid", "userid", "speaker", "speakerid"}
-_BOX = {"box", "bbox", "boundingbox", "facebox"}
+_LABEL = (
+    *("label", "labels", "emotion", "emotions", "class", "classname", "expression", "category", "target"),
+    *("emotionlabel", "emotionclass", "emotionname", "labelname", "labeltext", "classlabel", "expressionlabel"),
+    *("facialexpression", "truelabel", "truth", "groundtruth", "gt", "mood"),
+)
+_SPLIT = ("split", "usage", "set", "subset", "partition", "datasplit", "datasetsplit", "splitname")
+_PERSON = (
+    *("person", "personid", "personname", "subject", "subjectid", "subjectnumber", "subjectcode", "subj", "identity"),
+    *("identityid", "participant", "participantid", "actor", "actorid", "speakerid"),
+)
+_BOX = ("box", "bbox", "boundingbox", "facebox")
 # Boxes in four columns: the upper left corner with width and height, or with the lower right corner.
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("facex", "facey", "facewidth", "faceheight"))
 _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 _MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _PREDICTED = "pred"  # in the names of a model's columns, which are no labels
-_SHOWN = 4
+_SHOWN = 4  # columns that are named, each by so many characters at most:
+_LONGEST = 30
 
 
 @dataclass(frozen=True)
@@ -57,6 +44,7 @@ class Columns:
         header: The columns' names, as they stand there.
         path: Of the picture.
         label: Of its class.
+        other_labels: Of columns that are called so too.
         marked: Without such a column: of the classes, each with 1 or true in its own pictures' rows (one-hot).
         split: Of the given split.
         person: Of who is shown.
@@ -67,6 +55,7 @@ class Columns:
     header: tuple[str, ...]
     path: int
     label: int | None
+    other_labels: tuple[int, ...]
     marked: tuple[int, ...]
     split: int | None
     person: int | None
@@ -74,18 +63,27 @@ class Columns:
     has_corners: bool
 
     def label_of(self, cells: Sequence[str]) -> str:
-        """The class of a row; of several marked ones all, of none nothing."""
-        if self.label is not None:
-            return _cell(cells, self.label)
-        marked = [self.header[place].strip() for place in self.marked if _MARKS.get(_cell(cells, place).lower())]
-        return " and ".join([name for name in marked if is_emotion(name)] or marked)
+        """The class of a row: of several columns that tell different emotions, or are marked, all; of none nothing."""
+        if self.label is None:
+            return " and ".join(
+                self.header[place].strip() for place in self.marked if _is_marked(cell_of(cells, place))
+            )
+        label = cell_of(cells, self.label)
+        others = [cell_of(cells, place) for place in self.other_labels] if is_emotion(label) else []
+        differing = [other for other in others if is_emotion(other) and emotion_name(other) != emotion_name(label)]
+        return " and ".join([label, *differing])
+
+    def fits(self, cells: Sequence[str]) -> bool:
+        """Whether a row has marks alone where the classes are."""
+        return all(cell_of(cells, place).lower() in _MARKS for place in self.marked)
 
     @property
     def said(self) -> str:
         """Which are read and which not, in words; empty where all are read."""
         places = {self.path, self.label, *self.marked, self.split, self.person, *self.box}
-        read = [name for place, name in enumerate(self.header) if place in places]
-        left = [name for place, name in enumerate(self.header) if place not in places and name.strip()]
+        names = [" ".join(printable(name).split())[:_LONGEST] for name in self.header]
+        read = [name for place, name in enumerate(names) if place in places]
+        left = [name for place, name in enumerate(names) if place not in places and name]
         more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         return f"columns {', '.join(read)}; not read: {', '.join(left[:_SHOWN])}{more}" if left else ""
 
@@ -94,33 +92,32 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
     """The columns of a table of labelled pictures, by their names and by what stands in some rows.
 
     None for any other table: without pictures or labels, or with a model's probabilities or votes in their place.
-
-    Raises:
-        EmoTorchError: two columns may be the label, and differ.
     """
     names = ["".join(filter(str.isalnum, name.lower())) for name in header]
     if "pixels" in names or any(map(is_path, header)):  # without a header its first row stands there
         return None
     own = [place for place, name in enumerate(names) if _PREDICTED not in name]
-    path = _best(names, _PATH, own, some, is_path)
+    labels = [place for place in own if names[place] in _LABEL]
     label = _best(names, _LABEL, own, some, is_emotion)
-    marked = () if label is not None else _marked(header, own, some)
+    marked = () if label is not None else _one_hot(header, own, some)
+    path = _best(names, _PATH, own, some, is_path)
+    if path is None:  # by another name, where only one column holds pictures
+        holding = [place for place in own if _all(some, place, is_path)]
+        path = holding[0] if len(holding) == 1 else None
     if path is None or (label is None and not marked):
         return None
-    _refuse_two_labels(header, [place for place in own if names[place] in _LABEL], some)
     rest = [place for place in own if place not in (path, label, *marked)]
-    split = _named(names, _SPLIT, rest)
-    if split is None:
-        split = _only(place for place in rest if _all(some, place, lambda cell: cell.lower() in _SPLITS))
+    split = _best(names, _SPLIT, rest, some, lambda cell: split_of(cell) is not None)
     sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
-    box = _named(names, _BOX, rest)
+    box = _best(names, _BOX, rest, some, bool)
     return Columns(
         tuple(header),
         path,
         label,
+        tuple(place for place in labels if place != label),
         marked,
-        split,
-        _named(names, _PERSON, rest),
+        _split_by_content(rest, some) if split is None else split,
+        _best(names, _PERSON, rest, some, bool),
         tuple(names.index(name) for name in sides) if box is None else (box,),
         sides in _CORNERS and box is None,
     )
@@ -128,7 +125,7 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
 
 def is_path(cell: str) -> bool:
     """Whether it ends like a picture's name."""
-    return PurePosixPath(cell.replace("\\", "/")).suffix.lower() in PICTURE_SUFFIXES
+    return PurePosixPath(cell.strip().replace("\\", "/")).suffix.lower() in PICTURE_SUFFIXES
 
 
 def is_emotion(cell: str) -> bool:
@@ -136,50 +133,45 @@ def is_emotion(cell: str) -> bool:
     return emotion_name(cell.strip()) in EMOTIONS
 
 
-def _cell(cells: Sequence[str], place: int) -> str:
+def cell_of(cells: Sequence[str], place: int) -> str:
+    """What stands in a row at a place; nothing beyond its end."""
     return cells[place].strip() if place < len(cells) else ""
 
 
+def _is_marked(cell: str) -> bool:
+    return _MARKS.get(cell.lower(), False)
+
+
 def _all(some: Sequence[Sequence[str]], place: int, fits: Callable[[str], bool]) -> bool:
-    """Whether all that stands in a column is so, and something stands there."""
-    filled = list(filter(None, (_cell(cells, place) for cells in some)))
-    return bool(filled) and all(map(fits, filled))
-
-
-def _named(names: Sequence[str], known: set[str], places: Sequence[int]) -> int | None:
-    return next((place for place in places if names[place] in known), None)
-
-
-def _only(places: Iterator[int]) -> int | None:
-    found = list(places)
-    return found[0] if len(found) == 1 else None
+    return bool(some) and all(fits(cell_of(cells, place)) for cells in some)
 
 
 def _best(
     names: Sequence[str],
-    known: set[str],
+    known: Sequence[str],
     places: Sequence[int],
     some: Sequence[Sequence[str]],
     fits: Callable[[str], bool],
 ) -> int | None:
-    """Of columns with a known name the one whose cells look like it most; else the only one whose cells all do."""
-    called = [place for place in places if names[place] in known]
-    if called:
-        return max(called, key=lambda place: sum(fits(_cell(cells, place)) for cells in some))
-    return _only(place for place in places if _all(some, place, fits))
+    """Of the columns with a known name the one whose cells look like it most often."""
+    called = sorted((place for place in places if names[place] in known), key=lambda place: known.index(names[place]))
+    return max(called, key=lambda place: sum(fits(cell_of(cells, place)) for cells in some), default=None)
 
 
-def _marked(header: Sequence[str], places: Sequence[int], some: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    """The columns of classes in which some rows hold marks alone; at least two of them are emotions'."""
-    holding = [place for place in places if not some or _all(some, place, lambda cell: cell.lower() in _MARKS)]
-    return tuple(holding) if sum(is_emotion(header[place]) for place in holding) > 1 else ()
+def _one_hot(header: Sequence[str], places: Sequence[int], some: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """The columns of the classes: all that are called by emotions; and others of marks, if a row has one at most."""
+    holding = [place for place in places if _all(some, place, lambda cell: cell.lower() in _MARKS)]
+    emotions = [place for place in places if is_emotion(header[place])]
+    is_one = all(sum(_is_marked(cell_of(cells, place)) for place in holding) <= 1 for cells in some)
+    are_classes = set(emotions) == set(holding) or (is_one and set(emotions) < set(holding))
+    return tuple(holding) if are_classes and len(emotions) > 1 else ()
 
 
-def _refuse_two_labels(header: Sequence[str], places: Sequence[int], some: Sequence[Sequence[str]]) -> None:
-    told = [place for place in places if _all(some, place, is_emotion)]
-    for one, other in pairwise(told):
-        if any(emotion_name(_cell(cells, one)) != emotion_name(_cell(cells, other)) for cells in some):
-            raise EmoTorchError(
-                f"its columns {header[one]} and {header[other]} both hold emotions, and not the same: rename the one "
-                "that is no label"
-            )
+def _split_by_content(places: Sequence[int], some: Sequence[Sequence[str]]) -> int | None:
+    """The only column in which nothing but given splits stand, training's and others."""
+    holding = []
+    for place in places:
+        splits = {cell_of(cells, place).lower() for cells in some}
+        if splits <= _SPLITS and len(splits) > 1 and splits & {"train", "training"}:
+            holding.append(place)
+    return holding[0] if len(holding) == 1 else None

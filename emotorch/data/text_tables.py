@@ -2,9 +2,10 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from emotorch.data.formats import read_start
 from emotorch.errors import EmoTorchError
@@ -12,19 +13,23 @@ from emotorch.typed import JsonObject, parse_json
 
 _SEPARATORS = ",;\t|"
 _JSON_LINES = ".jsonl"
-_LONGEST_HEADER = 1 << 16  # characters
+_LONGEST_LINE = 1 << 20  # characters, of a line that names columns
+_LOOKED_AT = 100  # objects of JSON Lines whose keys are the columns
 ENDINGS = (".csv", ".tsv", _JSON_LINES)
 
 
 def read_header(path: Path) -> list[str]:
-    """The names of a table's columns, in JSON Lines its first object's keys; empty where there are none."""
+    """The names of a table's columns, in JSON Lines the keys of its first objects; empty where there are none."""
     try:
         with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
-            first = file.readline(_LONGEST_HEADER)
-        if _has_objects(path):
-            return list(_object(first, path))
-        return next(csv.reader([first], delimiter=_separator(first), skipinitialspace=True), [])
-    except (OSError, UnicodeError, csv.Error, EmoTorchError):
+            if not _has_objects(path):
+                return next(_reader(file), [])
+            keys: dict[str, None] = {}
+            with suppress(EmoTorchError):  # whoever reads the rows is told of the line
+                for _, told in islice(_objects(file, path), _LOOKED_AT):
+                    keys.update(dict.fromkeys(told))
+            return list(keys)
+    except (OSError, UnicodeError, csv.Error):
         return []
 
 
@@ -42,8 +47,8 @@ def read_rows(path: Path, header: list[str], most: int | None = None) -> list[tu
     try:
         # The names of files need not be UTF-8.
         with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
-            found = _objects(file, header, path) if _has_objects(path) else _columns(file)
-            filled = ((line, cells) for line, cells in found if any(map(str.strip, cells)))
+            rows = _values(file, header, path) if _has_objects(path) else _columns(file)
+            filled = ((line, cells) for line, cells in rows if any(map(str.strip, cells)))
             return list(islice(filled, most))
     except (csv.Error, UnicodeError) as error:
         raise EmoTorchError(f"{path}: no text in columns ({error}); save it as CSV in UTF-8") from error
@@ -57,25 +62,43 @@ def _encoding(path: Path) -> str:
     return "utf-16" if read_start(path).startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
 
 
-def _separator(header: str) -> str:
-    return max(_SEPARATORS, key=header.count)
+def _reader(file: IO[str]) -> Any:
+    """A CSV reader from the file's begin, with the separator of its first line."""
+    first = file.readline(_LONGEST_LINE)
+    file.seek(0)
+    return csv.reader(file, delimiter=max(_SEPARATORS, key=first.count), skipinitialspace=True)
 
 
 def _columns(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(file, delimiter=_separator(file.readline()), skipinitialspace=True)
+    reader = _reader(file)
+    next(reader, None)
     for cells in reader:
-        yield reader.line_num + 1, cells
+        yield reader.line_num, cells
 
 
-def _objects(file: IO[str], header: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+def _values(file: IO[str], header: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    for line, told in _objects(file, path):
+        yield line, [_cell(told.get(name)) for name in header]
+
+
+def _objects(file: IO[str], path: Path) -> Iterator[tuple[int, JsonObject]]:
     for line, text in enumerate(file, 1):
         if text.strip():
-            told = _object(text, f"{path}, line {line}")
-            yield line, ["" if told.get(name) is None else str(told[name]) for name in header]
+            try:
+                value = parse_json(text, path)
+            except EmoTorchError:
+                value = None
+            if not isinstance(value, JsonObject):
+                raise EmoTorchError(f"{path}, line {line}: no JSON object; mend the line")
+            yield line, value
 
 
-def _object(text: str, file: object) -> JsonObject:
-    value = parse_json(text, file)
-    if not isinstance(value, JsonObject):
-        raise EmoTorchError(f"{file}: no JSON object; mend the line")
-    return value
+def _cell(value: object) -> str:
+    """A value of JSON as a cell of a table: a list's or an object's values with spaces between them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value)

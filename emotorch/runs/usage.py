@@ -129,7 +129,7 @@ class TrainingImages:
     Attributes:
         files: By image_usage.csv: the originals' files, and the hashes of their pixels (empty where the published
             format does not state them).
-        inherited: Hashes of the images that the weights it started from were trained on, and those before them.
+        inherited: Hashes of further images that the weights it started from were trained on, and those before them.
     """
 
     files: Mapping[str, str]
@@ -143,7 +143,8 @@ class TrainingImages:
             return None
         chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
         files = {original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen}
-        return cls(files, frozenset() if validation else _inherited(run))
+        # What it was trained on itself is known by its files: a twin of that is no image that it has seen.
+        return cls(files, frozenset() if validation else _inherited(run).difference(files.values()))
 
     @classmethod
     def stated_by(cls, run: Run) -> "TrainingImages":
