@@ -216,7 +216,7 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
 
 
 def _is_split_of_all(sub: Folder, splits: list[Folder], folder: Folder) -> bool:
-    """Whether a given split right in FER-Datasets is none of a dataset among others: `affectnet-training-data`."""
+    """Whether a split right in FER-Datasets is one of all that is there, or `affectnet-training-data` among others."""
     other = beside_split(sub.name)
     if not other:
         return True
