@@ -576,3 +576,27 @@ def test_any_table_is_read_or_refused_by_name(
         assert str(path) in refused or not refused
         assert {image.path.name for image in images} <= {"1.jpg", "2.jpg"}
         path.unlink()
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["1.jpg", "a/2.jpg", "sad", "train", ""]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["x", "label"]), inner, max_size=2),
+    max_leaves=6,
+)
+_OBJECTS = st.dictionaries(st.sampled_from(["file_name", "label", "split", "person", "box", "x", "\0"]), _VALUES)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(_OBJECTS | _VALUES, max_size=5), tail=st.binary(max_size=8))
+def test_any_json_lines_are_read_or_refused_by_name(paths: Paths, values: list[object], tail: bytes) -> None:
+    if not (paths.raw / "mine").exists():
+        put(paths.raw / "mine", ["1.jpg", "a/2.jpg"])
+    file = paths.raw / "mine" / "metadata.jsonl"
+    file.write_bytes("\n".join(map(json.dumps, values)).encode() + tail)
+    images, refused = [], ""
+    try:
+        images = [image for one in recognise(paths, SEVEN).datasets.values() for image in one.images()]
+    except EmoTorchError as error:
+        refused = str(error)
+    assert str(file) in refused or not refused
+    assert {image.path.name for image in images} <= {"1.jpg", "2.jpg"}
