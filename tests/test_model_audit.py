@@ -235,6 +235,17 @@ def test_nan_and_chance_are_found(bands: Paths, tmp_path: Path) -> None:
     assert "random" in fault_names(audited(bands, write_graph(tmp_path / "noise.onnx", noise)))
 
 
+def test_outputs_that_tell_nothing_of_the_image_are_found(bands: Paths, tmp_path: Path) -> None:
+    same = [node("Mul", "logits", "zero", "outputs")]
+    found = audited(bands, write_graph(tmp_path / "same.onnx", after=same))
+    assert fault_names(found) == {"constant"}
+    assert not found.passed
+    first = [node("Add", "logits", "much", "outputs")]
+    much = np.array([1000.0, 0, 0, 0, 0, 0, 0], np.float32)
+    found = audited(bands, write_graph(tmp_path / "first.onnx", after=first, constants={"much": much}))
+    assert fault_names(found) == {"one_class"}
+
+
 def test_a_claim_is_judged_by_the_interval(bands: Paths, tmp_path: Path) -> None:
     path = write_graph(tmp_path / "claim.onnx")
     true = audited(bands, path).sets[0].main.accuracy

@@ -21,6 +21,7 @@ from emotorch.model_audit.faults import (
     Fault,
     Scored,
     find_batch_faults,
+    find_constant,
     find_label_faults,
     find_memory_faults,
     find_not_finite,
@@ -210,7 +211,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
 
 def _faults_of_outputs(trial: Trial, others: Sequence[Trial], tried: EvaluationSet, scheme: LabelScheme) -> list[Fault]:
     outputs = trial.reading.outputs(tried.pixels)
-    if faults := find_not_finite(outputs):
+    if faults := find_not_finite(outputs) or find_constant(outputs):
         return faults
     return [
         *outputs_as_probabilities(outputs)[1],

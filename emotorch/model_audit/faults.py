@@ -86,6 +86,19 @@ def find_not_finite(outputs: Floats) -> list[Fault]:
     return [Fault("nan", f"NaN or infinity for {wrong} of {len(outputs)} images")] if wrong else []
 
 
+def find_constant(outputs: Floats) -> list[Fault]:
+    """Of (N, K) finite outputs: whether they tell nothing of the image, or one class is answered for all."""
+    if len(outputs) > 1 and np.ptp(outputs, axis=0).max() <= _TINY * max(1.0, float(np.abs(outputs).max())):
+        return [
+            Fault("constant", f"the same outputs for all of {len(outputs)} images: they do not depend on the image")
+        ]
+    if len(outputs) > 1 and np.ptp(outputs.argmax(axis=1)) == 0:
+        return [
+            Fault("one_class", f"one class, output {outputs[0].argmax()}, is answered for all of {len(outputs)} images")
+        ]
+    return []
+
+
 def find_batch_faults(reading: Reading, pixels: Pixels, truths: Indices) -> Iterator[Fault]:
     """Whether an image's outputs depend on the others of its batch, on its place in it, or on chance.
 
