@@ -25,7 +25,7 @@ README = REPOSITORY / "README.md"
 MARKS = ("<!-- results: written by docs/results/write_tables.py -->", "<!-- end of results -->")
 
 SHIPPED = ("emotorch", "compact")  # in baseline_model/model/
-SHIPPED_BEFORE = ("emotorch-before", "compact-before")  # in records/
+SHIPPED_BEFORE = ("emotorch-before", "compact-before", "compact-between")  # in records/
 SCRIPTS = "python develop_baseline_model/models/"
 LOST = "†"  # behind a figure whose record is lost
 # Corruptions that `compact` is trained on since it is robust, and those of the same kind that it never saw.

@@ -109,7 +109,7 @@ def train_new(
         write_record(claimed.folder, record)
     logger.info("%s: %s", run.name, _describe_data(index, data.selection))
     if settings.recipe.pretrained and distributed.is_main_process():
-        write_inherited(run, start_of(settings))
+        write_inherited(run, start_of(settings), data.selection.training.hashes.tolist())
     _train(run, settings, data, network)
     return run
 

@@ -1,7 +1,7 @@
 """Which images a run used and what for: `image_usage.csv` and `usage_summary.csv`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -143,8 +143,7 @@ class TrainingImages:
             return None
         chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
         files = {original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen}
-        # What it was trained on itself is known by its files: a twin of that is no image that it has seen.
-        return cls(files, frozenset() if validation else _inherited(run).difference(files.values()))
+        return cls(files, frozenset() if validation else _inherited(run))
 
     @classmethod
     def stated_by(cls, run: Run) -> "TrainingImages":
@@ -171,11 +170,15 @@ class TrainingImages:
         return frozenset(self.files.values()) | self.inherited
 
 
-def write_inherited(run: Run, start: Run) -> None:
-    """Keeps in a run's folder what the run whose weights it starts from has seen, as far as that is known."""
+def write_inherited(run: Run, start: Run, own: Iterable[str]) -> None:
+    """Keeps in a run's folder what the run whose weights it starts from has seen, as far as that is known.
+
+    Less the hashes of what it is trained on itself, which are known by their files: a twin of those is a twin.
+    """
     known = TrainingImages.of(start)
-    if known is not None:
-        write_text(run.folder / INHERITED_NAME, "".join(f"{pixels}\n" for pixels in sorted(known.hashes - {""})))
+    further = known.hashes.difference(own, {""}) if known is not None else ()
+    if further:
+        write_text(run.folder / INHERITED_NAME, "".join(f"{pixels}\n" for pixels in sorted(further)))
 
 
 def _inherited(run: Run) -> frozenset[str]:
