@@ -15,6 +15,7 @@ from layouts import draw, put
 from PIL import Image
 from running import call_script
 
+from emotorch.analyses.reference import Reference
 from emotorch.data import dataset
 from emotorch.data.faces import Box
 from emotorch.data.images import PixelForm
@@ -25,8 +26,9 @@ from emotorch.errors import EmoTorchError
 from emotorch.evaluation.seen import seen_in_training
 from emotorch.evaluation.sets import load_set
 from emotorch.labels import get_scheme
-from emotorch.paths import STAGE_2, Paths
+from emotorch.paths import SHIPPED_MODELS, STAGE_2, Paths
 from emotorch.runs.usage import TrainingImages
+from emotorch.training.checkpoints import load_model
 
 SEVEN = get_scheme("seven")
 EMOTIONS = ("happy", "sad", "angry")
@@ -68,6 +70,8 @@ def test_others_of_a_person_who_was_trained_on_are_seen_too(paths: Paths) -> Non
         images = load_set(paths, place, SEVEN, faces="none")
         seen, _ = seen_in_training(images, known, own, by_name=place == "mine")
         assert seen.sum() == 6, place
+        compact = load_model(SHIPPED_MODELS / "compact" / "model.pth")
+        assert Reference("compact", compact, "", known, own).has_seen(images).sum() == 6, place
 
 
 # Class folders.

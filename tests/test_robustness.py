@@ -154,7 +154,7 @@ def test_results_are_equal_for_any_batch_number_of_threads_and_order(
 
 def test_a_model_beside_itself_has_an_mce_of_100(lively: Trained, faces: Path) -> None:
     model, images = load(lively, faces)
-    errors = score(model, images, Reference("itself", model, "", None)).errors
+    errors = score(model, images, Reference("itself", model, "", None, lively.paths)).errors
     assert set(errors.ratios.values()) == {100.0}
     assert (errors.mce.value, errors.mce.low, errors.mce.high) == (100.0, 100.0, 100.0)
     assert (errors.images, errors.left_out) == (40, None)
@@ -162,7 +162,7 @@ def test_a_model_beside_itself_has_an_mce_of_100(lively: Trained, faces: Path) -
 
 def test_mce_is_the_mean_of_the_ratios_of_summed_errors(lively: Trained, other: Path, faces: Path) -> None:
     (model, images), against = load(lively, faces), load_model(other / "model.pth")
-    errors = score(model, images, Reference("other", against, "", None)).errors
+    errors = score(model, images, Reference("other", against, "", None, lively.paths)).errors
     theirs = Evaluation(images.images, predict(against, images.images, CPU), "T", [])
     both = [score(model, images, None), score(against, theirs, None)]
     ratios = []
@@ -184,7 +184,7 @@ def test_images_that_the_reference_was_trained_on_take_no_part_in_the_mce(lively
     model, images = load(lively, faces)
     seen = images.images.hashes[5:15]
     training = TrainingImages({f"FER/anger/{number}.png": value for number, value in enumerate(seen.tolist())})
-    reference = Reference("other", model, "", training)
+    reference = Reference("other", model, "", training, lively.paths)
     errors = score(model, images, reference).errors
     # Two of the faces are twins: of the ten, none or both.
     left = np.isin(images.images.hashes, seen)
@@ -194,7 +194,7 @@ def test_images_that_the_reference_was_trained_on_take_no_part_in_the_mce(lively
     assert errors.clean[0] == pytest.approx(100 * (1 - right[~left].mean()))
     everything = TrainingImages({str(n): value for n, value in enumerate(images.images.hashes.tolist())})
     with pytest.raises(EmoTorchError, match="trained on every one"):
-        score(model, images, Reference("other", model, "", everything))
+        score(model, images, Reference("other", model, "", everything, lively.paths))
 
 
 def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(

@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from emotorch.datasets import PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.seen import seen_in_training
+from emotorch.evaluation.sets import EvaluationSet
 from emotorch.files import hash_file
+from emotorch.paths import Paths
 from emotorch.runs.folder import Run, shipped_or_named
 from emotorch.runs.usage import TrainingImages
 from emotorch.training.checkpoints import Model, load_model
@@ -12,12 +19,22 @@ from emotorch.training.checkpoints import Model, load_model
 
 @dataclass(frozen=True)
 class Reference:
-    """A model to measure errors by, and what is known of the images that it was trained on."""
+    """A model to measure errors by, and what is known of the images that it was trained on.
+
+    Attributes:
+        paths: Of the dataset in its scheme, which tells persons.
+    """
 
     name: str
     model: Model
     weights_hash: str
     training: TrainingImages | None
+    paths: Paths
+
+    def has_seen(self, images: EvaluationSet) -> NDArray[np.bool_]:
+        """(N,) which images it was trained on: themselves, a variant, a twin, or others of a person shown in them."""
+        by_name = images.name in PARTS and self.model.trained_as is None
+        return np.logical_or(*seen_in_training(images, self.training, self.paths, by_name=by_name))
 
 
 def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:
@@ -43,4 +60,5 @@ def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:
             raise
         return f"the EmoTorch baseline has other labels ({error}): name another model with --reference"
     run = Run(weights.parent)
-    return Reference(run.name, reference, weights_hash, TrainingImages.of(run))
+    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
+    return Reference(run.name, reference, weights_hash, TrainingImages.of(run), paths)

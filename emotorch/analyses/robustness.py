@@ -23,7 +23,6 @@ from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.evaluation.seen import seen_by_name
 from emotorch.evaluation.sets import EvaluationSet, sources_of
 from emotorch.figures.canvas import save
 from emotorch.metrics import confusion
@@ -203,7 +202,7 @@ def _compare(
     theirs: NDArray[np.bool_],
 ) -> CorruptionErrors:
     """From which predictions are right, (1 + C, N) of each model, the first row of the clean images."""
-    seen = np.logical_or(*seen_by_name(images, reference.training))
+    seen = reference.has_seen(images)
     if seen.all():
         raise EmoTorchError(f"the reference {reference.name} was trained on every one of these images: name another")
     wrong = (~np.concatenate([ours, theirs])[:, ~seen]).astype(np.int64)
