@@ -206,6 +206,20 @@ def test_each_scoring_on_the_private_test_is_recorded(officially: Trained) -> No
     assert results[0].folder != results[1].folder
 
 
+def test_a_look_at_copies_of_the_private_test_is_recorded_too(officially: Trained, tmp_path: Path) -> None:
+    for usage, looks in (("PublicTest", 0), ("PrivateTest", 1)):
+        rows = [row for row in manifest(officially.paths, "FER") if row["usage"] == usage]
+        others = {row["hash"] for row in manifest(officially.paths, "FER") if row["usage"] != usage}
+        for row in rows:
+            if row["hash"] not in others:
+                copy = tmp_path / usage / row["file"].removeprefix("FER/")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(officially.paths.originals / row["file"], copy)
+        evaluate(officially, tmp_path / usage)
+        scorings = Run(officially.folder).record.get("private_scorings", [])
+        assert [scoring["dataset"] for scoring in scorings] == [usage] * looks
+
+
 def test_looks_at_the_same_time_are_all_recorded(officially: Trained) -> None:
     run = Run(officially.folder)
     before = len(run.record.get("private_scorings", []))

@@ -166,7 +166,7 @@ def _score_one(candidate: Candidate, reading: Model, name: str, dataset: str, te
     resampled = np.zeros((2, size, size))
     if len(images.labels):
         predictions = predict(reading, images, candidate.loaded.device)
-        record_scoring(candidate.loaded, dataset, predictions.counts, tested.scheme)
+        record_scoring(candidate.loaded, dataset, images, predictions.counts, tested.scheme)
         rng = generator("cross dataset", SPLIT_SEED, candidate.name, name)
         cells = (images.labels * size + predictions.classes)[None]
         flat = resampled_counts(cells, size * size, np.unique(sources, return_inverse=True)[1], rng)[0]

@@ -88,7 +88,7 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     sources = group_sources(sources_of(paths, images, scheme))
     predictions = [predict(candidate.model, images, candidate.loaded.device) for candidate in candidates]
     for candidate, given in zip(candidates, predictions, strict=True):
-        record_scoring(candidate.loaded, dataset, given.counts)
+        record_scoring(candidate.loaded, dataset, images, given.counts)
     groups = [[number] for number in range(len(candidates))] if each_run else _by_seed(candidates)
     seeds_apart = len(groups) == 1
     if seeds_apart:

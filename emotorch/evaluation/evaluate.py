@@ -210,7 +210,7 @@ def evaluate(loaded: LoadedRun, dataset: str, faces: str = "auto") -> Evaluation
         sources=sources_of(paths, images, model.scheme),
         validated=chose_the_epoch(loaded, dataset, images),
     )
-    record_scoring(loaded, dataset, evaluation.predictions.counts)
+    record_scoring(loaded, dataset, evaluation.images, evaluation.predictions.counts)
     return evaluation
 
 

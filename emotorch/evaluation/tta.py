@@ -90,7 +90,7 @@ def describe_means(
         yield f"with {tta}: {mean_of(1, with_tta=True)}"
     for other, chosen in zip(others, chose[1:], strict=True):
         alone = predict(other.model, images, device)
-        record_scoring(other, dataset, alone.counts)
+        record_scoring(other, dataset, images, alone.counts)
         said = f" {CHOSE_THE_EPOCH}; {chosen} of them chose its epoch" if chosen else ""
         yield f"{other.run.name} on the same: {alone.line()}{said}"
     if others:

@@ -71,7 +71,7 @@ def _record_private_scorings(paths: Paths, path: Path, found: Audit) -> None:
     """Of a model of ours an audit on PrivateTest is a look at it like any other."""
     run = run_in(paths, path.parent)
     for scored in found.sets:
-        if run.record and shows_private_test(paths, found.scheme, run, scored.name):
+        if run.record and shows_private_test(paths, found.scheme, run, scored.name, scored.hashes.tolist()):
             weights = path.with_suffix(".pth")  # of which the ONNX file is made
             record_private_scoring(
                 run, weights if weights.is_file() else path, scored.name, scored.main.images, scored.main.correct
