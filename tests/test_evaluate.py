@@ -28,6 +28,7 @@ from running import (
 
 from emotorch.data.images import read_face, read_picture, resize
 from emotorch.data.selection import DatasetIndex, Factors, select
+from emotorch.evaluation.official_tests import shows_private_test
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.paths import Paths
@@ -218,6 +219,16 @@ def test_a_look_at_copies_of_the_private_test_is_recorded_too(officially: Traine
         evaluate(officially, tmp_path / usage)
         scorings = Run(officially.folder).record.get("private_scorings", [])
         assert [scoring["dataset"] for scoring in scorings] == [usage] * looks
+
+
+def test_an_image_that_other_usages_have_too_is_no_look_at_the_private_test(officially: Trained) -> None:
+    rows = manifest(officially.paths, "FER")
+    private = {row["hash"] for row in rows if row["usage"] == "PrivateTest"}
+    shared = private & {row["hash"] for row in rows if row["usage"] != "PrivateTest"}
+    assert shared
+    scheme, run = get_scheme("emotorch4"), Run(officially.folder)
+    assert not shows_private_test(officially.paths, scheme, run, "mine", shared)
+    assert shows_private_test(officially.paths, scheme, run, "mine", private)
 
 
 def test_looks_at_the_same_time_are_all_recorded(officially: Trained) -> None:

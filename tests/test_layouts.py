@@ -333,7 +333,7 @@ def test_people_may_be_called_like_kinds_of_people(paths: Paths, names: Sequence
     assert {one[3] for one in told(paths).values()} == set(names)
 
 
-@pytest.mark.parametrize("words", [("valid", "valid"), ("train", "")])
+@pytest.mark.parametrize("words", [("valid", "valid"), ("train", ""), ("train", "train")])
 def test_a_column_of_one_split_word_is_no_split(paths: Paths, words: tuple[str, str]) -> None:
     rows = [f"{number}.jpg,sad,{word}" for number, word in enumerate(words)]
     lay(paths, ["mine/0.jpg", "mine/1.jpg"], {"mine/labels.csv": ["image,label,status", *rows]})
