@@ -27,7 +27,10 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 # Settings of a network that its recipe leaves at their defaults.
-OPTIONAL_CONFIG: dict[str, dict[str, type]] = {"emotion_cnn": {"width": int, "hidden": int}}
+OPTIONAL_CONFIG: dict[str, dict[str, type]] = {
+    "compact": {"width": int},
+    "emotion_cnn": {"width": int, "hidden": int},
+}
 
 Value = bool | int | float | str
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from emotorch.recipes import Augmentation
 from emotorch.seeding import generator
+from emotorch.training.device import send
 
 # Random numbers per image: as many under every policy, so that changing one amount reshuffles nothing else; and of
 # their own those for saturation and hue, and those for downscaling and noise.
@@ -100,8 +101,8 @@ def augment(pixels: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
         # In the image's mean grey: black or noise would be an edge of its own, stronger than the face's, and
         # would change the mean of what the network sees.
         patches = (occlusion < policy.occlusion).float() * policy.occlusion_size
-        rows = _span(patches * height * _between(_LEAST_PATCH, 1, patch_height), patch_y, height).to(images.device)
-        columns = _span(patches * width * _between(_LEAST_PATCH, 1, patch_width), patch_x, width).to(images.device)
+        rows = send(_span(patches * height * _between(_LEAST_PATCH, 1, patch_height), patch_y, height), images.device)
+        columns = send(_span(patches * width * _between(_LEAST_PATCH, 1, patch_width), patch_x, width), images.device)
         images.lerp_(mean, rows[:, None, :, None] * columns[:, None, None, :])
     return images.clamp_(0, 255)
 
@@ -116,17 +117,17 @@ def degrade(images: Tensor, policy: Augmentation, draws: Draws) -> Tensor:
         chance, sigma = draws.amounts[:, 10:12].unbind(1)
         chosen = (chance < policy.blur).nonzero()[:, 0]
         sigmas = _between(_LEAST_SIGMA, policy.blur_sigma, sigma)[chosen]
-        chosen = chosen.to(images.device)
+        chosen = send(chosen, images.device)
         images[chosen] = gaussian_blur(images[chosen], sigmas)
     if draws.corruptions is not None:
         small, side, noisy, strength = draws.corruptions.unbind(1)
         chosen = (small < policy.downscaling).nonzero()[:, 0]
         parts = _between(policy.smallest_side, 1, side)[chosen]
-        chosen = chosen.to(images.device)
+        chosen = send(chosen, images.device)
         images[chosen] = downscaled(images[chosen], parts)
         if draws.noise is not None:
             sigmas = (noisy < policy.noise).float() * policy.noise_sigma * _between(_LEAST_NOISE, 1, strength)
-            images.addcmul_(draws.noise.to(images.device), _per_image(255 * sigmas, images))
+            images.addcmul_(send(draws.noise, images.device), _per_image(255 * sigmas, images))
     return images.clamp_(0, 255)
 
 
@@ -153,7 +154,7 @@ def turn_colours(images: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
     cos, sin = saturation * angles.cos(), saturation * angles.sin()
     ones, zeros = torch.ones_like(cos), torch.zeros_like(cos)
     turned = torch.stack([ones, zeros, zeros, zeros, cos, -sin, zeros, sin, cos], 1).view(-1, 3, 3)
-    matrices = (torch.linalg.inv(_YIQ) @ turned @ _YIQ).to(images.device)
+    matrices = send(torch.linalg.inv(_YIQ) @ turned @ _YIQ, images.device)
     return torch.einsum("nij,njhw->nihw", matrices, images).clamp_(0, 255)
 
 
@@ -183,7 +184,7 @@ def warp(images: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
     y = torch.arange(height, device=device) - (height - 1) / 2
     # What grid_sample takes goes from -1 to 1 between the centres of the first and the last pixel.
     units = torch.tensor([2 / max(1, width - 1), 2 / max(1, height - 1)])
-    places = torch.cat([matrices, offsets[:, :, None]], 2).mul_(units[:, None]).to(device)[:, :, :, None, None]
+    places = send(torch.cat([matrices, offsets[:, :, None]], 2).mul_(units[:, None]), device)[:, :, :, None, None]
     grid = places[:, :, 0] * x + (places[:, :, 1] * y[:, None] + places[:, :, 2])
     # The coordinate comes first in memory and last in shape: so it is made and read in runs of a row.
     return F.grid_sample(images, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)
@@ -195,7 +196,7 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
     Products of matrices, one per axis: for small images as fast as convolutions, and as simple for many σ.
     """
     height, width = images.shape[2:]
-    precision = (-0.5 / sigmas**2)[:, None, None, None].to(images.device)
+    precision = send(-0.5 / sigmas**2, images.device)[:, None, None, None]
     down, across = (_distances(side, images.device).square() for side in (height, width))
     return torch.softmax(precision * down, 3) @ images @ torch.softmax(precision * across, 3).mT
 
@@ -203,7 +204,7 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
 def downscaled(images: Tensor, parts: Tensor) -> Tensor:
     """Each image shrunk to a part of its sides of its own, by means of areas, and enlarged again, linearly."""
     down, across = (
-        _there_and_back(side)[(parts * side).round().long().clamp(1, side) - 1, None].to(images.device)
+        send(_there_and_back(side)[(parts * side).round().long().clamp(1, side) - 1, None], images.device)
         for side in images.shape[2:]
     )
     return down @ images @ across.mT
@@ -242,4 +243,4 @@ def _around_0(most: float, numbers: Tensor) -> Tensor:
 
 def _per_image(values: Tensor, images: Tensor) -> Tensor:
     """(N,) to (N, 1, 1, 1), on the images' device."""
-    return values[:, None, None, None].to(images.device)
+    return send(values, images.device)[:, None, None, None]

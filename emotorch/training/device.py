@@ -3,6 +3,7 @@
 import os
 
 import torch
+from torch import Tensor
 
 from emotorch.errors import UsageError
 
@@ -35,7 +36,14 @@ def make_repeatable(threads: int) -> None:
     torch.set_num_threads(threads)
     # The same as use_deterministic_algorithms(True), which imports torch.compile too: more than a second.
     torch.set_deterministic_debug_mode("error")
+    # It would fill every new tensor, for code that reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """A copy of a CPU's values on the device, where these are not its own; a GPU goes on computing meanwhile."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

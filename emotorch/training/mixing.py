@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from emotorch.recipes import Recipe
+from emotorch.training.device import send
 
 
 def mixes(recipe: Recipe) -> bool:
@@ -27,7 +28,7 @@ def mix(pixels: Tensor, targets: Tensor, recipe: Recipe, drawing: np.random.Gene
     cut = bool(recipe.cutmix) and (not recipe.mixup or drawing.random() < 0.5)
     shape = recipe.cutmix if cut else recipe.mixup
     weight = float(drawing.beta(shape, shape))
-    others = torch.from_numpy(drawing.permutation(len(pixels))).to(pixels.device)
+    others = send(torch.from_numpy(drawing.permutation(len(pixels))), pixels.device)
     if cut:
         pixels, weight = _with_box_of(pixels.float(), pixels[others].float(), weight, drawing)
     else:

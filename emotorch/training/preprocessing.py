@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels
 from emotorch.recipes import NORMALIZATIONS, Recipe
+from emotorch.training.device import send
 
 # Weights of red, green and blue in grey values, as where pictures are read as grey.
 _GREY = (0.299, 0.587, 0.114)
@@ -86,7 +87,7 @@ def to_input(pixels: Tensor, form: InputForm) -> Tensor:
         images = F.interpolate(images, size, mode="bilinear", antialias=images.shape[-1] > form.image_size)
     if form.mean == (0.0,) and form.std == (1.0,):
         return (images / 255.0).expand(-1, form.channels, -1, -1)
-    mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (form.mean, form.std))
+    mean, std = (send(torch.tensor(values), images.device).view(1, -1, 1, 1) for values in (form.mean, form.std))
     return ((images - 255.0 * mean) / (255.0 * std)).expand(-1, form.channels, -1, -1)
 
 
