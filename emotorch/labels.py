@@ -13,33 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from emotorch.datasets import CKP, DATASETS, FER, FERPLUS_CLASSES, RAF, Dataset
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError, UsageError
 
 DEFAULT = "emotorch4"
 # The scheme whose labels of FER-2013 are by FER+'s votes: see `emotorch.data.ferplus`.
 FERPLUS = "ferplus"
 
-# FER-2013's names for emotions that other datasets, and its own copies as class folders, spell otherwise.
-_FER_NAMES = {
-    "afraid": "fear",
-    "anger": "angry",
-    "contemptuous": "contempt",
-    "digust": "disgust",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "fearfull": "fear",
-    "happiness": "happy",
-    "happyness": "happy",
-    "joy": "happy",
-    "joyful": "happy",
-    "neutrality": "neutral",
-    "sadness": "sad",
-    "scared": "fear",
-    "suprise": "surprise",
-    "suprised": "surprise",
-    "surprised": "surprise",
-    "surprize": "surprise",
-}
 # All emotions by FER-2013's names, and the one that it lacks.
 EMOTIONS = (*FER.classes, "contempt")
 # Labels become folders and columns, a scheme's name a part of a folder's name.
@@ -85,7 +65,7 @@ class LabelScheme:
 
     def knows(self, class_name: str) -> bool:
         """Whether a class folder of this name is a label or an emotion, even one that takes no part."""
-        return class_name.lower() in (*self.labels, *known_emotions())
+        return class_name.lower() in self.labels or emotion_name(class_name) in _known_emotions()
 
     def read_as(self, other: "LabelScheme") -> list[int]:
         """For each label of another scheme the one here that stands for the same classes of FER-2013.
@@ -188,15 +168,9 @@ def _nearest(name: object, right: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f", only {', '.join(right)}"
 
 
-def emotion_name(class_name: str) -> str:
-    """FER-2013's name of an emotion that a dataset spells otherwise; any other name as it is, in lower case."""
-    return _FER_NAMES.get(class_name.lower(), class_name.lower())
-
-
-def known_emotions() -> tuple[str, ...]:
-    """Every name of an emotion that a class folder may have."""
-    classes = (name for dataset in DATASETS.values() for name in dataset.classes)
-    return tuple(dict.fromkeys((*classes, *_FER_NAMES)))
+def _known_emotions() -> set[str]:
+    """Every emotion that a dataset has a class of, by `emotion_name`."""
+    return {emotion_name(own) for dataset in DATASETS.values() for own in dataset.classes}
 
 
 def _built_in(name: str, labels: tuple[str, ...], fer: Mapping[str, str], **others: Mapping[str, str]) -> LabelScheme:

@@ -25,8 +25,9 @@ from emotorch.data.images import Pixels
 from emotorch.data.selection import DatasetIndex, Factors, Selection, select
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import FER, FER_USAGES, FERPLUS_CLASSES
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import UsageError
-from emotorch.labels import emotion_name, get_scheme
+from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.training.losses import smoothed
 

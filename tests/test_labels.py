@@ -2,20 +2,25 @@
 
 import json
 import subprocess
+import unicodedata
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import refusal
 from layouts import put
 
-from emotorch import labels
+from emotorch import emotion_names, labels
 from emotorch.data.dataset import create
 from emotorch.data.selection import DatasetIndex
 from emotorch.datasets import CKP, FER, FER_BOTH_TESTS, FER_USAGES, RAF
+from emotorch.emotion_names import emotion_name, without_accents
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import SCHEMES, LabelScheme, get_scheme, read_scheme
 from emotorch.paths import REPOSITORY, Paths
 
+_AE = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ü": "Ue"})
 OWN = """
 labels = ["positive", "negative", "scorn"]
 without_fer = ["scorn"]
@@ -106,6 +111,35 @@ def test_an_emotion_is_known_however_a_dataset_spells_it(
     for scheme, label in (("emotorch4", emotorch4), ("seven", seven), ("mood4", mood4)):
         assert get_scheme(scheme).label_of(name) == label
         assert get_scheme(scheme).knows(name)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("colère", "dégoût", "peur", "joie", "tristesse", "surprise", "neutre", "mépris"),
+        ("Wut", "Ekel", "Angst", "Freude", "Trauer", "Überraschung", "neutral", "Verachtung"),
+        ("wütend", "angewidert", "ängstlich", "fröhlich", "traurig", "überrascht", "neutral", "verächtlich"),
+        ("enojo", "asco", "miedo", "alegría", "tristeza", "sorpresa", "neutro", "desprecio"),
+        ("raiva", "nojo", "medo", "felicidade", "triste", "surpresa", "neutra", "desprezo"),
+        ("rabbia", "disgusto", "paura", "felicità", "tristezza", "sorpresa", "neutrale", "disprezzo"),
+    ],
+)
+@pytest.mark.parametrize(
+    "write", [str, str.upper, without_accents, partial(unicodedata.normalize, "NFD"), lambda name: name.translate(_AE)]
+)
+def test_emotions_have_names_in_six_languages(names: tuple[str, ...], write: Callable[[str], str]) -> None:
+    expected = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+    assert tuple(emotion_name(write(name)) for name in names) == expected
+    assert all(get_scheme("emotorch4").knows(write(name)) for name in names)
+
+
+def test_no_name_is_of_two_emotions() -> None:
+    emotions_of: dict[str, set[str]] = {}
+    for emotion, names in emotion_names._SPELLINGS.items():
+        for name in (*names.split(), emotion):
+            emotions_of.setdefault(without_accents(name), set()).add(emotion)
+    assert {name: found for name, found in emotions_of.items() if len(found) > 1} == {}
+    assert emotion_name("enojado") == "enojado", "angry in Spanish, disgusted in Portuguese"
 
 
 def test_a_label_is_known_to_its_own_scheme_alone(own: Path) -> None:

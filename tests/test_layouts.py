@@ -365,3 +365,22 @@ def test_headers_and_objects_of_odd_forms(paths: Paths) -> None:
         told(paths)
     (paths.raw / "b" / "metadata.jsonl").write_text(objects.replace('"1.png"}', '"1.png", "label": "none"}'))
     assert told(paths) == {"a/1.png": ("a", "sad", "", ""), "b/2.png": ("b", "sad", "val", "")}
+
+
+def test_class_folders_may_be_called_in_another_language(paths: Paths) -> None:
+    pictures = [f"mes visages/{split}/{name}/1.png" for split in ("train", "test") for name in ("Colère", "joie")]
+    lay(paths, pictures)
+    assert {one[:3] for one in told(paths).values()} == {
+        ("mes-visages", name, split) for name in ("colère", "joie") for split in ("train", "test")
+    }
+    assert recognise(paths, SEVEN).datasets["mes-visages"].why == (
+        "class folders (colère as angry, joie as happy) in test, train"
+    )
+
+
+@pytest.mark.parametrize("layout", ["{who}/{emotion}/1.jpg", "{emotion}/{who}/1.jpg"])
+def test_persons_may_be_called_like_emotions(paths: Paths, layout: str) -> None:
+    who = ("Ira", "Joy", "Anna", "Ben")
+    lay(paths, [f"mine/{layout.format(who=name, emotion=e)}" for name in who for e in ("angry", "happy", "sad")])
+    assert {one[3] for one in told(paths).values()} == set(who)
+    assert {one[1] for one in told(paths).values()} == {"angry", "happy", "sad"}

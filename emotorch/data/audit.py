@@ -20,9 +20,10 @@ from emotorch.data.listing import Entry, Listed
 from emotorch.data.pixel_csv import dataset_of
 from emotorch.data.recognition import recognise, recognise_folder
 from emotorch.datasets import DATASETS, FER, find_dataset
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, read_stamp
-from emotorch.labels import DEFAULT, LabelScheme, emotion_name, get_scheme
+from emotorch.labels import DEFAULT, LabelScheme, get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.workers import progress
 

@@ -16,8 +16,8 @@ from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, commo
 from emotorch.data.pixel_csv import dataset_of, read_head, readable_head
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import CKP
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
-from emotorch.labels import emotion_name
 
 logger = logging.getLogger(__name__)
 

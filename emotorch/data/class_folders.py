@@ -9,8 +9,9 @@ from emotorch.data.formats import is_picture
 from emotorch.data.layouts import NAMELESS, Folder, Recognised, beside_split, is_nameless, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
-from emotorch.labels import EMOTIONS, emotion_name
+from emotorch.labels import EMOTIONS
 
 # Words before the number of a class: `class003`.
 CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
@@ -248,10 +249,12 @@ def _leads_to_classes(folder: Folder, class_of: ClassOf) -> bool:
 
 
 def _holds_others(folder: Folder) -> bool:
-    """Whether a folder that is called like no emotion, as by a number, has emotions' folders in it: a person's, say."""
-    return emotion_name(plain_class(folder.name)) not in EMOTIONS and any(
-        emotion_name(plain_class(below.name)) in EMOTIONS for below in folder.folders
-    )
+    """Whether a folder has emotions' folders in it: a person's, say, who is called by a number, or `Joy`."""
+    own = emotion_name(plain_class(folder.name))
+    emotions = [found for sub in folder.folders if (found := emotion_name(plain_class(sub.name))) in EMOTIONS]
+    if own not in EMOTIONS:
+        return bool(emotions)
+    return len({*emotions} - {own}) > 1 and len(emotions) > len(folder.folders) / 2
 
 
 def tells_nothing(word: str) -> bool:

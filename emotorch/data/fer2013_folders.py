@@ -21,8 +21,9 @@ from emotorch.data.known import (
 from emotorch.data.layouts import Folder, Recognised, beside_split, common_size, sampled
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES, FERPLUS_CALLED
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
-from emotorch.labels import EMOTIONS, emotion_name
+from emotorch.labels import EMOTIONS
 
 # Names that copies share with other datasets, which have its seven classes, its size and its grey too.
 _PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)

@@ -20,8 +20,8 @@ from emotorch.data.layouts import Folder
 from emotorch.data.sources import SourceImage, read_manifest
 from emotorch.data.split import Indices
 from emotorch.datasets import FER_USAGES, FERPLUS_CLASSES
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
-from emotorch.labels import emotion_name
 from emotorch.paths import STAGE_1
 
 logger = logging.getLogger(__name__)

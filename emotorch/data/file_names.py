@@ -8,7 +8,8 @@ from emotorch.data.known import are_named_as, called_after, recognise_class_fold
 from emotorch.data.layouts import Finding, Folder, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import Dataset
-from emotorch.labels import EMOTIONS, emotion_name
+from emotorch.emotion_names import emotion_name
+from emotorch.labels import EMOTIONS
 
 
 def recognise(folder: Folder, dataset: Dataset, reading: Reading) -> Iterator[Finding]:

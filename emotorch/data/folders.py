@@ -9,8 +9,9 @@ from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
 from emotorch.data.known import ask_whose, class_number
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
-from emotorch.labels import EMOTIONS, LabelScheme, emotion_name
+from emotorch.labels import EMOTIONS, LabelScheme
 
 # Class folders that are numbers; persons and sequences have longer ones.
 _CLASS_NUMBER = re.compile(r"\d|class\D?\d+")
@@ -65,8 +66,12 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
 
 def _own(classes: ClassFolders, scheme: LabelScheme) -> Recognised:
     persons = {found.person for found in classes} - {""}
-    names = ", ".join(sorted({found.emotion for found in classes}))
-    why = f"class folders ({names})"
+    read_as = {found.emotion: emotion_name(found.emotion) for found in classes}
+    names = [
+        name if emotion == name or name in scheme.labels else f"{name} as {emotion}"
+        for name, emotion in sorted(read_as.items())
+    ]
+    why = f"class folders ({', '.join(names)})"
     if splits := classes.split_names:
         why += f" in {', '.join(splits)}"
     if persons:

@@ -13,7 +13,7 @@ from emotorch.data.class_folders import CLASS_WORDS, ClassFolders, ClassOf, join
 from emotorch.data.layouts import Finding, Folder, Incomplete, split_of
 from emotorch.data.sources import Reading
 from emotorch.datasets import CKP, DATASETS, FERPLUS_CALLED, Dataset
-from emotorch.labels import emotion_name
+from emotorch.emotion_names import emotion_name
 
 _NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
 # Matches the folder names of any dataset.

@@ -16,9 +16,10 @@ from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_columns import Columns, cell_of, find_columns
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, printable
-from emotorch.labels import EMOTIONS, LabelScheme, emotion_name
+from emotorch.labels import EMOTIONS, LabelScheme
 
 logger = logging.getLogger(__name__)
 

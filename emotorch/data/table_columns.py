@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.layouts import split_of
+from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
-from emotorch.labels import EMOTIONS, emotion_name
+from emotorch.labels import EMOTIONS
 
 # Names of columns, in lower case and only letters and digits; of equally good ones the first in this order is taken.
 _PATH = (
