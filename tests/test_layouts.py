@@ -7,7 +7,9 @@ import pytest
 from conftest import refusal
 from layouts import put
 
+from emotorch.data.folders import list_images
 from emotorch.data.recognition import recognise
+from emotorch.datasets import FER
 from emotorch.labels import get_scheme
 from emotorch.paths import Paths
 
@@ -384,3 +386,54 @@ def test_persons_may_be_called_like_emotions(paths: Paths, layout: str) -> None:
     lay(paths, [f"mine/{layout.format(who=name, emotion=e)}" for name in who for e in ("angry", "happy", "sad")])
     assert {one[3] for one in told(paths).values()} == set(who)
     assert {one[1] for one in told(paths).values()} == {"angry", "happy", "sad"}
+
+
+@pytest.mark.parametrize("place", ["mine/", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["{split}_{emotion}", "{emotion}_{split}", "{split}-{emotion}", "{split}{Emotion}", "{split}_0_{emotion} faces"],
+)
+def test_one_name_may_tell_split_and_class(paths: Paths, place: str, name: str) -> None:
+    expected = {}
+    for emotion in ("angry", "happy", "tristeza"):
+        for split, usage in (("train", "train"), ("Validation", "val"), ("Testing", "test")):
+            called = name.format(split=split, emotion=emotion, Emotion=emotion.title())
+            expected[f"{place}{called}/1.png"] = ("mine" if place else "FER-Datasets", emotion, usage, "")
+    lay(paths, [*expected, *in_classes("other/{}/1.png")])
+    found = told(paths)
+    assert {file: one for file, one in found.items() if one[0] != "other"} == expected
+    (ours,) = (one for one in recognise(paths, SEVEN).datasets.values() if one.dataset != "other")
+    assert " in Testing, Validation, train, called by split and class (" in ours.why
+
+
+def test_a_name_of_split_and_class_beside_others_is_not_guessed(paths: Paths) -> None:
+    joined = in_classes("mine/train_{}/1.png")
+    for stray in ("test_calm", "train_not_happy", "train_happy_aug"):
+        lay(paths, [*joined, f"{stray}/{stray}/1.png", f"mine/{stray}/1.png"])
+        with refusal(f"{paths.raw / 'mine' / stray}: no known emotion"):
+            told(paths)
+        (paths.raw / "mine" / stray / "1.png").unlink()
+    lay(paths, ["mine/test/1.png"])
+    assert set(told(paths)) == set(joined)
+    folder = paths.raw / "mine"
+    with refusal(f"{folder}: its class folders are in given splits (train); their names join split and class (train_"):
+        list_images(folder, SEVEN)
+
+
+def test_persons_may_have_folders_below_split_and_class(paths: Paths) -> None:
+    lay(paths, [file for who in ("P1", "P2") for file in in_classes(f"mine/train_{{}}/{who}/1.png")])
+    assert {one[2:] for one in told(paths).values()} == {("train", "P1"), ("train", "P2")}
+
+
+def test_pairs_of_datasets_may_be_called_by_emotions(paths: Paths) -> None:
+    lay(paths, [file for split in ("train", "test") for file in in_classes(f"neutral_{split}/{{}}/1.png")])
+    assert {one[0::2] for one in told(paths).values()} == {("neutral", "train"), ("neutral", "test")}
+
+
+@pytest.mark.parametrize("layout", ["{split}/{emotion}/1.png", "archive/{split}_{emotion}/1.png"])
+def test_fer_2013_s_three_usages_may_lie_beside_other_data(paths: Paths, layout: str) -> None:
+    usages = ("Training", "PublicTest", "PrivateTest")
+    ours = [layout.format(split=usage, emotion=emotion) for usage in usages for emotion in FER.classes]
+    lay(paths, [*ours, *in_classes("other/{}/1.png")])
+    found = {one[::2] for file, one in told(paths).items() if file in ours}
+    assert found == {("FER", usage) for usage in usages}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data.formats import is_picture
-from emotorch.data.layouts import NAMELESS, Folder, Recognised, beside_split, is_nameless, split_of
+from emotorch.data.layouts import NAMELESS, Folder, Recognised, beside_split, is_nameless, split_of, words_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS
 from emotorch.emotion_names import emotion_name
@@ -49,7 +49,7 @@ class ClassFolder:
     Attributes:
         folder: The folder.
         split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
-        split_name: That folder's name.
+        split_name: That folder's name; of one that joins split and class, as `train_happy`, without the class.
         emotion: What `class_of` made of its name.
         person: Whose folder it is, where persons have folders below the classes or above them; else empty.
     """
@@ -59,6 +59,11 @@ class ClassFolder:
     split_name: str
     emotion: str
     person: str = ""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether one name tells split and class."""
+        return bool(self.split) and self.split_name not in self.folder.path.parts
 
 
 class ClassFolders(list[ClassFolder]):
@@ -89,6 +94,12 @@ class ClassFolders(list[ClassFolder]):
         """Names of the folders of given splits, sorted."""
         return sorted({found.split_name for found in self} - {""})
 
+    @property
+    def joined_name(self) -> str:
+        """The first folder's name that joins split and class; empty where none does."""
+        paths = (found.folder.path.relative_to(self.folder.path) for found in self if found.is_joined)
+        return next((part for path in paths for part in path.parts if split_of(part)), "")
+
     def recognised(
         self,
         dataset: str,
@@ -100,10 +111,11 @@ class ClassFolders(list[ClassFolder]):
     ) -> Recognised:
         """A dataset that is these: it covers them, or the folders of splits or persons that they are in."""
         firsts = (found.folder.pictures[0] for found in self if found.folder.pictures)
+        joined = f", called by split and class ({self.joined_name}, …)" if self.joined_name else ""
         return Recognised(
             dataset,
             self.folder.path,
-            why,
+            why + joined,
             covers=self.folder.parts(firsts),
             images=images,
             count=lambda: len(self.pictures),
@@ -150,7 +162,9 @@ class ClassFolders(list[ClassFolder]):
             if parent.path not in above or parent.path in known or parent.path == self.folder.raw:
                 continue
             for sub in parent.folders:
-                if sub.path in known | above or not sub.has_pictures or _may_stand_beside(sub):
+                is_of_a_class = bool(self.joined_name and split_of(sub.name) and beside_split(sub.name))
+                may_stand = not is_of_a_class and _may_stand_beside(sub)
+                if sub.path in known | above or not sub.has_pictures or may_stand:
                     continue
                 stray = unknown
                 if split_of(sub.name) and not self[0].split:
@@ -168,6 +182,13 @@ def plain_class(name: str) -> str:
     return words[0] if len(words) == 1 else plain
 
 
+def joined_class(folder: Folder, class_of: ClassOf) -> str | None:
+    """The class of a folder whose name joins split and class, as `train_happy` or `HappyTest`; None of any other."""
+    plain = plain_class(beside_split(folder.name)) if split_of(folder.name) else ""
+    is_name = plain and not any(map(str.isdigit, plain))
+    return class_of(plain) if is_name and not _holds_others(folder) else None
+
+
 def joined_splits(folders: list[ClassFolder]) -> tuple[str, ...]:
     """A note where folders of several names are one given split, as `train` and `train_aug`; else none."""
     names: dict[str, set[str]] = {}
@@ -182,15 +203,23 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     """The class folders below a folder; `place` has the split and the person that the folders above it tell."""
     classes = [(sub, None if _holds_others(sub) else class_of(plain_class(sub.name))) for sub in folder.folders]
     splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
+    joined = {sub: emotion for sub in splits if (emotion := joined_class(sub, class_of)) is not None}
     if folder.path == folder.raw:
-        splits = [sub for sub in splits if _is_split_of_all(sub, splits, folder)]
+        are_joined = len(set(joined.values())) > 1
+        splits = [sub for sub in splits if (are_joined and sub in joined) or _is_split_of_all(sub, splits, folder)]
     if any(emotion is not None for _, emotion in classes):
         for sub, emotion in classes:
             if emotion is not None:
                 yield from _within_class(sub, class_of, replace(place, emotion=emotion))
     elif splits:
         for sub in splits:
-            yield from _find(sub, class_of, replace(place, split=split_of(sub.name) or "", split_name=sub.name))
+            within = replace(place, split=split_of(sub.name) or "", split_name=sub.name)
+            if sub in joined:
+                others = {plain_class(beside_split(sub.name)), *_EMPTY_WORDS}
+                rest = " ".join(word for word in words_of(sub.name) if word.isalpha() and word.lower() not in others)
+                yield from _within_class(sub, class_of, replace(within, emotion=joined[sub], split_name=rest))
+            else:
+                yield from _find(sub, class_of, within)
     elif (place.split or place.person) and (inner := _inner(folder, class_of, place)):
         for sub in inner:  # `train/train`, `train/images`, `P01/front`
             yield from _find(sub, class_of, place)

@@ -29,6 +29,8 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
     classes = ClassFolders(root, scheme.label_of)
     if splits := classes.split_names:
         remedy = f"name one of them, as {folder / splits[0]}"
+        if classes.joined_name:
+            remedy = f"their names join split and class ({classes.joined_name}), which stage 2 reads below FER-Datasets"
         raise EmoTorchError(f"{folder}: its class folders are in given splits ({', '.join(splits)}); {remedy}")
     images = classes.images(Reading.SCENE, folder.name, others=True) if classes else []
     taken = [found.folder.path for found in classes]

@@ -16,6 +16,7 @@ from pathlib import Path
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
 from emotorch.data.sources import SourceImage
+from emotorch.emotion_names import without_accents
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, is_clutter, printable
 
@@ -24,9 +25,11 @@ logger = logging.getLogger(__name__)
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 _TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".txt")
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_WORDS = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Words in the names of folders of given splits, also joined: `trainset`.
 _SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
+# Words beside them that say nothing more: FER-2013's tests are called PublicTest and PrivateTest.
+_BESIDE_SPLITS = {"set", "faces", "public", "private"}
 # Names of folders that say nothing of their content.
 NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
 
@@ -196,14 +199,19 @@ def is_nameless(name: str) -> bool:
     return _NUMBERED.sub("", name.lower()) in NAMELESS
 
 
+def words_of(name: str) -> list[str]:
+    """The words and numbers in a name, without accents: `train`, `02`, `Angry` of `train02Angry`."""
+    return _WORDS.findall(without_accents(name))
+
+
 def beside_split(name: str) -> str:
     """What the name of a folder says beside its given split: `affectnet` of `affectnet-training-data`."""
-    words = map(str.lower, re.findall(r"\d+|" + _WORDS.pattern, name))
-    return " ".join(word for word in words if not split_of(word) and word not in {*NAMELESS, "set", "faces"})
+    words = map(str.lower, words_of(name))
+    return " ".join(word for word in words if not split_of(word) and word not in {*NAMELESS, *_BESIDE_SPLITS})
 
 
 def split_of(name: str) -> str | None:
     """`train`, `val` or `test` for the name of a folder or file that says so; else None."""
-    matches = map(_SPLIT_WORD.fullmatch, map(str.lower, _WORDS.findall(name)))
+    matches = map(_SPLIT_WORD.fullmatch, map(str.lower, words_of(name)))
     splits = {("train", "val", "test")[match.lastindex - 1] for match in matches if match and match.lastindex}
     return splits.pop() if len(splits) == 1 else None

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data import folders, label_tables, text_tables
-from emotorch.data.class_folders import tells_nothing
+from emotorch.data.class_folders import joined_class, tells_nothing
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, is_nameless, split_of
-from emotorch.data.table_columns import is_path
+from emotorch.data.table_columns import is_emotion, is_path
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
 from emotorch.labels import FERPLUS, LabelScheme
@@ -104,7 +104,7 @@ def _look_through(
                 found.append(finding)
                 covered |= finding.covers
 
-    pairs = _pairs(folder)
+    pairs = _pairs(folder, scheme)
     for pair in pairs:
         for dataset in datasets:
             take(_of_pairs(dataset.recognise(pair), pair))
@@ -130,16 +130,21 @@ def _look_through(
     return found, sorted(left, key=lambda part: part.where)
 
 
-def _pairs(folder: Folder) -> list[Folder]:
+def _pairs(folder: Folder, scheme: LabelScheme | None) -> list[Folder]:
     """For each dataset a folder with nothing in it but its given splits: `RAF-DB_train`, `RAF-DB_test`.
 
     Where they are of several, or right in FER-Datasets, where any dataset may lie beside them; and where no table lies
     beside them that has their labels.
     """
+
+    def class_of(name: str) -> str | None:
+        return name if is_emotion(name) or (scheme and scheme.knows(name)) else None
+
     groups: dict[str, list[Folder]] = {}
     for sub in folder.folders:
         of = beside_split(sub.name)
-        if split_of(sub.name) and not all(map(tells_nothing, of.split())):
+        is_of_a_class = joined_class(sub, class_of) is not None
+        if split_of(sub.name) and not is_of_a_class and not all(map(tells_nothing, of.split())):
             groups.setdefault(of, []).append(sub)
     pairs = [group for group in groups.values() if len({split_of(sub.name) for sub in group}) > 1]
     if not pairs or (len(pairs) == 1 and folder.path != folder.raw) or label_tables.tables_in(folder):
