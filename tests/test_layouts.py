@@ -1,5 +1,6 @@
 """Layouts that people have on their disks: what each picture is taken for, its given split, and who is shown."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -437,3 +438,31 @@ def test_fer_2013_s_three_usages_may_lie_beside_other_data(paths: Paths, layout:
     lay(paths, [*ours, *in_classes("other/{}/1.png")])
     found = {one[::2] for file, one in told(paths).items() if file in ours}
     assert found == {("FER", usage) for usage in usages}
+
+
+@pytest.mark.parametrize("table", ["labels.csv", "metadata.jsonl"])
+@pytest.mark.parametrize(
+    ("place", "expected"), [("X_{}", "x"), ("{}", "FER-Datasets"), ("x/X_{}", "x"), ("AffectNet-{}", "AffectNet")]
+)
+def test_tables_in_the_folders_of_given_splits_are_one_dataset_s(
+    paths: Paths, table: str, place: str, expected: str
+) -> None:
+    """Their pictures may have equal names, and other data may lie beside them."""
+    splits, labels = ("train", "val", "test"), ("1", "2") if expected == "AffectNet" else ("happy", "sad")
+    rows = [("images/1.png", labels[0]), ("images/2.png", labels[1])]
+    lines = ["image,label", *map(",".join, rows)]
+    if table.endswith("jsonl"):
+        lines = [json.dumps({"file_name": name, "label": label}) for name, label in rows]
+    files = [f"{place.format(split)}/{name}" for split in splits for name, _ in rows]
+    lay(paths, [*files, "other/happy/1.png"], {f"{place.format(split)}/{table}": lines for split in splits})
+    found = {file: one for file, one in told(paths).items() if one[0] != "other"}
+    assert found == {
+        f"{place.format(split)}/images/{number}.png": (expected, emotion, split, "")
+        for split in splits
+        for number, emotion in ((1, "happy"), (2, "sad"))
+    }
+
+
+def test_a_table_in_one_of_two_folders_divides_nothing(paths: Paths) -> None:
+    lay(paths, ["X_train/1.png", "X_test/2.png"], {"X_train/labels.csv": ["image,label", "1.png,sad"]})
+    assert told(paths) == {"X_train/1.png": ("X_train", "sad", "", "")}

@@ -12,7 +12,7 @@ from emotorch.data.class_folders import ClassFolders, plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, numbers_of, usage_of
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of, warn_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_columns import Columns, cell_of, find_columns
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
@@ -128,10 +128,15 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
     yield from (Incomplete(path, GUESSES) for path in _paths(folder) if holds_guesses(path) and _columns_of(path))
     found_in = [tables_in(folder)]
-    if folder.path != folder.raw:
-        in_splits = [tables_in(sub) for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
+    is_raw = folder.path == folder.raw
+    splits = _given_splits(folder)
+    in_splits = [tables_in(sub) for sub in splits]
+    if in_splits and all(in_splits):
+        found_in += in_splits
+        if is_raw and not any(found_in[:1]):  # other datasets may lie beside them
+            folder = replace(folder, files=(), folders=splits)
+    if not is_raw:
         found_in += [tables_in(sub) for sub in folder.folders if not sub.has_pictures]
-        found_in += in_splits if all(in_splits) else []
     tables = {path: rows for tables in found_in for path, rows in tables.items() if rows}
     if not tables:
         return
@@ -169,6 +174,16 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     )
 
 
+def _given_splits(folder: Folder) -> tuple[Folder, ...]:
+    """The folders of given splits, with pictures; right in FER-Datasets those of several splits of one name."""
+    splits = [sub for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
+    if folder.path == folder.raw:
+        names = {(beside_split(sub.name), split_of(sub.name)) for sub in splits}
+        of = [name for name, _ in names]
+        splits = [sub for sub in splits if of.count(beside_split(sub.name)) > 1]
+    return tuple(splits)
+
+
 def _other_splits(folder: Folder, listed: set[str], dataset: Dataset | None, scheme: LabelScheme) -> list[ClassFolders]:
     """The class folders in each given split of which a table lists no picture; none where its pictures lie in none."""
     if "" in listed:
@@ -195,7 +210,8 @@ def _dataset_of(folder: Folder, table: Path, files: Sequence[Path]) -> Dataset |
         return AFFECTNET
     names = [path.name for path in files]
     by_names = (dataset for dataset in DATASETS.values() if are_named_as(names, dataset))
-    by_folder = (dataset for dataset in DATASETS.values() if called_after(folder, dataset))
+    named = [folder] if folder.path != folder.raw else [sub for sub in folder.folders if sub.has_pictures]
+    by_folder = (data for data in DATASETS.values() if named and all(called_after(sub, data) for sub in named))
     return next(chain(by_names, by_folder), None)
 
 
