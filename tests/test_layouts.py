@@ -231,7 +231,7 @@ def test_what_may_have_labels_is_said(paths: Paths) -> None:
         {
             "yolo/labels/1.txt": ["3 0.5 0.5 1 1"],
             "yolo/labels/2.txt": ["0 0.5 0.5 1 1"],
-            "bare/list.csv": ["1.jpg,sad"],
+            "bare/list.csv": ["1.jpg,male"],
         },
     )
     (paths.raw / "films").mkdir()
@@ -242,7 +242,7 @@ def test_what_may_have_labels_is_said(paths: Paths) -> None:
         "yolo": f"{nothing} (in folders images, more); 1.txt and 1 more may have the labels, and is not read: write a "
         "labels.csv (path,label)",
         "bare": f"{nothing}; list.csv begins with a row, where its columns' names should stand (path,label): 1.jpg, "
-        "sad",
+        "male",
         "films": "1 video (write frames of them as pictures in class folders)",
     }
 
@@ -466,3 +466,98 @@ def test_tables_in_the_folders_of_given_splits_are_one_dataset_s(
 def test_a_table_in_one_of_two_folders_divides_nothing(paths: Paths) -> None:
     lay(paths, ["X_train/1.png", "X_test/2.png"], {"X_train/labels.csv": ["image,label", "1.png,sad"]})
     assert told(paths) == {"X_train/1.png": ("X_train", "sad", "", "")}
+
+
+@pytest.mark.parametrize("table", ["labels.csv", "data/LABELS.tsv", "all.txt", "list.lst"])
+@pytest.mark.parametrize(
+    "row", ["{n}.png|{emotion}", "images/{n}.png|{emotion}", "{emotion}|{n}.png", "{n}.png|{emotion}|{split}"]
+)
+def test_a_table_needs_no_columns_names(paths: Paths, table: str, row: str) -> None:
+    separator = {"v": ",", "V": "\t"}.get(table[-1], " ")
+    told_as = [(1, "happy", "train"), (2, "Trauer", "test"), (3, "anger", "train")]
+    lines = [row.format(n=n, emotion=emotion, split=split).replace("|", separator) for n, emotion, split in told_as]
+    lay(paths, [f"mine/images/{n}.png" for n in (1, 2, 3)], {f"mine/{table}": lines})
+    assert told(paths) == {
+        f"mine/images/{n}.png": ("mine", emotion.lower(), split if "split" in row else "", "")
+        for n, emotion, split in told_as
+    }
+    (note,) = recognise(paths, SEVEN).datasets["mine"].notes
+    assert note.startswith("no columns' names: column ")
+
+
+def test_a_bad_row_of_a_table_without_columns_names_is_named(paths: Paths) -> None:
+    rows = ["1.png,happy", "2.png,sad", "3.png,angry"]
+    for row, message in (("4.png,sad", "no file '4.png'"), ("1.png,calm", "'calm' is not a known emotion")):
+        lay(paths, [f"mine/{n}.png" for n in (1, 2, 3)], {"mine/labels.csv": [*rows, row]})
+        with refusal(f"{paths.raw / 'mine' / 'labels.csv'}, line 4: {message}"):
+            told(paths)
+
+
+def test_numbers_in_a_table_without_columns_names_are_classes_where_its_name_says_so(paths: Paths) -> None:
+    folders = in_classes("AffectNet/{}/1.png")
+    rows = ["angry/1.png,3", "happy/1.png,0"]
+    for table in ("age.csv", "gender.csv", "all.txt"):
+        lay(paths, folders, {f"AffectNet/{table}": rows})
+    assert {one[1] for one in told(paths).values()} == {"anger", "happy"}
+    lay(paths, [], {"AffectNet/train_labels.csv": rows})
+    assert {one[1:3] for one in told(paths).values()} == {("surprise", "train"), ("neutral", "train")}
+    (paths.raw / "AffectNet").rename(paths.raw / "mine")
+    lay(paths, ["bare/1.png"], {"bare/labels.csv": ["1.png,3"]})
+    (question,) = (part for part in recognise(paths, SEVEN).passed_over if part.is_question)
+    assert question.found.startswith("which dataset is it? Its labels in labels.csv are numbers, 3 to 3")
+
+
+VOTES = (
+    "8,0,0,1,0,0,1,0,0,0",
+    "0,9,1,0,0,0,0,0,0,0",
+    "3,3,2,2,0,0,0,0,0,0",
+    "0,0,0,0,0,0,0,0,10,0",
+    "0,0,0,0,0,0,0,7,3,0",
+)
+
+
+def fer_plus(place: str, votes: Sequence[str] = VOTES) -> tuple[list[str], dict[str, Sequence[str]]]:
+    """FER+'s own distribution: its pictures, and a `label.csv` in each split's folder."""
+    pictures, tables = [], {}
+    for first, split in ((0, "Train"), (28638, "Valid"), (32220, "Test")):
+        names = [f"fer{first + number:07d}.png" for number in range(len(votes))]
+        pictures += [f"{place}FER2013{split}/{name}" for name in names]
+        tables[f"{place}FER2013{split}/label.csv"] = [
+            f'{name},"(0, 0, 48, 48)",{counts}' for name, counts in zip(names, votes, strict=True)
+        ]
+    return pictures, tables
+
+
+@pytest.mark.parametrize("place", ["FERPlus-master/data/", "", "fer2013/"])
+def test_fer_plus_s_own_folders_have_the_majorities_of_its_votes(
+    paths: Paths, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    lay(paths, *fer_plus(place))
+    lay(paths, in_classes("other/{}/1.png"))
+    found = {file: one for file, one in told(paths).items() if one[0] != "other"}
+    assert set(found.values()) == {
+        ("FERPlus", emotion, split, "")
+        for emotion in ("neutral", "happiness", "contempt")
+        for split in ("train", "val", "test")
+    }
+    assert found[f"{place}FER2013Valid/fer0028638.png"] == ("FERPlus", "neutral", "val", "")
+    assert any("rows of no emotion, left out: 6" in message for message in caplog.messages)
+    said = recognise(paths, SEVEN).datasets["FERPlus"].notes[-1]
+    assert said == "labels are the majorities of FER+'s votes, by its paper's rules"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('x.png,"(0, 0, 48, 48)",1,2', "4 fields instead of 12"),
+        ('x.png,"(0, 0, 48, 48)",1,0,0,0,0,0,0,0,0,x', "NF is 'x', no number of votes"),
+        ('x.png,"(4, 0, 44, 48)",9,0,0,0,0,0,0,0,0,0', "the box is '(4, 0, 44, 48)', not (0, 0, 48, 48)"),
+    ],
+)
+def test_a_bad_row_of_fer_plus_is_named(paths: Paths, row: str, message: str) -> None:
+    pictures, tables = fer_plus("x/")
+    table = next(iter(tables))
+    lay(paths, pictures, {**tables, table: [*tables[table], row]})
+    with refusal(f"{paths.raw / table}, line 6: {message}"):
+        told(paths)

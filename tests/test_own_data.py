@@ -554,7 +554,7 @@ _CELLS = st.text(max_size=6) | st.sampled_from(
 @settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.sampled_from(
-        ["path,label", "path;label;split;person;box", "file\tclass\tx1\ty1\tx2\ty2", "1.jpg 0 1 2 3 4 9 1"]
+        ["path,label", "path;label;split;person;box", "file\tclass\tx1\ty1\tx2\ty2", "1.jpg 0 1 2 3 4 9 1", "1.jpg,sad"]
     ),
     rows=st.lists(st.lists(_CELLS, max_size=7), max_size=5),
     separator=st.sampled_from([",", ";", "\t", " "]),
@@ -569,7 +569,7 @@ def test_any_table_is_read_or_refused_by_name(
         put(paths.raw / "mine", ["1.jpg", "a/2.jpg"])
     text = "\n".join([header, *map(separator.join, rows)])
     file = paths.raw / "mine" / "labels.csv"
-    for path in (file, file.with_suffix(".lst")):
+    for path in (file, file.with_suffix(".lst"), file.with_suffix(".txt")):
         path.write_bytes(text.encode(encoding, "surrogatepass") + tail)
         images, refused = [], ""
         try:

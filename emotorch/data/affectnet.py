@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data import label_tables
+from emotorch.data import table_rows
 from emotorch.data.known import recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Recognised, split_of
 from emotorch.data.sources import Reading, SourceImage
@@ -28,7 +28,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
     parts = [part for part in within if part is not None]
     if not parts:
         # A table beside the class folders counts before them: `folders` reads it.
-        if not any(label_tables.tables_in(folder).values()):
+        if not any(table_rows.tables_in(folder).values()):
             yield from recognise_class_folders(folder, AFFECTNET)
         return
     yield Recognised(

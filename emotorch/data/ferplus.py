@@ -1,7 +1,8 @@
 """FER+: the votes of ten people on every row of FER-2013, in `fer2013new.csv`, and the labels that follow from them.
 
 Source: Barsoum, Zhang, Canton Ferrer and Zhang, "Training deep networks for facial expression recognition with
-crowd-sourced label distribution" (ICMI 2016); https://github.com/microsoft/FERPlus
+crowd-sourced label distribution" (ICMI 2016); https://github.com/microsoft/FERPlus, which writes the faces as pictures,
+with a `label.csv` in each split's folder: a name, the face's box and the votes, without columns' names.
 """
 
 import codecs
@@ -31,6 +32,7 @@ _OTHER_VOTES = ("unknown", "NF")
 COLUMNS = ("Usage", "Image name", *FERPLUS_CLASSES, *_OTHER_VOTES)
 ROWS = 35_887  # of FER-2013's official CSV, each of which has one row here
 NO_MAJORITY = -1
+_WHOLE = "(0, 0, 48, 48)"  # the box of every face
 _COUNTS = len(COLUMNS) - 2
 
 # Shares of the votes that are left when single ones are dropped: a majority, or a distribution, has more than the
@@ -141,11 +143,35 @@ def is_header(columns: Sequence[str]) -> bool:
     return [column.strip().strip('"').lower() for column in columns] == [column.lower() for column in COLUMNS]
 
 
+def is_row_of_votes(cells: Sequence[str]) -> bool:
+    """Whether it is like those of `label.csv`: `fer0000000.png,"(0, 0, 48, 48)",4,0,0,1,3,2,0,0,0,0`."""
+    return len(cells) == len(COLUMNS) and cells[1].strip() == _WHOLE and all(map(str.isdecimal, cells[2:]))
+
+
+def read_majorities(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> list[tuple[int, str, str]]:
+    """The line of each row of a `label.csv`, its picture and the class of its majority; `unknown` without one.
+
+    Raises:
+        EmoTorchError: a row has no such box or votes (with its line).
+    """
+    for line, row in rows:
+        if len(row) == len(COLUMNS) and row[1].strip() != _WHOLE:
+            raise EmoTorchError(f"{path}, line {line}: the box is {row[1]!r}, not {_WHOLE}, the whole face; mend it")
+        _check_votes(path, line, row)
+    winners = majorities(np.array([row[2:] for _, row in rows]).astype(np.int64))
+    names = [*FERPLUS_CLASSES, _OTHER_VOTES[0]]  # the last of them for NO_MAJORITY
+    return [(line, row[0], names[winner]) for (line, row), winner in zip(rows, winners.tolist(), strict=True)]
+
+
 def _check_row(path: Path, line: int, row: Sequence[str]) -> None:
-    if len(row) != len(COLUMNS):
-        raise EmoTorchError(f"{path}, line {line}: {len(row)} fields instead of {len(COLUMNS)}; mend it")
+    _check_votes(path, line, row)
     if row[0] not in FER_USAGES:
         raise EmoTorchError(f"{path}, line {line}: unknown usage {row[0]!r}, not {', '.join(FER_USAGES)}; mend it")
+
+
+def _check_votes(path: Path, line: int, row: Sequence[str]) -> None:
+    if len(row) != len(COLUMNS):
+        raise EmoTorchError(f"{path}, line {line}: {len(row)} fields instead of {len(COLUMNS)}; mend it")
     for column, count in zip(COLUMNS[2:], row[2:], strict=True):
         if not (count.isascii() and count.isdigit() and len(count) < 4):
             raise EmoTorchError(f"{path}, line {line}: {column} is {count!r}, no number of votes; mend it")

@@ -3,130 +3,34 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, takewhile
 from pathlib import Path, PurePath, PurePosixPath
 
-from emotorch.data import text_tables
 from emotorch.data.class_folders import ClassFolders, plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, numbers_of, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_columns import Columns, cell_of, find_columns
+from emotorch.data.table_rows import GUESSES, Row, columns_of, holds_guesses, table_files, tables_in
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.emotion_names import emotion_name
-from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME, printable
+from emotorch.files import printable
 from emotorch.labels import EMOTIONS, LabelScheme
 
 logger = logging.getLogger(__name__)
 
 # Columns that only lists of AffectNet have: its authors', and a copy's.
 _AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
-_LOOKED_AT = 100  # rows that tell which of several columns is meant
-# Words in the names of tables that hold a model's guesses, or what a contest wants for its test images; and in others'.
-_GUESSES = {"guess", "guesses", "pred", "predicted", "prediction", "predictions", "preds", "submission", "submissions"}
-_TRUTHS = {"label", "labels", "truth"}
-GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Labels of pictures that show no emotion, or that nobody has labelled.
 _NO_EMOTION = {"unlabeled", "unlabelled", "unknown", "uncertain", "none", "nf", "no face", "no-face", "noface"}
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table that labels pictures, by what its columns tell; empty where it tells nothing.
-
-    Attributes:
-        table: The file.
-        line: From 1.
-        picture: The path or name of a picture.
-        label: Its class, by whatever name or number.
-        split: The given split; None where the table has no column of splits.
-        person: Who is shown.
-        box: Four numbers in words: left, top, and width and height, or right and bottom.
-        has_corners: Whether the last two of these are right and bottom.
-    """
-
-    table: Path
-    line: int
-    picture: str
-    label: str
-    split: str | None
-    person: str
-    box: str
-    has_corners: bool
-
-    @property
-    def path(self) -> PurePosixPath:
-        """The picture's path, also as written on Windows."""
-        return PurePosixPath(self.picture.replace("\\", "/"))
-
-    def error(self, message: str) -> EmoTorchError:
-        return EmoTorchError(f"{self.table}, line {self.line}: {message}")
-
-
-def read_table(path: Path) -> list[Row] | None:
-    """The rows of a table of labelled pictures; None of a file that is none.
-
-    The label is in a column, or each class has a column, with 1 in that of the picture's (Roboflow's `_classes.csv`).
-
-    Raises:
-        EmoTorchError: it has such a header, but is no text in columns.
-    """
-    columns = _columns_of(path)
-    if columns is None:
-        return None
-    rows = text_tables.read_rows(path, list(columns.header))
-    if not all(columns.fits(cells) for _, cells in rows):
-        return None  # votes or probabilities
-    return [_row(path, line, cells, columns) for line, cells in rows]
-
-
-def _columns_of(path: Path) -> Columns | None:
-    header = text_tables.read_header(path)
-    try:
-        some = [cells for _, cells in text_tables.read_rows(path, header, _LOOKED_AT)]
-    except EmoTorchError:
-        if find_columns(header, []) is None:
-            return None  # whatever it is, it need not be readable
-        raise
-    return find_columns(header, some)
-
-
-def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
-    def told(place: int | None) -> str:
-        return "" if place is None else cell_of(cells, place)
-
-    split = None if columns.split is None else told(columns.split)
-    label = columns.label_of(cells).removesuffix(".0")  # as pandas writes whole numbers where a cell is empty
-    box = " ".join(map(told, columns.box)).strip()
-    return Row(table, line, told(columns.path), label, split, told(columns.person), box, columns.has_corners)
-
-
-def holds_guesses(path: Path) -> bool:
-    """Whether a table, or its folder, is called like a model's predictions, or like what a contest wants filled in."""
-    words = {word.lower() for name in (path.stem, path.parent.name) for word in _WORDS.findall(name)}
-    return not _GUESSES.isdisjoint(words) and _TRUTHS.isdisjoint(words)
-
-
-def tables_in(folder: Folder) -> dict[Path, list[Row]]:
-    """The tables of labelled pictures in a folder itself, each with its rows; not those of a model's predictions."""
-    return {path: rows for path in _paths(folder) if not holds_guesses(path) and (rows := read_table(path)) is not None}
-
-
-def _paths(folder: Folder) -> list[Path]:
-    if STAMP_NAME in folder.files:
-        return []  # a stage's own
-    return [path for path in folder.paths if path.name.lower().endswith(text_tables.ENDINGS)]
-
-
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
-    yield from (Incomplete(path, GUESSES) for path in _paths(folder) if holds_guesses(path) and _columns_of(path))
+    yield from (Incomplete(path, GUESSES) for path in table_files(folder) if holds_guesses(path) and columns_of(path))
     found_in = [tables_in(folder)]
     is_raw = folder.path == folder.raw
     splits = _given_splits(folder)
@@ -147,7 +51,8 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         for path, (first, *_) in tables.items():
             yield Incomplete(path, f"a table of labels, without its pictures (first: {printable(first.picture)})")
         return
-    dataset = _dataset_of(folder, rows[0].table, found)
+    has_votes = any(columns is not None and columns.has_votes for columns in map(columns_of, tables))
+    dataset = None if has_votes else _dataset_of(folder, rows[0].table, found)
     numbers = {number for row in rows if (number := class_number(row.label)) is not None}
     # As with class folders: counted from 1, and the first one missing.
     is_from_1 = dataset is not None and dataset.first_number == 0 and min(numbers, default=0) == 1
@@ -160,7 +65,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     in_folders = [path for classes in others for path in classes.pictures]
     said = f"the class folders in {', '.join(classes.folder.name for classes in others)}, which no table lists"
     notes = (
-        *dict.fromkeys(columns.said for table in tables if (columns := _columns_of(table))),
+        *dict.fromkeys(columns.said for table in tables if (columns := columns_of(table))),
         said if others else "",
     )
     yield Recognised(
@@ -171,6 +76,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         images=lambda: list_images(rows, finder, dataset, scheme) + list_of_splits(others, dataset),
         count=lambda: len(found) + len(in_folders),
         notes=tuple(filter(None, notes)),
+        name="FERPlus" if has_votes else "",
     )
 
 

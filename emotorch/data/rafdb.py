@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 
 from emotorch.data.known import class_of, recognise_class_folders
-from emotorch.data.label_tables import Row, tables_in
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.table_rows import Row, tables_in
 from emotorch.datasets import RAF
 from emotorch.errors import EmoTorchError
 

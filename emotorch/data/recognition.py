@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.data import folders, label_tables, text_tables
+from emotorch.data import folders, table_rows, text_tables
 from emotorch.data.class_folders import joined_class, tells_nothing
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
@@ -147,7 +147,7 @@ def _pairs(folder: Folder, scheme: LabelScheme | None) -> list[Folder]:
         if split_of(sub.name) and not is_of_a_class and not all(map(tells_nothing, of.split())):
             groups.setdefault(of, []).append(sub)
     pairs = [group for group in groups.values() if len({split_of(sub.name) for sub in group}) > 1]
-    if not pairs or (len(pairs) == 1 and folder.path != folder.raw) or label_tables.tables_in(folder):
+    if not pairs or (len(pairs) == 1 and folder.path != folder.raw) or table_rows.tables_in(folder):
         return []
     return [replace(folder, files=(), folders=tuple(group)) for group in pairs]
 
@@ -163,7 +163,7 @@ def _of_pairs(findings: Iterable[Finding], pair: Folder) -> Iterator[Finding]:
             first, *others = sorted(read, key=lambda sub: split_of(sub.name) != "train")
             notes = (f"with {', '.join(sub.name for sub in others)}", *finding.notes)
             covers = frozenset(sub.path for sub in read) | (finding.covers - {pair.path})
-            name = beside_split(first.name)
+            name = finding.name or beside_split(first.name)
             yield replace(finding, where=first.path, covers=covers, notes=notes, name=name)
 
 
@@ -222,9 +222,9 @@ def _said_of(path: Path) -> str:
     if content := "" if suffix in PICTURE_SUFFIXES else other_content(read_start(path)):
         return f"is {content}"
     if suffix in text_tables.ENDINGS:
-        if label_tables.holds_guesses(path):
-            return f"is {label_tables.GUESSES}"
-        if (rows := label_tables.read_table(path)) is not None:
+        if table_rows.holds_guesses(path):
+            return f"is {table_rows.GUESSES}"
+        if (rows := table_rows.read_table(path)) is not None:
             return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
         header = list(map(printable, text_tables.read_header(path)))
         if any(map(is_path, header)):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from emotorch.data.formats import PICTURE_SUFFIXES
-from emotorch.data.layouts import split_of
+from emotorch.data.layouts import split_of, words_of
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
 from emotorch.labels import EMOTIONS
@@ -21,6 +21,7 @@ _LABEL = (
     *("emotionlabel", "emotionclass", "emotionname", "labelname", "labeltext", "classlabel", "expressionlabel"),
     *("facialexpression", "truelabel", "truth", "groundtruth", "gt", "mood"),
 )
+_TABLES = {*_LABEL, "classes", "expressions", "annotation", "annotations", "list"}  # in the names of tables of labels
 _SPLIT = ("split", "usage", "set", "subset", "partition", "datasplit", "datasetsplit", "splitname")
 _PERSON = (
     *("person", "personid", "personname", "subject", "subjectid", "subjectnumber", "subjectcode", "subj", "identity"),
@@ -42,7 +43,7 @@ class Columns:
     """Places in a table's rows, from 0; None and empty for what the table does not tell.
 
     Attributes:
-        header: The columns' names, as they stand there.
+        header: The columns' names, as they stand there; empty where no row has them.
         path: Of the picture.
         label: Of its class.
         other_labels: Of columns that are called so too.
@@ -51,17 +52,19 @@ class Columns:
         person: Of who is shown.
         box: Of the face, in one column or four.
         has_corners: Whether the last two of four are right and bottom.
+        has_votes: Whether each row has FER+'s votes in the place of a class.
     """
 
     header: tuple[str, ...]
     path: int
     label: int | None
-    other_labels: tuple[int, ...]
-    marked: tuple[int, ...]
-    split: int | None
-    person: int | None
-    box: tuple[int, ...]
-    has_corners: bool
+    other_labels: tuple[int, ...] = ()
+    marked: tuple[int, ...] = ()
+    split: int | None = None
+    person: int | None = None
+    box: tuple[int, ...] = ()
+    has_corners: bool = False
+    has_votes: bool = False
 
     def label_of(self, cells: Sequence[str]) -> str:
         """The class of a row: of several columns that tell different emotions, or are marked, all; of none nothing."""
@@ -81,6 +84,11 @@ class Columns:
     @property
     def said(self) -> str:
         """Which are read and which not, in words; empty where all are read."""
+        if self.has_votes:
+            return "labels are the majorities of FER+'s votes, by its paper's rules"
+        if not self.header and self.label is not None:
+            split = "" if self.split is None else f", column {self.split + 1} as given splits"
+            return f"no columns' names: column {self.path + 1} read as pictures, {self.label + 1} as classes{split}"
         places = {self.path, self.label, *self.marked, self.split, self.person, *self.box}
         names = [" ".join(printable(name).split())[:_LONGEST] for name in self.header]
         read = [name for place, name in enumerate(names) if place in places]
@@ -95,7 +103,7 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
     None for any other table: without pictures or labels, or with a model's probabilities or votes in their place.
     """
     names = ["".join(filter(str.isalnum, name.lower())) for name in header]
-    if "pixels" in names or any(map(is_path, header)):  # without a header its first row stands there
+    if "pixels" in names:
         return None
     own = [place for place, name in enumerate(names) if _PREDICTED not in name]
     labels = [place for place in own if names[place] in _LABEL]
@@ -124,6 +132,24 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
     )
 
 
+def find_unnamed(some: Sequence[Sequence[str]], table: str) -> Columns | None:
+    """The columns of a table of labelled pictures without their names, by what stands in some rows.
+
+    One column alone has pictures, and one alone emotions; or there are two, pictures and numbers of classes, and the
+    table's own name says what it has (`labels`, `train`). None for any other.
+    """
+    places = range(max(map(len, some), default=0))
+    paths = [place for place in places if _all(some, place, is_path)]
+    labels = [place for place in places if 2 * sum(is_emotion(cell_of(cells, place)) for cells in some) > len(some)]
+    tells_labels = split_of(table) is not None or not _TABLES.isdisjoint(map(str.lower, words_of(table)))
+    if not labels and paths == [0] and len(places) == 2 and tells_labels and _all(some, 1, _is_number_of_class):
+        labels = [1]
+    if len(paths) != 1 or len(labels) != 1:
+        return None
+    rest = [place for place in places if place not in (*paths, *labels)]
+    return Columns((), paths[0], labels[0], split=_split_by_content(rest, some))
+
+
 def is_path(cell: str) -> bool:
     """Whether it ends like a picture's name."""
     return PurePosixPath(cell.strip().replace("\\", "/")).suffix.lower() in PICTURE_SUFFIXES
@@ -137,6 +163,10 @@ def is_emotion(cell: str) -> bool:
 def cell_of(cells: Sequence[str], place: int) -> str:
     """What stands in a row at a place; nothing beyond its end."""
     return cells[place].strip() if place < len(cells) else ""
+
+
+def _is_number_of_class(cell: str) -> bool:
+    return cell.isdecimal() and len(cell) < 3
 
 
 def _is_marked(cell: str) -> bool:

@@ -16,6 +16,12 @@ _JSON_LINES = ".jsonl"
 _LONGEST_LINE = 1 << 20  # characters, of a line that names columns
 _LOOKED_AT = 100  # objects of JSON Lines whose keys are the columns
 ENDINGS = (".csv", ".tsv", _JSON_LINES)
+_LIST_ENDINGS = (".txt", ".lst")
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file ends like a list, whose columns may have spaces between them."""
+    return path.name.lower().endswith(_LIST_ENDINGS)
 
 
 def read_header(path: Path) -> list[str]:
@@ -23,7 +29,7 @@ def read_header(path: Path) -> list[str]:
     try:
         with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
             if not _has_objects(path):
-                return next(_reader(file), [])
+                return next(_reader(file, path), [])
             keys: dict[str, None] = {}
             with suppress(EmoTorchError):  # whoever reads the rows is told of the line
                 for _, told in islice(_objects(file, path), _LOOKED_AT):
@@ -38,7 +44,7 @@ def read_rows(path: Path, header: list[str], most: int | None = None) -> list[tu
 
     Args:
         path: Of the table.
-        header: As `read_header` gives it.
+        header: As `read_header` gives it; empty where its first row is one like the others.
         most: So many rows at most; None for all.
 
     Raises:
@@ -47,7 +53,7 @@ def read_rows(path: Path, header: list[str], most: int | None = None) -> list[tu
     try:
         # The names of files need not be UTF-8.
         with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
-            rows = _values(file, header, path) if _has_objects(path) else _columns(file)
+            rows = _values(file, header, path) if _has_objects(path) else _columns(file, path, has_names=bool(header))
             filled = ((line, cells) for line, cells in rows if any(map(str.strip, cells)))
             return list(islice(filled, most))
     except (csv.Error, UnicodeError) as error:
@@ -62,16 +68,18 @@ def _encoding(path: Path) -> str:
     return "utf-16" if read_start(path).startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
 
 
-def _reader(file: IO[str]) -> Any:
+def _reader(file: IO[str], path: Path) -> Any:
     """A CSV reader from the file's begin, with the separator of its first line."""
     first = file.readline(_LONGEST_LINE)
     file.seek(0)
-    return csv.reader(file, delimiter=max(_SEPARATORS, key=first.count), skipinitialspace=True)
+    separators = f"{_SEPARATORS} " if is_list(path) else _SEPARATORS
+    return csv.reader(file, delimiter=max(separators, key=first.count), skipinitialspace=True)
 
 
-def _columns(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = _reader(file)
-    next(reader, None)
+def _columns(file: IO[str], path: Path, *, has_names: bool) -> Iterator[tuple[int, list[str]]]:
+    reader = _reader(file, path)
+    if has_names:
+        next(reader, None)
     for cells in reader:
         yield reader.line_num, cells
 

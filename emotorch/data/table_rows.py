@@ -1,0 +1,124 @@
+"""The rows of tables that label pictures, by the columns that they have; what is no such table is told apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from emotorch.data import ferplus, text_tables
+from emotorch.data.layouts import Folder, words_of
+from emotorch.data.table_columns import Columns, cell_of, find_columns, find_unnamed, is_path
+from emotorch.errors import EmoTorchError
+from emotorch.files import STAMP_NAME
+
+_LOOKED_AT = 100  # rows that tell which of several columns is meant
+_MOST_LISTS = 20  # in a folder; a text for each picture is no list of them
+# Words in the names of tables that hold a model's guesses, or what a contest wants for its test images; and in others'.
+_GUESSES = {"guess", "guesses", "pred", "predicted", "prediction", "predictions", "preds", "submission", "submissions"}
+_TRUTHS = {"label", "labels", "truth"}
+GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table that labels pictures, by what its columns tell; empty where it tells nothing.
+
+    Attributes:
+        table: The file.
+        line: From 1.
+        picture: The path or name of a picture.
+        label: Its class, by whatever name or number.
+        split: The given split; None where the table has no column of splits.
+        person: Who is shown.
+        box: Four numbers in words: left, top, and width and height, or right and bottom.
+        has_corners: Whether the last two of these are right and bottom.
+    """
+
+    table: Path
+    line: int
+    picture: str
+    label: str
+    split: str | None
+    person: str
+    box: str
+    has_corners: bool
+
+    @property
+    def path(self) -> PurePosixPath:
+        """The picture's path, also as written on Windows."""
+        return PurePosixPath(self.picture.replace("\\", "/"))
+
+    def error(self, message: str) -> EmoTorchError:
+        return EmoTorchError(f"{self.table}, line {self.line}: {message}")
+
+
+def read_table(path: Path) -> list[Row] | None:
+    """The rows of a table of labelled pictures; None of a file that is none.
+
+    The label is in a column, or each class has a column, with 1 in that of the picture's (Roboflow's `_classes.csv`) or
+    with FER+'s votes, whose majority it is.
+
+    Raises:
+        EmoTorchError: it has such a header, but is no text in columns.
+    """
+    columns = columns_of(path)
+    if columns is None:
+        return None
+    rows = text_tables.read_rows(path, list(columns.header))
+    if columns.has_votes:
+        return [
+            Row(path, line, picture, label, None, "", "", has_corners=False)
+            for line, picture, label in ferplus.read_majorities(path, rows)
+        ]
+    if not all(columns.fits(cells) for _, cells in rows):
+        return None  # votes or probabilities
+    return [_row(path, line, cells, columns) for line, cells in rows]
+
+
+def columns_of(path: Path) -> Columns | None:
+    """The columns of a table of labelled pictures; None of any other file."""
+    header = text_tables.read_header(path)
+    has_names = not any(map(is_path, header))
+    if ferplus.is_row_of_votes(header):
+        return Columns((), 0, 1, has_votes=True)
+    try:
+        some = [cells for _, cells in text_tables.read_rows(path, header if has_names else [], _LOOKED_AT)]
+    except EmoTorchError:
+        if not has_names or find_columns(header, []) is None:
+            return None  # whatever it is, it need not be readable
+        raise
+    # Numbers in a list are of a dataset that has a reader of its own, or of nobody knows what.
+    return (
+        find_columns(header, some) if has_names else find_unnamed(some, "" if text_tables.is_list(path) else path.stem)
+    )
+
+
+def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
+    def told(place: int | None) -> str:
+        return "" if place is None else cell_of(cells, place)
+
+    split = None if columns.split is None else told(columns.split)
+    label = columns.label_of(cells).removesuffix(".0")  # as pandas writes whole numbers where a cell is empty
+    box = " ".join(map(told, columns.box)).strip()
+    return Row(table, line, told(columns.path), label, split, told(columns.person), box, columns.has_corners)
+
+
+def holds_guesses(path: Path) -> bool:
+    """Whether a table, or its folder, is called like a model's predictions, or like what a contest wants filled in."""
+    words = {word.lower() for name in (path.stem, path.parent.name) for word in words_of(name)}
+    return not _GUESSES.isdisjoint(words) and _TRUTHS.isdisjoint(words)
+
+
+def tables_in(folder: Folder) -> dict[Path, list[Row]]:
+    """The tables of labelled pictures in a folder itself, each with its rows; not those of a model's predictions."""
+    return {
+        path: rows for path in table_files(folder) if not holds_guesses(path) and (rows := read_table(path)) is not None
+    }
+
+
+def table_files(folder: Folder) -> list[Path]:
+    """The files right in a folder that end like tables of labels, or like lists where there are few."""
+    if STAMP_NAME in folder.files:
+        return []  # a stage's own
+    tables = [path for path in folder.paths if path.name.lower().endswith(text_tables.ENDINGS)]
+    lists = [path for path in folder.paths if text_tables.is_list(path)]
+    return tables + (lists if len(lists) <= _MOST_LISTS else [])
