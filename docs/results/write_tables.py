@@ -25,7 +25,18 @@ README = REPOSITORY / "README.md"
 MARKS = ("<!-- results: written by docs/results/write_tables.py -->", "<!-- end of results -->")
 
 SHIPPED = ("emotorch", "compact")  # in baseline_model/model/
-SHIPPED_BEFORE = ("emotorch-before", "compact-before", "compact-between")  # in records/
+# In records/: what shipped before, its steps, and what else the trainings of `compact` are compared with.
+RECORDED = (
+    "emotorch-before",
+    "compact-seed1",
+    "compact-seed2",
+    "teacher1",
+    "teacher2",
+    "teacher3",
+    "compact-step1",
+    "compact-step2",
+    "compact-step3",
+)
 SCRIPTS = "python develop_baseline_model/models/"
 LOST = "†"  # behind a figure whose record is lost
 # Corruptions that `compact` is trained on since it is robust, and those of the same kind that it never saw.
@@ -117,7 +128,7 @@ def pages() -> dict[Path, str]:
     from emotorch.analyses.distance import PUBLISHED_RECREATION
 
     shipped = [Record.read(REPOSITORY / "baseline_model" / "model" / name) for name in SHIPPED]
-    records = [*shipped, *(Record.read(RECORDS / name) for name in SHIPPED_BEFORE)]
+    records = [*shipped, *(Record.read(RECORDS / name) for name in RECORDED)]
     templates = Environment(
         loader=FileSystemLoader(RESULTS / "templates"), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -129,6 +140,7 @@ def pages() -> dict[Path, str]:
         "calibration": partial(calibration, records),
         "robustness": partial(robustness, records),
         "printed": printed_table,
+        "compared": compared,
         "said": said,
         "recreation": PUBLISHED_RECREATION,
         "best_of_n": best_of_n,
@@ -315,6 +327,15 @@ def said(name: str) -> str:
     """What write_report.py said of a sweep, a sentence to a line, below its command; its last line is the page."""
     command, *lines, _ = (RECORDS / "sweeps" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return "\n".join([f"By `{command.removeprefix('$ ')}`:", "", *(f"- {line}" for line in lines)])
+
+
+def compared(name: str) -> str:
+    """What compare_runs.py printed, below its command, of whole runs: without its notes and the recalls of classes."""
+    command, _, printed = (RECORDS / f"{name}-compared.txt").read_text(encoding="utf-8").partition("\n")
+    images, *blocks = printed.split("\n\n")
+    shown = [block for block in blocks if "accuracy" in block.splitlines()[0]]
+    lines = [f"By `{command.removeprefix('$ ')}`: {images.splitlines()[0]}.", "", "```", "\n\n".join(shown), "```"]
+    return "\n".join(lines)
 
 
 def best_of_n() -> str:

@@ -39,6 +39,8 @@ def make_repeatable(threads: int) -> None:
     # It would fill every new tensor, for code that reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
+    # Of float32 an H100's convolutions would keep ten bits behind the point: a score differed from the CPU's.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
