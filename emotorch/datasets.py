@@ -22,7 +22,7 @@ FERPLUS_CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disg
 # Folders and files that are called after FER+: they have FER-2013's images, under labels of their own.
 FERPLUS_CALLED = r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)"
 # Of the files that datasets are known by; Roboflow's exports have `_jpg.rf.0a1b2c` in the midst.
-_ENDING = r"(_(jpe?g|png)\.rf)?\."
+_ENDING = r"(_(jpe?g|png|tiff?)\.rf)?\."
 # The longer side, in pixels, of files that stage 2 stores in their own size and colour: no recipe takes more.
 LONGEST_SIDE = 112
 
@@ -173,7 +173,7 @@ JAFFE = Dataset(
     reader="emotorch.data.jaffe",
     classes=("neutral", "happiness", "sadness", "surprise", "anger", "disgust", "fear"),
     called="jaffe",
-    files=r"(?P<person>[A-Z]{2})\.(?P<code>AN|DI|FE|HA|NE|SA|SU)\d+\.\d+\.",
+    files=r"(?P<person>[A-Z]{2})[.-](?P<code>AN|DI|FE|HA|NE|SA|SU)\d+[.-]\d+" + _ENDING,
     file_example="KA.AN1.39.tiff",
     terms="non-commercial research; the pictures may not be published",
     page="https://zenodo.org/records/3451524",
@@ -187,7 +187,7 @@ KDEF = Dataset(
     reader="emotorch.data.kdef",
     classes=("afraid", "angry", "disgusted", "happy", "neutral", "sad", "surprised"),
     called="kdef",
-    files=r"[AB](?P<person>[FM]\d\d)(?P<code>AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)\.",
+    files=r"[AB](?P<person>[FM]\d\d)(?P<code>AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)" + _ENDING,
     file_example="AF01ANS.JPG",
     terms="non-commercial research, on request",
     page="https://www.kdef.se",

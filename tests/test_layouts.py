@@ -135,7 +135,11 @@ def test_a_level_between_split_and_classes_is_no_dataset_of_its_own(paths: Paths
     "layout", ["{who}/{no}/{emotion}/1.jpg", "{emotion}/{no}/{who}/1.jpg", "{emotion}/{who}/{no}/1.jpg"]
 )
 @pytest.mark.parametrize(
-    "levels", [("session0", "session1"), ("front", "left"), ("48x48", "96x96"), ("Strong", "Weak")]
+    "levels",
+    [
+        *(("session0", "session1"), ("front", "left"), ("48x48", "96x96"), ("Strong", "Weak")),
+        *(("day1", "day2"), ("Take 1", "Take 2"), ("NI", "VL"), ("NI/Dark", "VL/Dark")),
+    ],
 )
 def test_views_and_sessions_are_no_persons_but_those_beside_them_are(
     paths: Paths, layout: str, levels: tuple[str, str]
@@ -561,3 +565,54 @@ def test_a_bad_row_of_fer_plus_is_named(paths: Paths, row: str, message: str) ->
     lay(paths, pictures, {**tables, table: [*tables[table], row]})
     with refusal(f"{paths.raw / table}, line 6: {message}"):
         told(paths)
+
+
+@pytest.mark.parametrize("place", ["Oulu-CASIA/", ""])
+@pytest.mark.parametrize(
+    "levels",
+    [("",), ("VL/Strong/", "VL/Weak/", "NI/Strong/"), ("day1/", "day2/"), ("left/", "right/"), ("VL/Strong/",)],
+    ids=["no level", "Oulu-CASIA", "days", "views", "one level"],
+)
+def test_persons_below_views_and_lights_are_one_dataset_s(paths: Paths, place: str, levels: Sequence[str]) -> None:
+    expected = {
+        f"{place}{level}P00{number}/{emotion}/000.jpeg": (emotion.lower(), "", f"P00{number}")
+        for level in levels
+        for number in (1, 2)
+        for emotion in ("Happiness", "Anger")
+    }
+    lay(paths, [*expected, *(in_classes("other/{}/1.png") if not place else [])])
+    found = {file: one for file, one in told(paths).items() if one[0] != "other"}
+    assert {file: one[1:] for file, one in found.items()} == expected
+    assert len({one[0] for one in found.values()}) == 1
+    (ours,) = (one for one in recognise(paths, SEVEN).datasets.values() if one.dataset != "other")
+    # Right in FER-Datasets a single level may be the dataset's name.
+    names = sorted({name for level in levels for name in level.split("/") if name not in ("", ours.where.name)})
+    assert ours.notes == ((f"{', '.join(names)}: taken for no persons",) if names else ())
+
+
+def test_days_without_persons_are_no_persons_and_numbered_datasets_stay_apart(paths: Paths) -> None:
+    lay(paths, [file for day in (1, 2) for file in in_classes(f"mine/day{day}/{{}}/1.png")])
+    lay(paths, [file for number in (1, 2) for file in in_classes(f"faces{number}/{{}}/1.png")])
+    assert {(one[0], one[3]) for one in told(paths).values()} == {("mine", ""), ("faces1", ""), ("faces2", "")}
+
+
+def test_file_names_of_known_datasets_tell_persons_among_other_pictures(paths: Paths) -> None:
+    codes = {"angry": "AN", "happy": "HA"}
+    known = {
+        f"mine/{emotion}/{name}": person
+        for emotion, code in codes.items()
+        for name, person in (
+            (f"AF01{code}S.JPG", "F01"),
+            (f"KA.{code}1.39.tiff", "KA"),
+            (f"KM-{code}2-40.jpg", "KM"),
+            ("S010_004_00000017.png", "S010"),
+        )
+    }
+    others = [file for number in range(6) for file in in_classes(f"mine/{{}}/{number}.png")]
+    lay(paths, [*known, *others])
+    assert {file: one[3] for file, one in told(paths).items()} == {**known, **dict.fromkeys(others, "")}
+    (note,) = recognise(paths, SEVEN).datasets["mine"].notes
+    assert note == "8 of its files, like AF01ANS.JPG, have names that tell who is shown"
+    rows = [f"{file.removeprefix('mine/')},sad" for file in known]
+    lay(paths, [], {"mine/labels.csv": ["image,label", *rows]})
+    assert {file: one[3] for file, one in told(paths).items()} == known

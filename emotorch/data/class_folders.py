@@ -22,13 +22,20 @@ _EMPTY_WORDS |= {*CLASS_WORDS}
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
 
-# Words that no person is called by, also with a number: of downloads, of parts of a dataset, of views; of datasets.
+# Words that no person is called by, also with a number: of downloads and of parts of a dataset,
 _PARTS = {
     *("fold", "set", "part", "batch", "version", "run", "copy", "split", "old", "new", "backup", "source", "original"),
-    *("orig", "augmented", "aug", "cropped", "aligned", "faces", "gray", "grey", "color", "colour", "rgb", "low"),
-    *("medium", "high", "strong", "weak", "front", "frontal", "left", "right", "profile", "angle", "view", "cam"),
-    *("camera", "webcam", "session", "google", "bing", "flickr", "youtube", "web", "internet"),
+    *("orig", "augmented", "aug", "cropped", "aligned", "faces", "gray", "grey", "color", "colour", "rgb", "google"),
+    *("bing", "flickr", "youtube", "web", "internet"),
 }
+# and of the views, lights and times in which the same people are taken; the last with a number, and in Oulu-CASIA
+# visible light and near infrared.
+_TAKES = {
+    *("low", "medium", "high", "strong", "weak", "dark", "front", "frontal", "left", "right", "profile", "angle"),
+    *("view", "cam", "camera", "webcam", "session"),
+}
+_TIMES = re.compile(r"(day|take|trial|visit|round|recording|clip|sequence|seq|time)[\s_-]*\d+")
+_LIGHTS = {"vl", "ni", "nir", "vis"}
 _DATASETS = {"fer", "ck", "raf", "jaffe", "kdef", "affectnet", "expw", "sfew", "mma"}
 # Kinds of people: where all folders beside each other are called so, they are no persons.
 _KINDS = {
@@ -37,6 +44,8 @@ _KINDS = {
     "latino",
 }
 _SIZE = re.compile(r"\d+\s?[x×]\s?\d+")
+# Numbers of persons, also right in FER-Datasets, where other folders are datasets.
+_PERSON = re.compile(r"(subj?|subject|person|participant|actor|user)[\s_-]*\d+|[ps]\d\d+", re.IGNORECASE)
 
 # The class of a folder's plain name (see `plain_class`); None for what is none.
 ClassOf = Callable[[str], str | None]
@@ -223,7 +232,10 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     elif (place.split or place.person) and (inner := _inner(folder, class_of, place)):
         for sub in inner:  # `train/train`, `train/images`, `P01/front`
             yield from _find(sub, class_of, place)
-    elif not place.person and folder.path != folder.raw:
+    elif not place.person and (takes := _takes(folder, class_of)):
+        for sub in takes:
+            yield from _find(sub, class_of, place)
+    elif not place.person:
         for sub in _persons(folder, class_of, alone=bool(place.split)):
             yield from _find(sub, class_of, replace(place, person=sub.name))
 
@@ -232,7 +244,10 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
     """The subfolders, where each has class folders, none is a known dataset, and they are as persons' are.
 
     That is: several called alike but for numbers (`P01`, `P02`; with `alone` one is enough), or more of any names.
+    Right in FER-Datasets those with a person's number.
     """
+    if folder.path == folder.raw:
+        folder = replace(folder, folders=tuple(sub for sub in folder.folders if _PERSON.fullmatch(sub.name.strip())))
     with_classes = [sub for sub in folder.folders if _leads_to_classes(sub, class_of)]
     # Whoever has given splits below is a dataset, or one of several ways to split it.
     has_splits = any(split_of(below.name) for sub in with_classes for below in sub.folders)
@@ -243,6 +258,21 @@ def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
         return with_classes if alone or len(with_classes) > 1 else []
     are_many = len(with_classes) >= _NAMED_PERSONS and not any(map(_is_known_dataset, with_classes))
     return with_classes if are_many else []
+
+
+def _takes(folder: Folder, class_of: ClassOf) -> list[Folder]:
+    """The subfolders, where they are views, lights or times of the same people: each has persons' folders in it.
+
+    Times may have class folders in them. Right in FER-Datasets they are several, and other folders may lie beside them.
+    """
+    takes = [sub for sub in folder.folders if _is_take(sub.name) or sub.name.lower() in _LIGHTS]
+    is_raw = folder.path == folder.raw
+    if not takes or (is_raw and len(takes) < 2) or (not is_raw and len(takes) < len(folder.folders)):
+        return []
+    are_times = all(_TIMES.fullmatch(sub.name.lower().strip()) for sub in takes)
+    have_classes = are_times and all(_leads_to_classes(sub, class_of) for sub in takes)
+    have_persons = all(_takes(sub, class_of) or _persons(sub, class_of, alone=False) for sub in takes)
+    return takes if have_persons or have_classes else []
 
 
 def _is_split_of_all(sub: Folder, splits: list[Folder], folder: Folder) -> bool:
@@ -270,11 +300,10 @@ def _inner(folder: Folder, class_of: ClassOf, place: ClassFolder) -> list[Folder
 
 
 def _leads_to_classes(folder: Folder, class_of: ClassOf) -> bool:
-    """Whether class folders or given splits are in it, or class folders in one that no person is called by."""
-    inner = [part for below in _nobodies(folder) for part in below.folders]
-    return any(split_of(below.name) for below in folder.folders) or any(
-        class_of(plain_class(below.name)) for below in (*folder.folders, *inner)
-    )
+    """Whether class folders or given splits are in it, or in those in it that no person is called by."""
+    return any(
+        split_of(below.name) or class_of(plain_class(below.name)) is not None for below in folder.folders
+    ) or any(_leads_to_classes(below, class_of) for below in _nobodies(folder))
 
 
 def _holds_others(folder: Folder) -> bool:
@@ -288,18 +317,26 @@ def _holds_others(folder: Folder) -> bool:
 
 def tells_nothing(word: str) -> bool:
     """Whether a word says nothing of what a folder is: a number, a part or a kind of a dataset, or `images`."""
-    return word.isdecimal() or word in {*_EMPTY_WORDS, *_KINDS, *_PARTS}
+    return word.isdecimal() or word in {*_EMPTY_WORDS, *_KINDS, *_PARTS, *_TAKES}
 
 
 def _tells_nobody(name: str) -> bool:
     """Whether a name is that of a download, a part of a dataset or a dataset: `archive (1)`, `fold2`, `48x48`."""
     words = re.sub(r"[^a-z]+", "", name.lower())
-    return is_nameless(name) or words in _PARTS | _DATASETS or _SIZE.fullmatch(name.lower().strip()) is not None
+    is_size = _SIZE.fullmatch(name.lower().strip()) is not None
+    return is_nameless(name) or is_size or _is_take(name) or words in _PARTS | _DATASETS
+
+
+def _is_take(name: str) -> bool:
+    """Whether a name is that of a view, a light or a time: `left`, `session2`, `day 1`."""
+    name = name.lower().strip()
+    return re.sub(r"[^a-z]+", "", name) in _TAKES or _TIMES.fullmatch(name) is not None
 
 
 def _nobodies(folder: Folder) -> list[Folder]:
-    """The subfolders that are no persons: each by its name, or all as kinds of people."""
-    if all(sub.name.lower().strip() in _KINDS for sub in folder.folders):
+    """The subfolders that are no persons: each by its name, or all as kinds of people or of light."""
+    names = {sub.name.lower().strip() for sub in folder.folders}
+    if names <= _KINDS or names <= _LIGHTS:
         return list(folder.folders)
     return [sub for sub in folder.folders if _tells_nobody(sub.name)]
 

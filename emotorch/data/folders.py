@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from emotorch.data import label_tables
 from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
-from emotorch.data.known import ask_whose, class_number
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
+from emotorch.data.known import ask_whose, class_number, person_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
@@ -78,10 +79,31 @@ def _own(classes: ClassFolders, scheme: LabelScheme) -> Recognised:
         why += f" in {', '.join(splits)}"
     if persons:
         why += f", with folders of {len(persons)} persons ({min(persons)}, …)"
+    notes = joined_splits(classes)
+    if levels := _levels(classes):
+        notes += (f"{', '.join(levels)}: taken for no persons",)
+    files = [] if persons else [path for path in classes.pictures if person_of(path.name)]
+    if files:
+        notes += (f"{len(files)} of its files, like {files[0].name}, have names that tell who is shown",)
     unknown = (
         f"no known emotion ({', '.join(EMOTIONS)}, however spelt) and no label of scheme {scheme.name} "
         f"({', '.join(scheme.labels)})"
     )
-    return classes.recognised(
-        "", why, lambda: classes.images(Reading.SCENE, classes.folder.name, unknown), notes=joined_splits(classes)
+
+    def images() -> list[SourceImage]:
+        listed = classes.images(Reading.SCENE, classes.folder.name, unknown)
+        return listed if persons else [replace(image, subject=person_of(image.path.name)) for image in listed]
+
+    return classes.recognised("", why, images, notes=notes)
+
+
+def _levels(classes: ClassFolders) -> list[str]:
+    """The names of folders between the dataset's and its pictures that are of no split, class or person; sorted."""
+    return sorted(
+        {
+            name
+            for one in classes
+            for name in one.folder.path.relative_to(classes.folder.path).parts
+            if not (is_nameless(name) or split_of(name) or name == one.person or plain_class(name) == one.emotion)
+        }
     )

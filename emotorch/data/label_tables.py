@@ -10,7 +10,16 @@ from pathlib import Path, PurePath, PurePosixPath
 from emotorch.data.class_folders import ClassFolders, plain_class
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
-from emotorch.data.known import are_named_as, ask_whose, called_after, class_number, class_of, numbers_of, usage_of
+from emotorch.data.known import (
+    are_named_as,
+    ask_whose,
+    called_after,
+    class_number,
+    class_of,
+    numbers_of,
+    person_of,
+    usage_of,
+)
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_rows import GUESSES, Row, columns_of, holds_guesses, table_files, tables_in
@@ -226,7 +235,8 @@ def list_images(
         usage = usage_of(dataset, given) if dataset else split_of(given) or ""
         # Known datasets whose tables are read come with their faces cut out.
         reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
-        image = SourceImage(path, emotion, reading, usage=usage, subject=row.person, box=box)
+        person = row.person or person_of(path.name)
+        image = SourceImage(path, emotion, reading, usage=usage, subject=person, box=box)
         if (other := row_of.get((path, box))) is None:
             images[path, box], row_of[path, box] = image, row
         elif other.table != row.table and images[path, box] == image:
