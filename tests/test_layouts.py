@@ -616,3 +616,28 @@ def test_file_names_of_known_datasets_tell_persons_among_other_pictures(paths: P
     rows = [f"{file.removeprefix('mine/')},sad" for file in known]
     lay(paths, [], {"mine/labels.csv": ["image,label", *rows]})
     assert {file: one[3] for file, one in told(paths).items()} == known
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("FERG_DB_256/{who}/{who}_{emotion}/{who}_{emotion}_1.png", {("", who) for who in ("aia", "mery", "ray")}),
+        ("mine/{split}/{split}_{emotion}/{who}.png", {("train", ""), ("test", "")}),
+        ("mine/{split} images/{split}_{emotion}/{who}.png", {("train", ""), ("test", "")}),
+    ],
+)
+def test_a_class_folder_may_repeat_the_name_of_the_folder_that_it_is_in(
+    paths: Paths, layout: str, expected: set[tuple[str, str]]
+) -> None:
+    names = [
+        layout.format(who=who, split=split, emotion=emotion)
+        for who in ("aia", "mery", "ray")
+        for split in ("train", "test")
+        for emotion in ("anger", "joy")
+    ]
+    lay(paths, dict.fromkeys(names))
+    (found,) = recognise(paths, SEVEN).datasets.values()
+    assert not any("no persons" in note for note in found.notes)
+    assert {one[1:] for one in told(paths).values()} == {
+        (emotion, *one) for emotion in ("anger", "joy") for one in expected
+    }

@@ -210,7 +210,7 @@ def joined_splits(folders: list[ClassFolder]) -> tuple[str, ...]:
 
 def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
     """The class folders below a folder; `place` has the split and the person that the folders above it tell."""
-    classes = [(sub, None if _holds_others(sub) else class_of(plain_class(sub.name))) for sub in folder.folders]
+    classes = [(sub, None if _holds_others(sub) else _class_in(folder, sub, class_of)) for sub in folder.folders]
     splits = [sub for sub in folder.folders if split_of(sub.name) and not place.split]
     joined = {sub: emotion for sub in splits if (emotion := joined_class(sub, class_of)) is not None}
     if folder.path == folder.raw:
@@ -238,6 +238,14 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     elif not place.person:
         for sub in _persons(folder, class_of, alone=bool(place.split)):
             yield from _find(sub, class_of, replace(place, person=sub.name))
+
+
+def _class_in(folder: Folder, sub: Folder, class_of: ClassOf) -> str | None:
+    """The class of a subfolder, which may repeat the folder's name or split: `anna/anna_happy`, `train/train_sad`."""
+    if split_of(sub.name) is not None and split_of(sub.name) == split_of(folder.name):
+        return joined_class(sub, class_of)
+    own = class_of(plain_class(sub.name))
+    return class_of(plain_class(sub.name.removeprefix(folder.name))) if own is None else own
 
 
 def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
@@ -302,7 +310,7 @@ def _inner(folder: Folder, class_of: ClassOf, place: ClassFolder) -> list[Folder
 def _leads_to_classes(folder: Folder, class_of: ClassOf) -> bool:
     """Whether class folders or given splits are in it, or in those in it that no person is called by."""
     return any(
-        split_of(below.name) or class_of(plain_class(below.name)) is not None for below in folder.folders
+        split_of(below.name) or _class_in(folder, below, class_of) is not None for below in folder.folders
     ) or any(_leads_to_classes(below, class_of) for below in _nobodies(folder))
 
 

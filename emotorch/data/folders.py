@@ -104,6 +104,8 @@ def _levels(classes: ClassFolders) -> list[str]:
             name
             for one in classes
             for name in one.folder.path.relative_to(classes.folder.path).parts
-            if not (is_nameless(name) or split_of(name) or name == one.person or plain_class(name) == one.emotion)
+            if not (
+                is_nameless(name) or split_of(name) or name == one.person or plain_class(name).endswith(one.emotion)
+            )
         }
     )
