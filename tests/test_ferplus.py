@@ -16,12 +16,14 @@ from emotorch.data.ferplus import (
     ROWS,
     Votes,
     distributions,
+    find_votes,
     labelled,
     majorities,
     parse_counts,
     read_votes,
 )
 from emotorch.data.images import Pixels
+from emotorch.data.layouts import Folder
 from emotorch.data.selection import DatasetIndex, Factors, Selection, select
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import FER, FER_USAGES, FERPLUS_CLASSES
@@ -100,6 +102,13 @@ def write_votes(path: Path, lines: list[str], header: str = ",".join(COLUMNS)) -
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *lines]) + "\n")
     return path
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_votes_are_found_however_their_lines_end(tmp_path: Path, end: str) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(end.join([",".join(COLUMNS), *rows_of({})[:2], ""]).encode())
+    assert list(find_votes(Folder.read(tmp_path))) == [path]
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def find_votes(raw: Folder) -> Iterator[Path]:
         for table in folder.tables:
             if table.suffix.lower() == ".csv" and table.is_file():
                 start = read_start(table).removeprefix(codecs.BOM_UTF8).decode(errors="replace")
-                if is_header(start.partition("\n")[0].split(",")):
+                if is_header(start.partition("\r" if "\n" not in start else "\n")[0].split(",")):
                     yield table
 
 
