@@ -205,7 +205,7 @@ def cut(size: int) -> Callable[[Path], object]:
         fault("not text", lambda file: edit_row(file, 4, pixels="\0"), r"4 (row 2): pixel 3 is '\x00', not a whole"),
         fault("emotion 7", lambda file: edit_row(file, 4, emotion="7"), "4 (row 2): unknown emotion '7', not 0-6"),
         fault("emotion -1", lambda file: edit_row(file, 4, emotion="-1"), "4 (row 2): unknown emotion '-1'"),
-        fault("emotion name", lambda file: edit_row(file, 4, emotion="fear"), "4 (row 2): unknown emotion 'fear'"),
+        fault("emotion name", lambda file: edit_row(file, 4, emotion="bored"), "4 (row 2): unknown emotion 'bored'"),
         fault("usage", lambda file: edit_row(file, 4, usage="Testing"), "4 (row 2): unknown usage 'Testing', not Trai"),
         fault("cut in the pixels", cut(2000), "7 (row 5): 2 fields instead of 3 (cut short?)"),
         fault("cut in the usage", cut(4), "7 (row 5): unknown usage 'PublicT'"),

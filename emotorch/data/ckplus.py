@@ -132,7 +132,7 @@ def _recognise_table(csv: Path) -> Finding:
 def _list_table(csv: Path) -> list[SourceImage]:
     table = replace(read_head(csv), usage=None).of(len(_TABLE_CLASSES), ("",))
     images = []
-    for row, parsed in enumerate(table.parse_rows(csv.read_bytes().rstrip().split(b"\n")[1:])):
+    for row, parsed in enumerate(table.parse_rows(csv.read_bytes().rstrip().split(table.line_end)[1:])):
         if isinstance(parsed, ValueError):
             raise EmoTorchError(f"{csv}, line {row + 2} (row {row}): {parsed}; mend it")
         code, pixels, usage = parsed

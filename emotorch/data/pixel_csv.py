@@ -1,26 +1,30 @@
 """Tables of faces as numbers, one row a face, like FER-2013's CSV.
 
 The columns may be in any order, with others among them, and the fields quoted; the separator is a comma, a semicolon, a
-tab or a bar.
+tab or a bar. The pixels have one column, or each its own; emotions are numbers or words.
 """
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from emotorch.data.formats import other_content
 from emotorch.data.images import SIZE, Pixels
-from emotorch.data.layouts import Folder
-from emotorch.datasets import CKP, DATASETS, FER, FERPLUS_CALLED
+from emotorch.data.layouts import Folder, split_of
+from emotorch.data.table_columns import LABEL_NAMES, SPLIT_NAMES, is_emotion, plain_name
+from emotorch.datasets import CKP, DATASETS, FER, FER_USAGES, FERPLUS_CALLED
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
+from emotorch.labels import EMOTIONS
 
 HEADER = ("emotion", "pixels", "Usage")
 PIXELS = SIZE * SIZE
-_HEAD = 4096  # bytes of a file in which its header is
+_HEAD = 1 << 17  # bytes of a file in which its header and first row are, also with a column for each pixel
 _BLOCK = 1 << 20
 _LOOKED_THROUGH = 1 << 24  # about 2,000 rows: CK+ has 920
 CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
@@ -35,6 +39,8 @@ _ANOTHER = re.compile(
 )
 _ANY = re.compile(f"{_ANOTHER.pattern}|{FER.called}", re.IGNORECASE)
 _SEPARATORS = (b",", b";", b"\t", b"|")
+_DIGITS = re.compile(r"\d{1,9}")
+_LIST = bytes.maketrans(b"[](),'", b"      ")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|.\0.\0|\0.\0.", re.DOTALL)
 
@@ -49,11 +55,14 @@ class PixelTable:
         path: Of the file.
         separator: Between the fields of a row.
         columns: Their names, as the header has them.
-        emotion: The place of the class's number, from 0; None where no class is given.
-        pixels: Of the 48·48 numbers.
+        emotion: The place of the class's number or name, from 0; None where no class is given.
+        pixels: Of the 48·48 numbers, or of the first of them.
         usage: Of the given split; None where the table has none.
         codes: Number of classes; their codes count from 0.
         usages: Names that the split may have; the first one is that of all rows where there is no such column.
+        splits: Which of these train, val and test are, where the rows say so.
+        has_pixel_columns: Whether each of the numbers has a column.
+        line_end: What ends a row.
     """
 
     path: Path
@@ -64,6 +73,9 @@ class PixelTable:
     usage: int | None
     codes: int = 0
     usages: tuple[str, ...] = ()
+    splits: Mapping[str, str] = field(default_factory=dict)
+    has_pixel_columns: bool = False
+    line_end: bytes = b"\n"
 
     def of(self, codes: int, usages: tuple[str, ...]) -> "PixelTable":
         """The table with its number of classes and the names that its splits may have.
@@ -78,26 +90,47 @@ class PixelTable:
     @property
     def described(self) -> str:
         """Its columns, as a person reads them."""
-        return f"a table of faces with the columns {', '.join(name or '(no name)' for name in self.columns)}"
+        names = [name or "(no name)" for name in self.columns]
+        if self.has_pixel_columns:
+            last = self.pixels + PIXELS - 1
+            names[self.pixels : last + 1] = [f"{names[self.pixels]} to {names[last]}"]
+        return f"a table of faces with the columns {', '.join(names)}"
 
     def count_rows(self) -> int:
         """The number of lines after the header."""
         with self.path.open("rb") as file:
-            lines = sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
+            lines = sum(block.count(self.line_end) for block in iter(lambda: file.read(_BLOCK), b""))
             file.seek(-1, os.SEEK_END)
-            return lines - (file.read(1) == b"\n")
+            return lines - (file.read(1) == self.line_end)
 
     def highest_code(self) -> int:
         """The highest number of a class in the first `_LOOKED_THROUGH` bytes; -1 where no row has one."""
         highest = -1
         with self.path.open("rb") as file:
-            lines = file.read(_LOOKED_THROUGH).split(b"\n")[1:]
+            lines = file.read(_LOOKED_THROUGH).split(self.line_end)[1:]
         for line in lines:
-            fields = line.split(self.separator)
+            fields = self._fields(line)
             if self.emotion is not None and len(fields) == len(self.columns):
                 code = _code(fields[self.emotion])
-                highest = max(highest, int(code) if code.isdigit() else -1)
+                highest = max(highest, -1 if code is None else code)
         return highest
+
+    def read_usages(self, start: int = 0) -> Iterator[str]:
+        """What each row has in the column of the given split, from the first one that begins after a place."""
+        assert self.usage is not None
+        for line in islice(self._lines(start), 1, None):
+            fields = self._fields(line)
+            if len(fields) == len(self.columns):
+                yield _unquoted(fields[self.usage]).decode("utf-8", "replace")
+
+    def _lines(self, start: int) -> Iterator[bytes]:
+        rest = b""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            while block := file.read(_BLOCK):
+                *lines, rest = (rest + block).split(self.line_end)
+                yield from lines
+        yield rest
 
     def parse_rows(self, lines: Sequence[bytes]) -> list[Row | ValueError]:
         """Each as (the class's number, (48, 48) uint8, usage), or what is wrong with it.
@@ -125,27 +158,57 @@ class PixelTable:
         line = line.strip(b" \r\n")
         if not line:
             raise ValueError("an empty line")
-        fields = line.split(self.separator)
+        fields = self._fields(line)
         if len(fields) != len(self.columns):
             raise ValueError(f"{len(fields)} fields instead of {len(self.columns)} (cut short?)")
         assert self.emotion is not None, "`of` has looked for it"
         code = _code(fields[self.emotion])
-        if not code.isdigit() or int(code) >= self.codes:
-            raise ValueError(f"unknown emotion {_shown(code)}, not 0-{self.codes - 1}")
+        if code is None or code >= self.codes:
+            raise ValueError(f"unknown emotion {_shown(_unquoted(fields[self.emotion]))}, not 0-{self.codes - 1}")
         usage = self.usages[0]
         if self.usage is not None:
-            given = fields[self.usage].strip().strip(b'"')
+            given = _unquoted(fields[self.usage])
             usage = given.decode("utf-8", "replace")
             if usage not in self.usages:
-                usage = next((known for known in self.usages if known.lower() == usage.lower()), "")
+                usage = self._usage(usage)
             if not usage:
-                raise ValueError(f"unknown usage {_shown(given)}, not {', '.join(self.usages)}")
-        return int(code), fields[self.pixels].strip().strip(b'"'), usage
+                raise ValueError(f"unknown usage {_shown(given)}, not {', '.join(self.splits or self.usages)}")
+        if self.has_pixel_columns:
+            return code, b" ".join(map(_unquoted, fields[self.pixels : self.pixels + PIXELS])), usage
+        return code, _listed(_unquoted(fields[self.pixels])), usage
+
+    def _fields(self, line: bytes) -> list[bytes]:
+        """The fields of a row; separators in quotes, as in a list of pixels, become spaces."""
+        fields = line.split(self.separator)
+        if len(fields) > len(self.columns) and b'"' in line:
+            parts = line.split(b'"')
+            parts[1::2] = [part.replace(self.separator, b" ") for part in parts[1::2]]
+            fields = b'"'.join(parts).split(self.separator)
+        return fields
+
+    def _usage(self, given: str) -> str:
+        """The name of a usage that a row writes otherwise, as `Public Test`, or as train, val or test; else empty."""
+        known = next((usage for usage in self.usages if plain_name(usage) == plain_name(given)), "")
+        return known or self.splits.get(split_of(given) or "", "")
 
 
-def _code(field: bytes) -> bytes:
-    """The digits of a class's number; pandas writes 3.0 where a cell of the column is empty."""
-    return field.strip().strip(b'"').removesuffix(b".0")
+def _unquoted(field: bytes) -> bytes:
+    return field.strip().strip(b'"').strip()
+
+
+def _listed(text: bytes) -> bytes:
+    """Numbers with spaces between them, also of a list with brackets and commas."""
+    return b" ".join(text.translate(_LIST).split()) if text[:1] in (b"[", b"(") or b"," in text else text
+
+
+def _code(field: bytes) -> int | None:
+    """The number of a class that is given by it or by name; pandas writes 3.0 where a cell of the column is empty."""
+    text = _unquoted(field)
+    number = text.removesuffix(b".0")
+    if number.isdigit():
+        return int(number) if len(number) < 10 else None
+    emotion = emotion_name(text.decode("utf-8", "replace"))
+    return EMOTIONS.index(emotion) if emotion in EMOTIONS else None
 
 
 def read_head(path: Path) -> PixelTable:
@@ -163,15 +226,67 @@ def read_head(path: Path) -> PixelTable:
         raise EmoTorchError(f"{path}: no table but {other}")
     if _UTF_16.match(head):
         raise EmoTorchError(f"{path}: text in UTF-16, which is not read here; save it as CSV in UTF-8")
-    header = head.removeprefix(_BYTE_ORDER_MARK).split(b"\n")[0]
+    line_end = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
+    header, _, rows = head.removeprefix(_BYTE_ORDER_MARK).partition(line_end)
     for separator in _SEPARATORS:
-        names = [name.strip().strip(b'"').strip().decode("utf-8", "replace") for name in header.split(separator)]
-        lower = [name.lower() for name in names]
-        if "pixels" in lower:
-            emotion, usage = (lower.index(name) if name in lower else None for name in ("emotion", "usage"))
-            return PixelTable(path, separator, tuple(names), emotion, lower.index("pixels"), usage)
+        names = [_unquoted(name).decode("utf-8", "replace") for name in header.split(separator)]
+        table = PixelTable(path, separator, tuple(names), None, 0, None, line_end=line_end)
+        first = table._fields(rows.partition(line_end)[0])
+        plain = [plain_name(name) for name in names]
+        pixels = _place(plain, ["pixels"])
+        if pixels is None:
+            pixels = _only_face(plain, first)
+        has_columns = pixels is None
+        if pixels is None:
+            pixels = _first_of_columns(names, first)
+        if pixels is None:
+            continue
+        cells = dict(zip(plain, (_unquoted(cell).decode("utf-8", "replace") for cell in first), strict=False))
+        return replace(
+            table,
+            # Numbers under another name may be another dataset's.
+            emotion=_place(plain, ["emotion", *(name for name in LABEL_NAMES if is_emotion(cells.get(name, "")))]),
+            pixels=pixels,
+            usage=_place(plain, ["usage", *(name for name in SPLIT_NAMES if _is_usage(cells.get(name, "")))]),
+            has_pixel_columns=has_columns,
+        )
     shown = header[:60].decode("utf-8", "replace").strip()
     raise EmoTorchError(f"{path}, line 1: the header is {shown!r}, not {','.join(HEADER)!r}")
+
+
+def _place(columns: Sequence[str], names: Sequence[str]) -> int | None:
+    """The place of the column with the first of these names that there is."""
+    return next((columns.index(name) for name in names if name in columns), None)
+
+
+def _only_face(columns: Sequence[str], first: Sequence[bytes]) -> int | None:
+    """The only column that has a face in the first row, where its name is none of another column or a row itself."""
+    holding = [place for place, cell in enumerate(first) if _is_face(_listed(_unquoted(cell)).split())]
+    name = columns[holding[0]] if len(holding) == 1 and holding[0] < len(columns) else ""
+    is_named = bool(name) and not name.isdigit() and name not in (*LABEL_NAMES, *SPLIT_NAMES)
+    return holding[0] if is_named else None
+
+
+def _is_face(numbers: Sequence[bytes]) -> bool:
+    return len(numbers) == PIXELS and b"".join(numbers).isdigit()
+
+
+def _first_of_columns(names: Sequence[str], first: Sequence[bytes]) -> int | None:
+    """The first of 2,304 columns in a row that are numbered, as `pixel0` to `pixel2303`, and hold whole numbers."""
+    place = 0
+    for _, run in groupby(names, lambda name: _DIGITS.sub("0", name)):
+        columns = list(run)
+        if len(columns) == PIXELS:
+            numbers = [tuple(map(int, _DIGITS.findall(name))) for name in columns]
+            cells = [_unquoted(cell).removesuffix(b".0") for cell in first[place : place + PIXELS]]
+            if all(one < next_one for one, next_one in pairwise(numbers)) and all(map(bytes.isdigit, cells)):
+                return place
+        place += len(columns)
+    return None
+
+
+def _is_usage(cell: str) -> bool:
+    return split_of(cell) is not None or plain_name(cell) in map(str.lower, FER_USAGES)
 
 
 def readable_head(path: Path) -> PixelTable | None:
@@ -264,10 +379,10 @@ def _parse_pixels(text: bytes) -> Pixels:
     numbers = text.split()
     if len(numbers) != PIXELS:
         raise ValueError(f"{len(numbers)} pixels instead of {PIXELS}")
-    for position, number in enumerate(numbers):
+    for position, number in enumerate(number.removesuffix(b".0") for number in numbers):
         if not number.isdigit() or int(number) > 255:
             raise ValueError(f"pixel {position} is {_shown(number)}, not a whole number from 0 to 255")
-    return np.array([int(number) for number in numbers], dtype=np.uint8).reshape(SIZE, SIZE)
+    return np.array([int(float(number)) for number in numbers], dtype=np.uint8).reshape(SIZE, SIZE)
 
 
 def _shown(text: bytes) -> str:

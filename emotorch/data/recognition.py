@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.data import folders, table_rows, text_tables
+from emotorch.data import folders, pixel_csv, table_rows, text_tables
 from emotorch.data.class_folders import joined_class, tells_nothing
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
@@ -33,6 +33,7 @@ _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _ANNOTATIONS = re.compile(r".*(annotation|coco|instances|label).*\.json|data\.ya?ml", re.IGNORECASE)
 _OF_A_PICTURE = (".txt", ".xml")
 _VIDEOS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv")
+_FACE = 100  # numbers in a field: of pixels, not of a date or a box
 _TOLD = 4  # things of a folder that nobody recognises
 
 
@@ -227,9 +228,12 @@ def _said_of(path: Path) -> str:
         if (rows := table_rows.read_table(path)) is not None:
             return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
         header = list(map(printable, text_tables.read_header(path)))
-        if any(map(is_path, header)):
-            return f"begins with a row, where its columns' names should stand (path,label): {', '.join(header[:_TOLD])}"
-        return f"has no columns that are known here (path and label): {', '.join(header[:_TOLD]) or 'none'}"
+        shown = ", ".join(name[:_LONGEST_NAME] for name in header[:_TOLD])
+        numbers = [name for name in header if name.replace(" ", "").isdigit() and name.count(" ") >= _FACE]
+        if numbers or any(map(is_path, header)):
+            names = ",".join(pixel_csv.HEADER) if numbers else "path,label"
+            return f"begins with a row, where its columns' names should stand ({names}): {shown}"
+        return f"has no columns that are known here (path and label): {shown or 'none'}"
     return "is of a kind that is not read; write it as pictures in class folders" if suffix in _DATA else ""
 
 

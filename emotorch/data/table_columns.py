@@ -16,13 +16,20 @@ _PATH = (
     *("imagefile", "imagefilename", "img", "imgname", "imgpath", "imgfile", "imageid", "imgid", "picture", "photo"),
     "subdirectoryfilepath",
 )
-_LABEL = (
+LABEL_NAMES = (
     *("label", "labels", "emotion", "emotions", "class", "classname", "expression", "category", "target"),
     *("emotionlabel", "emotionclass", "emotionname", "labelname", "labeltext", "classlabel", "expressionlabel"),
     *("facialexpression", "truelabel", "truth", "groundtruth", "gt", "mood"),
 )
-_TABLES = {*_LABEL, "classes", "expressions", "annotation", "annotations", "list"}  # in the names of tables of labels
-_SPLIT = ("split", "usage", "set", "subset", "partition", "datasplit", "datasetsplit", "splitname")
+_TABLES = {
+    *LABEL_NAMES,
+    "classes",
+    "expressions",
+    "annotation",
+    "annotations",
+    "list",
+}  # in the names of tables of labels
+SPLIT_NAMES = ("split", "usage", "set", "subset", "partition", "datasplit", "datasetsplit", "splitname")
 _PERSON = (
     *("person", "personid", "personname", "subject", "subjectid", "subjectnumber", "subjectcode", "subj", "identity"),
     *("identityid", "participant", "participantid", "actor", "actorid", "speakerid"),
@@ -102,12 +109,12 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
 
     None for any other table: without pictures or labels, or with a model's probabilities or votes in their place.
     """
-    names = ["".join(filter(str.isalnum, name.lower())) for name in header]
+    names = list(map(plain_name, header))
     if "pixels" in names:
         return None
     own = [place for place, name in enumerate(names) if _PREDICTED not in name]
-    labels = [place for place in own if names[place] in _LABEL]
-    label = _best(names, _LABEL, own, some, is_emotion)
+    labels = [place for place in own if names[place] in LABEL_NAMES]
+    label = _best(names, LABEL_NAMES, own, some, is_emotion)
     marked = () if label is not None else _one_hot(header, own, some)
     path = _best(names, _PATH, own, some, is_path)
     if path is None:  # by another name, where only one column holds pictures
@@ -116,7 +123,7 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
     if path is None or (label is None and not marked):
         return None
     rest = [place for place in own if place not in (path, label, *marked)]
-    split = _best(names, _SPLIT, rest, some, lambda cell: split_of(cell) is not None)
+    split = _best(names, SPLIT_NAMES, rest, some, lambda cell: split_of(cell) is not None)
     sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
     box = _best(names, _BOX, rest, some, bool)
     return Columns(
@@ -148,6 +155,11 @@ def find_unnamed(some: Sequence[Sequence[str]], table: str) -> Columns | None:
         return None
     rest = [place for place in places if place not in (*paths, *labels)]
     return Columns((), paths[0], labels[0], split=_split_by_content(rest, some))
+
+
+def plain_name(name: str) -> str:
+    """The name of a column, in lower case and only letters and digits."""
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def is_path(cell: str) -> bool:
