@@ -1,6 +1,7 @@
 """Stage 1 of 8. Writes FER-2013's CSV as PNG files.
 
-Reads  the CSV of FER-2013, wherever it lies below FER-Datasets/ (fer-2013/fer2013/fer2013.csv, by convention)
+Reads  the CSV of FER-2013, wherever it lies below FER-Datasets/ (fer-2013/fer2013/fer2013.csv, by convention),
+       or its train.csv, val.csv and test.csv together
 Writes FER-Datasets/FER2013img/<emotion>/<emotion>_<row>.png and manifest.csv
 
 Where FER-2013 is not there, or as class folders, which stage 2 reads, there is nothing to do.
@@ -33,8 +34,10 @@ def main() -> None:
     if copies[0].where.is_dir():
         print(f"nothing to do: FER-2013 is here as class folders, which stage 2 reads: {copies[0].where}")
         return
+    for note in copies[0].notes:
+        print(f"{copies[0].where}: {note}")
     done = fer2013.convert(
-        paths, csv=copies[0].where, workers=options.workers, force=options.force, skip_bad_rows=options.skip_bad_rows
+        paths, csvs=copies[0].tables, workers=options.workers, force=options.force, skip_bad_rows=options.skip_bad_rows
     )
     state = "up to date" if done.up_to_date else "written"
     print(f"{paths.fer_images}: {done.images} images {state}")

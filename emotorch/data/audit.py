@@ -19,7 +19,7 @@ from emotorch.data.layouts import Folder, Incomplete, Recognised
 from emotorch.data.listing import Entry, Listed
 from emotorch.data.pixel_csv import dataset_of
 from emotorch.data.recognition import recognise, recognise_folder
-from emotorch.datasets import DATASETS, FER, find_dataset
+from emotorch.datasets import DATASETS, find_dataset
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError, UsageError, found_elsewhere
 from emotorch.files import STAMP_NAME, read_stamp
@@ -220,8 +220,8 @@ def _read_recognised(
 
 
 def _list(found: Recognised, target: Path, faces: str) -> Iterable[Listed]:
-    if found.dataset == FER.name and found.where.is_file():  # also before stage 1
-        return listing.list_rows(found.where)
+    if found.tables:  # also before stage 1
+        return listing.list_rows(found.tables)
     return listing.list_images(found.images(), target, faces)
 
 

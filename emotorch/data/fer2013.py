@@ -7,7 +7,7 @@ contests" (2013); https://www.kaggle.com/c/challenges-in-representation-learning
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,12 +16,13 @@ from typing import BinaryIO, NamedTuple, TypedDict
 
 import numpy as np
 
-from emotorch.data import fer2013_folders, pixel_csv
+from emotorch.data import fer2013_folders, fer2013_tables, pixel_csv
+from emotorch.data.fer2013_tables import describe, read_tables
 from emotorch.data.images import Pixels, hash_pixels, write_faces
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, split_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
-from emotorch.datasets import FER, FER_BOTH_TESTS, FER_USAGES
+from emotorch.datasets import FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, hash_file, read_stamp, stage_folder, visible, write_csv, write_text
 from emotorch.paths import FER_IMAGES, STAGE_1, Paths
@@ -34,19 +35,15 @@ SKIPPED_ROWS = "skipped_rows.csv"
 _ROWS_PER_CHUNK = 256
 _ROWS_AT_ONCE = 16  # what is made of so many stays in the processor's cache
 _BLOCK = 1 << 20
-_LINE_END = ord("\n")
 
 
 class _Row(NamedTuple):
-    """A row of the CSV: its number, from 0 after the header, and where in the file it begins and ends, in bytes."""
+    """A row: its number, from 0 in the first table, its line, and where in the file it begins and ends, in bytes."""
 
     number: int
+    line: int
     start: int
     stop: int
-
-    @property
-    def line(self) -> int:
-        return self.number + 2
 
 
 class _ChunkRecords(TypedDict):
@@ -77,124 +74,129 @@ def recognise(folder: Folder) -> Iterator[Finding]:
             listing=converted / MANIFEST,
         )
         return
-    for csv in folder.tables:
-        if pixel_csv.dataset_of(csv, folder) == FER.name:
-            yield _recognise_csv(csv, folder, converted)
+    for tables in fer2013_tables.find_tables(folder):
+        yield tables if isinstance(tables, Incomplete) else _recognise_tables(tables, converted)
     found = fer2013_folders.recognise(folder)
     if found is not None:
         yield found
 
 
-def _recognise_csv(csv: Path, folder: Folder, converted: Path) -> Finding:
-    table = readable_head(csv)
-    if table is not None and (other := pixel_csv.called_after_another(csv, folder)):
-        return Incomplete(
-            csv,
-            f"faces as numbers, called after another dataset than FER-2013 ({other}): its numbers may stand for other "
-            "emotions; write them as pictures in folders called by the emotions, or, where they are FER-2013's, call "
-            "it fer2013.csv",
-            is_question=True,
-        )
-    if table is not None and table.emotion is None:
-        return Incomplete(csv, "faces without a column emotion: nothing says what they show")
-    if table is not None and pixel_csv.has_other_labels(table):
-        return Incomplete(
-            csv,
-            "faces with an eighth class, which FER-2013 has not, in more rows than CK+ has: its numbers may be FER+'s, "
-            "whose votes are read beside FER-2013's own CSV; else write it as pictures in folders called by the "
-            "emotions",
-        )
-    has_usage = table is None or table.usage is not None
+def _recognise_tables(csvs: Sequence[Path], converted: Path) -> Recognised:
+    note = describe(read_tables(csvs)) if readable_head(csvs[0]) else ""
+    heads = [head for csv in csvs if (head := readable_head(csv)) is not None]
+    others = f", with {', '.join(csv.name for csv in csvs[1:])}" if csvs[1:] else ""
+    is_conventional = csvs[0].parts[-3:] == ("fer-2013", "fer2013", "fer2013.csv")
     return Recognised(
         FER.name,
-        csv,
-        table.described if table else "by its name",
-        covers=frozenset({csv, converted}),
-        images=lambda: _list_converted(csv, converted),
-        count=table.count_rows if table else lambda: 0,
+        csvs[0],
+        f"{heads[0].described if heads else 'by its name'}{others}",
+        covers=frozenset({*csvs, converted}),
+        images=lambda: _list_converted(csvs, converted),
+        count=lambda: sum(head.count_rows() for head in heads),
         listing=converted / MANIFEST,
-        preference=0 if csv.parts[-3:] == ("fer-2013", "fer2013", "fer2013.csv") else 1,
-        notes=() if has_usage else (f"no column Usage: {_usage_of_name(csv) or 'no given split'}",),
+        preference=0 if is_conventional else min(len(csvs), 2),
+        notes=(note,) if note else (),
+        tables=tuple(csvs),
     )
 
 
-def _usage_of_name(csv: Path) -> str:
-    """The usage of all rows of a CSV without such a column, as `train.csv`; empty where its name says none."""
-    return {"train": FER_USAGES[0], "test": FER_BOTH_TESTS}.get(split_of(csv.stem) or "", "")
-
-
-def _read_table(csv: Path) -> PixelTable:
-    table = read_head(csv)
-    return table.of(len(FER.classes), (_usage_of_name(csv),) if table.usage is None else FER_USAGES)
-
-
-def _list_converted(csv: Path, converted: Path) -> list[SourceImage]:
-    """The images that stage 1 made of a CSV.
+def _list_converted(csvs: Sequence[Path], converted: Path) -> list[SourceImage]:
+    """The images that stage 1 made of a CSV, or of several that are one together.
 
     Raises:
-        EmoTorchError: stage 1 has not run on it as it is now; see `list_images`.
+        EmoTorchError: stage 1 has not run on them as they are now; see `list_images`.
     """
-    read_head(csv)
-    stamp = converted / STAMP_NAME
-    made_from = read_stamp(converted, STAGE_1)
-    changed = max(csv.stat().st_mtime, csv.stat().st_ctime)
-    written = stamp.stat().st_mtime
+    for csv in csvs:
+        read_head(csv)
+    made_from = read_stamp(converted, STAGE_1).get("csv")
+    changed = max(max(csv.stat().st_mtime, csv.stat().st_ctime) for csv in csvs)
+    written = (converted / STAMP_NAME).stat().st_mtime
+    names = {csv.name for csv in csvs} if len(csvs) > 1 else set()
+    is_of_others = names != (set(made_from) if isinstance(made_from, dict) else set())
     # A stamp of the future, as after the clock was set, proves nothing.
-    if (changed > written or written > time.time()) and made_from.get("csv") != hash_file(csv):
-        raise EmoTorchError(f"{converted} was not made from {csv}: run {STAGE_1} again")
+    is_perhaps_older = changed > written or written > time.time()
+    if is_of_others or (is_perhaps_older and made_from != _digest({csv.name: hash_file(csv) for csv in csvs})):
+        raise EmoTorchError(f"{converted} was not made from {_named(csvs)}: run {STAGE_1} again")
     return list_images(converted)
 
 
-def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv: Path | None = None) -> Summary:
+def _digest(hashes: Mapping[str, str]) -> object:
+    """What the stamp says of the CSV, by the hash of each file's name: the only one, or all."""
+    return hashes if len(hashes) > 1 else next(iter(hashes.values()))
+
+
+def _named(csvs: Sequence[Path]) -> str:
+    return f"{csvs[0]}{''.join(f', {csv.name}' for csv in csvs[1:])}"
+
+
+def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csvs: Sequence[Path] = ()) -> Summary:
     """Writes every row of the CSV as `FER2013img/<emotion>/<emotion>_<row:06d>.png`, and the manifest.
 
-    Rows count from 0 after the header. Without `skip_bad_rows` the first bad row ends it; with it, bad
-    rows are listed in `skipped_rows.csv`.
+    Rows count from 0 after the header, and on from table to table. Without `skip_bad_rows` the first bad row ends it;
+    with it, bad rows are listed in `skipped_rows.csv`.
 
     Args:
         paths: The root.
         workers: Processes.
         force: Write again what is there.
         skip_bad_rows: Leave bad rows out.
-        csv: The file; None for the one that lies where it does by convention.
+        csvs: The file, or several that are one together; none for the one that lies where it does by convention.
 
     Raises:
-        EmoTorchError: the CSV is empty, has another header, or a bad row (with its line).
+        EmoTorchError: a CSV is empty, has another header, or a bad row (with its line).
     """
-    csv = csv or paths.fer_csv
-    table = _read_table(csv)
-    rows, digest = _find_rows(csv)
-    stamp = {"stage": 1, "csv": digest, "skip_bad_rows": skip_bad_rows}
-    if table.usage is None:
-        stamp["usage"] = table.usages[0]
+    csvs = csvs or [paths.fer_csv]
+    tables = read_tables(csvs)
+    rows_of: list[list[_Row]] = []
+    hashes = {}
+    count = 0
+    for table in tables:
+        rows, hashes[table.path.name] = _find_rows(table, count)
+        rows_of.append(rows)
+        count += len(rows)
+    stamp: dict[str, object] = {"stage": 1, "csv": _digest(hashes), "skip_bad_rows": skip_bad_rows}
+    if len(tables) == 1 and tables[0].usage is None:
+        stamp["usage"] = tables[0].usages[0]
     with stage_folder(paths.fer_images, stamp, stage="stage 1", force=force) as build:
         if build is None:
             return Summary(*_count_existing(paths.fer_images), up_to_date=True)
         for emotion in FER.classes:
             (build.folder / emotion).mkdir(exist_ok=True)
-        convert_rows = partial(_convert_rows, table, build.folder, skip_bad_rows)
-        chunks: list[_ChunkRecords] = work_through(
-            build, rows, convert_rows, workers, chunk_size=_ROWS_PER_CHUNK, description="CSV to PNG"
-        )
-        skipped = [row for chunk in chunks for row in chunk["skipped"]]
-        if len(skipped) == len(rows):
-            raise EmoTorchError(f"{csv}: no row is usable, all {len(rows)} are bad")
-        header = ",".join(MANIFEST_COLUMNS)
-        write_text(build.folder / MANIFEST, f"{header}\n{''.join(chunk['manifest'] for chunk in chunks)}")
+        manifest = f"{','.join(MANIFEST_COLUMNS)}\n"
+        skipped: list[tuple[int, int, str]] = []
+        for table, rows in zip(tables, rows_of, strict=True):
+            chunks: list[_ChunkRecords] = work_through(
+                build,
+                rows,
+                partial(_convert_rows, table, build.folder, skip_bad_rows),
+                workers,
+                chunk_size=_ROWS_PER_CHUNK,
+                description="CSV to PNG" if len(tables) == 1 else f"{table.path.name} to PNG",
+            )
+            manifest += "".join(chunk["manifest"] for chunk in chunks)
+            # Of several tables a line alone says nothing.
+            name = f"{table.path.name}: " if len(tables) > 1 else ""
+            skipped += [(row, line, f"{name}{reason}") for chunk in chunks for row, line, reason in chunk["skipped"]]
+        if len(skipped) == count:
+            raise EmoTorchError(f"{_named(csvs)}: no row is usable, all {count} are bad")
+        write_text(build.folder / MANIFEST, manifest)
         if skipped:
             write_csv(build.folder / SKIPPED_ROWS, ("row", "line", "reason"), skipped)
-        return Summary(len(rows) - len(skipped), len(skipped), up_to_date=False)
+        return Summary(count - len(skipped), len(skipped), up_to_date=False)
 
 
-def read_rows(csv: Path) -> Iterator[tuple[int, tuple[str, Pixels, str] | ValueError]]:
-    """The rows of a CSV, each with its line from 1, as (class, (48, 48) uint8, usage) or what is wrong with it.
+def read_rows(*csvs: Path) -> Iterator[tuple[Path, int, tuple[str, Pixels, str] | ValueError]]:
+    """The rows of a CSV, or of several that are one together: its file, its line from 1, and what it says.
+
+    That is (class, (48, 48) uint8, usage), or what is wrong with it.
 
     Raises:
-        EmoTorchError: the file is empty, has another header, or no row.
+        EmoTorchError: a file is empty, has another header, or no row.
     """
-    table, (rows, _) = _read_table(csv), _find_rows(csv)
-    for row, parsed in _parse(table, rows):
-        yield row.line, parsed if isinstance(parsed, ValueError) else (FER.classes[parsed[0]], *parsed[1:])
+    for table in read_tables(csvs):
+        for row, parsed in _parse(table, _find_rows(table, 0)[0]):
+            said = parsed if isinstance(parsed, ValueError) else (FER.classes[parsed[0]], *parsed[1:])
+            yield table.path, row.line, said
 
 
 def list_images(folder: Path) -> list[SourceImage]:
@@ -226,8 +228,8 @@ def _count_existing(folder: Path) -> tuple[int, int]:
     return rows(MANIFEST), rows(SKIPPED_ROWS)
 
 
-def _find_rows(csv: Path) -> tuple[list[_Row], str]:
-    """Where the rows after the header are; and the file's SHA-256 in hex.
+def _find_rows(table: PixelTable, first: int) -> tuple[list[_Row], str]:
+    """Where the rows after the header are, the first one with this number; and the file's SHA-256 in hex.
 
     Raises:
         EmoTorchError: it has no row.
@@ -235,10 +237,11 @@ def _find_rows(csv: Path) -> tuple[list[_Row], str]:
     digest = hashlib.sha256()
     starts = []  # of the lines after the first one
     size = 0
-    with csv.open("rb") as file:
+    line_end = ord(table.line_end)
+    with table.path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-            starts.append(np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END) + (size + 1))
+            starts.append(np.flatnonzero(np.frombuffer(block, np.uint8) == line_end) + (size + 1))
             size += len(block)
         offsets = np.concatenate(starts).tolist()
         if not offsets or offsets[-1] != size:  # the last line has no end
@@ -246,8 +249,9 @@ def _find_rows(csv: Path) -> tuple[list[_Row], str]:
         while len(offsets) > 1 and not _read(file, offsets[-2], offsets[-1]).strip():
             offsets.pop()
     if len(offsets) == 1:
-        raise EmoTorchError(f"{csv}: a header but no rows")
-    return [_Row(number, *ends) for number, ends in enumerate(pairwise(offsets))], digest.hexdigest()
+        raise EmoTorchError(f"{table.path}: a header but no rows")
+    rows = [_Row(first + number, number + 2, *ends) for number, ends in enumerate(pairwise(offsets))]
+    return rows, digest.hexdigest()
 
 
 def _read(file: BinaryIO, start: int, stop: int) -> bytes:
@@ -260,7 +264,7 @@ def _parse(table: PixelTable, rows: Sequence[_Row]) -> Iterator[tuple[_Row, pixe
     with table.path.open("rb", buffering=0) as file:
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[first : first + _ROWS_AT_ONCE]
-            lines = _read(file, some[0].start, some[-1].stop).split(b"\n")[: len(some)]
+            lines = _read(file, some[0].start, some[-1].stop).split(table.line_end)[: len(some)]
             yield from zip(some, table.parse_rows(lines), strict=True)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,23 +119,25 @@ def list_images(classes: ClassFolders, reading: Reading) -> list[SourceImage]:
     sizes = Counter[str]()
     for found in classes:
         sizes[found.split] += len(found.folder.pictures)
-    # The official two are equally large; a split of somebody's own is hardly so by chance.
-    is_official = min(sizes["val"], sizes["test"]) >= (1 - _MOST_UNEQUAL) * max(sizes["val"], sizes["test"], 1)
     return [
-        SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, is_official=is_official))
+        SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, sizes))
         for found, path in classes.walk(FER.full_title)
     ]
 
 
-def _usage(name: str, found: ClassFolder, *, is_official: bool) -> str:
-    """`is_official`: whether `val` and `test` are PublicTest and PrivateTest, by how large they are."""
+def _usage(name: str, found: ClassFolder, sizes: Mapping[str, int]) -> str:
     match = _FILE.match(name)
-    if match is not None:
-        return _USAGE_OF_NAME[match[1].lower()]
-    if found.split == "test" and (official := _OFFICIAL.search(found.split_name)):
+    return _USAGE_OF_NAME[match[1].lower()] if match else usage_of_split(found.split, found.split_name, sizes)
+
+
+def usage_of_split(split: str, name: str, sizes: Mapping[str, int]) -> str:
+    """FER-2013's usage for a split of a copy, by what it is called and how large the splits are; empty for none."""
+    if split == "test" and (official := _OFFICIAL.search(name)):
         return _USAGE_OF_NAME[f"{official[0].lower()}test"]
-    if found.split == "train":
+    if split == "train":
         return FER_USAGES[0]
-    if is_official and found.split in ("val", "test"):
-        return FER_USAGES[1 if found.split == "val" else 2]
-    return {"val": FER_OTHER_VALIDATION, "test": FER_BOTH_TESTS}.get(found.split, "")
+    # The official two are equally large; a split of somebody's own is hardly so by chance.
+    val, test = (sizes.get(tested, 0) for tested in ("val", "test"))
+    if split in ("val", "test") and min(val, test) >= (1 - _MOST_UNEQUAL) * max(val, test, 1):
+        return FER_USAGES[1 if split == "val" else 2]
+    return {"val": FER_OTHER_VALIDATION, "test": FER_BOTH_TESTS}.get(split, "")

@@ -145,6 +145,7 @@ class Recognised:
         preference: Of copies with equally many images the one with the lowest is taken.
         notes: Further remarks, a sentence each.
         name: What the user's own data is called, where that is not its folder's name.
+        tables: The files whose rows are its images, in their order.
     """
 
     dataset: str
@@ -157,6 +158,7 @@ class Recognised:
     preference: int = 1
     notes: tuple[str, ...] = ()
     name: str = ""
+    tables: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Reading one raises EmoTorchError where it is missing, damaged, or no image: the others are read all the same.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -81,9 +81,9 @@ def list_stage(folder: Path, stage: str, *, has_sizes: bool = False) -> Iterator
         yield entry, partial(_read_as, read_stored if has_sizes else read_face, folder / entry.file)
 
 
-def list_rows(csv: Path) -> Iterator[Listed]:
-    """The rows of FER-2013's CSV, before stage 1 or after."""
-    for line, row in fer2013.read_rows(csv):
+def list_rows(csvs: Sequence[Path]) -> Iterator[Listed]:
+    """The rows of FER-2013's CSV, or of several that are one together, before stage 1 or after."""
+    for csv, line, row in fer2013.read_rows(*csvs):
         file = f"{csv.name}, line {line}"
         if isinstance(row, ValueError):
             yield Entry(file, ""), partial(_refuse, f"{csv}, line {line}: {row}")
