@@ -641,3 +641,43 @@ def test_a_class_folder_may_repeat_the_name_of_the_folder_that_it_is_in(
     assert {one[1:] for one in told(paths).values()} == {
         (emotion, *one) for emotion in ("anger", "joy") for one in expected
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("x/a/0/Anger.jpg", "x/a/0/Joy.jpg", "x/a/1/Anger.jpg", "x/a/1/Joy.jpg"), ["0", "0", "1", "1"]),
+        (("x/angry_1.jpg", "x/2-happy.jpg", "x/angry (3).jpg", "x/Happy4.jpg"), [""] * 4),
+        (("x/0/angry_1.jpg", "x/0/angry_2.jpg", "x/3/happy_1.jpg", "x/3/happy_2.jpg"), [""] * 4),
+        (
+            ("x/Rafd090_01_Caucasian_female_angry_frontal.jpg", "x/Rafd045_02_Moroccan_male_happy_left.jpg"),
+            ["01", "02"],
+        ),
+        (("x/01F_AN_C.BMP", "x/21M_HA_O.BMP"), ["01F", "21M"]),
+        (("x/F0001/F0001_AN01WH_F2D.bmp", "x/M0002/M0002_HA04AE_F2D.bmp"), ["F0001", "M0002"]),
+        (("x/CFD-WM-001-014-A.jpg", "x/b/CFD-BF-002-015-HO.jpg"), ["WM-001", "BF-002"]),
+    ],
+    ids=["persons", "flat", "classes by number", "RaFD", "NimStim", "BU-3DFE", "CFD"],
+)
+def test_the_names_of_pictures_may_tell_what_they_show(
+    paths: Paths, names: Sequence[str], expected: Sequence[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lay(paths, [*names, "x/logo.png"])
+    found = told(paths)
+    angry = [file for file in names if any(mark in file for mark in ("ngry", "Anger", "AN", "-A."))]
+    assert {file: (one[1], one[3]) for file, one in found.items()} == {
+        file: ("angry" if file in angry else "happy", who) for file, who in zip(names, expected, strict=True)
+    }
+    assert "left out: 1 (first: " in caplog.messages[-1]
+
+
+def test_names_of_pictures_tell_given_splits_by_their_folders_and_give_way_to_class_folders(paths: Paths) -> None:
+    lay(paths, [f"mine/{split}/{emotion}_1.png" for split in ("train", "test") for emotion in ("angry", "happy")])
+    lay(paths, [f"other/faces/{emotion}/P{n}/{emotion}_{n}.png" for emotion in ("angry", "happy") for n in (1, 2)])
+    lay(paths, in_classes("portraits/{}/Rafd090_07_Caucasian_female_angry_frontal.jpg"))
+    found = told(paths)
+    assert {one[0::2] for one in found.values() if one[0] == "mine"} == {("mine", "train"), ("mine", "test")}
+    assert {one[3] for one in found.values() if one[0] == "faces"} == {"P1", "P2"}
+    assert {(one[1], one[3]) for one in found.values() if one[0] == "portraits"} == {("angry", "07"), ("happy", "07")}
+    lay(paths, ["bare/a/angry_1.png", "bare/a/happy_1.png"], {"bare/a/labels.csv": ["image,label", "angry_1.png,sad"]})
+    assert told(paths)["bare/a/angry_1.png"][1] == "sad"

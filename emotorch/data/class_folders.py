@@ -16,8 +16,8 @@ from emotorch.labels import EMOTIONS
 # Words before the number of a class: `class003`.
 CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
 # Words that say nothing in the name of a class folder.
-_EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "people", "person", "photos", "pictures"}
-_EMPTY_WORDS |= {*CLASS_WORDS}
+EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "people", "person", "photos", "pictures"}
+EMPTY_WORDS |= {*CLASS_WORDS}
 
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
@@ -187,7 +187,7 @@ def plain_class(name: str) -> str:
     """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry`, `AngryFaces`."""
     plain = name.strip().lower()
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()).lower()
-    words = [word for word in re.split(r"[\s._()-]+", apart) if word not in _EMPTY_WORDS and not word.isdecimal()]
+    words = [word for word in re.split(r"[\s._()-]+", apart) if word not in EMPTY_WORDS and not word.isdecimal()]
     return words[0] if len(words) == 1 else plain
 
 
@@ -224,7 +224,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
         for sub in splits:
             within = replace(place, split=split_of(sub.name) or "", split_name=sub.name)
             if sub in joined:
-                others = {plain_class(beside_split(sub.name)), *_EMPTY_WORDS}
+                others = {plain_class(beside_split(sub.name)), *EMPTY_WORDS}
                 rest = " ".join(word for word in words_of(sub.name) if word.isalpha() and word.lower() not in others)
                 yield from _within_class(sub, class_of, replace(within, emotion=joined[sub], split_name=rest))
             else:
@@ -325,10 +325,10 @@ def _holds_others(folder: Folder) -> bool:
 
 def tells_nothing(word: str) -> bool:
     """Whether a word says nothing of what a folder is: a number, a part or a kind of a dataset, or `images`."""
-    return word.isdecimal() or word in {*_EMPTY_WORDS, *_KINDS, *_PARTS, *_TAKES}
+    return word.isdecimal() or word in {*EMPTY_WORDS, *_KINDS, *_PARTS, *_TAKES}
 
 
-def _tells_nobody(name: str) -> bool:
+def tells_nobody(name: str) -> bool:
     """Whether a name is that of a download, a part of a dataset or a dataset: `archive (1)`, `fold2`, `48x48`."""
     words = re.sub(r"[^a-z]+", "", name.lower())
     is_size = _SIZE.fullmatch(name.lower().strip()) is not None
@@ -346,7 +346,7 @@ def _nobodies(folder: Folder) -> list[Folder]:
     names = {sub.name.lower().strip() for sub in folder.folders}
     if names <= _KINDS or names <= _LIGHTS:
         return list(folder.folders)
-    return [sub for sub in folder.folders if _tells_nobody(sub.name)]
+    return [sub for sub in folder.folders if tells_nobody(sub.name)]
 
 
 def _is_known_dataset(folder: Folder) -> bool:

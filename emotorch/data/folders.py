@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from emotorch.data import label_tables
+from emotorch.data import label_tables, named_pictures
 from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
-from emotorch.data.known import ask_whose, class_number, person_of
+from emotorch.data.known import ask_whose, class_number
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless, split_of
+from emotorch.data.named_pictures import person_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
@@ -43,7 +44,7 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
 
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
-    """Data of the user's own: a table of labels, or class folders of known emotions or of a scheme's labels."""
+    """Data of the user's own: a table of labels; class folders of emotions or a scheme's labels; pictures' names."""
     tables = list(label_tables.recognise(folder, scheme))
     classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None)
     if classes and any(isinstance(found, Incomplete) and found.is_question for found in tables):
@@ -56,15 +57,10 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     elif not split_of(folder.name) or folder.path.parent == folder.raw:  # else it was asked of the folder above
         numbered = ClassFolders(folder, lambda name: name if _CLASS_NUMBER.fullmatch(name) else None)
         numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
-        if len(numbers) > 1 and numbered.pictures:
-            stems = [emotion_name(plain_class(path.stem)) for path in numbered.pictures]
-            if sum(stem in EMOTIONS for stem in stems) > len(stems) / 2:
-                said = f"pictures called by emotions, like {numbered.pictures[0].name}, in folders that are numbers"
-                yield Incomplete(
-                    folder.path, f"{said}: list them in a labels.csv (path,label,person)", is_question=True
-                )
-            else:
-                yield ask_whose(folder, numbers, "class folders")
+        if named := list(named_pictures.recognise(folder)):
+            yield from named
+        elif len(numbers) > 1 and numbered.pictures:
+            yield ask_whose(folder, numbers, "class folders")
 
 
 def _own(classes: ClassFolders, scheme: LabelScheme) -> Recognised:

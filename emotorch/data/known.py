@@ -73,13 +73,6 @@ def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
     return sum(pattern.match(name) is not None for name in some) > len(some) / 2
 
 
-def person_of(name: str) -> str:
-    """Who is shown, by a file's name that is like those of a dataset that tells it; empty for any other name."""
-    patterns = (dataset.files for dataset in DATASETS.values() if dataset.tells_persons and dataset.files)
-    match = next(filter(None, (re.match(pattern, name, re.IGNORECASE) for pattern in patterns)), None)
-    return match["person"].upper() if match else ""
-
-
 def called_after(folder: Folder, dataset: Dataset) -> str:
     """The name of the folder, or of one above it, that is one of the dataset; empty where none is.
 

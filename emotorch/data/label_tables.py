@@ -17,10 +17,10 @@ from emotorch.data.known import (
     class_number,
     class_of,
     numbers_of,
-    person_of,
     usage_of,
 )
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, split_of, warn_of
+from emotorch.data.named_pictures import person_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_rows import GUESSES, Row, columns_of, holds_guesses, table_files, tables_in
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset

@@ -1,0 +1,108 @@
+"""Pictures whose own names tell the class, in no class folders: `happy_1.jpg`, or as sets of portraits call theirs."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emotorch.data.class_folders import EMPTY_WORDS, plain_class, tells_nobody
+from emotorch.data.layouts import Folder, Recognised, sampled, split_of, warn_of, words_of
+from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.table_rows import tables_in
+from emotorch.datasets import DATASETS
+from emotorch.emotion_names import emotion_name
+from emotorch.labels import EMOTIONS
+
+_CODES = {
+    **{"AN": "angry", "DI": "disgust", "FE": "fear", "HA": "happy", "SA": "sad", "SU": "surprise", "SP": "surprise"},
+    **{"NE": "neutral", "CA": "calm"},
+}
+_CFD_CODES = {"A": "angry", "F": "fear", "HC": "happy", "HO": "happy", "N": "neutral"}
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a published set names its pictures; the groups `emotion`, a name or one of the codes, and `person` tell."""
+
+    title: str
+    pattern: str
+    codes: Mapping[str, str] = field(default_factory=dict)
+
+
+_FORMS = (
+    _Form("RaFD", r"Rafd\d+_(?P<person>\d+)_[a-z]+_(fe)?male_(?P<emotion>[a-z]+)_(frontal|left|right)\."),
+    _Form("NimStim", r"(?P<person>\d\d[FM])_(?P<emotion>AN|CA|DI|FE|HA|NE|SA|SP)_[COX]\.", _CODES),
+    _Form("BU-3DFE", r"(?P<person>[FM]\d{4})_(?P<emotion>AN|DI|FE|HA|NE|SA|SU)\d\d[A-Z]{2}_F[23]D\.", _CODES),
+    _Form("the Chicago Face Database", r"CFD-(?P<person>[A-Z]{2}-\d{3})-\d{3}-(?P<emotion>A|F|HC|HO|N)\.", _CFD_CODES),
+)
+
+
+def recognise(folder: Folder) -> Iterator[Recognised]:
+    """A folder in and below which most pictures are named so, with several emotions; none right in FER-Datasets.
+
+    Class folders and tables further below tell more, and are asked there.
+    """
+    pictures = [path for below in folder.walk() for path in below.pictures]
+    if folder.path == folder.raw or not any(_tell(path.name) for path in sampled(pictures)):
+        return
+    told = {path: one for path in pictures if (one := _tell(path.name)) is not None}
+    emotions = sorted({emotion for _, emotion, _ in told.values()})
+    if len(emotions) < 2 or len(told) <= len(pictures) / 2:
+        return
+    if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
+        return
+    persons = _persons(folder, told)
+    first, (title, *_) = next(iter(told.items()))
+    why = f"pictures called like {title}'s" if title else "pictures called by emotions"
+    why += f" ({first.name})"
+    if named := {*persons.values()} - {""}:
+        why += f", of {len(named)} persons ({min(named)}, …)"
+
+    def images() -> list[SourceImage]:
+        strangers = [path for path in pictures if path not in told]
+        warn_of(strangers, f"pictures that are not named like {first.name}, left out", folder.path)
+        return [
+            SourceImage(path, emotion, Reading.SCENE, usage=_split(folder, path), subject=persons[path])
+            for path, (_, emotion, _) in told.items()
+        ]
+
+    yield Recognised("", folder.path, f"{why}: {', '.join(emotions)}", folder.parts(told), images, lambda: len(told))
+
+
+def person_of(name: str) -> str:
+    """Who is shown, by a file's name that is like those of a dataset that tells it; empty for any other name."""
+    known = (dataset.files for dataset in DATASETS.values() if dataset.tells_persons and dataset.files)
+    patterns = (*known, *(form.pattern for form in _FORMS))
+    match = next(filter(None, (re.match(pattern, name, re.IGNORECASE) for pattern in patterns)), None)
+    return match["person"].upper() if match else ""
+
+
+def _tell(name: str) -> tuple[str, str, str] | None:
+    """The form of a name, the emotion and the person; None where it tells no emotion."""
+    for form in _FORMS:
+        if match := re.match(form.pattern, name, re.IGNORECASE):
+            emotion = form.codes.get(match["emotion"].upper(), emotion_name(match["emotion"]))
+            return form.title, emotion, person_of(name)
+    words = [word for word in words_of(Path(name).stem) if not word.isdecimal() and word.lower() not in EMPTY_WORDS]
+    emotions = [emotion_name(word) for word in words]
+    return ("", emotions[0], "") if len(emotions) == 1 and emotions[0] in EMOTIONS else None
+
+
+def _persons(folder: Folder, told: Mapping[Path, tuple[str, str, str]]) -> dict[Path, str]:
+    """Who is shown: by the form of a name, else by the folder, where several have pictures of several emotions."""
+    holders: dict[str, set[str]] = {}
+    for path, (_, emotion, _) in told.items():
+        holders.setdefault(_holder(folder, path), set()).add(emotion)
+    are_persons = len(holders) > 1 and "" not in holders and all(len(emotions) > 1 for emotions in holders.values())
+    return {path: person or (_holder(folder, path) if are_persons else "") for path, (_, _, person) in told.items()}
+
+
+def _holder(folder: Folder, path: Path) -> str:
+    """The last folder above a picture that may be a person's; empty for none."""
+    names = path.relative_to(folder.path).parts[:-1]
+    return next((name for name in reversed(names) if not tells_nobody(name) and split_of(name) is None), "")
+
+
+def _split(folder: Folder, path: Path) -> str:
+    names: Sequence[str] = path.relative_to(folder.path).parts[:-1]
+    return next((split for name in names if (split := split_of(name))), "")
