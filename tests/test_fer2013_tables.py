@@ -157,6 +157,22 @@ def test_parts_with_a_column_of_their_split_are_as_those_without(paths: Paths) -
     assert usages(paths) == dict(zip(FER_USAGES, (5, 2, 2), strict=True))
 
 
+@pytest.mark.parametrize("names", ["{}.csv", "fer2013.csv", "data.csv"])
+def test_tables_in_folders_of_splits_are_read_together(paths: Paths, names: str) -> None:
+    files = [
+        write(paths, f"x/{split}/{names.format(split)}", faces)
+        for split, faces in (("train", range(5)), ("PublicTest", (5, 6)), ("private_test", (7, 8)))
+    ]
+    assert usages(paths) == dict(zip(FER_USAGES, (5, 2, 2), strict=True))
+    (taken,) = find_copies(paths, FER)
+    assert taken.tables == tuple(files)
+    listed = [entry.file for entry in audit.read(paths.raw / "x", paths).entries]
+    assert listed[-1] == f"private_test/{names.format('private_test')}, line 3"
+    files[1].unlink()
+    files[2].unlink()
+    assert usages(paths) == {"Training": 5}
+
+
 def test_a_test_set_without_labels_is_passed_over(paths: Paths) -> None:
     write(paths, "x/train.csv", range(5))
     write(paths, "x/val.csv", (5, 6))

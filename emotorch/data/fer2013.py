@@ -7,7 +7,7 @@ contests" (2013); https://www.kaggle.com/c/challenges-in-representation-learning
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, TypedDict
 import numpy as np
 
 from emotorch.data import fer2013_folders, fer2013_tables, pixel_csv
-from emotorch.data.fer2013_tables import describe, read_tables
+from emotorch.data.fer2013_tables import describe, names_of, read_tables
 from emotorch.data.images import Pixels, hash_pixels, write_faces
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
@@ -84,7 +84,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
 def _recognise_tables(csvs: Sequence[Path], converted: Path) -> Recognised:
     note = describe(read_tables(csvs)) if readable_head(csvs[0]) else ""
     heads = [head for csv in csvs if (head := readable_head(csv)) is not None]
-    others = f", with {', '.join(csv.name for csv in csvs[1:])}" if csvs[1:] else ""
+    others = f", with {', '.join(names_of(csvs)[1:])}" if csvs[1:] else ""
     is_conventional = csvs[0].parts[-3:] == ("fer-2013", "fer2013", "fer2013.csv")
     return Recognised(
         FER.name,
@@ -111,22 +111,22 @@ def _list_converted(csvs: Sequence[Path], converted: Path) -> list[SourceImage]:
     made_from = read_stamp(converted, STAGE_1).get("csv")
     changed = max(max(csv.stat().st_mtime, csv.stat().st_ctime) for csv in csvs)
     written = (converted / STAMP_NAME).stat().st_mtime
-    names = {csv.name for csv in csvs} if len(csvs) > 1 else set()
+    names = set(names_of(csvs)) if len(csvs) > 1 else set()
     is_of_others = names != (set(made_from) if isinstance(made_from, dict) else set())
     # A stamp of the future, as after the clock was set, proves nothing.
     is_perhaps_older = changed > written or written > time.time()
-    if is_of_others or (is_perhaps_older and made_from != _digest({csv.name: hash_file(csv) for csv in csvs})):
+    if is_of_others or (is_perhaps_older and made_from != _digest(csvs, map(hash_file, csvs))):
         raise EmoTorchError(f"{converted} was not made from {_named(csvs)}: run {STAGE_1} again")
     return list_images(converted)
 
 
-def _digest(hashes: Mapping[str, str]) -> object:
-    """What the stamp says of the CSV, by the hash of each file's name: the only one, or all."""
-    return hashes if len(hashes) > 1 else next(iter(hashes.values()))
+def _digest(csvs: Sequence[Path], hashes: Iterable[str]) -> object:
+    """What the stamp says of the CSV: its hash, or that of each by its name."""
+    return dict(zip(names_of(csvs), hashes, strict=True)) if len(csvs) > 1 else next(iter(hashes))
 
 
 def _named(csvs: Sequence[Path]) -> str:
-    return f"{csvs[0]}{''.join(f', {csv.name}' for csv in csvs[1:])}"
+    return ", ".join([str(csvs[0]), *names_of(csvs)[1:]])
 
 
 def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csvs: Sequence[Path] = ()) -> Summary:
@@ -148,13 +148,14 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv
     csvs = csvs or [paths.fer_csv]
     tables = read_tables(csvs)
     rows_of: list[list[_Row]] = []
-    hashes = {}
+    hashes = []
     count = 0
     for table in tables:
-        rows, hashes[table.path.name] = _find_rows(table, count)
+        rows, hash_of_file = _find_rows(table, count)
         rows_of.append(rows)
+        hashes.append(hash_of_file)
         count += len(rows)
-    stamp: dict[str, object] = {"stage": 1, "csv": _digest(hashes), "skip_bad_rows": skip_bad_rows}
+    stamp: dict[str, object] = {"stage": 1, "csv": _digest(csvs, hashes), "skip_bad_rows": skip_bad_rows}
     if len(tables) == 1 and tables[0].usage is None:
         stamp["usage"] = tables[0].usages[0]
     with stage_folder(paths.fer_images, stamp, stage="stage 1", force=force) as build:
@@ -164,19 +165,19 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv
             (build.folder / emotion).mkdir(exist_ok=True)
         manifest = f"{','.join(MANIFEST_COLUMNS)}\n"
         skipped: list[tuple[int, int, str]] = []
-        for table, rows in zip(tables, rows_of, strict=True):
+        for table, rows, name in zip(tables, rows_of, names_of(csvs), strict=True):
             chunks: list[_ChunkRecords] = work_through(
                 build,
                 rows,
                 partial(_convert_rows, table, build.folder, skip_bad_rows),
                 workers,
                 chunk_size=_ROWS_PER_CHUNK,
-                description="CSV to PNG" if len(tables) == 1 else f"{table.path.name} to PNG",
+                description="CSV to PNG" if len(tables) == 1 else f"{name} to PNG",
             )
             manifest += "".join(chunk["manifest"] for chunk in chunks)
             # Of several tables a line alone says nothing.
-            name = f"{table.path.name}: " if len(tables) > 1 else ""
-            skipped += [(row, line, f"{name}{reason}") for chunk in chunks for row, line, reason in chunk["skipped"]]
+            start = f"{name}: " if len(tables) > 1 else ""
+            skipped += [(row, line, f"{start}{reason}") for chunk in chunks for row, line, reason in chunk["skipped"]]
         if len(skipped) == count:
             raise EmoTorchError(f"{_named(csvs)}: no row is usable, all {count} are bad")
         write_text(build.folder / MANIFEST, manifest)

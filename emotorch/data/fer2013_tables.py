@@ -1,5 +1,6 @@
 """FER-2013 as tables of faces: a whole one, or one for each of its splits, as `train.csv`, `val.csv` and `test.csv`."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,25 +22,29 @@ _OFFICIAL_TEST = re.compile(r"(public|private)[\s_-]*test|test[\s_-]*(public|pri
 
 
 def find_tables(folder: Folder) -> Iterator[Incomplete | list[Path]]:
-    """The tables of FER-2013 right in a folder: those that are one together, and what is wrong with others."""
+    """The tables of FER-2013 in a folder: those that are one together, and what is wrong with others.
+
+    Those in its folders of given splits count where they are one together; else they are found there.
+    """
     whole = []
     splits: dict[str, list[Path]] = {}
-    for csv in folder.tables:
-        if pixel_csv.dataset_of(csv, folder) != FER.name:
-            continue
-        table = readable_head(csv)
-        if table is not None and (fault := _fault(table, folder)) is not None:
-            yield fault
-        elif table is not None and _is_of_its_split(table):
-            splits.setdefault(beside_split(_OFFICIAL_TEST.sub("", csv.stem)), []).append(csv)
-        else:
-            whole.append(csv)
+    for place in (folder, *(sub for sub in folder.folders if _split_of(sub.name))):
+        for csv in place.tables:
+            if pixel_csv.dataset_of(csv, place) != FER.name:
+                continue
+            table = readable_head(csv)
+            if table is not None and (fault := _fault(table, place)) is not None:
+                yield fault
+            elif table is not None and _is_of_its_split(table):
+                splits.setdefault(beside_split(_OFFICIAL_TEST.sub("", csv.stem)), []).append(csv)
+            else:
+                whole.append(csv)
     for named_alike in splits.values():
         joined = _joined(named_alike)
         if joined:
             yield joined
         whole += [csv for csv in named_alike if csv not in joined]
-    yield from ([csv] for csv in whole)
+    yield from ([csv] for csv in whole if csv.parent == folder.path)
 
 
 def _fault(table: PixelTable, folder: Folder) -> Incomplete | None:
@@ -73,14 +78,25 @@ def _fault(table: PixelTable, folder: Folder) -> Incomplete | None:
     return None
 
 
-def _split(csv: Path) -> str:
-    """The split that a table is called by: `train`, `val` or `test`; empty for none."""
-    return "test" if _OFFICIAL_TEST.search(csv.stem) else split_of(csv.stem) or ""
+def _split_of(name: str) -> str:
+    """The split that a table or a folder is called by: `train`, `val` or `test`; empty for none."""
+    return "test" if _OFFICIAL_TEST.search(name) else split_of(name) or ""
+
+
+def _named_by(csv: Path) -> str:
+    """The name that tells a table's split: its own, or its folder's; empty where neither does."""
+    return next(filter(_split_of, (csv.stem, csv.parent.name)), "")
+
+
+def names_of(csvs: Sequence[Path]) -> list[str]:
+    """The names of tables that are one together, with their folders' where these are several."""
+    common = os.path.commonpath([csv.parent for csv in csvs])
+    return [csv.relative_to(common).as_posix() for csv in csvs]
 
 
 def _is_of_its_split(table: PixelTable) -> bool:
     """Whether a table is called by a split and has its rows alone: a whole one may be called `train.csv` too."""
-    split = _split(table.path)
+    split = _split_of(_named_by(table.path))
     if not split or table.usage is None:
         return bool(split)
     return {split_of(usage) == "train" for usage in table.read_usages()} == {split == "train"}
@@ -101,8 +117,8 @@ def _usages_by_name(csvs: Sequence[Path]) -> dict[Path, str]:
     """The usage that each table's name says, by how large those are that are read with it; empty for none."""
     sizes = Counter[str]()
     for csv in csvs if len(csvs) > 1 else ():
-        sizes[_split(csv)] += read_head(csv).count_rows()
-    return {csv: usage_of_split(_split(csv), csv.stem, sizes) for csv in csvs}
+        sizes[_split_of(_named_by(csv))] += read_head(csv).count_rows()
+    return {csv: usage_of_split(_split_of(name), name, sizes) for csv in csvs for name in [_named_by(csv)]}
 
 
 def read_tables(csvs: Sequence[Path]) -> list[PixelTable]:
@@ -146,8 +162,9 @@ def describe(tables: Sequence[PixelTable]) -> str:
             f"as {table.usages[0]}" if table.usage is None else f"by its column {printable(table.columns[table.usage])}"
             for table in tables
         ]
-        names = [f"{printable(table.path.name)} {usage}" for table, usage in zip(tables, usages, strict=True)]
-        return f"read together: {', '.join(names)}"
+        names = names_of([table.path for table in tables])
+        said = [f"{printable(name)} {usage}" for name, usage in zip(names, usages, strict=True)]
+        return f"read together: {', '.join(said)}"
     (table,) = tables
     if table.usage is None:
         return f"no column Usage: {table.usages[0] or 'no given split'}"

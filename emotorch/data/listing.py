@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from emotorch.data import fer2013, scenes
+from emotorch.data import fer2013, fer2013_tables, scenes
 from emotorch.data.dataset import STORED_HASH
 from emotorch.data.formats import is_picture
 from emotorch.data.images import GREY_FACE, Pixels, bring_to, read_face, read_picture, read_stored, undo_enlarging
@@ -83,8 +83,9 @@ def list_stage(folder: Path, stage: str, *, has_sizes: bool = False) -> Iterator
 
 def list_rows(csvs: Sequence[Path]) -> Iterator[Listed]:
     """The rows of FER-2013's CSV, or of several that are one together, before stage 1 or after."""
+    name_of = dict(zip(csvs, fer2013_tables.names_of(csvs), strict=True))
     for csv, line, row in fer2013.read_rows(*csvs):
-        file = f"{csv.name}, line {line}"
+        file = f"{name_of[csv]}, line {line}"
         if isinstance(row, ValueError):
             yield Entry(file, ""), partial(_refuse, f"{csv}, line {line}: {row}")
         else:
