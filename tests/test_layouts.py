@@ -8,6 +8,7 @@ import pytest
 from conftest import refusal
 from layouts import put
 
+from emotorch.data.faces import Box
 from emotorch.data.folders import list_images
 from emotorch.data.recognition import recognise
 from emotorch.datasets import FER
@@ -681,3 +682,61 @@ def test_names_of_pictures_tell_given_splits_by_their_folders_and_give_way_to_cl
     assert {(one[1], one[3]) for one in found.values() if one[0] == "portraits"} == {("angry", "07"), ("happy", "07")}
     lay(paths, ["bare/a/angry_1.png", "bare/a/happy_1.png"], {"bare/a/labels.csv": ["image,label", "angry_1.png,sad"]})
     assert told(paths)["bare/a/angry_1.png"][1] == "sad"
+
+
+YAML = {
+    "a list": ["train: ../train/images", "nc: 3", "names: ['Anger', \"happy\", Sad]"],
+    "lines": ["names:", "- Anger", "- happy # smiles", "- 'Sad'", "nc: 3"],
+    "a mapping": ["path: .", "names:", "  0: Anger", "  1: happy", "  2: Sad"],
+    "braces": ["names: {0: Anger, 1: happy, 2: Sad}"],
+}
+
+
+@pytest.mark.parametrize("names", YAML.values(), ids=YAML)
+@pytest.mark.parametrize("place", ["{split}/images/{n}.png", "images/{split}/{n}.png", "{split}/{n}.png"])
+def test_faces_in_yolo_s_form_are_read_with_their_boxes(
+    paths: Paths, names: Sequence[str], place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    boxes = {1: ["0 0.5 0.5 1 1"], 2: ["1 0.25 0.5 0.5 0.5", "2 0.5 0 1 0 1 1"], 3: []}
+    pictures = [place.format(split=split, n=n) for split in ("train", "valid") for n in (1, 2, 3)]
+    texts = {
+        f"faces/{Path(file.replace('images', 'labels')).with_suffix('.txt')}": boxes[int(Path(file).stem)]
+        for file in pictures
+    }
+    lay(paths, [f"faces/{file}" for file in pictures], {"faces/data.yaml": names, **texts})
+    (found,) = recognise(paths, SEVEN).datasets.values()
+    assert found.why == "boxes of YOLO's form, of the classes in data.yaml (Anger, happy, Sad)"
+    assert {(image.path.stem, image.emotion, image.usage, image.box) for image in found.images()} == {
+        one
+        for split in ("train", "val")
+        for one in (
+            ("1", "anger", split, Box(0, 0, 48, 48)),
+            ("2", "happy", split, Box(0, 12, 24, 24)),
+            ("2", "sad", split, Box(24, 0, 24, 48)),
+        )
+    }
+    assert caplog.messages[-1].startswith(f"{paths.raw / 'faces'}: pictures without a box, left out: 2 (first: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0 0.5 0.5", "'0 0.5 0.5' is no box like '3 0.5 0.5 0.2 0.3'"),
+        ("0 0.5 0.5 0 0", "'0 0.5 0.5 0 0' is no box"),
+        ("x 1 1 1 inf", "'x 1 1 1 inf' is no box"),
+        ("0 1 1 1 inf", "'0 1 1 1 inf' is no box"),
+        ("3 0.5 0.5 1 1", "class 3 is 'sleepy' in "),
+        ("9 0.5 0.5 1 1", "class 9 is '' in "),
+    ],
+)
+def test_a_bad_line_of_yolo_s_form_is_named(paths: Paths, line: str, message: str) -> None:
+    yaml = ["names: [angry, happy, sad, sleepy]"]
+    lay(paths, ["x/1.png"], {"x/data.yaml": yaml, "x/1.txt": ["0 0.5 0.5 1 1", line]})
+    with refusal(f"{paths.raw / 'x' / '1.txt'}, line 2: {message}"):
+        told(paths)
+
+
+def test_other_things_in_yolo_s_form_are_no_faces(paths: Paths) -> None:
+    lay(paths, ["x/1.png"], {"x/data.yaml": ["names: [cat, happy, dog]"], "x/1.txt": ["0 0.5 0.5 1 1"]})
+    lay(paths, in_classes("y/{}/1.png"), {"y/config.yml": ["names: [angry, happy]"], "y/bad.yaml": ["names: ["]})
+    assert {one[0] for one in told(paths).values()} == {"y"}

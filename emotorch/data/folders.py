@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from emotorch.data import label_tables, named_pictures
+from emotorch.data import label_tables, named_pictures, yolo
 from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
 from emotorch.data.known import ask_whose, class_number
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless, split_of
@@ -45,6 +45,9 @@ def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], l
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Data of the user's own: a table of labels; class folders of emotions or a scheme's labels; pictures' names."""
+    if boxes := list(yolo.recognise(folder, scheme)):
+        yield from boxes
+        return
     tables = list(label_tables.recognise(folder, scheme))
     classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None)
     if classes and any(isinstance(found, Incomplete) and found.is_question for found in tables):
