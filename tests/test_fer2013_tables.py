@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +311,16 @@ def test_numbers_that_are_not_called_emotion_are_asked_about(paths: Paths) -> No
     line = error_line(call_script(paths, STAGE_2), 2)
     assert line.startswith(f"error: {file}: faces whose column label has numbers, which copies count differently: ")
     assert line.endswith("5 surprise, 6 neutral, call it emotion; else write the emotions' names there")
+
+
+def test_numbers_by_the_alphabet_are_known_by_their_counts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an official emotion column 4 to 6 are sad, surprise, neutral; of class folders' neutral, sad, surprise."""
+    monkeypatch.setattr(fer2013, "FER", replace(FER, counts={"training set": (1, 1, 1, 1, 3, 1, 2)}))
+    write(paths, "x/train.csv", [*range(7), 11, 11, 13], "emotion,pixels")
+    assert convert(paths).images == 10
+    file = write(paths, "x/train.csv", [*range(7), 11, 12, 12], "emotion,pixels")
+    with refusal(f"{file}: as many rows of each number as FER-2013 has of 0 angry, 1 disgust, 2 fear, 3 happy, 4 neu"):
+        convert(paths)
 
 
 def test_ckplus_may_be_in_words_and_old_line_ends(paths: Paths) -> None:

@@ -7,6 +7,7 @@ contests" (2013); https://www.kaggle.com/c/challenges-in-representation-learning
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,7 @@ SKIPPED_ROWS = "skipped_rows.csv"
 _ROWS_PER_CHUNK = 256
 _ROWS_AT_ONCE = 16  # what is made of so many stays in the processor's cache
 _BLOCK = 1 << 20
+_COUNT_TOLERANCE = 0.01  # copies leave out a row or two
 
 
 class _Row(NamedTuple):
@@ -180,10 +182,31 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv
             skipped += [(row, line, f"{start}{reason}") for chunk in chunks for row, line, reason in chunk["skipped"]]
         if len(skipped) == count:
             raise EmoTorchError(f"{_named(csvs)}: no row is usable, all {count} are bad")
+        if _counts_by_alphabet(manifest):
+            named = ", ".join(f"{number} {name}" for number, name in enumerate(sorted(FER.classes)))
+            raise EmoTorchError(
+                f"{_named(csvs)}: as many rows of each number as FER-2013 has of {named}: by the alphabet, and not by "
+                "its own numbers; write the emotions' names in their place"
+            )
         write_text(build.folder / MANIFEST, manifest)
         if skipped:
             write_csv(build.folder / SKIPPED_ROWS, ("row", "line", "reason"), skipped)
         return Summary(count - len(skipped), len(skipped), up_to_date=False)
+
+
+def _counts_by_alphabet(manifest: str) -> bool:
+    """Whether a usage has as many images of each class as FER-2013's, if numbers stand for names by the alphabet.
+
+    Copies that were made from class folders have such numbers.
+    """
+    counts = Counter(tuple(line.split(",")[2:4]) for line in manifest.splitlines())
+    for published in FER.counts.values():
+        count_of = dict(zip(FER.classes, published, strict=True))
+        pairs = [(own, count_of[name]) for own, name in zip(FER.classes, sorted(FER.classes), strict=True)]
+        for usage in {usage for _, usage in counts}:
+            if all(abs(counts[own, usage] - count) <= _COUNT_TOLERANCE * count for own, count in pairs):
+                return True
+    return False
 
 
 def read_rows(*csvs: Path) -> Iterator[tuple[Path, int, tuple[str, Pixels, str] | ValueError]]:
