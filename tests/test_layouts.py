@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import refusal
 from layouts import put
+from PIL import ExifTags, Image
 
 from emotorch.data.faces import Box
 from emotorch.data.folders import list_images
@@ -740,3 +741,12 @@ def test_other_things_in_yolo_s_form_are_no_faces(paths: Paths) -> None:
     lay(paths, ["x/1.png"], {"x/data.yaml": ["names: [cat, happy, dog]"], "x/1.txt": ["0 0.5 0.5 1 1"]})
     lay(paths, in_classes("y/{}/1.png"), {"y/config.yml": ["names: [angry, happy]"], "y/bad.yaml": ["names: ["]})
     assert {one[0] for one in told(paths).values()} == {"y"}
+
+
+def test_boxes_in_yolo_s_form_are_of_the_upright_picture(paths: Paths) -> None:
+    lay(paths, ["x/1.jpg"], {"x/data.yaml": ["names: [angry, happy]"], "x/1.txt": ["0 0.5 0.25 1 0.5"]})
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.new("L", (80, 40)).save(paths.raw / "x" / "1.jpg", exif=turned)
+    (image,) = recognise(paths, SEVEN).datasets["x"].images()
+    assert (image.box, image.read().shape) == (Box(0, 0, 40, 40), (40, 40))

@@ -81,6 +81,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _END = _png_chunk(b"IEND", b"")
 _FACE_HEADER = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, 8, 0, 0, 0, 0))
 # A 48×48 picture that is stored uncompressed takes one 4 KiB disk block, as a compressed one does, and is several times
@@ -272,11 +273,12 @@ def read_photo(path: Path) -> Pixels:
         return decode_photo(file, path)
 
 
-def picture_size(path: Path) -> tuple[int, int] | None:
-    """Width and height as the file's start states them, before it is turned upright; None where it cannot be read."""
+def picture_size(path: Path, *, upright: bool = False) -> tuple[int, int] | None:
+    """Width and height as the file's start states them, or when it is turned upright; None where it cannot be read."""
     try:
         with open_file(path) as file, _opened(file, path, None, MAX_PIXELS) as image:
-            return image.size
+            lies = upright and image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+            return (image.height, image.width) if lies else image.size
     except EmoTorchError:
         return None
 

@@ -45,11 +45,11 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
     pictures = [path for below in folder.walk() for path in below.pictures]
     if folder.path == folder.raw or not any(_tell(path.name) for path in sampled(pictures)):
         return
+    if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
+        return
     told = {path: one for path in pictures if (one := _tell(path.name)) is not None}
     emotions = sorted({emotion for _, emotion, _ in told.values()})
     if len(emotions) < 2 or len(told) <= len(pictures) / 2:
-        return
-    if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
         return
     persons = _persons(folder, told)
     first, (title, *_) = next(iter(told.items()))

@@ -98,7 +98,7 @@ def _list_images(
 
 def _read_boxes(picture: Path, text: Path) -> Iterator[tuple[int, int, Box]]:
     """The line, class and box of every face in a picture."""
-    size = picture_size(picture)
+    size = picture_size(picture, upright=True)
     if size is None:
         raise EmoTorchError(f"{picture}: damaged, or no image; mend it, or move it away")
     for line, written in enumerate(text.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
