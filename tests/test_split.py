@@ -115,3 +115,11 @@ def test_folds_keep_sources_whole_and_are_about_equal_parts_of_every_class(
         members = labels == label
         sizes = np.bincount(numbers[members], minlength=folds)
         assert np.abs(sizes - members.sum() / folds).max() <= largest
+
+
+def test_the_split_is_that_of_earlier_versions() -> None:
+    """Models are scored on what this split held out when they were trained."""
+    images = np.arange(24)
+    assert np.flatnonzero(validation_mask(images, images % 2)).tolist() == [1, 2, 11, 14]
+    expected = [2, 2, 0, 1, 1, 2, 2, 2, 0, 1, 2, 0, 0, 0, 2, 1, 1, 0, 1, 2, 1, 1, 0, 0]
+    assert fold_numbers(images, images % 2, 3).tolist() == expected
