@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ def _nearest(name: object, right: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f", only {', '.join(right)}"
 
 
+@cache
 def _known_emotions() -> set[str]:
     """Every emotion that a dataset has a class of, by `emotion_name`."""
     return {emotion_name(own) for dataset in DATASETS.values() for own in dataset.classes}

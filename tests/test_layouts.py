@@ -487,8 +487,9 @@ def test_a_table_needs_no_columns_names(paths: Paths, table: str, row: str) -> N
         f"mine/images/{n}.png": ("mine", emotion.lower(), split if "split" in row else "", "")
         for n, emotion, split in told_as
     }
-    (note,) = recognise(paths, SEVEN).datasets["mine"].notes
-    assert note.startswith("no columns' names: column ")
+    found = recognise(paths, SEVEN).datasets["mine"]
+    assert found.why == f"the labels in {table} (anger as angry, happy, trauer as sad)"
+    assert found.notes[0].startswith("no columns' names: column ")
 
 
 def test_a_bad_row_of_a_table_without_columns_names_is_named(paths: Paths) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from emotorch.data import label_tables, named_pictures, yolo
 from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
-from emotorch.data.known import ask_whose, class_number
+from emotorch.data.known import as_read, ask_whose, class_number
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless, split_of
 from emotorch.data.named_pictures import person_of
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS, LabelScheme
 
@@ -68,12 +67,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
 
 def _own(classes: ClassFolders, scheme: LabelScheme) -> Recognised:
     persons = {found.person for found in classes} - {""}
-    read_as = {found.emotion: emotion_name(found.emotion) for found in classes}
-    names = [
-        name if emotion == name or name in scheme.labels else f"{name} as {emotion}"
-        for name, emotion in sorted(read_as.items())
-    ]
-    why = f"class folders ({', '.join(names)})"
+    why = f"class folders ({', '.join(as_read((found.emotion for found in classes), scheme))})"
     if splits := classes.split_names:
         why += f" in {', '.join(splits)}"
     if persons:

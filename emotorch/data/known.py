@@ -14,6 +14,7 @@ from emotorch.data.layouts import Finding, Folder, Incomplete, split_of
 from emotorch.data.sources import Reading
 from emotorch.datasets import CKP, DATASETS, FERPLUS_CALLED, Dataset
 from emotorch.emotion_names import emotion_name
+from emotorch.labels import LabelScheme
 
 _NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
 # Matches the folder names of any dataset.
@@ -51,6 +52,15 @@ def class_of(dataset: Dataset) -> ClassOf:
         return dataset.classes[numbers.index(number)] if number in numbers else None
 
     return find
+
+
+def as_read(names: Iterable[str], scheme: LabelScheme) -> list[str]:
+    """The names of classes, sorted: `angry`, or `colère as angry` where FER-2013 calls the emotion otherwise."""
+    emotions = {name: emotion_name(name) for name in sorted(set(names))}
+    return [
+        name if emotion == name or name in scheme.labels else f"{name} as {emotion}"
+        for name, emotion in emotions.items()
+    ]
 
 
 def usage_of(dataset: Dataset, given: str) -> str:

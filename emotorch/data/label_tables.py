@@ -12,6 +12,7 @@ from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
 from emotorch.data.known import (
     are_named_as,
+    as_read,
     ask_whose,
     called_after,
     class_number,
@@ -70,6 +71,8 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         yield ask_whose(folder, numbers, f"labels in {rows[0].table.name}")
         return
     names = ", ".join(path.relative_to(folder.path).as_posix() for path in tables)
+    labels = as_read(filter(scheme.knows, {row.label.lower() for row in rows}), scheme)
+    told = f" ({', '.join(labels)})" if labels and dataset is None else ""
     others = _other_splits(folder, {finder.place(path) for path in found}, dataset, scheme)
     in_folders = [path for classes in others for path in classes.pictures]
     said = f"the class folders in {', '.join(classes.folder.name for classes in others)}, which no table lists"
@@ -80,7 +83,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     yield Recognised(
         dataset.name if dataset else "",
         folder.path,
-        f"the labels in {names}",
+        f"the labels in {names}{told}",
         covers=folder.parts([*found, *in_folders]) | tables.keys(),
         images=lambda: list_images(rows, finder, dataset, scheme) + list_of_splits(others, dataset),
         count=lambda: len(found) + len(in_folders),
