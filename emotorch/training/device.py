@@ -37,7 +37,7 @@ def make_repeatable(threads: int) -> None:
     # The same as use_deterministic_algorithms(True), which imports torch.compile too: more than a second.
     torch.set_deterministic_debug_mode("error")
     # It would fill every new tensor, for code that reads what it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     # Of float32 an H100's convolutions would keep ten bits behind the point: a score differed from the CPU's.
     torch.backends.cudnn.allow_tf32 = False
