@@ -70,6 +70,7 @@ def test_report_states_scikit_learn_s_figures() -> None:
     assert rows["loss"] == ["0.1235"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_report_counts_a_label_that_nothing_has_as_0() -> None:
     text = report(np.array([0, 0, 1]), np.array([0, 0, 1]), ("calm", "fear", "anger"), 0.5)
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
@@ -101,6 +102,11 @@ def test_what_a_class_without_images_or_predictions_scores_is_unknown() -> None:
     assert (unpredicted.recall, unpredicted.f1) == (0, 0)
     unknown = (without_images.recall, unpredicted.precision, neither.precision, neither.recall, neither.f1)
     assert np.isnan(unknown).all()
+
+
+def test_a_class_of_one_image_has_scores() -> None:
+    (one, other) = class_scores([[1, 0], [0, 1]], FOUR[:2])
+    assert (one.precision, one.recall, one.f1) == (other.precision, other.recall, other.f1) == (100, 100, 100)
 
 
 @pytest.mark.parametrize(

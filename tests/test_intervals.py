@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emotorch.metrics import intervals
-from emotorch.metrics.intervals import wilson_interval
+from emotorch.metrics.intervals import RESAMPLES, distance_interval, proportion, wilson_interval
 from emotorch.seeding import generator
 
 ORIGINAL = np.array(
@@ -107,6 +107,22 @@ def test_a_run_like_the_original_has_an_interval_from_0() -> None:
     low, high = interval(generator("alike").multinomial(FER, ORIGINAL))
     assert low == 0.0
     assert 0 <= high < 0.001
+
+
+def test_the_interval_leaves_50_of_2000_resamples_on_either_side() -> None:
+    resampled = np.arange(1.0, RESAMPLES + 1)  # of mean 1000, as measured: nothing is by chance
+    assert distance_interval(np.concatenate([[1000.0], resampled])) == (50.0, 1950.0)
+    assert distance_interval(np.concatenate([[990.0], resampled])) == (30.0, 1930.0)
+
+
+def test_a_class_of_one_image_has_its_proportions() -> None:
+    proportions = intervals.resample(np.diag([1, 4, 4, 4]), normals())
+    assert proportions[0, 0].tolist() == [1, 0, 0, 0]
+
+
+def test_of_no_images_an_accuracy_is_unknown() -> None:
+    assert np.isnan([*vars(proportion(0, 0)).values()]).all()
+    assert proportion(3, 4).value == 75.0
 
 
 def test_interval_at_the_test_set_s_size_is_the_known_one() -> None:
