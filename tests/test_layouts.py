@@ -218,6 +218,16 @@ def test_what_two_tables_say_alike_is_read_once(paths: Paths, caplog: pytest.Log
         told(paths)
 
 
+def test_a_split_in_the_folder_of_another_is_no_part_of_that(paths: Paths) -> None:
+    splits = ("train/train", "train/val", "test/test")
+    lay(paths, [file for split in splits for file in in_classes(f"mine/{split}/{{}}/1.jpg")])
+    assert {file.split("/")[2]: one[2] for file, one in told(paths).items()} == {
+        "train": "train",
+        "val": "val",
+        "test": "test",
+    }
+
+
 def test_a_test_set_without_labels_may_lie_a_level_deeper(paths: Paths) -> None:
     pictures = [*in_classes("mine/Train/{}/1.jpg"), *in_classes("mine/Val/{}/2.jpg"), "mine/Test/Test_Faces/3.jpg"]
     lay(paths, pictures)
@@ -646,6 +656,12 @@ def test_a_class_folder_may_repeat_the_name_of_the_folder_that_it_is_in(
     }
 
 
+def test_a_name_that_only_begins_like_the_folder_s_is_another_word(paths: Paths) -> None:
+    lay(paths, ["un/unhappy/1.png", "un/angry/1.png"])
+    with refusal(f"{paths.raw / 'un' / 'unhappy'}: no known emotion"):
+        told(paths)
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
@@ -736,6 +752,24 @@ def test_a_bad_line_of_yolo_s_form_is_named(paths: Paths, line: str, message: st
     lay(paths, ["x/1.png"], {"x/data.yaml": yaml, "x/1.txt": ["0 0.5 0.5 1 1", line]})
     with refusal(f"{paths.raw / 'x' / '1.txt'}, line 2: {message}"):
         told(paths)
+
+
+def test_what_yolo_wrote_is_no_label_and_other_folders_beside_its_form_are_read_or_counted(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    guessed = ("runs/detect/predict/{}", "runs/val/exp2/{}", "predictions/{}")
+    pictures = ["train/images/1.png", "train/more/2.png", *(guess.format("1.png") for guess in guessed)]
+    texts = ["train/labels/1.txt", *(guess.format("labels/1.txt") for guess in guessed)]
+    crops = in_classes("x/crops/{}/1.png")
+    lay(
+        paths,
+        [*(f"x/{file}" for file in pictures), *crops],
+        {"x/data.yaml": ["names: [angry, happy]"], **{f"x/{text}": ["0 0.5 0.5 1 1"] for text in texts}},
+    )
+    assert set(told(paths)) == {"x/train/images/1.png", *crops}
+    assert "pictures without a box, left out: 1 (first: " in caplog.messages[-1]
+    passed = {part.where.relative_to(paths.raw).as_posix() for part in recognise(paths, SEVEN).passed_over}
+    assert passed == {"x/runs", "x/predictions"}
 
 
 def test_other_things_in_yolo_s_form_are_no_faces(paths: Paths) -> None:

@@ -230,8 +230,10 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
             else:
                 yield from _find(sub, class_of, within)
     elif (place.split or place.person) and (inner := _inner(folder, class_of, place)):
-        for sub in inner:  # `train/train`, `train/images`, `P01/front`
-            yield from _find(sub, class_of, place)
+        for sub in inner:  # `train/train`, `train/images`, `P01/front`; beside these `train/val` is a split of its own
+            split = split_of(sub.name)
+            of_split = place if split in (None, place.split) else replace(place, split=split, split_name=sub.name)
+            yield from _find(sub, class_of, of_split)
     elif not place.person and (takes := _takes(folder, class_of)):
         for sub in takes:
             yield from _find(sub, class_of, place)
@@ -245,7 +247,9 @@ def _class_in(folder: Folder, sub: Folder, class_of: ClassOf) -> str | None:
     if split_of(sub.name) is not None and split_of(sub.name) == split_of(folder.name):
         return joined_class(sub, class_of)
     own = class_of(plain_class(sub.name))
-    return class_of(plain_class(sub.name.removeprefix(folder.name))) if own is None else own
+    rest = sub.name.removeprefix(folder.name)
+    is_apart = not (rest[:1].islower() and folder.name[-1:].isalpha())  # `un/unhappy` is another word
+    return class_of(plain_class(rest)) if own is None and is_apart else own
 
 
 def _persons(folder: Folder, class_of: ClassOf, *, alone: bool) -> list[Folder]:
