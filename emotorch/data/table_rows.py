@@ -1,6 +1,6 @@
 """The rows of tables that label pictures, by the columns that they have; what is no such table is told apart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,10 @@ from emotorch.files import STAMP_NAME
 _LOOKED_AT = 100  # rows that tell which of several columns is meant
 _MOST_LISTS = 20  # in a folder; a text for each picture is no list of them
 # Words in the names of tables that hold a model's guesses, or what a contest wants for its test images; and in others'.
-_GUESSES = {"guess", "guesses", "pred", "predicted", "prediction", "predictions", "preds", "submission", "submissions"}
+_GUESSES = {
+    *("guess", "guesses", "pred", "predict", "predicted", "prediction", "predictions", "preds"),
+    *("submission", "submissions"),
+}
 _TRUTHS = {"label", "labels", "truth"}
 GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
 
@@ -104,8 +107,14 @@ def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
 
 def holds_guesses(path: Path) -> bool:
     """Whether a table, or its folder, is called like a model's predictions, or like what a contest wants filled in."""
-    words = {word.lower() for name in (path.stem, path.parent.name) for word in words_of(name)}
-    return not _GUESSES.isdisjoint(words) and _TRUTHS.isdisjoint(words)
+    names = (path.stem, path.parent.name)
+    words = {word.lower() for name in names for word in words_of(name)}
+    return are_of_guesses(names) and _TRUTHS.isdisjoint(words)
+
+
+def are_of_guesses(names: Iterable[str]) -> bool:
+    """Whether one of some names is that of a model's predictions."""
+    return any(word.lower() in _GUESSES for name in names for word in words_of(name))
 
 
 def tables_in(folder: Folder) -> dict[Path, list[Row]]:

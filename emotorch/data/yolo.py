@@ -1,7 +1,7 @@
 """Faces in YOLO's form: for each picture a text, with lines of class, centre and size; the classes in `data.yaml`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from emotorch.data.faces import Box
 from emotorch.data.images import picture_size
 from emotorch.data.layouts import Folder, Recognised, split_of, warn_of
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.table_rows import are_of_guesses
 from emotorch.errors import EmoTorchError
 from emotorch.files import printable
 from emotorch.labels import LabelScheme
@@ -31,7 +32,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Recognised]:
                 "",
                 folder.path,
                 f"boxes of YOLO's form, of the classes in {listing.name} ({', '.join(names.values())})",
-                folder.parts([*pairs, *pairs.values(), listing]),
+                folder.parts([*pairs, *pairs.values()]) | {listing},
                 partial(_list_images, folder, listing, names, pairs, scheme),
                 pairs.__len__,
             )
@@ -59,15 +60,21 @@ def _read_names(path: Path) -> dict[int, str]:
 
 
 def _pairs(folder: Folder) -> dict[Path, Path]:
-    """The pictures below a folder that have a text of the same name, with that."""
+    """The pictures below a folder that have a text of the same name, with that; not what a detector wrote."""
 
     def key(path: Path) -> tuple[str, ...]:
         parts = path.relative_to(folder.path).with_suffix("").parts
         return tuple(part for part in parts[:-1] if part.lower() not in ("images", "labels")) + parts[-1:]
 
-    texts = {key(path): path for below in folder.walk() for path in below.paths if path.suffix.lower() == ".txt"}
-    pictures = (path for below in folder.walk() for path in below.pictures)
+    holders = [below for below in folder.walk() if not _is_output(below.path.relative_to(folder.path).parts)]
+    texts = {key(path): path for below in holders for path in below.paths if path.suffix.lower() == ".txt"}
+    pictures = (path for below in holders for path in below.pictures)
     return {path: text for path in pictures if (text := texts.get(key(path)))}
+
+
+def _is_output(folders: Sequence[str]) -> bool:
+    """Whether a detector wrote what is in the last of some folders: YOLO's own are called `runs/detect/predict`."""
+    return "runs" in folders or are_of_guesses(folders)
 
 
 def _list_images(
@@ -89,9 +96,9 @@ def _list_images(
                     f"scheme {scheme.name} ({', '.join(scheme.labels)}); rename it there, or take the line out"
                 )
             images.append(SourceImage(path, name.lower(), Reading.CROP, usage=split, box=box))
-    told, places = {image.path for image in images}, {path.parent for path in pairs}
-    holders = [below for below in folder.walk() if below.path in places]
-    without = [path for below in holders for path in below.pictures if path not in told]
+    told, covered = {image.path for image in images}, folder.parts(pairs)
+    pictures = [path for below in folder.walk() for path in below.pictures if path not in told]
+    without = [path for path in pictures if not covered.isdisjoint((path, *path.parents))]
     warn_of(without, "pictures without a box, left out", folder.path)
     return images
 
