@@ -263,7 +263,9 @@ def test_the_script_prints_the_best_what_was_left_out_the_picture_and_the_table(
     assert [line.split()[1] for line in others[:3]] == ["model_00004", "model_00005", "model_00006"]
     assert others[3] == "model_00003 has no confusion counts: whether it is the best beyond chance is unknown"
     assert others[4] == "published recreation, on FER and CK+: 0.02016"
-    assert others.pop(5).startswith("read unverified, without a run.json that states their SHA-256: model_0000")
+    unverified, more = others.pop(5).rsplit(" and ", 1)
+    assert unverified.startswith("read unverified, without a run.json that states their SHA-256: model_0000")
+    assert more == "6 more"  # all that were compared, of which no run.json names a recipe
     assert others[5] == "compared: 2, and 5 that collapsed to one class; left out: 1"
     assert others[6] == "left out: model_00002 (interrupted)"
     picture, table = Path(others[7].removeprefix("picture: ")), Path(others[8])
