@@ -502,6 +502,16 @@ def test_a_table_needs_no_columns_names(paths: Paths, table: str, row: str) -> N
     assert found.notes[0].startswith("no columns' names: column ")
 
 
+@pytest.mark.parametrize("test", ["PublicTest", "Private Test", "testset"])
+def test_splits_in_a_column_without_a_name_are_read_in_fer_2013_s_words_too(paths: Paths, test: str) -> None:
+    lay(paths, ["x/1.png", "x/2.png"], {"x/all.csv": ["1.png,angry,Training,anna", f"2.png,happy,{test},ben"]})
+    (found,) = recognise(paths, SEVEN).datasets.values()
+    assert found.notes == (
+        "no columns' names: column 1 read as pictures, 2 as classes, column 3 as given splits, not read: 4",
+    )
+    assert [image.usage for image in found.images()] == ["train", "test"]
+
+
 def test_a_bad_row_of_a_table_without_columns_names_is_named(paths: Paths) -> None:
     rows = ["1.png,happy", "2.png,sad", "3.png,angry"]
     for row, message in (("4.png,sad", "no file '4.png'"), ("1.png,calm", "'calm' is not a known emotion")):
@@ -666,6 +676,10 @@ def test_a_name_that_only_begins_like_the_folder_s_is_another_word(paths: Paths)
     ("names", "expected"),
     [
         (("x/a/0/Anger.jpg", "x/a/0/Joy.jpg", "x/a/1/Anger.jpg", "x/a/1/Joy.jpg"), ["0", "0", "1", "1"]),
+        (
+            ("x/a/Anger.jpg", "x/a/Joy.jpg", "x/b/Anger.jpg", "x/b/Joy.jpg", "x/c/Joy.jpg", "x/Anger.jpg"),
+            ["a", "a", "b", "b", "c", ""],
+        ),
         (("x/angry_1.jpg", "x/2-happy.jpg", "x/angry (3).jpg", "x/Happy4.jpg"), [""] * 4),
         (("x/0/angry_1.jpg", "x/0/angry_2.jpg", "x/3/happy_1.jpg", "x/3/happy_2.jpg"), [""] * 4),
         (
@@ -676,7 +690,7 @@ def test_a_name_that_only_begins_like_the_folder_s_is_another_word(paths: Paths)
         (("x/F0001/F0001_AN01WH_F2D.bmp", "x/M0002/M0002_HA04AE_F2D.bmp"), ["F0001", "M0002"]),
         (("x/CFD-WM-001-014-A.jpg", "x/b/CFD-BF-002-015-HO.jpg"), ["WM-001", "BF-002"]),
     ],
-    ids=["persons", "flat", "classes by number", "RaFD", "NimStim", "BU-3DFE", "CFD"],
+    ids=["persons", "persons of one picture", "flat", "classes by number", "RaFD", "NimStim", "BU-3DFE", "CFD"],
 )
 def test_the_names_of_pictures_may_tell_what_they_show(
     paths: Paths, names: Sequence[str], expected: Sequence[str], caplog: pytest.LogCaptureFixture

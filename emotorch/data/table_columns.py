@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from emotorch.data.formats import PICTURE_SUFFIXES
-from emotorch.data.layouts import split_of, words_of
+from emotorch.data.layouts import beside_split, split_of, words_of
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
 from emotorch.labels import EMOTIONS
@@ -38,7 +38,6 @@ _BOX = ("box", "bbox", "boundingbox", "facebox")
 # Boxes in four columns: the upper left corner with width and height, or with the lower right corner.
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("facex", "facey", "facewidth", "faceheight"))
 _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 _MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _PREDICTED = "pred"  # in the names of a model's columns, which are no labels
 _SHOWN = 4  # columns that are named, each by so many characters at most:
@@ -60,6 +59,7 @@ class Columns:
         box: Of the face, in one column or four.
         has_corners: Whether the last two of four are right and bottom.
         has_votes: Whether each row has FER+'s votes in the place of a class.
+        unread: Columns without a name that tell nothing of these.
     """
 
     header: tuple[str, ...]
@@ -72,6 +72,7 @@ class Columns:
     box: tuple[int, ...] = ()
     has_corners: bool = False
     has_votes: bool = False
+    unread: tuple[int, ...] = ()
 
     def label_of(self, cells: Sequence[str]) -> str:
         """The class of a row: of several columns that tell different emotions, or are marked, all; of none nothing."""
@@ -95,7 +96,9 @@ class Columns:
             return "labels are the majorities of FER+'s votes, by its paper's rules"
         if not self.header and self.label is not None:
             split = "" if self.split is None else f", column {self.split + 1} as given splits"
-            return f"no columns' names: column {self.path + 1} read as pictures, {self.label + 1} as classes{split}"
+            others = ", not read: " + ", ".join(str(place + 1) for place in self.unread[:_SHOWN]) if self.unread else ""
+            told = f"column {self.path + 1} read as pictures, {self.label + 1} as classes"
+            return f"no columns' names: {told}{split}{others}"
         places = {self.path, self.label, *self.marked, self.split, self.person, *self.box}
         names = [" ".join(printable(name).split())[:_LONGEST] for name in self.header]
         read = [name for place, name in enumerate(names) if place in places]
@@ -154,7 +157,8 @@ def find_unnamed(some: Sequence[Sequence[str]], table: str) -> Columns | None:
     if len(paths) != 1 or len(labels) != 1:
         return None
     rest = [place for place in places if place not in (*paths, *labels)]
-    return Columns((), paths[0], labels[0], split=_split_by_content(rest, some))
+    split = _split_by_content(rest, some)
+    return Columns((), paths[0], labels[0], split=split, unread=tuple(place for place in rest if place != split))
 
 
 def plain_name(name: str) -> str:
@@ -214,7 +218,8 @@ def _split_by_content(places: Sequence[int], some: Sequence[Sequence[str]]) -> i
     """The only column in which nothing but given splits stand, training's and others."""
     holding = []
     for place in places:
-        splits = {cell_of(cells, place).lower() for cells in some}
-        if splits <= _SPLITS and len(splits) > 1 and splits & {"train", "training"}:
+        told = {cell_of(cells, place) for cells in some}
+        splits = {"" if beside_split(cell) else split_of(cell) for cell in told}
+        if splits <= {"train", "val", "test"} and len(splits) > 1 and "train" in splits:
             holding.append(place)
     return holding[0] if len(holding) == 1 else None
