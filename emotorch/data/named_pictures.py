@@ -89,11 +89,14 @@ def _tell(name: str) -> tuple[str, str, str] | None:
 
 
 def _persons(folder: Folder, told: Mapping[Path, tuple[str, str, str]]) -> dict[Path, str]:
-    """Who is shown: by the form of a name, else by the folder, where several have pictures of several emotions."""
+    """Who is shown: by the form of a name, else by the folder, where several have pictures of several emotions.
+
+    Then the others are persons' too: of some there is only one picture.
+    """
     holders: dict[str, set[str]] = {}
     for path, (_, emotion, _) in told.items():
         holders.setdefault(_holder(folder, path), set()).add(emotion)
-    are_persons = len(holders) > 1 and "" not in holders and all(len(emotions) > 1 for emotions in holders.values())
+    are_persons = sum(len(emotions) > 1 for holder, emotions in holders.items() if holder) > 1
     return {path: person or (_holder(folder, path) if are_persons else "") for path, (_, _, person) in told.items()}
 
 
