@@ -512,6 +512,14 @@ def test_splits_in_a_column_without_a_name_are_read_in_fer_2013_s_words_too(path
     assert [image.usage for image in found.images()] == ["train", "test"]
 
 
+def test_a_few_rows_without_columns_names_are_no_list_of_what_is_in_class_folders(paths: Paths) -> None:
+    pictures = [file for n in (1, 2) for file in in_classes(f"mine/{{}}/{n}.png")]
+    lay(paths, pictures, {"mine/mislabelled.csv": ["angry/1.png,happy"]})
+    assert set(told(paths)) == set(pictures)
+    said = {part.where.name: part.found for part in recognise(paths, SEVEN).passed_over}
+    assert said["mislabelled.csv"].startswith("without columns' names, and for few of the pictures in class folders")
+
+
 def test_a_bad_row_of_a_table_without_columns_names_is_named(paths: Paths) -> None:
     rows = ["1.png,happy", "2.png,sad", "3.png,angry"]
     for row, message in (("4.png,sad", "no file '4.png'"), ("1.png,calm", "'calm' is not a known emotion")):
@@ -702,6 +710,13 @@ def test_the_names_of_pictures_may_tell_what_they_show(
         file: ("angry" if file in angry else "happy", who) for file, who in zip(names, expected, strict=True)
     }
     assert "left out: 1 (first: " in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("others", [(), ("mine/angry/1.png", "mine/happy/1.png")], ids=["alone", "beside others"])
+def test_pictures_called_by_emotions_in_a_pair_of_splits_are_one_dataset(paths: Paths, others: Sequence[str]) -> None:
+    names = [f"studio_{split}/{emotion}_1.png" for split in ("train", "test") for emotion in ("angry", "happy")]
+    lay(paths, [*names, *others])
+    assert {one[0::2] for one in told(paths).values() if one[0] != "mine"} == {("studio", "train"), ("studio", "test")}
 
 
 def test_names_of_pictures_tell_given_splits_by_their_folders_and_give_way_to_class_folders(paths: Paths) -> None:

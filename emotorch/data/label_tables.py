@@ -61,7 +61,14 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         for path, (first, *_) in tables.items():
             yield Incomplete(path, f"a table of labels, without its pictures (first: {printable(first.picture)})")
         return
-    has_votes = any(columns is not None and columns.has_votes for columns in map(columns_of, tables))
+    columns_in = [columns for columns in map(columns_of, tables) if columns is not None]
+    has_votes = any(columns.has_votes for columns in columns_in)
+    if not any(columns.header for columns in columns_in) and not has_votes:
+        in_folders_of_classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None).pictures
+        if 2 * len(found) < len(in_folders_of_classes):  # corrections, say: they are no list of the dataset
+            remark = "without columns' names, and for few of the pictures in class folders, which are read"
+            yield from (Incomplete(path, remark) for path in tables)
+            return
     dataset = None if has_votes else _dataset_of(folder, rows[0].table, found)
     numbers = {number for row in rows if (number := class_number(row.label)) is not None}
     # As with class folders: counted from 1, and the first one missing.
@@ -77,7 +84,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     in_folders = [path for classes in others for path in classes.pictures]
     said = f"the class folders in {', '.join(classes.folder.name for classes in others)}, which no table lists"
     notes = (
-        *dict.fromkeys(columns.said for table in tables if (columns := columns_of(table))),
+        *dict.fromkeys(columns.said for columns in columns_in),
         said if others else "",
     )
     yield Recognised(
