@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emotorch.data.class_folders import EMPTY_WORDS, plain_class, tells_nobody
-from emotorch.data.layouts import Folder, Recognised, sampled, split_of, warn_of, words_of
+from emotorch.data.layouts import Folder, Recognised, beside_split, sampled, split_of, warn_of, words_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_rows import tables_in
 from emotorch.datasets import DATASETS
@@ -38,12 +38,15 @@ _FORMS = (
 
 
 def recognise(folder: Folder) -> Iterator[Recognised]:
-    """A folder in and below which most pictures are named so, with several emotions; none right in FER-Datasets.
+    """A folder in and below which most pictures are named so, with several emotions.
 
-    Class folders and tables further below tell more, and are asked there.
+    Right in FER-Datasets there may be only the given splits of one dataset. Class folders and tables further below tell
+    more, and are asked there.
     """
     pictures = [path for below in folder.walk() for path in below.pictures]
-    if folder.path == folder.raw or not any(_tell(path.name) for path in sampled(pictures)):
+    names = {beside_split(sub.name) if split_of(sub.name) else None for sub in folder.folders}
+    are_splits = not folder.pictures and len(names) == 1 and None not in names
+    if (folder.path == folder.raw and not are_splits) or not any(_tell(path.name) for path in sampled(pictures)):
         return
     if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
         return
