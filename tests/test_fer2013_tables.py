@@ -313,6 +313,14 @@ def test_numbers_that_are_not_called_emotion_are_asked_about(paths: Paths) -> No
     assert line.endswith("5 surprise, 6 neutral, call it emotion; else write the emotions' names there")
 
 
+@pytest.mark.parametrize(("word", "says"), [("{word}", ""), ("sad", "different emotions"), ("Anna", ""), ("9", "")])
+def test_numbers_that_words_beside_them_contradict_are_asked_about(paths: Paths, word: str, says: str) -> None:
+    write(paths, "x/train.csv", range(7), "class,emotion,pixels", f"{word},{{emotion}},{{pixels}}")
+    found = look(paths)
+    assert bool(found.datasets) == (not says)
+    assert [part.is_question for part in found.passed_over if says in part.found] == [True] * bool(says)
+
+
 def test_numbers_by_the_alphabet_are_known_by_their_counts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an official emotion column 4 to 6 are sad, surprise, neutral; of class folders' neutral, sad, surprise."""
     monkeypatch.setattr(fer2013, "FER", replace(FER, counts={"training set": (1, 1, 1, 1, 3, 1, 2)}))

@@ -5,18 +5,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from emotorch.data import pixel_csv
 from emotorch.data.fer2013_folders import usage_of_split
+from emotorch.data.known import class_of
 from emotorch.data.layouts import Folder, Incomplete, beside_split, split_of
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
-from emotorch.data.table_columns import LABEL_NAMES, plain_name
+from emotorch.data.table_columns import LABEL_NAMES, is_emotion, plain_name
 from emotorch.datasets import FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
+from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
 
 # In the order of the official file, by which FER+'s votes are joined.
 _USAGES = (*FER_USAGES[:2], FER_OTHER_VALIDATION, FER_USAGES[2], FER_BOTH_TESTS)
+_COMPARED = 100  # rows
 _END = 1 << 20  # bytes at a table's end, in which the official one has its tests
 _OFFICIAL_TEST = re.compile(r"(public|private)[\s_-]*test|test[\s_-]*(public|private)", re.IGNORECASE)
 
@@ -68,6 +72,13 @@ def _fault(table: PixelTable, folder: Folder) -> Incomplete | None:
             "the emotions' names there",
             is_question=True,
         )
+    if other := _contradicted_by(table, table.emotion):
+        return Incomplete(
+            table.path,
+            f"faces whose columns {printable(table.columns[table.emotion])} and {printable(other)} tell different "
+            "emotions: take out the one that is not meant",
+            is_question=True,
+        )
     if pixel_csv.has_other_labels(table):
         return Incomplete(
             table.path,
@@ -76,6 +87,17 @@ def _fault(table: PixelTable, folder: Folder) -> Incomplete | None:
             "emotions",
         )
     return None
+
+
+def _contradicted_by(table: PixelTable, emotion: int) -> str:
+    """Another column of classes whose words tell other emotions than the one that is read, in some rows; or empty."""
+    read = class_of(FER)
+    for place, name in enumerate(table.columns):
+        if place != emotion and plain_name(name) in LABEL_NAMES:
+            for own, other in islice(table.read_cells([emotion, place]), _COMPARED):
+                if is_emotion(other) and read(own) not in (None, emotion_name(other)):
+                    return name
+    return ""
 
 
 def _split_of(name: str) -> str:

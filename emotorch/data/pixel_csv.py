@@ -118,10 +118,14 @@ class PixelTable:
     def read_usages(self, start: int = 0) -> Iterator[str]:
         """What each row has in the column of the given split, from the first one that begins after a place."""
         assert self.usage is not None
+        return (cell for (cell,) in self.read_cells([self.usage], start))
+
+    def read_cells(self, places: Sequence[int], start: int = 0) -> Iterator[list[str]]:
+        """What each row has in some columns, from the first one that begins after a place."""
         for line in islice(self._lines(start), 1, None):
             fields = self._fields(line)
             if len(fields) == len(self.columns):
-                yield _unquoted(fields[self.usage]).decode("utf-8", "replace")
+                yield [_unquoted(fields[place]).decode("utf-8", "replace") for place in places]
 
     def _lines(self, start: int) -> Iterator[bytes]:
         rest = b""
