@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 _AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
 # Labels of pictures that show no emotion, or that nobody has labelled.
 _NO_EMOTION = {"unlabeled", "unlabelled", "unknown", "uncertain", "none", "nf", "no face", "no-face", "noface"}
+_LONGEST = 100  # of a picture's name in a remark: it may be none
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -59,7 +60,9 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     found = [path for row in rows if (path := finder.find(row)) is not None]
     if not found:
         for path, (first, *_) in tables.items():
-            yield Incomplete(path, f"a table of labels, without its pictures (first: {printable(first.picture)})")
+            yield Incomplete(
+                path, f"a table of labels, without its pictures (first: {printable(first.picture)[:_LONGEST]})"
+            )
         return
     columns_in = [columns for columns in map(columns_of, tables) if columns is not None]
     has_votes = any(columns.has_votes for columns in columns_in)
