@@ -712,6 +712,16 @@ def test_the_names_of_pictures_may_tell_what_they_show(
     assert "left out: 1 (first: " in caplog.messages[-1]
 
 
+def test_names_that_a_model_gave_pictures_are_no_labels(paths: Paths) -> None:
+    pictures = [
+        f"mine/{folder}/{emotion}_1.png" for folder in ("test/predictions", "a") for emotion in ("sad", "happy")
+    ]
+    lay(paths, [*pictures, "mine/a/angry_1.png"])
+    assert set(told(paths)) == {*pictures[2:], "mine/a/angry_1.png"}
+    lay(paths, ["other/my_predictions/sad_1.png", "other/my_predictions/happy_1.png"])
+    assert "other" in {part.where.name for part in recognise(paths, SEVEN).passed_over}
+
+
 @pytest.mark.parametrize("others", [(), ("mine/angry/1.png", "mine/happy/1.png")], ids=["alone", "beside others"])
 def test_pictures_called_by_emotions_in_a_pair_of_splits_are_one_dataset(paths: Paths, others: Sequence[str]) -> None:
     names = [f"studio_{split}/{emotion}_1.png" for split in ("train", "test") for emotion in ("angry", "happy")]

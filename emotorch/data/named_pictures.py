@@ -8,7 +8,7 @@ from pathlib import Path
 from emotorch.data.class_folders import EMPTY_WORDS, plain_class, tells_nobody
 from emotorch.data.layouts import Folder, Recognised, beside_split, sampled, split_of, warn_of, words_of
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_rows import tables_in
+from emotorch.data.table_rows import are_of_guesses, tables_in
 from emotorch.datasets import DATASETS
 from emotorch.emotion_names import emotion_name
 from emotorch.labels import EMOTIONS
@@ -50,7 +50,10 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
         return
     if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
         return
-    told = {path: one for path in pictures if (one := _tell(path.name)) is not None}
+    holders = {path.parent for path in pictures}
+    guessed = {holder for holder in holders if are_of_guesses(holder.relative_to(folder.raw).parts)}
+    named = (path for path in pictures if path.parent not in guessed)
+    told = {path: one for path in named if (one := _tell(path.name)) is not None}
     emotions = sorted({emotion for _, emotion, _ in told.values()})
     if len(emotions) < 2 or len(told) <= len(pictures) / 2:
         return
@@ -58,8 +61,8 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
     first, (title, *_) = next(iter(told.items()))
     why = f"pictures called like {title}'s" if title else "pictures called by emotions"
     why += f" ({first.name})"
-    if named := {*persons.values()} - {""}:
-        why += f", of {len(named)} persons ({min(named)}, …)"
+    if people := {*persons.values()} - {""}:
+        why += f", of {len(people)} persons ({min(people)}, …)"
 
     def images() -> list[SourceImage]:
         strangers = [path for path in pictures if path not in told]
