@@ -23,8 +23,7 @@ _LARGEST = 1 << 16  # bytes of a list of classes
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Recognised]:
     """Pictures with such a text beside them, or in `labels/` where they are in `images/`, below a list of emotions."""
-    for listing in folder.paths:
-        names = _read_names(listing) if listing.suffix.lower() in _LISTS else {}
+    for listing, names in _lists(folder):
         known = [name for name in names.values() if scheme.knows(name)]
         pairs = _pairs(folder) if len(known) > max(1, _SHARE * len(names)) else {}
         if pairs:
@@ -37,6 +36,12 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Recognised]:
                 pairs.__len__,
             )
             return
+
+
+def _lists(folder: Folder) -> list[tuple[Path, dict[int, str]]]:
+    """The lists of classes right in a folder, each with the classes' names by their numbers."""
+    lists = (path for path in folder.paths if path.suffix.lower() in _LISTS)
+    return [(path, names) for path in lists if (names := _read_names(path))]
 
 
 def _read_names(path: Path) -> dict[int, str]:
@@ -66,7 +71,13 @@ def _pairs(folder: Folder) -> dict[Path, Path]:
         parts = path.relative_to(folder.path).with_suffix("").parts
         return tuple(part for part in parts[:-1] if part.lower() not in ("images", "labels")) + parts[-1:]
 
-    holders = [below for below in folder.walk() if not _is_output(below.path.relative_to(folder.path).parts)]
+    others = {below.path for below in folder.walk() if below is not folder and _lists(below)}  # by lists of their own
+    holders = [
+        below
+        for below in folder.walk()
+        if not _is_output(below.path.relative_to(folder.path).parts)
+        and others.isdisjoint((below.path, *below.path.parents))
+    ]
     texts = {key(path): path for below in holders for path in below.paths if path.suffix.lower() == ".txt"}
     pictures = (path for below in holders for path in below.pictures)
     return {path: text for path in pictures if (text := texts.get(key(path)))}
