@@ -1,6 +1,7 @@
 """Layouts that people have on their disks: what each picture is taken for, its given split, and who is shown."""
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -674,6 +675,21 @@ def test_a_class_folder_may_repeat_the_name_of_the_folder_that_it_is_in(
     }
 
 
+@pytest.mark.parametrize("name", ["Angst", "Ira", "mine/Joy", "feliz"])
+def test_a_folder_called_like_an_emotion_may_have_two_class_folders(paths: Paths, name: str) -> None:
+    for emotions in (("fear", "neutral"), ("anger", "happiness"), ("happy", "sad")):
+        lay(paths, in_classes(f"{name}/{{}}/1.png", emotions))
+        assert {one[1] for one in told(paths).values()} == set(emotions)
+        shutil.rmtree(paths.raw)
+
+
+def test_persons_in_a_class_folder_may_mostly_be_called_like_emotions(paths: Paths) -> None:
+    lay(paths, [f"mine/{emotion}/{who}/1.png" for emotion in ("happy", "sad") for who in ("Felice", "Ira", "anna")])
+    assert {one[1::2] for one in told(paths).values()} == {
+        (emotion, who) for emotion in ("happy", "sad") for who in ("Felice", "Ira", "anna")
+    }
+
+
 def test_a_name_that_only_begins_like_the_folder_s_is_another_word(paths: Paths) -> None:
     lay(paths, ["un/unhappy/1.png", "un/angry/1.png"])
     with refusal(f"{paths.raw / 'un' / 'unhappy'}: no known emotion"):
@@ -791,6 +807,13 @@ def test_a_bad_line_of_yolo_s_form_is_named(paths: Paths, line: str, message: st
     lay(paths, ["x/1.png"], {"x/data.yaml": yaml, "x/1.txt": ["0 0.5 0.5 1 1", line]})
     with refusal(f"{paths.raw / 'x' / '1.txt'}, line 2: {message}"):
         told(paths)
+
+
+def test_the_nearest_list_of_classes_counts_in_yolo_s_form(paths: Paths) -> None:
+    lists = {"x/data.yaml": ["names: [sad, fear]"], "x/a/data.yaml": ["names: [angry, happy]"]}
+    texts = {f"x/{place}labels/1.txt": ["0 0.5 0.5 1 1"] for place in ("", "a/")}
+    lay(paths, ["x/images/1.png", "x/a/images/1.png"], {**lists, **texts})
+    assert {file: one[1] for file, one in told(paths).items()} == {"x/images/1.png": "sad", "x/a/images/1.png": "angry"}
 
 
 def test_what_yolo_wrote_is_no_label_and_other_folders_beside_its_form_are_read_or_counted(

@@ -19,6 +19,9 @@ CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
 EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "people", "person", "photos", "pictures"}
 EMPTY_WORDS |= {*CLASS_WORDS}
 
+# Names that datasets have for their classes.
+_CLASSES = {*EMOTIONS, *(own for dataset in DATASETS.values() for own in dataset.classes)}
+
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
 
@@ -320,11 +323,14 @@ def _leads_to_classes(folder: Folder, class_of: ClassOf) -> bool:
 
 def _holds_others(folder: Folder) -> bool:
     """Whether a folder has emotions' folders in it: a person's, say, who is called by a number, or `Joy`."""
-    own = emotion_name(plain_class(folder.name))
-    emotions = [found for sub in folder.folders if (found := emotion_name(plain_class(sub.name))) in EMOTIONS]
+    name, names = plain_class(folder.name), [plain_class(sub.name) for sub in folder.folders]
+    own, emotions = emotion_name(name), [found for one in names if (found := emotion_name(one)) in EMOTIONS]
     if own not in EMOTIONS:
         return bool(emotions)
-    return len({*emotions} - {own}) > 1 and len(emotions) > len(folder.folders) / 2
+    # People are called like emotions in some language, as `Joy` and `Ira` in `happy`, and not `happy` or `sad`.
+    are_classes = len({emotion_name(one) for one in names if one in _CLASSES}) > 1
+    are_others = name not in _CLASSES and len({*emotions} - {own}) > 1
+    return (are_classes or are_others) and len(emotions) > len(folder.folders) / 2
 
 
 def tells_nothing(word: str) -> bool:
