@@ -78,5 +78,6 @@ def test_a_wrong_setting_is_named_and_the_right_one_beside_it(setting: str, mess
 def test_a_network_s_optional_settings_are_of_it_alone() -> None:
     recipe = override(get_recipe("emotion_cnn"), ["network_config.width=8", "network_config.hidden=16"])
     assert recipe.network_config == {"image_size": 48, "channels": 3, "width": 8, "hidden": 16}
+    assert override(get_recipe("compact"), ["network_config.width=96"]).network_config["width"] == 96
     with pytest.raises(UsageError, match=r"no setting 'network_config.width'"):
         override(get_recipe("emotion_cnn"), ["network=shared_cnn", "network_config.width=8"])

@@ -44,7 +44,7 @@ def make_repeatable(threads: int) -> None:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """A copy of a CPU's values on the device, where these are not its own; a GPU goes on computing meanwhile."""
+    """A CPU's values on the device; a GPU goes on computing while they come."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
