@@ -22,6 +22,7 @@ from emotorch.data.images import read_face
 from emotorch.errors import UsageError
 from emotorch.evaluation.sets import load_set
 from emotorch.labels import LabelScheme, get_scheme
+from emotorch.metrics import paired
 from emotorch.networks.emotorch_cnn import EmoTorchCNN
 from emotorch.paths import Paths
 from emotorch.training.checkpoints import load_model
@@ -239,11 +240,11 @@ def test_the_drop_s_interval_holds_the_true_drop_as_often_as_it_says() -> None:
         resampled = []
         for share, images in ((0.8, 150), (0.65, 120)):
             right = (rng.random(images) < share).astype(int)
-            draws = cross_dataset.resampled_counts(
+            draws = paired.resampled_counts(
                 np.where(right, 0, 1)[None], 4, np.arange(images), np.random.default_rng([number, images])
             )[0].reshape(-1, 2, 2)
             resampled.append(100 * draws[:, 0, 0] / images)
-        found = cross_dataset.percentile_interval(resampled[0] - resampled[1])
+        found = paired.percentile_interval(resampled[0] - resampled[1])
         covered += found.low <= 15 <= found.high
     assert 0.91 <= covered / 200 <= 0.985
 

@@ -21,9 +21,9 @@ from emotorch.evaluation.sets import EvaluationSet, load_set
 from emotorch.labels import get_scheme
 from emotorch.model_audit.audit import Audit, Request, audit, describe, judge
 from emotorch.model_audit.command import pairs_table
-from emotorch.model_audit.faults import Scored, find_memory_faults
+from emotorch.model_audit.faults import Score, find_memory_faults
 from emotorch.model_audit.foreign import open_foreign
-from emotorch.model_audit.scores import WITHOUT_COPIES, Protocol
+from emotorch.model_audit.scores import WITHOUT_COPIES
 from emotorch.networks import create_network
 from emotorch.paths import Paths
 from emotorch.runs.folder import find_run
@@ -265,19 +265,19 @@ def test_a_claim_is_judged_by_the_interval(bands: Paths, tmp_path: Path) -> None
 
 def test_a_claim_says_where_it_would_hold(bands: Paths, tmp_path: Path) -> None:
     (main,) = audited(bands, write_graph(tmp_path / "claim.onnx"), dataset="fer-public").sets
-    copied = replace(main, protocols=[main.main, Protocol(WITHOUT_COPIES, "as many copies of Training rows", 208, 210)])
+    copied = replace(main, protocols=[main.main, Score("as many copies of Training rows", 208, 210, WITHOUT_COPIES)])
     holds, verdict = judge(0.99, [copied])
     assert not holds
     assert verdict.endswith("It would on as many copies of Training rows (99.05%).")
 
 
 def test_what_a_test_set_gives_away_of_memory() -> None:
-    above = Scored("PublicTest", 200, 200), Scored("PrivateTest", 150, 200)
+    above = Score("PublicTest", 200, 200), Score("PrivateTest", 150, 200)
     assert [fault.name for fault in find_memory_faults(None, *above, SEVEN)] == ["fitted_to_test", "above_honest"]
-    honest = Scored("PublicTest", 140, 200), Scored("PrivateTest", 150, 200)
+    honest = Score("PublicTest", 140, 200), Score("PrivateTest", 150, 200)
     assert list(find_memory_faults(None, *honest, SEVEN)) == []
     # Of four classes honest models reach more, and no figure is known that none passes.
-    easy = [Scored(title, 190, 200) for title in ("PublicTest", "PrivateTest")]
+    easy = [Score(title, 190, 200) for title in ("PublicTest", "PrivateTest")]
     assert [fault.name for fault in find_memory_faults(None, *easy, SEVEN)] == ["above_honest"] * 2
     assert list(find_memory_faults(None, *easy, get_scheme("mood4"))) == []
 

@@ -10,11 +10,13 @@ import csv
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from emotorch.data.sources import read_manifest
@@ -37,12 +39,7 @@ _QUANTILES = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class AttributeTable:
-    """A CSV of attributes.
-
-    Attributes:
-        keys: Of each row.
-        columns: The values by the attribute's name, as they are written.
-    """
+    """A CSV of attributes: what names each row's image, and by attribute the values as they are written."""
 
     path: Path
     key: str
@@ -106,7 +103,11 @@ def match(paths: Paths, table: AttributeTable, images: EvaluationSet, scheme: La
         EmoTorchError: a row's path is that of several images; two rows say different things of one image; or no
             row is of any image.
     """
-    named = _by_hash(table, images) if table.key == "source_hash" else _by_path(paths, table, images, scheme)
+    if table.key == "source_hash":
+        twins = pd.Series(images.hashes).groupby(images.hashes).groups
+        named: Iterable[Sequence[int]] = (list(twins.get(key, ())) for key in table.keys)
+    else:
+        named = _by_path(paths, table, images, scheme)
     rows = np.full(len(images.labels), -1, dtype=np.int64)
     unmatched = 0
     for row, places in enumerate(named):
@@ -127,14 +128,6 @@ def match(paths: Paths, table: AttributeTable, images: EvaluationSet, scheme: La
         f"{len(table.keys):,} rows in {table.path.name}: {unmatched:,} are of none of these images; "
         f"{without:,} of {len(rows):,} images have no row"
     ]
-
-
-def _by_hash(table: AttributeTable, images: EvaluationSet) -> Iterator[Sequence[int]]:
-    """The places of each row's images: exact twins share theirs."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, value in enumerate(images.hashes.tolist()):
-        places[value].append(place)
-    return (places.get(key, ()) for key in table.keys)
 
 
 def _by_path(
@@ -177,11 +170,8 @@ def _raw_files(paths: Paths, images: EvaluationSet, scheme: LabelScheme) -> dict
 
 
 def _check_numbering(paths: Paths, table: AttributeTable, sources: Mapping[str, str]) -> None:
-    """The published numbers count the files of stage 1, and those of CK+'s class folders, in their order.
-
-    Raises:
-        EmoTorchError: other files have been numbered here.
-    """
+    """Refuses a root whose files are not those that the published numbers count: stage 1's, and those of CK+'s class
+    folders, in their order."""
     for file, source in sources.items():
         dataset = file.split("/")[1]
         if dataset == FER.name:
@@ -265,12 +255,8 @@ def _binned(
     bins = np.digitize(numbers, cuts)
     # Only bins that hold an image: a quartile may be the smallest value.
     present, members[known] = np.unique(bins, return_inverse=True)
-    ends = [-math.inf, *cuts.tolist(), math.inf]
-    groups = [_bin_name(ends[number], ends[number + 1]) for number in present.tolist()]
+    edges = [f"{cut:.4g}" for cut in cuts.tolist()]
+    middle = [f"{low} to below {high}" for low, high in pairwise(edges)]
+    names = [f"below {edges[0]}", *middle, f"{edges[-1]} and above"]
+    groups = [names[number] for number in present.tolist()]
     return Attribute(name, groups, members, "cut at the given edges" if given is not None else "cut at its quartiles")
-
-
-def _bin_name(low: float, high: float) -> str:
-    if low == -math.inf:
-        return f"below {high:.4g}"
-    return f"{low:.4g} and above" if high == math.inf else f"{low:.4g} to below {high:.4g}"

@@ -21,11 +21,8 @@ _NOT_SETTINGS = ("seed", "device", "threads", "tensorboard", "checkpoint_every_s
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the models.
-
-    Attributes:
-        name: Its run's, with the file's where that is not model.pth; as a path where two are called the same.
-    """
+    """One of the models, by its run's name, with the file's where that is not model.pth; by its path where two are
+    called the same."""
 
     name: str
     loaded: LoadedRun

@@ -24,8 +24,7 @@ from emotorch.analyses.distance import (
     record_table,
     recreation_distance,
 )
-from emotorch.analyses.ranking import Ranking
-from emotorch.analyses.ranking_figure import Reference, ranking_figure
+from emotorch.analyses.ranking import Ranking, Reference, ranking_figure
 from emotorch.analyses.watched import WatchedRun, measure_watched, rankings
 from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.files import remove_leftovers, timestamped
@@ -55,9 +54,7 @@ class Comparison:
 
     Attributes:
         distances: Of the runs that can be compared with the published original.
-        left_out: Names, and why.
         file: Where the table is, once it is written.
-        weights: Of the distances' parts.
         watched: The others, those of a kind together, of each the best first.
     """
 

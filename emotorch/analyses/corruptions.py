@@ -34,7 +34,6 @@ class Corruption:
     """A way in which images get worse.
 
     Attributes:
-        name: How tables call it.
         quantity: What the strengths are, with their unit; σ is in pixels of a 48×48 face.
         strengths: One for each severity, the mildest first.
         apply: From an (S, S) or (S, S, 3) uint8 image, a strength and the source image's hash to the corrupted image.
@@ -70,7 +69,6 @@ def corrupt(images: Pixels, sources: Sequence[str], name: str, severity: int) ->
     Args:
         images: (N, S, S) or (N, S, S, 3) uint8.
         sources: N hashes of the source images; equal ones get the same random numbers.
-        name: Of a corruption.
         severity: 1 (mild) to 5.
 
     Raises:

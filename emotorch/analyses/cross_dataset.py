@@ -29,8 +29,8 @@ from emotorch.labels import LabelScheme
 from emotorch.metrics import confusion
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import Array, Estimate, wilson_interval
-from emotorch.metrics.paired import percentile_interval, resampled_counts
-from emotorch.paths import Paths
+from emotorch.metrics.paired import percentile_interval, resampled_confusions
+from emotorch.paths import Paths, mark_synthetic
 from emotorch.runs.findings import write_findings
 from emotorch.runs.usage import TrainingImages
 from emotorch.seeding import generator
@@ -52,9 +52,7 @@ class CrossDataset:
             `macro_f1` over the classes that the dataset has; `accuracy_drop` and `macro_f1_drop`, the points by which
             the score is below that on the model's own dataset. NaN where no image is left or the own is unknown.
         counts: By model and dataset, (K, K) images; rows are true.
-        sets: The datasets by name.
         notes: What was reconciled, added or is missing, in words.
-        synthetic: Whether the faces are synthetic.
     """
 
     labels: Sequence[str]
@@ -66,8 +64,7 @@ class CrossDataset:
 
     @property
     def title(self) -> str:
-        synthetic = " (synthetic faces)" if self.synthetic else ""
-        return f"Trained on one dataset, tested on others: {', '.join(self.labels)}{synthetic}"
+        return mark_synthetic(f"Trained on one dataset, tested on others: {', '.join(self.labels)}", self.synthetic)
 
 
 # --- Scoring ------------------------------------------------------------------------------------------------
@@ -75,12 +72,11 @@ class CrossDataset:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A model on a dataset: what `CrossDataset` says of them, and the (1 + R,) resampled metrics."""
+    """A model on a dataset: what `CrossDataset` says of them, and by metric the (1 + R,) resampled values."""
 
     row: dict[str, Any]
     counts: Counts
-    accuracy: Array
-    macro_f1: Array
+    resampled: Mapping[str, Array]
 
 
 def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossDataset:
@@ -114,9 +110,7 @@ def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossData
     counts = {}
     for candidate in candidates:
         reading = candidate.model.read_as(shared)
-        scored = {
-            name: _score_one(candidate, reading, name, dataset, images) for name, (dataset, images) in named.items()
-        }
+        scored = {name: _score(candidate, reading, name, dataset, images) for name, (dataset, images) in named.items()}
         own = next((found for found in scored.values() if found.row["own_dataset"]), None)
         rows += [found.row | _drops(found, own) for found in scored.values()]
         counts[candidate.name] = {name: found.counts for name, found in scored.items()}
@@ -156,23 +150,25 @@ def _load_sets(
     return found
 
 
-def _score_one(candidate: Candidate, reading: Model, name: str, dataset: str, tested: TestSet) -> _Scored:
+def _score(candidate: Candidate, reading: Model, name: str, dataset: str, tested: TestSet) -> _Scored:
     known = TrainingImages.of(candidate.run)
     seen = _seen(candidate, tested, known)
     images, sources = tested.images.part(~seen), tested.sources[~seen]
     left = TestSet(images, sources, {}, tested.scheme)
     chose = _seen(candidate, left, TrainingImages.of(candidate.run, validation=True))
     size = len(reading.labels)
-    resampled = np.zeros((2, size, size))
+    resampled_counts = np.zeros((2, size, size))
     if len(images.labels):
         predictions = predict(reading, images, candidate.loaded.device)
         record_scoring(candidate.loaded, dataset, images, predictions.counts, tested.scheme)
         rng = generator("cross dataset", SPLIT_SEED, candidate.name, name)
-        cells = (images.labels * size + predictions.classes)[None]
-        flat = resampled_counts(cells, size * size, np.unique(sources, return_inverse=True)[1], rng)[0]
-        resampled = flat.reshape(-1, size, size)
-    accuracy, macro_f1 = confusion.accuracy(resampled), _macro_f1_of_present(resampled)
-    counts = resampled[0].astype(np.int64)
+        numbered = np.unique(sources, return_inverse=True)[1]
+        resampled_counts = resampled_confusions(images.labels, predictions.classes[None], size, numbered, rng)[0]
+    counts = resampled_counts[0].astype(np.int64)
+    resampled = {
+        "accuracy": confusion.accuracy(resampled_counts),
+        "macro_f1": _macro_f1_of_present(resampled_counts),
+    }
     trained_on = candidate.trained_on
     own = dataset == trained_on or (dataset not in PARTS and name == trained_on not in PARTS)
     row = {
@@ -184,10 +180,10 @@ def _score_one(candidate: Candidate, reading: Model, name: str, dataset: str, te
         "left_out_seen": math.nan if known is None else int(seen.sum()),
         "seen_unknown": known is None,
         "chose_the_epoch": int(chose.sum()),
-        **_columns("accuracy", _accuracy_interval(counts, accuracy)),
-        **_columns("macro_f1", percentile_interval(macro_f1)),
+        **_columns("accuracy", _accuracy_interval(counts, resampled["accuracy"])),
+        **_columns("macro_f1", percentile_interval(resampled["macro_f1"])),
     }
-    return _Scored(row, counts, accuracy, macro_f1)
+    return _Scored(row, counts, resampled)
 
 
 def _columns(name: str, found: Estimate) -> dict[str, float]:
@@ -224,14 +220,13 @@ def _drops(scored: _Scored, own: _Scored | None) -> dict[str, float]:
     Sources are resampled for each apart: where the datasets share images, as fer and fer-public do, the interval is
     somewhat too wide.
     """
-    unknown = np.full_like(scored.accuracy, np.nan)
-    apart = own is not None and not scored.row["own_dataset"] and scored.row["images"] and own.row["images"]
-    accuracy = own.accuracy - scored.accuracy if own is not None and apart else unknown
-    macro_f1 = own.macro_f1 - scored.macro_f1 if own is not None and apart else unknown
-    return {
-        **_columns("accuracy_drop", percentile_interval(accuracy)),
-        **_columns("macro_f1_drop", percentile_interval(macro_f1)),
-    }
+    drops: dict[str, float] = {}
+    for metric, values in scored.resampled.items():
+        change = np.full_like(values, np.nan)
+        if own is not None and not scored.row["own_dataset"] and scored.row["images"] and own.row["images"]:
+            change = own.resampled[metric] - values
+        drops |= _columns(f"{metric}_drop", percentile_interval(change))
+    return drops
 
 
 # --- Tables -------------------------------------------------------------------------------------------------
@@ -240,59 +235,51 @@ def _drops(scored: _Scored, own: _Scored | None) -> dict[str, float]:
 def write_cross_dataset(models: Path, found: CrossDataset) -> Path:
     """Writes `cross_dataset_<time>/` into a folder, whole or not at all; returns it."""
     with new_folder(models, "cross_dataset") as new:
+        cells = [
+            {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+            for row in found.cells
+        ]
+        findings = {
+            "labels": list(found.labels),
+            "datasets": list(found.sets),
+            "notes": list(found.notes),
+            "synthetic": found.synthetic,
+            "cells": cells,
+            "counts": {
+                model: {dataset: counts.tolist() for dataset, counts in of_model.items()}
+                for model, of_model in found.counts.items()
+            },
+            "left_out": {name: dict(tested.left_out) for name, tested in found.sets.items()},
+            "pictures": {"matrix": "matrix.png"},
+            "tables": {"matrix": "matrix.csv", "classes": "classes.csv", "text": "matrix.txt"},
+        }
         write_text(new.prepared / "matrix.txt", describe(found) + "\n")
-        write_table(new.prepared / "matrix.csv", Table(pd.DataFrame(_records(found)), {"left_out_seen": "{:.0f}"}))
-        write_table(new.prepared / "classes.csv", Table(_classes(found)))
+        write_table(new.prepared / "matrix.csv", Table(pd.DataFrame(cells), {"left_out_seen": "{:.0f}"}))
+        write_table(new.prepared / "classes.csv", _class_table(found))
         _plot(new.prepared / "matrix.png", found)
-        write_findings(new.prepared, _findings(found))
+        write_findings(new.prepared, findings)
     return new.final
 
 
-def _records(found: CrossDataset) -> list[dict[str, Any]]:
-    """The cells, to 4 decimals."""
-    return [
-        {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
-        for row in found.cells
-    ]
-
-
-def _classes(found: CrossDataset) -> pd.DataFrame:
+def _class_table(found: CrossDataset) -> Table:
     """How many images each dataset has of each class, those that not all models share too."""
     rows = []
     for name, tested in found.sets.items():
         counts = np.bincount(tested.images.labels, minlength=len(found.labels)).tolist()
         rows += [(name, label, count, True) for label, count in zip(found.labels, counts, strict=True)]
         rows += [(name, label, count, False) for label, count in tested.left_out.items()]
-    return pd.DataFrame(rows, columns=["dataset", "class", "images", "compared"])
-
-
-def _findings(found: CrossDataset) -> dict[str, object]:
-    return {
-        "labels": list(found.labels),
-        "datasets": list(found.sets),
-        "notes": list(found.notes),
-        "synthetic": found.synthetic,
-        "cells": _records(found),
-        "counts": {
-            model: {dataset: counts.tolist() for dataset, counts in of_model.items()}
-            for model, of_model in found.counts.items()
-        },
-        "left_out": {name: dict(tested.left_out) for name, tested in found.sets.items()},
-        "pictures": {"matrix": "matrix.png"},
-        "tables": {"matrix": "matrix.csv", "classes": "classes.csv", "text": "matrix.txt"},
-    }
+    return Table(pd.DataFrame(rows, columns=["dataset", "class", "images", "compared"]))
 
 
 def describe(found: CrossDataset) -> str:
     """The matrix, and everything that was left out of it, for a terminal."""
-    return "\n".join(
-        [found.title, *found.notes, "", to_text(_table(pd.DataFrame(found.cells))), "", *_footnotes(found)]
-    )
+    table = to_text(_table(pd.DataFrame(found.cells)))
+    return "\n".join([found.title, *found.notes, "", table, "", *_footnotes(found)])
 
 
 def _table(cells: pd.DataFrame) -> Table:
-    def drops(name: str) -> "pd.Series[Any]":
-        return _estimates(cells, name).mask(cells["own_dataset"], "own")
+    def with_ends(name: str) -> "pd.Series[Any]":
+        return estimates(cells, name, f"{name}_low", f"{name}_high")
 
     def write_drop(value: str | Sequence[float]) -> str:
         return value if isinstance(value, str) else with_interval(2, signed=True)(value)
@@ -306,21 +293,16 @@ def _table(cells: pd.DataFrame) -> Table:
                 f"{images:,}{CHOSE_THE_EPOCH if chose else ''}"
                 for images, chose in zip(cells["images"], cells["chose_the_epoch"], strict=True)
             ],
-            "accuracy": _estimates(cells, "accuracy"),
-            "macro-F1": _estimates(cells, "macro_f1"),
-            "drop": drops("accuracy_drop"),
-            "macro-F1 drop": drops("macro_f1_drop"),
+            "accuracy": with_ends("accuracy"),
+            "macro-F1": with_ends("macro_f1"),
+            "drop": with_ends("accuracy_drop").mask(cells["own_dataset"], "own"),
+            "macro-F1 drop": with_ends("macro_f1_drop").mask(cells["own_dataset"], "own"),
             "left out": cells["left_out_seen"],
         }
     )
     scores = dict.fromkeys(("accuracy", "macro-F1"), with_interval(2))
-    return Table(
-        frame, {"images": "{}", **scores, "drop": write_drop, "macro-F1 drop": write_drop, "left out": "{:,.0f}"}
-    )
-
-
-def _estimates(cells: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    return estimates(cells, name, f"{name}_low", f"{name}_high")
+    drops = dict.fromkeys(("drop", "macro-F1 drop"), write_drop)
+    return Table(frame, {"images": "{}", "left out": "{:,.0f}", **scores, **drops})
 
 
 def _footnotes(found: CrossDataset) -> Iterator[str]:
@@ -330,9 +312,9 @@ def _footnotes(found: CrossDataset) -> Iterator[str]:
             yield f"{name}: {sum(tested.left_out.values()):,} images of classes that not all share: {classes}"
     yield "left out: images that the model was trained on, or a variant or an exact twin of which"
     yield "percent, with 95% intervals; macro-F1 over the classes that a dataset has; drop: points below its own"
-    chose = [(cell["model"], cell["dataset"], cell["chose_the_epoch"]) for cell in found.cells]
-    numbers = ", ".join(f"{model} on {dataset} {images:,}" for model, dataset, images in chose if images)
-    if numbers:
+    chose = [cell for cell in found.cells if cell["chose_the_epoch"]]
+    if chose:
+        numbers = ", ".join(f"{cell['model']} on {cell['dataset']} {cell['chose_the_epoch']:,}" for cell in chose)
         yield f"{CHOSE_THE_EPOCH} images that chose the model's epoch, to which they are not quite unseen: {numbers}"
 
 

@@ -50,16 +50,13 @@ class MeasuredRun:
     """A run that is ranked among others.
 
     Attributes:
-        model: The run's name.
         accuracies: Training and combined validation accuracy, percent.
         macro_f1: Over all validation images, percent; NaN where their confusion counts are not all known.
-        has_ckp: Whether CK+ images are among them.
         classes: How many labels there are.
         never_predicted: The labels that no validation image got.
         factors: Parts of the data that the run used; empty where unknown.
         recipe_name: The recipe's; empty where unknown.
         recipe: The recipe's settings that are numbers; empty where unknown.
-        synthetic: Whether its faces are synthetic.
         low, high: 95% interval of the number that ranks it; NaN where unknown, or none was asked for.
     """
 

@@ -60,15 +60,14 @@ def confusions(truths: Indices, probabilities: Probabilities, labels: Sequence[s
     found = []
     for pair in combinations(range(len(labels)), 2):
         one, other = pair if counts[pair] >= counts[pair[::-1]] else pair[::-1]
-        there, back = (one, other), (other, one)
-        if not counts[there]:
+        if not counts[one, other]:
             continue
         confused = ((truths == one) & (predictions == other)) | ((truths == other) & (predictions == one))
         found.append(
             Confusion(
                 (labels[one], labels[other]),
-                (int(counts[there]), int(counts[back])),
-                (float(proportions[there]), float(proportions[back])),
+                (int(counts[one, other]), int(counts[other, one])),
+                (float(proportions[one, other]), float(proportions[other, one])),
                 _most_confident_first(np.flatnonzero(confused), probabilities),
             )
         )
@@ -126,7 +125,7 @@ def suspected_label_errors(given: Indices, probabilities: Probabilities) -> Labe
 
 # --- The analysis -------------------------------------------------------------------------------------------
 
-_CONFIDENT, _SUSPECTED, _PAIRS = "confident_errors", "suspected_label_errors", "confusions.csv"
+_PAIRS, _CONFUSED = "confusions.csv", "confused_images.csv"
 # Of a report, which has less room than a folder of one's own.
 _REPORT_TILES, _REPORT_PAIRS = 40, 2
 
@@ -147,63 +146,72 @@ def analyse_errors(loaded: LoadedRun, held_out: Evaluation, *, tiles: int, pairs
     return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
 
 
+def _compute(subject: Subject) -> Findings:
+    return analyse_errors(subject.loaded, subject.images, tiles=_REPORT_TILES, pairs=_REPORT_PAIRS, force=subject.force)
+
+
 def _make(loaded: LoadedRun, held_out: Evaluation, tiles: int, pairs: int, folder: Path) -> Findings:
-    predictions, labels = held_out.predictions, loaded.model.labels
+    predictions, labels, truths = held_out.predictions, loaded.model.labels, held_out.images.labels
     found = calibration.probabilities(predictions.outputs.double(), loaded.model.temperature).numpy()
-    gallery = _Gallery(folder, held_out, labels, found, tiles)
-    wrong = confident_errors(held_out.images.labels, found)
+    gallery = _Gallery(folder, held_out, np.array(labels), found, tiles)
+    confused, wrong = confusions(truths, found, labels), confident_errors(truths, found)
+    write_table(folder / _CONFUSED, gallery.table(np.concatenate([wrong[:0], *(pair.images for pair in confused)])))
+    title = f"the most confident of {len(wrong)} wrong predictions"
     findings = {
         **head_of_findings(loaded, held_out),
         "accuracy": 100.0 * predictions.correct / predictions.images,
         "errors": len(wrong),
-        "confusions": gallery.write_confusions(confusions(held_out.images.labels, found, labels), pairs),
-        "confident_errors": gallery.write_confident(wrong),
-        "suspected_label_errors": gallery.write_suspected(suspected_label_errors(held_out.images.labels, found)),
-        "tables": {"confusions": _PAIRS, "confused_images": "confused_images.csv"},
+        "confusions": [gallery.confusion(pair, with_sheet=number < pairs) for number, pair in enumerate(confused)],
+        "confident_errors": gallery.write("confident_errors", gallery.table(wrong), wrong, title),
+        "suspected_label_errors": gallery.write_suspected(suspected_label_errors(truths, found)),
+        "tables": {"confusions": _PAIRS, "confused_images": _CONFUSED},
     }
     write_table(folder / _PAIRS, _pairs_table(findings))
     return findings
 
 
-def _compute(subject: Subject) -> Findings:
-    return analyse_errors(subject.loaded, subject.images, tiles=_REPORT_TILES, pairs=_REPORT_PAIRS, force=subject.force)
-
-
 class _Gallery:
-    """Writes one model's lists and sheets of images into a folder, and returns what the findings say of them."""
+    """Writes lists and sheets of one model's images into a folder, and returns what the findings say of them.
+
+    Images are given as (M,) places among those that were held out.
+    """
 
     def __init__(
-        self, folder: Path, held_out: Evaluation, labels: Sequence[str], probabilities: Probabilities, tiles: int
+        self, folder: Path, held_out: Evaluation, labels: NDArray[np.str_], probabilities: Probabilities, tiles: int
     ) -> None:
         self._folder = folder
         self._images = held_out.images
         self._title = held_out.title
-        self._labels = np.array(labels)
+        self._labels = labels
         self._probabilities = probabilities
         self._classes = probabilities.argmax(axis=1)
         self._tiles = tiles
 
-    def write_confusions(self, confused: Sequence[Confusion], pairs: int) -> list[dict[str, Any]]:
-        everything = np.concatenate([np.empty(0, np.int64), *(pair.images for pair in confused)])
-        write_table(self._folder / "confused_images.csv", self._list(everything))
-        return [self._confusion(pair, with_sheet=number < pairs) for number, pair in enumerate(confused)]
+    def table(self, places: Indices) -> Table:
+        frame = pd.DataFrame(
+            {
+                "file": self._files(places),
+                "truth": self._labels[self._images.labels[places]],
+                "prediction": self._labels[self._classes[places]],
+                "confidence": self._probabilities[places, self._classes[places]],
+            }
+        )
+        return Table(frame, {"confidence": "{:.4f}"})
 
-    def _confusion(self, pair: Confusion, *, with_sheet: bool) -> dict[str, Any]:
+    def confusion(self, pair: Confusion, *, with_sheet: bool) -> dict[str, Any]:
         (one, other), counts, proportions = pair.labels, pair.counts, pair.proportions
         found = {"labels": [one, other], "counts": list(counts), "shares": list(proportions)}
         if not with_sheet:
             return {**found, "picture": None, "tiles": []}
-        shown = _spread(pair.images, self._tiles)
+        # Evenly over all, the first and the last among them.
+        number = min(self._tiles, len(pair.images))
+        shown = pair.images[np.linspace(0, len(pair.images) - 1, number).round().astype(int)]
         title = (
             f"{one} predicted as {other} {counts[0]} times ({proportions[0]:.0%} of {one}), the other way "
             f"{counts[1]} times ({proportions[1]:.0%}); most to least confident"
         )
         picture = self._plot(f"confused_{one}_{other}", shown, self._classes[shown], title)
-        return {**found, "picture": picture, "tiles": _tiles(self._list(shown))}
-
-    def write_confident(self, wrong: Indices) -> dict[str, Any]:
-        title = f"the most confident of {len(wrong)} wrong predictions"
-        return self._write_list(_CONFIDENT, self._list(wrong), wrong, self._classes[wrong], title)
+        return {**found, "picture": picture, "tiles": _tiles(self.table(shown))}
 
     def write_suspected(self, suspected: LabelErrors) -> dict[str, Any]:
         # The class that a threshold makes of it need not be the most probable one.
@@ -217,41 +225,28 @@ class _Gallery:
                 "label_confidence": self._probabilities[places, labels],
             }
         )
-        listed = Table(frame, dict.fromkeys(("confidence", "label_confidence"), "{:.4f}"))
+        table = Table(frame, dict.fromkeys(("confidence", "label_confidence"), "{:.4f}"))
         title = f"{len(places)} of {len(self._classes)} labels suspected by confident learning; the most suspicious"
-        written = self._write_list(_SUSPECTED, listed, places, classes, title, labels_suspected=True)
         return {
-            **written,
+            **self.write("suspected_label_errors", table, places, title, suspected=classes),
             "thresholds": suspected.thresholds.tolist(),
             "confident_joint": suspected.joint.tolist(),
         }
 
-    def _write_list(
-        self, name: str, listed: Table, places: Indices, classes: Indices, title: str, *, labels_suspected: bool = False
+    def write(
+        self, name: str, table: Table, places: Indices, title: str, suspected: Indices | None = None
     ) -> dict[str, Any]:
-        write_table(self._folder / f"{name}.csv", listed)
-        shown = slice(self._tiles)
+        """Writes a list and a sheet of its first images: with their predictions, or with (M,) suspected classes."""
+        write_table(self._folder / f"{name}.csv", table)
+        classes = self._classes[places] if suspected is None else suspected
+        first = slice(self._tiles)
+        doubtful = suspected is not None
         return {
             "images": len(places),
             "table": f"{name}.csv",
-            "picture": self._plot(name, places[shown], classes[shown], title, labels_suspected=labels_suspected),
-            "tiles": _tiles(listed)[shown],
+            "picture": self._plot(name, places[first], classes[first], title, labels_suspected=doubtful),
+            "tiles": _tiles(table)[first],
         }
-
-    def _list(self, places: Indices) -> Table:
-        classes = self._classes[places]
-        frame = pd.DataFrame(
-            {
-                "file": self._files(places),
-                "truth": self._labels[self._images.labels[places]],
-                "prediction": self._labels[classes],
-                "confidence": self._probabilities[places, classes],
-            }
-        )
-        return Table(frame, {"confidence": "{:.4f}"})
-
-    def _files(self, places: Indices) -> list[str]:
-        return [self._images.files[place] for place in places.tolist()]
 
     def _plot(
         self, name: str, places: Indices, classes: Indices, title: str, *, labels_suspected: bool = False
@@ -259,7 +254,6 @@ class _Gallery:
         """Draws a sheet; returns its file's name, or None where there is nothing to draw."""
         if not len(places):
             return None
-        picture = f"{name}.png"
         sheet = prediction_sheet(
             self._images.pixels[places],
             self._labels[self._images.labels[places]].tolist(),
@@ -269,19 +263,14 @@ class _Gallery:
             names=["/".join(Path(file).parts[-2:]) for file in self._files(places)],
             labels_suspected=labels_suspected,
         )
-        save(sheet, self._folder / picture)
-        return picture
+        return save(sheet, self._folder / f"{name}.png").name
+
+    def _files(self, places: Indices) -> list[str]:
+        return [self._images.files[place] for place in places.tolist()]
 
 
-def _spread(places: Indices, most: int) -> Indices:
-    """At most so many, evenly over all: the first and the last are among them."""
-    if len(places) <= most:
-        return places
-    return np.asarray(places[np.linspace(0, len(places) - 1, most).round().astype(int)])
-
-
-def _tiles(listed: Table) -> list[dict[str, str]]:
-    return [dict(zip(listed.columns, row, strict=True)) for row in listed.rows()]
+def _tiles(table: Table) -> list[dict[str, str]]:
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
 
 
 # --- Lines and tables ---------------------------------------------------------------------------------------
@@ -310,11 +299,8 @@ def _tables(findings: Findings) -> Tables:
     formats = {shown[name]: "{:.1%}" for name in written.formats}
     first = findings["confusions"][0]["labels"]
     order = "fear and surprise first, which people confuse most; then " if set(first) == _FIRST else ""
-    return {
-        f"Pairs of labels that are confused; {order}the most frequent first": Table(
-            written.frame.rename(columns=shown), formats
-        )
-    }
+    title = f"Pairs of labels that are confused; {order}the most frequent first"
+    return {title: Table(written.frame.rename(columns=shown), formats)}
 
 
 def _pairs_table(findings: Findings) -> Table:
@@ -323,9 +309,8 @@ def _pairs_table(findings: Findings) -> Table:
         (images, other_way), (proportion, proportion_back) = pair["counts"], pair["shares"]
         rows.append((*pair["labels"], images, proportion, other_way, proportion_back))
     columns = ("truth", "prediction", "images", "share_of_truth", "other_way", "share_of_prediction")
-    return Table(
-        pd.DataFrame(rows, columns=columns), dict.fromkeys(("share_of_truth", "share_of_prediction"), "{:.4f}")
-    )
+    frame = pd.DataFrame(rows, columns=columns)
+    return Table(frame, dict.fromkeys(("share_of_truth", "share_of_prediction"), "{:.4f}"))
 
 
 ANALYSIS = Analysis("errors", "Errors", "show_errors.py", _compute, _lines, _tables)

@@ -79,9 +79,8 @@ def analyse_explanations(
 ) -> tuple[Path, Findings]:
     """Explains the predictions for some faces, unless that has been done; returns its folder and the findings.
 
-    Args:
-        named: The user named the pictures: their folder is one of their own, beside that of the held-out images.
-        rows: Faces in the sheet.
+    Pictures that a user named have a folder of their own, beside that of the held-out images. The sheet has so many
+    `rows` of faces.
     """
     name = f"{ANALYSIS.name}_of_{faces.fingerprint[:8]}" if named else ANALYSIS.name
     rows = min(rows, MOST_ROWS, len(faces.files))

@@ -18,9 +18,8 @@ from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import sources_of
-from emotorch.figures.canvas import new_figure, save, tidy
+from emotorch.figures.canvas import add_legend, draw_estimate, new_figure, save, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
-from emotorch.figures.intervals import add_legend, draw_estimate
 from emotorch.files import hash_file, write_text
 from emotorch.metrics import calibration
 from emotorch.runs.findings import Findings, compute_once
@@ -146,8 +145,8 @@ def _plot(path: Path, title: str, found: Sequence[Fairness]) -> None:
     names = ("Accuracy (%)", "Recall of each class (%)", "Classes of the images (%)")
     for axes, name in zip(grid[-1], names, strict=True):
         axes.set_xlabel(name)
-    add_legend(figure, list(grid[:, 0]), "outside lower left")
-    add_legend(figure, list(grid[:, 1]), "outside lower right")
+    add_legend(figure, grid[:, 0], "outside lower left", fontsize=9, handlelength=1.5)
+    add_legend(figure, grid[:, 1], "outside lower right", fontsize=9, handlelength=1.5)
     save(figure, path)
 
 

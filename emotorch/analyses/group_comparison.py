@@ -45,7 +45,6 @@ class PredictedImages:
         truths: (N,) classes.
         probabilities: (N, K) that the model gives the classes.
         sources: (N,) equal for images that are not independent: exact twins, variants of one original.
-        labels: The K classes' names.
     """
 
     truths: Indices
@@ -66,7 +65,6 @@ class Fairness:
     """An attribute's groups compared; all scores in percent.
 
     Attributes:
-        attribute: Which.
         unknown: How many images have no value of it.
         groups: A row for each group, in the attribute's order: `group`, `images`, `correct`, `small`, `accuracy` with
             the ends `low` and `high` of its interval, `accuracy_same_classes` (that it would have with the classes of

@@ -95,7 +95,6 @@ def importance_maps(
 
     Args:
         network: In evaluation mode, on the device that it is to run on; it is not changed.
-        form: What it takes.
         pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,) whose scores are explained.
         seed: Of SmoothGrad's noise.

@@ -19,11 +19,8 @@ from emotorch.training.checkpoints import Model, load_model
 
 @dataclass(frozen=True)
 class Reference:
-    """A model to measure errors by, and what is known of the images that it was trained on.
-
-    Attributes:
-        paths: Of the dataset in its scheme, which tells persons.
-    """
+    """A model to measure errors by, what is known of the images that it was trained on, and the paths of the dataset in
+    its scheme, which tells persons."""
 
     name: str
     model: Model

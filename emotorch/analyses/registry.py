@@ -22,11 +22,7 @@ Tables = Mapping[str, Table]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is analysed, with the images that it was not trained on, which the analyses share.
-
-    Attributes:
-        force: Whether to compute again what is there and up to date.
-    """
+    """A model that is analysed, and whether (`force`) what is there and up to date is computed again."""
 
     loaded: LoadedRun
     threads: int
@@ -34,7 +30,7 @@ class Subject:
 
     @cached_property
     def images(self) -> Evaluation:
-        """Its own held-out images.
+        """Its own held-out images, which the analyses share.
 
         Raises:
             EmoTorchError: none are known, or they are not here.

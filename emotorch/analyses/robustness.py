@@ -4,11 +4,12 @@ Source of the corruption errors: Hendrycks and Dietterich, "Benchmarking neural 
 corruptions and perturbations" (ICLR 2019), section 4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,14 +29,16 @@ from emotorch.figures.canvas import save
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array, Estimate, proportion
-from emotorch.metrics.paired import percentile_interval, resampled_counts
+from emotorch.metrics.paired import percentile_interval, resampled_confusions, resampled_counts
 from emotorch.runs.findings import Findings, compute_once
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
 from emotorch.workers import progress
 
+# All severities of the first corruption, then of the second, ….
 _CONDITIONS = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
+_BY_CORRUPTION = (len(CORRUPTIONS), len(SEVERITIES), -1)
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,14 @@ class CorruptionErrors:
     """A model's errors in percent beside a reference's, on the images that neither was trained on.
 
     Attributes:
-        reference: Its name.
-        images: How many.
-        left_out: How many the reference was trained on; None where that is unknown, and none is left out.
+        left_out: How many images the reference was trained on; None where that is unknown, and none is left out.
         clean: Of the model and of the reference on the clean images.
         errors: For each corruption of the model and of the reference, the mean of the severities.
         reference_accuracies: Of the reference, percent, by corruption and severity.
         ratios: For each corruption CE: 100 × the model's error ÷ the reference's. NaN where the reference makes none.
         relative: For each corruption the relative CE: the same of what the errors grow by over the clean images'.
             NaN where the reference's do not grow.
-        mce: The mean of the ratios.
-        relative_mce: The mean of the relative ones; NaN where one is.
+        mce, relative_mce: The means of these over the corruptions; NaN where one is.
     """
 
     reference: str
@@ -91,14 +91,8 @@ class CorruptionErrors:
 
 @dataclass(frozen=True)
 class Robustness:
-    """What was measured.
-
-    Attributes:
-        conditions: Under every corruption at every severity.
-        mean_error: Of all corruptions and severities, percent.
-        by_corruption: Of each corruption's severities.
-        errors: Beside the reference's; None without one.
-    """
+    """Scores under every condition; mean errors in percent, of all and by corruption; and, where there is a reference,
+    the errors beside its own."""
 
     clean: Condition
     conditions: Sequence[Condition]
@@ -134,13 +128,12 @@ def measure(
     corrupted = _corrupted_predictions(models, held_out.images, threads)
     # Row 0 is of the clean images, and the others of `_CONDITIONS`.
     predictions = np.concatenate([held_out.predictions.classes[None], corrupted[0]])
-    classes = len(model.labels)
-    cells = truths * classes + predictions
-    counts = resampled_counts(cells, classes**2, group_sources(sources), generator("robustness", SPLIT_SEED))
-    counts = counts.reshape(len(predictions), -1, classes, classes)
+    rng = generator("robustness", SPLIT_SEED)
+    counts = resampled_confusions(truths, predictions, len(model.labels), group_sources(sources), rng)
     clean, *conditions = _conditions(counts)
-    wrong = 100 - np.stack([confusion.accuracy(condition) for condition in counts[1:]])
-    by_corruption = {name: percentile_interval(wrong[_places(name)].mean(axis=0)) for name in CORRUPTIONS}
+    wrong = 100 - confusion.accuracy(counts[1:])
+    means = map(percentile_interval, wrong.reshape(_BY_CORRUPTION).mean(axis=1))
+    by_corruption = dict(zip(CORRUPTIONS, means, strict=True))
     errors = None
     if reference is not None:
         clean_pixels = held_out.images.read_as(models[1].form.pixels)
@@ -164,10 +157,6 @@ def _corrupted_predictions(models: Sequence[Model], images: EvaluationSet, threa
         predictions = pool.map(run, _CONDITIONS)
         bar = progress(predictions, total=len(_CONDITIONS), description="corrupting", unit="condition", scale=False)
         return np.stack(list(bar), axis=1)
-
-
-def _places(name: str) -> list[int]:
-    return [place for place, (corruption, _) in enumerate(_CONDITIONS) if corruption == name]
 
 
 def _conditions(counts: Array) -> list[Condition]:
@@ -209,20 +198,24 @@ def _compare(
     counts = resampled_counts(wrong, 2, group_sources(sources[~seen]), generator("corruption errors", SPLIT_SEED))
     # (2, 1 + C, 1 + R) percent.
     errors = 100 * (counts[:, :, 1] / counts.sum(axis=2)).reshape(2, 1 + len(_CONDITIONS), -1)
-    by_corruption = {name: errors[:, 1:][:, _places(name)].mean(axis=1) for name in CORRUPTIONS}
-    ratios = {name: _ratio(*pair) for name, pair in by_corruption.items()}
-    relative = {name: _ratio(*(pair - errors[:, 0])) for name, pair in by_corruption.items()}
+    by_severity = errors[:, 1:].reshape(2, *_BY_CORRUPTION)
+    by_corruption = by_severity.mean(axis=2)
+    ratios, relative = _ratio(*by_corruption), _ratio(*(by_corruption - errors[:, :1]))
+
+    def measured(values: Iterable[Any]) -> dict[str, Any]:
+        return dict(zip(CORRUPTIONS, values, strict=True))
+
     return CorruptionErrors(
         reference.name,
         int((~seen).sum()),
         None if reference.training is None else int(seen.sum()),
         (float(errors[0, 0, 0]), float(errors[1, 0, 0])),
-        {name: (float(pair[0, 0]), float(pair[1, 0])) for name, pair in by_corruption.items()},
-        {name: (100 - errors[1, 1:][_places(name), 0]).tolist() for name in CORRUPTIONS},
-        {name: float(values[0]) for name, values in ratios.items()},
-        {name: float(values[0]) for name, values in relative.items()},
-        percentile_interval(np.mean(list(ratios.values()), axis=0)),
-        percentile_interval(np.mean(list(relative.values()), axis=0)),
+        measured(map(tuple, by_corruption[:, :, 0].T.tolist())),
+        measured((100 - by_severity[1, :, :, 0]).tolist()),
+        measured(ratios[:, 0].tolist()),
+        measured(relative[:, 0].tolist()),
+        percentile_interval(ratios.mean(axis=0)),
+        percentile_interval(relative.mean(axis=0)),
     )
 
 
@@ -232,9 +225,6 @@ def _ratio(ours: Array, theirs: Array) -> Array:
 
 
 # --- The analysis -------------------------------------------------------------------------------------------
-
-_CURVES, _SHEET = "robustness_curves.png", "corruptions.png"
-_SCORES, _ERRORS = "robustness.csv", "corruption_errors.csv"
 
 
 def analyse_robustness(
@@ -274,14 +264,14 @@ def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, thr
         "error_by_corruption": {name: asdict(error) for name, error in measured.by_corruption.items()},
         "reference": None if measured.errors is None else asdict(measured.errors),
         "reference_missing": reference if isinstance(reference, str) else None,
-        "pictures": {"curves": _CURVES, "corruptions": _SHEET},
-        "tables": {"scores": _SCORES, "errors": _ERRORS},
+        "pictures": {"curves": "robustness_curves.png", "corruptions": "corruptions.png"},
+        "tables": {"scores": "robustness.csv", "errors": "corruption_errors.csv"},
     }
     scores = scores_table(findings)
-    write_table(folder / _SCORES, scores)
-    write_table(folder / _ERRORS, _errors_table(findings))
-    save(robustness_figure(findings, scores.frame), folder / _CURVES)
-    plot_corruptions(folder / _SHEET, images.images)
+    write_table(folder / "robustness.csv", scores)
+    write_table(folder / "corruption_errors.csv", _errors_table(findings))
+    save(robustness_figure(findings, scores.frame), folder / "robustness_curves.png")
+    plot_corruptions(folder / "corruptions.png", images.images)
     return findings
 
 
@@ -294,7 +284,6 @@ def _compute(subject: Subject) -> Findings:
 
 
 def _lines(findings: Findings) -> list[str]:
-    """The score of the clean images, the error over all corruptions, and what it is beside the reference's."""
     reference = findings["reference"]
     error, clean = _with_interval(findings["mean_error"], "%"), 100.0 - findings["clean"]["accuracy"]["value"]
     lines = [*findings["lines"], f"mean error over all corruptions {error}, clean {clean:.2f}%"]
@@ -340,14 +329,11 @@ def scores_table(findings: Findings) -> Table:
     for condition in (findings["clean"], *findings["conditions"]):
         strength = f"{condition['strength']:g}" if "strength" in condition else None
         row = {"corruption": condition["corruption"], "severity": condition["severity"], "strength": strength}
-        recalls = {
-            f"recall_{label}": found for label, found in zip(findings["labels"], condition["recalls"], strict=True)
-        }
-        metrics = {name: condition[name] for name in ("accuracy", "macro_f1")} | recalls
-        for name, metric in metrics.items():
-            for suffix, found in (("", metric), ("_change", metric["change"])):
-                values = {part: found[part] for part in ("value", "low", "high")}
-                row |= {f"{name}{suffix}_{part}".removesuffix("_value"): value for part, value in values.items()}
+        names = ["accuracy", "macro_f1", *(f"recall_{label}" for label in findings["labels"])]
+        metrics = [condition["accuracy"], condition["macro_f1"], *condition["recalls"]]
+        for name, metric in zip(names, metrics, strict=True):
+            for key, found in ((name, metric), (f"{name}_change", metric["change"])):
+                row |= {key: found["value"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
         rows.append(row)
     frame = pd.DataFrame(rows)
     scores = frame.columns[3:]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emotorch.analyses.corruptions import SEVERITIES
-from emotorch.figures.canvas import new_figure, tidy
+from emotorch.figures.canvas import add_legend, new_figure, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from emotorch.runs.findings import Findings
 
@@ -21,9 +21,7 @@ _STEPS = (0, *SEVERITIES)
 def robustness_figure(findings: Findings, scores: pd.DataFrame) -> Figure:
     """For each corruption accuracy and macro-F1 over the severity, and below it every class's recall.
 
-    Args:
-        findings: Of the analysis.
-        scores: A row for the clean images, then one for each corruption and severity.
+    The scores have a row for the clean images, then one for each corruption and severity.
     """
     names = list(findings["quantities"])
     bands = math.ceil(len(names) / _COLUMNS)
@@ -47,11 +45,7 @@ def robustness_figure(findings: Findings, scores: pd.DataFrame) -> Figure:
             tidy(axes)
     for row, all_axes in enumerate(grid):
         all_axes[0].set_ylabel("Recall of a class (%)" if row % 2 else "Accuracy, macro-F1 (%)")
-    legends = [axes.get_legend_handles_labels() for axes in grid[:2, 0]]
-    entries = {label: handle for pair in legends for handle, label in zip(*pair, strict=True)}
-    figure.legend(
-        entries.values(), entries.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9, handlelength=3
-    )
+    add_legend(figure, grid[:2, 0], fontsize=9, handlelength=3)
     return figure
 
 

@@ -20,9 +20,8 @@ from emotorch.evaluation.evaluate import Predictions, predict
 from emotorch.evaluation.official_tests import record_scoring
 from emotorch.evaluation.seen import seen_by
 from emotorch.evaluation.sets import EvaluationSet, as_option, load_set, sources_of, synthetic_suffix
-from emotorch.figures.canvas import new_figure, save, tidy, wrap
+from emotorch.figures.canvas import draw_estimate, new_figure, save, tidy, wrap
 from emotorch.figures.colours import BLUE, GREY, ORANGE, VERMILLION
-from emotorch.figures.intervals import draw_estimate
 from emotorch.files import new_folder, write_text
 from emotorch.metrics import confusion, intervals, paired
 from emotorch.metrics.intervals import Array
@@ -93,7 +92,11 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     seeds_apart = len(groups) == 1
     if seeds_apart:
         groups = [[number] for number in groups[0]]
-    names = [_group_name([candidates[number].name for number in members]) for members in groups]
+    firsts = [candidates[members[0]].name for members in groups]
+    names = [
+        first if len(members) == 1 else f"{first} and {len(members) - 1} by seed"
+        for first, members in zip(firsts, groups, strict=True)
+    ]
     resampled = _resample(images.labels, [given.classes for given in predictions], sources, scheme.labels)
     right = [given.classes == images.labels for given in predictions]
     of_runs: list[dict[str, Any]] = []
@@ -110,9 +113,8 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     differences.loc[tested, "p_holm"] = paired.holm(differences.loc[tested, "p"].tolist())
     count = int(sources.max()) + 1
     notes.append(f"of {count:,} sources: exact twins, variants of an original, a CK+ person count together")
-    title = (
-        f"{len(candidates)} runs on {len(images.labels):,} images of {images.name}{synthetic_suffix(paths, dataset)}"
-    )
+    scored = f"{len(images.labels):,} images of {images.name}{synthetic_suffix(paths, dataset)}"
+    title = f"{len(candidates)} runs on {scored}"
     return RunComparison(title, notes, pd.DataFrame(of_runs), pd.DataFrame(of_groups), differences, seeds_apart)
 
 
@@ -160,8 +162,8 @@ def _held_out(
     for candidate in candidates:
         chose = seen(candidate, images, validation=True)
         if chose is not None and chose.any():
-            number = f"{int(chose.sum()):,}"
-            notes.append(f"{number} of the images chose the epoch of {candidate.name}: to it they are not quite unseen")
+            said = f"chose the epoch of {candidate.name}: to it they are not quite unseen"
+            notes.append(f"{int(chose.sum()):,} of the images {said}")
     return images, notes
 
 
@@ -176,10 +178,6 @@ def _by_seed(candidates: Sequence[Candidate]) -> list[list[int]]:
     return list(found.values())
 
 
-def _group_name(runs: Sequence[str]) -> str:
-    return runs[0] if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} by seed"
-
-
 # --- Metrics and their differences --------------------------------------------------------------------------
 
 
@@ -187,11 +185,9 @@ def _resample(
     labels: Indices, classes: Sequence[Indices], sources: Indices, names: Sequence[str]
 ) -> list[dict[str, Array]]:
     """For each model every metric's (1 + R,) values: measured, then with resampled sources; percent."""
-    size = len(names)
-    cells = np.stack([labels * size + given for given in classes])
-    counts = paired.resampled_counts(cells, size * size, sources, generator("run comparison", SPLIT_SEED))
+    rng = generator("run comparison", SPLIT_SEED)
     resampled = []
-    for of_model in counts.reshape(len(classes), -1, size, size):
+    for of_model in paired.resampled_confusions(labels, np.stack(classes), len(names), sources, rng):
         recalls = confusion.recalls(of_model)
         by_class = {f"recall of {name}": recalls[:, number] for number, name in enumerate(names)}
         resampled.append({ACCURACY: confusion.accuracy(of_model), MACRO_F1: confusion.macro_f1(of_model), **by_class})
@@ -298,12 +294,12 @@ def _group_table(groups: pd.DataFrame) -> Table:
     for metric in _MAIN:
         rows = by_metric[metric]
         frame[f"{metric} mean (sd)"] = list(zip(rows["mean"], rows["standard_deviation"], strict=True))
-    return Table(frame, dict.fromkeys(frame.columns[2:], _mean_and_spread))
 
+    def write(mean_and_spread: Sequence[float]) -> str:
+        mean, spread = mean_and_spread
+        return f"{mean:.2f} ({'–' if math.isnan(spread) else f'{spread:.2f}'})"
 
-def _mean_and_spread(values: Sequence[float]) -> str:
-    mean, spread = values
-    return f"{mean:.2f} ({'–' if math.isnan(spread) else f'{spread:.2f}'})"
+    return Table(frame, dict.fromkeys(frame.columns[2:], write))
 
 
 def _difference_table(differences: pd.DataFrame, metrics: Sequence[str]) -> Table:
@@ -352,13 +348,11 @@ def _verdicts(comparison: RunComparison) -> Iterator[str]:
 
 # --- Figure -------------------------------------------------------------------------------------------------
 
-_PANELS_PER_ROW = 3
-
 
 def _plot(path: Path, comparison: RunComparison) -> None:
     """A panel for every pair: each metric's difference with its interval, and the line of no difference."""
     pairs = [rows for _, rows in comparison.differences.groupby(["first", "second"], sort=False)]
-    columns = min(_PANELS_PER_ROW, len(pairs))
+    columns = min(3, len(pairs))
     rows = math.ceil(len(pairs) / columns)
     # A panel's title has up to two lines of names and one with the p-value.
     width, height = max(4.2 * columns + 1.2, 7.0), (0.3 * len(pairs[0]) + 1.5) * rows + 0.7
@@ -373,8 +367,7 @@ def _plot(path: Path, comparison: RunComparison) -> None:
         axes.tick_params(labelbottom=lowest)
         if lowest:
             axes.set_xlabel("difference (percentage points)\n← first better      second better →")
-    note = "filled: the 95% interval leaves out 0; p is of the accuracies"
-    figure.supxlabel(note, fontsize=9, x=0.01, ha="left")
+    figure.supxlabel("filled: the 95% interval leaves out 0; p is of the accuracies", fontsize=9, x=0.01, ha="left")
     save(figure, path)
 
 

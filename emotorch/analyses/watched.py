@@ -50,7 +50,6 @@ class WatchedRun(MeasuredRun):
     """A run, and what ranks it.
 
     Attributes:
-        kind: Of the run.
         reason: Why it is not compared with the published original.
         score: Over all validation images.
     """

@@ -1,4 +1,4 @@
-"""What all pictures share: titles that fit, and saving.
+"""What pictures share: titles that fit, estimates with intervals, legends, pages of pixels, and saving.
 
 Beside a colour a second sign (line style, marker, check mark) always says the same. Equal input gives equal bytes (but
 for the names that an SVG gives its parts); no state is shared, so that threads may draw at the same time.
@@ -6,12 +6,14 @@ for the names that an SVG gives its parts); no state is shared, so that threads 
 
 import textwrap
 import warnings
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -68,6 +70,40 @@ def tidy(axes: Axes) -> None:
     axes.grid(color=PALE)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_estimate(
+    axes: Axes,
+    height: float,
+    estimate: tuple[float, float, float],
+    colour: str,
+    *,
+    filled: bool,
+    marker: str = "o",
+    size: float = 6.0,
+    line_width: float = 2.0,
+    line_colour: str = "",
+    label: str = "",
+) -> None:
+    """Draws a value and the line between the ends of its interval, in the marker's colour unless it has its own."""
+    value, low, high = estimate
+    axes.plot((low, high), (height, height), color=line_colour or colour, linewidth=line_width)
+    fill = colour if filled else "white"
+    axes.plot(value, height, marker, color=colour, markerfacecolor=fill, markersize=size, label=label)
+
+
+def add_legend(
+    figure: Figure,
+    panels: Iterable[Axes],
+    place: Literal["outside lower left", "outside lower center", "outside lower right"] = "outside lower center",
+    **options: Any,
+) -> None:
+    """What the lines and markers in some panels mean, each once, in four columns below them."""
+    entries: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(name, handle)
+    figure.legend(entries.values(), entries.keys(), loc=place, **{"ncols": 4, "frameon": False, **options})
 
 
 class PixelPage:

@@ -6,6 +6,7 @@ seaborn is imported where a picture is drawn: whatever only reads a run's tables
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from emotorch.figures.canvas import CHARACTER_EM, new_figure, tidy, wrap
+from emotorch.figures.canvas import CHARACTER_EM, add_legend, new_figure, tidy, wrap
 from emotorch.figures.colours import BLUE, GREEN, ORANGE, PALE
 from emotorch.metrics.confusion import ClassScore, class_scores
 
 _BAR_HEIGHT = 2.6  # inches
-_BARS = {"precision": (BLUE, ""), "recall": (ORANGE, "//"), "f1": (GREEN, "..")}
-_BAR_NAMES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+_BARS = {"precision": ("Precision", BLUE, ""), "recall": ("Recall", ORANGE, "//"), "f1": ("F1", GREEN, "..")}
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ def scores_figure(panels: Sequence[ConfusionPanel], labels: Sequence[str], title
         _draw_scores(below, class_scores(np.asarray(panel.counts).tolist(), labels))
     _add_scale(figure, grid[0])
     grid[1, 0].set_ylabel("Percent")
-    handles, names = grid[1, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(_BARS), frameon=False)
+    add_legend(figure, [grid[1, 0]], ncols=len(_BARS))
     return figure
 
 
@@ -138,18 +137,11 @@ def _add_scale(figure: Figure, all_axes: npt.NDArray[np.object_]) -> None:
 
 def _draw_scores(axes: Axes, scores: Sequence[ClassScore]) -> None:
     width = 0.8 / len(_BARS)
-    for place, (name, (colour, hatch)) in enumerate(_BARS.items()):
+    for place, (name, (label, colour, hatch)) in enumerate(_BARS.items()):
         values = [getattr(score, name) for score in scores]
         middles = np.arange(len(scores)) + (place - (len(_BARS) - 1) / 2) * width
-        bars = axes.bar(
-            middles,
-            np.nan_to_num(values),
-            0.9 * width,
-            color=colour,
-            hatch=hatch,
-            edgecolor="white",
-            label=_BAR_NAMES[name],
-        )
+        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": label}
+        bars = axes.bar(middles, np.nan_to_num(values), 0.9 * width, **look)
         texts = ["–" if np.isnan(value) else f"{value:.0f}" for value in values]
         axes.bar_label(bars, texts, padding=1, fontsize=7)
     axes.set_xticks(range(len(scores)), [score.label for score in scores], parse_math=False)

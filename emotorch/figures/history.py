@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from emotorch.figures.canvas import new_figure, tidy
+from emotorch.figures.canvas import add_legend, new_figure, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 
 
@@ -80,6 +80,5 @@ def history_figure(history: Mapping[str, Curve], title: str, best_epoch: int | N
                 ha=side,
                 fontsize=9,
             )
-    handles, names = loss_axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, handlelength=3.5)
+    add_legend(figure, [loss_axes], handlelength=3.5)
     return figure

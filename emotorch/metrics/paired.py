@@ -88,6 +88,15 @@ def resampled_counts(
     return counts.reshape(1 + RESAMPLES, models, size).transpose(1, 0, 2)
 
 
+def resampled_confusions(
+    truths: Indices, predictions: NDArray[np.integer], classes: int, sources: Indices, rng: np.random.Generator
+) -> Array:
+    """(M, 1 + R, K, K) confusion counts of the (M, N) classes that M models predict, or one under M conditions, for
+    images of (N,) true classes; see `resampled_counts`."""
+    counts = resampled_counts(truths * classes + predictions, classes**2, sources, rng)
+    return counts.reshape(len(predictions), -1, classes, classes)
+
+
 _UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 

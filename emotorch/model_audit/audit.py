@@ -1,6 +1,6 @@
 """The audit of a model: how it is to be read, what it honestly scores, its faults, and whether a claim holds."""
 
-import time
+import timeit
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from emotorch.files import hash_file
 from emotorch.labels import SCHEMES, LabelScheme
 from emotorch.model_audit.faults import (
     Fault,
-    Scored,
+    Score,
     find_batch_faults,
     find_constant,
     find_label_faults,
@@ -38,6 +38,8 @@ from emotorch.runs.usage import TrainingImages
 # Training rows that readings are chosen on.
 _TRIED_ON = 400
 _TIMED, _WARMED_UP = 60, 10
+# What audit.json says of a score.
+_PROTOCOL = ("kind", "title", "correct", "images", "accuracy", "interval")
 # What is scored where no dataset is named, of what is here.
 _USUAL = (FER_PUBLIC, FER_PRIVATE, "ckp", "raf")
 
@@ -48,7 +50,7 @@ class Request:
 
     Attributes:
         dataset: To score on; None for the official test sets that are here.
-        claim: An accuracy, 0 to 1, to be checked; None for none.
+        claim: An accuracy, 0 to 1, to be checked.
         scaling: How images are scaled; None to find out.
         labels: Names of the outputs, in their order; None to find out.
     """
@@ -76,15 +78,12 @@ class Audit:
     Attributes:
         reading: How it is given images, and how its outputs are read.
         stated: Which parts of that were stated: `scaling`, `labels`.
-        trials: What other readings score, the best first.
-        tried_on: On which images.
+        trials: What other readings score on the images `tried_on`, the best first.
         size: Parameters and multiply-adds; None where they cannot be counted.
         latency_ms: For an image on one core, median.
         training: On some of FER-2013's Training rows, beside which a test score shows what was memorised; None where
             they are not here.
-        claim: What is said of it, 0 to 1.
-        verdict: Whether that holds, in a sentence; empty without a claim.
-        holds: The same; None without a claim.
+        verdict, holds: Whether the claim holds, in a sentence and as such; empty and None without one.
     """
 
     name: str
@@ -98,7 +97,7 @@ class Audit:
     size: Size | None
     latency_ms: float
     sets: Sequence[SetAudit]
-    training: Scored | None
+    training: Score | None
     faults: Sequence[Fault]
     claim: float | None
     verdict: str
@@ -131,7 +130,8 @@ class Audit:
             "parameters": self.size.parameters if self.size else None,
             "multiply_adds": self.size.multiply_adds if self.size else None,
             "latency_ms": round(self.latency_ms, 2),
-            "training": None if self.training is None else {**asdict(self.training), "percent": self.training.percent},
+            "training": self.training
+            and {name: getattr(self.training, name) for name in ("title", "correct", "images", "percent")},
             "sets": [
                 {
                     "name": scored.name,
@@ -140,8 +140,7 @@ class Audit:
                     "twins": dict(scored.twins),
                     "notes": list(scored.notes),
                     "protocols": [
-                        {**asdict(protocol), "accuracy": protocol.accuracy, "interval": protocol.interval}
-                        for protocol in scored.protocols
+                        {name: getattr(protocol, name) for name in _PROTOCOL} for protocol in scored.protocols
                     ],
                     "counts": scored.counts.tolist(),
                     "robustness": dict(scored.robustness),
@@ -306,15 +305,10 @@ def _latency(path: Path, request: Request, reading: Reading, images: EvaluationS
     """Milliseconds for an image on one core, with its scaling: the median."""
     model = open_foreign(path, network=request.network, image_size=request.image_size, threads=1)
     reading = replace(reading, model=model)
-    seconds = []
     batch = model.signature.batch or 1
-    alone = images.pixels[:batch]
-    for _ in range(_WARMED_UP + _TIMED):
-        started = time.perf_counter()
-        reading.outputs(alone)
-        seconds.append((time.perf_counter() - started) / batch)
+    seconds = timeit.repeat(lambda: reading.outputs(images.pixels[:batch]), number=1, repeat=_WARMED_UP + _TIMED)
     torch.set_num_threads(request.threads)
-    return 1000 * float(np.median(seconds[_WARMED_UP:]))
+    return 1000 * float(np.median(seconds[_WARMED_UP:])) / batch
 
 
 # --- The verdict --------------------------------------------------------------------------------------------
@@ -369,6 +363,6 @@ def describe(found: Audit) -> Iterator[str]:
         yield found.verdict
 
 
-def training_line(training: Scored) -> str:
+def training_line(training: Score) -> str:
     """What a model scores on images that it was in all likelihood trained on: no test, but the test scores' measure."""
     return f"{training.title}, for comparison: {training.percent:.2f}%, n {training.images:,}"

@@ -6,6 +6,7 @@ batches are sorted or of one class, and falls apart on a single photo.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from emotorch.data.images import Pixels
 from emotorch.data.split import Indices
 from emotorch.labels import SCHEMES, LabelScheme
 from emotorch.metrics.confusion import accuracy
+from emotorch.metrics.intervals import wilson_interval
 from emotorch.model_audit.foreign import BATCH, Floats
 from emotorch.model_audit.inputs import Reading, Trial, best_order
 from emotorch.seeding import generator
@@ -34,13 +36,48 @@ _GAP = 3.0
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Something wrong with a model.
+class Score:
+    """How many of some images are right.
 
     Attributes:
-        name: Short, for CI: `batch`.
-        serious: Whether it makes scores wrong; else it is worth knowing.
+        title: Which images, and the way in words.
+        kind: The way that the score was come by; see `emotorch.model_audit.scores`.
     """
+
+    title: str
+    correct: int
+    images: int
+    kind: str = "plain"
+
+    @property
+    def accuracy(self) -> float:
+        """From 0 to 1."""
+        return self.correct / self.images
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.correct / self.images if self.images else float("nan")
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95%, from 0 to 1."""
+        low, high = wilson_interval(self.correct, self.images)
+        return low / 100, high / 100
+
+    @property
+    def percents(self) -> str:
+        """The interval as people read it: `59.05–63.33`."""
+        low, high = self.interval
+        return f"{100 * low:.2f}–{100 * high:.2f}"
+
+    def line(self) -> str:
+        return f"{self.title}: {self.accuracy:.2%} (95% interval {self.percents}), n {self.images:,}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a model, by a short name for CI: `batch`. What is not serious makes no score wrong, and is
+    worth knowing."""
 
     name: str
     text: str
@@ -174,21 +211,8 @@ def find_label_faults(
         )
 
 
-@dataclass(frozen=True)
-class Scored:
-    """How many of some images are right."""
-
-    title: str
-    correct: int
-    images: int
-
-    @property
-    def percent(self) -> float:
-        return 100 * self.correct / self.images if self.images else float("nan")
-
-
 def find_memory_faults(
-    training: Scored | None, public: Scored | None, private: Scored | None, scheme: LabelScheme
+    training: Score | None, public: Score | None, private: Score | None, scheme: LabelScheme
 ) -> Iterator[Fault]:
     """Whether the model knows test images: one official test far above the other, or all above what is honest.
 

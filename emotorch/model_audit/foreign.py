@@ -3,10 +3,13 @@
 No code of theirs is loaded: ONNX Runtime runs the graph, and a file of weights holds tensors and plain values only.
 """
 
+import ast
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,19 +62,19 @@ class Signature:
     classes: int
 
 
-class ForeignModel(Protocol):
-    """A model that is audited."""
+@dataclass(frozen=True)
+class ForeignModel(ABC):
+    """A model that is audited.
 
-    @property
-    def path(self) -> Path: ...
+    Attributes:
+        stated_labels: The names of its classes, in the order of the outputs, where the file tells.
+    """
 
-    @property
-    def signature(self) -> Signature: ...
+    path: Path
+    signature: Signature
+    stated_labels: tuple[str, ...] | None
 
-    @property
-    def stated_labels(self) -> tuple[str, ...] | None:
-        """The names of its classes, in the order of the outputs, where the file tells."""
-
+    @abstractmethod
     def outputs(self, images: Floats) -> Floats:
         """(N, C, H, W), scaled as the model takes them, to (N, K) as it gives them; N as its batch allows.
 
@@ -79,6 +82,7 @@ class ForeignModel(Protocol):
             EmoTorchError: it fails while it runs.
         """
 
+    @abstractmethod
     def size(self, shape: tuple[int, int, int]) -> Size | None:
         """Parameters, and multiply-adds for an image of (C, H, W); None where they cannot be counted here."""
 
@@ -88,11 +92,8 @@ def batches(model: ForeignModel, images: Floats) -> Iterator[Floats]:
     fixed = model.signature.batch
     for start in range(0, len(images), fixed or BATCH):
         part = images[start : start + (fixed or BATCH)]
-        if fixed and len(part) < fixed:
-            filled = np.concatenate([part, np.repeat(part[-1:], fixed - len(part), axis=0)])
-            yield model.outputs(filled)[: len(part)]
-        else:
-            yield model.outputs(part)
+        lacking = fixed - len(part) if fixed else 0
+        yield model.outputs(np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]))[: len(part)]
 
 
 def open_foreign(
@@ -119,7 +120,10 @@ def open_foreign(
             raise UsageError(f"{path}: an ONNX graph is its own network; leave --network out")
         return OnnxModel.open(path, threads)
     if not network and is_checkpoint(path):
-        return OwnModel(path, load_model(path))
+        model = load_model(path)
+        form = model.form.pixels
+        signature = Signature(form.size, form.channels, None, True, len(model.labels))
+        return OwnModel(path, signature, model.labels, model)
     if not network:
         raise UsageError(
             f"{path}: weights need the network that they are of: --network timm:NAME, or one of {', '.join(NETWORKS)}"
@@ -139,17 +143,9 @@ def is_checkpoint(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class OnnxModel:
-    """A `ForeignModel` that ONNX Runtime runs.
+class OnnxModel(ForeignModel):
+    """A graph that ONNX Runtime runs, with the names of its input and of the output that holds the classes."""
 
-    Attributes:
-        output: The name of the output that holds the classes.
-        layout: Whether colours come before the sides or after them.
-    """
-
-    path: Path
-    signature: Signature
-    stated_labels: tuple[str, ...] | None
     session: Any
     input: str
     output: str
@@ -246,9 +242,6 @@ def _shape(shape: Sequence[object]) -> str:
 
 def _labels_in(metadata: Mapping[str, str], classes: int) -> tuple[str, ...] | None:
     """The names that a graph's metadata give its outputs: a list in JSON, or an Ultralytics-like table of them."""
-    import ast
-    import json
-
     for key in ("labels", "classes", "class_names", "names", "id2label"):
         text = metadata.get(key)
         if text is None:
@@ -302,18 +295,18 @@ def _inner(node: Any, weights: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class TorchModel:
-    """A `ForeignModel` of a file of weights and a known network."""
+class TorchModel(ForeignModel):
+    """A file of weights, and a known network."""
 
-    path: Path
-    signature: Signature
-    stated_labels: tuple[str, ...] | None
     network: nn.Module
 
     @classmethod
     def open(cls, path: Path, network: str, image_size: int) -> "TorchModel":
         state = read_state(path)
-        channels, classes = _first_channels(state, path), _last_outputs(state, path)
+        channels = next((weights.shape[1] for weights in state.values() if weights.ndim == 4), None)
+        if channels not in (1, 3):
+            raise EmoTorchError(f"{path}: its first convolution takes {channels} channels, not 1 or 3")
+        classes = [weights for weights in state.values() if weights.ndim >= 2][-1].shape[0]
         built = _build(network, image_size, channels, classes)
         try:
             built.load_state_dict(state)
@@ -351,35 +344,11 @@ def _build(network: str, image_size: int, channels: int, classes: int) -> nn.Mod
     return built
 
 
-def _first_channels(state: Mapping[str, Tensor], path: Path) -> int:
-    found = next((weights.shape[1] for weights in state.values() if weights.ndim == 4), None)
-    if found not in (1, 3):
-        raise EmoTorchError(f"{path}: its first convolution takes {found} channels, not 1 or 3")
-    return int(found)
-
-
-def _last_outputs(state: Mapping[str, Tensor], path: Path) -> int:
-    matrices = [weights for weights in state.values() if weights.ndim >= 2]
-    if not matrices:
-        raise EmoTorchError(f"{path}: no layer in it gives classes")
-    return int(matrices[-1].shape[0])
-
-
 @dataclass(frozen=True)
-class OwnModel:
-    """A `ForeignModel` of a checkpoint of this pipeline: its file states everything."""
+class OwnModel(ForeignModel):
+    """A checkpoint of this pipeline: its file states everything."""
 
-    path: Path
     model: Model
-
-    @property
-    def signature(self) -> Signature:
-        pixels = self.model.form.pixels
-        return Signature(pixels.size, pixels.channels, None, True, len(self.model.labels))
-
-    @property
-    def stated_labels(self) -> tuple[str, ...]:
-        return self.model.labels
 
     def outputs(self, images: Floats) -> Floats:
         pixels = torch.from_numpy(images.astype(np.uint8))

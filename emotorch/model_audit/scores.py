@@ -1,8 +1,7 @@
 """What a foreign model scores on a set of images, by the ways in which such scores are come by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,53 +12,18 @@ from emotorch.datasets import FER_PRIVATE, FER_PUBLIC, PARTS
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.evaluation.tta import augmented_copies
 from emotorch.metrics import calibration
-from emotorch.metrics.intervals import wilson_interval
-from emotorch.model_audit.faults import Scored, outputs_as_probabilities
+from emotorch.model_audit.faults import Score, outputs_as_probabilities
 from emotorch.model_audit.foreign import Floats
 from emotorch.model_audit.inputs import Reading, mean_f1
 from emotorch.seeding import generator
 from emotorch.training.preprocessing import to_tensor
 
-# Ways to come by a score: as a user would; without images that have a copy in training, exact or any; with test-time
-# augmentation.
-PLAIN, WITHOUT_TWINS, WITHOUT_COPIES, WITH_TTA = "plain", "without_twins", "without_copies", "with_tta"
+# Ways to come by a score beside "plain", as a user would: without images that have a copy in training, exact or any;
+# with test-time augmentation.
+WITHOUT_TWINS, WITHOUT_COPIES, WITH_TTA = "without_twins", "without_copies", "with_tta"
 
 # Training rows that test scores are compared with: as many as PublicTest has. Images that robustness is measured on.
 _COMPARED, _CORRUPTED = 3589, 500
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A score, and the way that it was come by.
-
-    Attributes:
-        kind: That way; see the constants above.
-        title: The images, and the way in words.
-    """
-
-    kind: str
-    title: str
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
-
-    @cached_property
-    def interval(self) -> tuple[float, float]:
-        """95%, from 0 to 1."""
-        low, high = wilson_interval(self.correct, self.images)
-        return low / 100, high / 100
-
-    @property
-    def percents(self) -> str:
-        """The interval as people read it: `59.05–63.33`."""
-        low, high = self.interval
-        return f"{100 * low:.2f}–{100 * high:.2f}"
-
-    def line(self) -> str:
-        return f"{self.title}: {self.accuracy:.2%} (95% interval {self.percents}), n {self.images:,}"
 
 
 @dataclass(frozen=True)
@@ -68,15 +32,12 @@ class SetAudit:
 
     Attributes:
         name: As options write it.
-        title: As people read it.
         counts: (K, K), with one more row and column where it predicts classes that the set has not.
-        macro_f1: Percent.
         protocols: The score, and without the images that have a twin in Training, with test-time augmentation, ….
         twins: Of the images, by their kind: exact, mirrored, near.
         ece: Expected calibration error, 0 to 1.
         right: (N,) which images are predicted right.
         sources: (N,) equal for images that are not independent.
-        hashes: (N,) of the images.
         notes: What else is to be said of the images.
         robustness: The mean error of each corruption over its severities, percent; empty unless asked for.
     """
@@ -85,7 +46,7 @@ class SetAudit:
     title: str
     counts: NDArray[np.int64]
     macro_f1: float
-    protocols: Sequence[Protocol]
+    protocols: Sequence[Score]
     twins: Mapping[str, int]
     ece: float
     right: NDArray[np.bool_] = field(repr=False)
@@ -95,10 +56,10 @@ class SetAudit:
     robustness: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def main(self) -> Protocol:
+    def main(self) -> Score:
         return self.protocols[0]
 
-    def by(self, kind: str) -> Protocol | None:
+    def by(self, kind: str) -> Score | None:
         """The score that was come by in some way; None where that makes no difference, or was not asked for."""
         return next((protocol for protocol in self.protocols if protocol.kind == kind), None)
 
@@ -132,13 +93,13 @@ def score_set(
     outputs = np.nan_to_num(reading.outputs(images.pixels))
     right = classes.predictions(outputs) == images.labels
     title = _title(images.name)
-    protocols = [Protocol(PLAIN, title, int(right.sum()), len(right))]
+    protocols = [Score(title, int(right.sum()), len(right))]
     twins = {}
     if training is not None and images.name in (FER_PUBLIC, FER_PRIVATE):
         twins = _twins(images, training)
         exact, every = twins["exact"], np.logical_or.reduce(list(twins.values()))
         protocols += [
-            Protocol(kind, f"{title}, without {words} of Training rows", int(right[~found].sum()), int((~found).sum()))
+            Score(f"{title}, without {words} of Training rows", int(right[~found].sum()), int((~found).sum()), kind)
             for kind, words, found in (
                 (WITHOUT_TWINS, "exact copies", exact),
                 (WITHOUT_COPIES, "exact, near and mirrored copies", every),
@@ -148,7 +109,7 @@ def score_set(
     # Where a claim is too high, it may be that of another protocol.
     if tta or (claim is not None and claim > protocols[0].interval[1]):
         hits = classes.predictions(_with_tta(reading, images.pixels)) == images.labels
-        protocols.append(Protocol(WITH_TTA, f"{title}, with test-time augmentation", int(hits.sum()), len(hits)))
+        protocols.append(Score(f"{title}, with test-time augmentation", int(hits.sum()), len(hits), WITH_TTA))
     counts = classes.counts(outputs, images.labels)
     probabilities = classes.placed(outputs_as_probabilities(outputs)[0])
     return SetAudit(
@@ -213,17 +174,16 @@ def _robustness(reading: Reading, images: EvaluationSet) -> dict[str, float]:
     return errors
 
 
-def score_training(reading: Reading, training: EvaluationSet) -> Scored:
+def score_training(reading: Reading, training: EvaluationSet) -> Score:
     """On as many Training rows as PublicTest has."""
     part = training.part(some_of(len(training.labels), _COMPARED))
     right = reading.predictions(part.pixels) == part.labels
-    return Scored("Training rows", int(right.sum()), len(right))
+    return Score("Training rows", int(right.sum()), len(right))
 
 
-def unseen_part(sets: Sequence[SetAudit], name: str) -> Scored | None:
+def unseen_part(sets: Sequence[SetAudit], name: str) -> Score | None:
     """An official test without the exact copies of Training rows."""
     for found in sets:
         if found.name == name:
-            protocol = found.by(WITHOUT_TWINS) or found.main
-            return Scored(found.title, protocol.correct, protocol.images)
+            return replace(found.by(WITHOUT_TWINS) or found.main, title=found.title)
     return None
