@@ -4,6 +4,7 @@ A new dataset is a record here and a module of `emotorch.data` that reads it. Im
 scripts' help can name the datasets; a reader is imported when it reads.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -19,8 +20,6 @@ FER_BOTH_TESTS = "+".join(FER_USAGES[1:])
 FER_OTHER_VALIDATION = "validation"
 # The classes that FER+'s voters gave FER-2013's rows, in the order of its file.
 FERPLUS_CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-# Folders and files that are called after FER+: they have FER-2013's images, under labels of their own.
-FERPLUS_CALLED = r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)"
 # Of the files that datasets are known by; Roboflow's exports have `_jpg.rf.0a1b2c` in the midst.
 _ENDING = r"(_(jpe?g|png|tiff?)\.rf)?\."
 # The longer side, in pixels, of files that stage 2 stores in their own size and colour: no recipe takes more.
@@ -77,6 +76,20 @@ class Dataset:
     def key(self) -> str:
         """Its name in options and in the names of files: `fer`."""
         return self.name.lower()
+
+    @property
+    def numbers(self) -> range:
+        """Of its classes; none where they have none."""
+        first = self.first_number
+        return range(0) if first is None else range(first, first + len(self.classes))
+
+    def is_called(self, name: str) -> bool:
+        """Whether a folder of this name may be one of it."""
+        return bool(self.called and re.search(self.called, name, re.IGNORECASE))
+
+    def match_file(self, name: str) -> re.Match[str] | None:
+        """The match of `files` with a file's name; None of any other."""
+        return re.match(self.files, name, re.IGNORECASE) if self.files else None
 
     def recognise(self, folder: "Folder") -> "Iterable[Finding]":
         """The parts of it that lie in a folder; see `emotorch.data.layouts`."""
@@ -210,6 +223,16 @@ EXPW = Dataset(
 # What all class folders of the user's own have in common; their name is that of their folder.
 CLASS_FOLDERS = Dataset(name="", title="", full_title="", training=("train",), selecting=("val",), tests=("test",))
 DATASETS = {dataset.name: dataset for dataset in (FER, CKP, RAF, AFFECTNET, JAFFE, KDEF, EXPW)}
+
+
+def datasets_called(name: str) -> list[Dataset]:
+    """The datasets that a folder of this name may be of."""
+    return [dataset for dataset in DATASETS.values() if dataset.is_called(name)]
+
+
+def is_called_ferplus(name: str) -> bool:
+    """Whether a folder or a file is called after FER+: such have FER-2013's images, under labels of their own."""
+    return re.search(r"(?<![a-z])fer[\s_-]*(20)?(13)?[\s_-]*(\+|plus)", name, re.IGNORECASE) is not None
 
 
 def find_dataset(name: str) -> Dataset:

@@ -12,7 +12,8 @@ import numpy as np
 
 from emotorch.data import table_rows
 from emotorch.data.known import recognise_class_folders
-from emotorch.data.layouts import Finding, Folder, Recognised, split_of
+from emotorch.data.layouts import Finding, Folder, Recognised
+from emotorch.data.names import split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import AFFECTNET
 from emotorch.errors import EmoTorchError
@@ -57,7 +58,7 @@ def _list_annotated(part: Folder) -> list[SourceImage]:
     for path in pictures.pictures:
         number = _read_number(annotations.path / f"{path.stem}{_ENDING}")
         if number < len(AFFECTNET.classes):
-            emotion, usage = AFFECTNET.classes[number], split_of(part.name) or ""
+            emotion, usage = AFFECTNET.classes[number], split_of(part.name)
             listed.append(SourceImage(path, emotion, Reading.CROP, usage=usage))
         else:
             others += 1

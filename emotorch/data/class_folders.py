@@ -6,18 +6,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data.formats import is_picture
-from emotorch.data.layouts import NAMELESS, Folder, Recognised, beside_split, is_nameless, split_of, words_of
+from emotorch.data.layouts import Folder, Recognised
+from emotorch.data.names import (
+    KINDS,
+    LIGHTS,
+    NAMELESS,
+    beside_class,
+    beside_split,
+    is_nameless,
+    is_take,
+    is_time,
+    plain_class,
+    split_of,
+    tells_nobody,
+    tells_nothing,
+)
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS
-
-# Words before the number of a class: `class003`.
-CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
-# Words that say nothing in the name of a class folder.
-EMPTY_WORDS = {"", "face", "faces", "image", "images", "img", "imgs", "people", "person", "photos", "pictures"}
-EMPTY_WORDS |= {*CLASS_WORDS}
 
 # Names that datasets have for their classes.
 _CLASSES = {*EMOTIONS, *(own for dataset in DATASETS.values() for own in dataset.classes)}
@@ -25,28 +33,6 @@ _CLASSES = {*EMOTIONS, *(own for dataset in DATASETS.values() for own in dataset
 # So many sibling folders that each hold class folders are taken for persons, whatever their names; fewer for datasets.
 _NAMED_PERSONS = 3
 
-# Words that no person is called by, also with a number: of downloads and of parts of a dataset,
-_PARTS = {
-    *("fold", "set", "part", "batch", "version", "run", "copy", "split", "old", "new", "backup", "source", "original"),
-    *("orig", "augmented", "aug", "cropped", "aligned", "faces", "gray", "grey", "color", "colour", "rgb", "google"),
-    *("bing", "flickr", "youtube", "web", "internet"),
-}
-# and of the views, lights and times in which the same people are taken; the last with a number, and in Oulu-CASIA
-# visible light and near infrared.
-_TAKES = {
-    *("low", "medium", "high", "strong", "weak", "dark", "front", "frontal", "left", "right", "profile", "angle"),
-    *("view", "cam", "camera", "webcam", "session"),
-}
-_TIMES = re.compile(r"(day|take|trial|visit|round|recording|clip|sequence|seq|time)[\s_-]*\d+")
-_LIGHTS = {"vl", "ni", "nir", "vis"}
-_DATASETS = {"fer", "ck", "raf", "jaffe", "kdef", "affectnet", "expw", "sfew", "mma"}
-# Kinds of people: where all folders beside each other are called so, they are no persons.
-_KINDS = {
-    *("male", "males", "female", "females", "men", "women", "man", "woman", "boys", "girls", "child", "children"),
-    *("adult", "adults", "elderly", "young", "old", "asian", "black", "white", "caucasian", "indian", "african"),
-    "latino",
-}
-_SIZE = re.compile(r"\d+\s?[x×]\s?\d+")
 # Numbers of persons, also right in FER-Datasets, where other folders are datasets.
 _PERSON = re.compile(r"(subj?|subject|person|participant|actor|user)[\s_-]*\d+|[ps]\d\d+", re.IGNORECASE)
 
@@ -64,6 +50,7 @@ class ClassFolder:
         split_name: That folder's name; of one that joins split and class, as `train_happy`, without the class.
         emotion: What `class_of` made of its name.
         person: Whose folder it is, where persons have folders below the classes or above them; else empty.
+        joined_name: Of the folder that joins split and class; empty where none does.
     """
 
     folder: Folder
@@ -71,11 +58,7 @@ class ClassFolder:
     split_name: str
     emotion: str
     person: str = ""
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether one name tells split and class."""
-        return bool(self.split) and self.split_name not in self.folder.path.parts
+    joined_name: str = ""
 
 
 class ClassFolders(list[ClassFolder]):
@@ -109,8 +92,7 @@ class ClassFolders(list[ClassFolder]):
     @property
     def joined_name(self) -> str:
         """The first folder's name that joins split and class; empty where none does."""
-        paths = (found.folder.path.relative_to(self.folder.path) for found in self if found.is_joined)
-        return next((part for path in paths for part in path.parts if split_of(part)), "")
+        return next((found.joined_name for found in self if found.joined_name), "")
 
     def recognised(
         self,
@@ -186,14 +168,6 @@ class ClassFolders(list[ClassFolder]):
                 raise EmoTorchError(f"{sub.path}: {stray}; rename it, or move it away")
 
 
-def plain_class(name: str) -> str:
-    """The name of a class folder in lower case, without what says nothing: `angry` of `0_Angry`, `AngryFaces`."""
-    plain = name.strip().lower()
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()).lower()
-    words = [word for word in re.split(r"[\s._()-]+", apart) if word not in EMPTY_WORDS and not word.isdecimal()]
-    return words[0] if len(words) == 1 else plain
-
-
 def joined_class(folder: Folder, class_of: ClassOf) -> str | None:
     """The class of a folder whose name joins split and class, as `train_happy` or `HappyTest`; None of any other."""
     plain = plain_class(beside_split(folder.name)) if split_of(folder.name) else ""
@@ -225,17 +199,17 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
                 yield from _within_class(sub, class_of, replace(place, emotion=emotion))
     elif splits:
         for sub in splits:
-            within = replace(place, split=split_of(sub.name) or "", split_name=sub.name)
+            within = replace(place, split=split_of(sub.name), split_name=sub.name)
             if sub in joined:
-                others = {plain_class(beside_split(sub.name)), *EMPTY_WORDS}
-                rest = " ".join(word for word in words_of(sub.name) if word.isalpha() and word.lower() not in others)
-                yield from _within_class(sub, class_of, replace(within, emotion=joined[sub], split_name=rest))
+                split = beside_class(sub.name)
+                within = replace(within, split_name=split, emotion=joined[sub], joined_name=sub.name)
+                yield from _within_class(sub, class_of, within)
             else:
                 yield from _find(sub, class_of, within)
     elif (place.split or place.person) and (inner := _inner(folder, class_of, place)):
         for sub in inner:  # `train/train`, `train/images`, `P01/front`; beside these `train/val` is a split of its own
             split = split_of(sub.name)
-            of_split = place if split in (None, place.split) else replace(place, split=split, split_name=sub.name)
+            of_split = place if split in ("", place.split) else replace(place, split=split, split_name=sub.name)
             yield from _find(sub, class_of, of_split)
     elif not place.person and (takes := _takes(folder, class_of)):
         for sub in takes:
@@ -247,7 +221,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
 
 def _class_in(folder: Folder, sub: Folder, class_of: ClassOf) -> str | None:
     """The class of a subfolder, which may repeat the folder's name or split: `anna/anna_happy`, `train/train_sad`."""
-    if split_of(sub.name) is not None and split_of(sub.name) == split_of(folder.name):
+    if split_of(sub.name) and split_of(sub.name) == split_of(folder.name):
         return joined_class(sub, class_of)
     own = class_of(plain_class(sub.name))
     rest = sub.name.removeprefix(folder.name)
@@ -280,11 +254,11 @@ def _takes(folder: Folder, class_of: ClassOf) -> list[Folder]:
 
     Times may have class folders in them. Right in FER-Datasets they are several, and other folders may lie beside them.
     """
-    takes = [sub for sub in folder.folders if _is_take(sub.name) or sub.name.lower() in _LIGHTS]
+    takes = [sub for sub in folder.folders if is_take(sub.name) or sub.name.lower() in LIGHTS]
     is_raw = folder.path == folder.raw
     if not takes or (is_raw and len(takes) < 2) or (not is_raw and len(takes) < len(folder.folders)):
         return []
-    are_times = all(_TIMES.fullmatch(sub.name.lower().strip()) for sub in takes)
+    are_times = all(is_time(sub.name) for sub in takes)
     have_classes = are_times and all(_leads_to_classes(sub, class_of) for sub in takes)
     have_persons = all(_takes(sub, class_of) or _persons(sub, class_of, alone=False) for sub in takes)
     return takes if have_persons or have_classes else []
@@ -333,28 +307,10 @@ def _holds_others(folder: Folder) -> bool:
     return (are_classes or are_others) and len(emotions) > len(folder.folders) / 2
 
 
-def tells_nothing(word: str) -> bool:
-    """Whether a word says nothing of what a folder is: a number, a part or a kind of a dataset, or `images`."""
-    return word.isdecimal() or word in {*EMPTY_WORDS, *_KINDS, *_PARTS, *_TAKES}
-
-
-def tells_nobody(name: str) -> bool:
-    """Whether a name is that of a download, a part of a dataset or a dataset: `archive (1)`, `fold2`, `48x48`."""
-    words = re.sub(r"[^a-z]+", "", name.lower())
-    is_size = _SIZE.fullmatch(name.lower().strip()) is not None
-    return is_nameless(name) or is_size or _is_take(name) or words in _PARTS | _DATASETS
-
-
-def _is_take(name: str) -> bool:
-    """Whether a name is that of a view, a light or a time: `left`, `session2`, `day 1`."""
-    name = name.lower().strip()
-    return re.sub(r"[^a-z]+", "", name) in _TAKES or _TIMES.fullmatch(name) is not None
-
-
 def _nobodies(folder: Folder) -> list[Folder]:
     """The subfolders that are no persons: each by its name, or all as kinds of people or of light."""
     names = {sub.name.lower().strip() for sub in folder.folders}
-    if names <= _KINDS or names <= _LIGHTS:
+    if names <= KINDS or names <= LIGHTS:
         return list(folder.folders)
     return [sub for sub in folder.folders if tells_nobody(sub.name)]
 
@@ -362,11 +318,7 @@ def _nobodies(folder: Folder) -> list[Folder]:
 def _is_known_dataset(folder: Folder) -> bool:
     """Whether it is called after a known dataset, or a file below it is as that one's are."""
     files = [below.files[0] for below in folder.walk() if below.files]
-    return any(
-        (data.called and re.search(data.called, folder.name, re.IGNORECASE))
-        or (data.files and any(re.match(data.files, name, re.IGNORECASE) for name in files))
-        for data in DATASETS.values()
-    )
+    return any(data.is_called(folder.name) or any(map(data.match_file, files)) for data in DATASETS.values())
 
 
 def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[ClassFolder]:
@@ -387,7 +339,7 @@ def _within_class(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iter
 def _may_stand_beside(folder: Folder) -> bool:
     """Whether a folder beside class folders is none of them: another copy of all, or a test set without labels."""
     split = split_of(folder.name)
-    if split is not None and not any(emotion_name(word) in EMOTIONS for word in re.split(r"[\s._-]+", folder.name)):
+    if split and not any(emotion_name(word) in EMOTIONS for word in re.split(r"[\s._-]+", folder.name)):
         below = [sub for sub in folder.folders if sub.has_pictures]
         return all((is_nameless(sub.name) or split_of(sub.name) == split) and sub.pictures for sub in below)
     return not folder.pictures and (folder.name.lower() in NAMELESS or folder.name == folder.path.parent.name)

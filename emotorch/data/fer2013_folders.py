@@ -8,34 +8,32 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits, plain_class, tells_nothing
+from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
 from emotorch.data.known import (
     are_named_as,
     called_after,
-    class_number,
     class_of,
     counts_sign,
     is_called_after_another,
     splits_called_after,
 )
-from emotorch.data.layouts import Folder, Recognised, beside_split, common_size, sampled
+from emotorch.data.layouts import Folder, Recognised, common_size, sampled
+from emotorch.data.names import beside_split, class_number, plain_class, tells_nothing
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES, FERPLUS_CALLED
+from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES, is_called_ferplus
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS
 
 # Names that copies share with other datasets, which have its seven classes, its size and its grey too.
 _PERHAPS_CALLED = re.compile(r"(?<![a-z])fer(?![a-z])|fac(e|ial)[\s_-]*(expression|emotion)", re.IGNORECASE)
-_EITHER = re.compile(f"{FER.called}|{FERPLUS_CALLED}", re.IGNORECASE)
 _COUNT = 35_887
 # Larger copies are of another dataset that looks like it, as MMAFEDB.
 _LARGEST = round(1.02 * _COUNT)
 # Copies have a stray file; a folder of the user's own may hold some of FER-2013's.
 _MOST = 0.95
 _MOST_UNEQUAL = 0.02
-_FILE = re.compile(FER.files, re.IGNORECASE)
 _OFFICIAL = re.compile("public|private", re.IGNORECASE)  # in the names of its two tests
 _USAGE_OF_NAME = {usage.lower(): usage for usage in FER_USAGES}
 
@@ -47,7 +45,7 @@ def recognise(folder: Folder) -> Recognised | None:
     # FER+ has FER-2013's images under labels of its own, of which contempt is one.
     if not files or ClassFolders(folder, _beyond).pictures:
         return None
-    if re.search(FERPLUS_CALLED, folder.called(_EITHER), re.IGNORECASE):
+    if is_called_ferplus(folder.called(lambda name: FER.is_called(name) or is_called_ferplus(name))):
         return None
     names = [path.name for path in files]
     if any(are_named_as(names, other) for other in DATASETS.values() if other is not FER):
@@ -71,7 +69,7 @@ def recognise(folder: Folder) -> Recognised | None:
 def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> str:
     """Why class folders are taken for FER-2013; empty where nothing says so."""
     folder = classes.folder
-    if sum(_FILE.match(path.name) is not None for path in files) > _MOST * len(files):
+    if sum(FER.match_file(path.name) is not None for path in files) > _MOST * len(files):
         return f"file names like {FER.file_example}"
     if called := called_after(folder, FER) or splits_called_after(classes, FER):
         return f"the name of the folder {called}"
@@ -84,7 +82,7 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     has_numbers = any(class_number(plain_class(found.folder.name)) is not None for found in classes)
     is_like_it = has_its_classes and not has_numbers and size == (SIZE, SIZE) and bool(classes[0].split)
     has_a_name = folder.has_a_name or all(map(_tells_of_another, classes.split_names))
-    if is_like_it and len(files) <= _LARGEST and (not has_a_name or folder.called(_PERHAPS_CALLED)):
+    if is_like_it and len(files) <= _LARGEST and (not has_a_name or folder.called(_PERHAPS_CALLED.search)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""
 
@@ -126,7 +124,7 @@ def list_images(classes: ClassFolders, reading: Reading) -> list[SourceImage]:
 
 
 def _usage(name: str, found: ClassFolder, sizes: Mapping[str, int]) -> str:
-    match = _FILE.match(name)
+    match = FER.match_file(name)
     return _USAGE_OF_NAME[match[1].lower()] if match else usage_of_split(found.split, found.split_name, sizes)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from emotorch.data import pixel_csv
 from emotorch.data.fer2013_folders import usage_of_split
 from emotorch.data.known import class_of
-from emotorch.data.layouts import Folder, Incomplete, beside_split, split_of
+from emotorch.data.layouts import Folder, Incomplete
+from emotorch.data.names import beside_split, split_of
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
 from emotorch.data.table_columns import LABEL_NAMES, is_emotion, plain_name
 from emotorch.datasets import FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
@@ -102,7 +103,7 @@ def _contradicted_by(table: PixelTable, emotion: int) -> str:
 
 def _split_of(name: str) -> str:
     """The split that a table or a folder is called by: `train`, `val` or `test`; empty for none."""
-    return "test" if _OFFICIAL_TEST.search(name) else split_of(name) or ""
+    return "test" if _OFFICIAL_TEST.search(name) else split_of(name)
 
 
 def _named_by(csv: Path) -> str:
@@ -173,7 +174,7 @@ def _splits_of(table: PixelTable) -> dict[str, str]:
         return {}
     sizes = Counter[str]()
     for usage, count in given.items():
-        sizes[split_of(usage) or ""] += count
+        sizes[split_of(usage)] += count
     return {split: usage_of_split(split, split, sizes) for split in ("train", "val", "test") if sizes[split]}
 
 

@@ -1,11 +1,11 @@
 """Datasets whose file names tell class and person, wherever the files lie: in one folder, by person, or by class."""
 
-import re
 from collections.abc import Iterator
 from itertools import combinations
 
 from emotorch.data.known import are_named_as, called_after, recognise_class_folders
-from emotorch.data.layouts import Finding, Folder, Recognised, split_of, warn_of
+from emotorch.data.layouts import Finding, Folder, Recognised, warn_of
+from emotorch.data.names import split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import Dataset
 from emotorch.emotion_names import emotion_name
@@ -58,12 +58,11 @@ def _are_copies(folder: Folder, named: list[Folder]) -> bool:
 
 def _list_images(holders: list[Folder], dataset: Dataset, reading: Reading) -> list[SourceImage]:
     class_of_code = {own[:2].upper(): own for own in dataset.classes}
-    pattern = re.compile(dataset.files, re.IGNORECASE)
     images, strangers, elsewhere = [], [], []
     for holder in holders:
         folder_says = emotion_name(holder.name)
         for path in holder.pictures:
-            match = pattern.match(path.name)
+            match = dataset.match_file(path.name)
             if match is None:
                 strangers.append(path)
                 continue

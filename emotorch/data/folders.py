@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from emotorch.data import label_tables, named_pictures, yolo
-from emotorch.data.class_folders import ClassFolders, joined_splits, plain_class
-from emotorch.data.known import as_read, ask_whose, class_number
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, is_nameless, split_of
+from emotorch.data.class_folders import ClassFolders, joined_splits
+from emotorch.data.known import as_read, ask_whose, class_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.named_pictures import person_of
+from emotorch.data.names import class_number, is_nameless, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS, LabelScheme
@@ -48,7 +49,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
         yield from boxes
         return
     tables = list(label_tables.recognise(folder, scheme))
-    classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None)
+    classes = ClassFolders(folder, class_of(scheme))
     if classes and any(isinstance(found, Incomplete) and found.is_question for found in tables):
         tables = []  # of numbers alone nobody knows what they mean; the folders' names say it
     yield from tables

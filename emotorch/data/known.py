@@ -4,54 +4,45 @@ A number stands for another emotion in every dataset. It is read as one dataset'
 names of the files, their number in each class, or the name of a folder. Else the user is asked.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from emotorch.data.class_folders import CLASS_WORDS, ClassFolders, ClassOf, joined_splits, plain_class
-from emotorch.data.layouts import Finding, Folder, Incomplete, split_of
+from emotorch.data.class_folders import ClassFolders, ClassOf, joined_splits
+from emotorch.data.layouts import Finding, Folder, Incomplete
+from emotorch.data.names import class_number, plain_class, split_of
 from emotorch.data.sources import Reading
-from emotorch.datasets import CKP, DATASETS, FERPLUS_CALLED, Dataset
+from emotorch.datasets import CKP, DATASETS, Dataset, datasets_called, is_called_ferplus
 from emotorch.emotion_names import emotion_name
 from emotorch.labels import LabelScheme
 
-_NUMBER = re.compile(rf"(?:(?:{'|'.join(CLASS_WORDS)})[\s_-]*)?0*(\d{{1,3}})")
-# Matches the folder names of any dataset.
-_CALLED = re.compile(
-    "|".join(f"(?:{dataset.called})" for dataset in DATASETS.values() if dataset.called), re.IGNORECASE
-)
 # Number of file names in a folder that are enough to know their pattern.
 _NAMES = 200
 # Copies leave out a damaged file or two.
 _COUNT_TOLERANCE = 0.01
 
 
-def class_number(name: str) -> int | None:
-    """The number of a class folder that is called by one: of `3`, `003`, `class003`."""
-    match = _NUMBER.fullmatch(name.strip().lower())
-    return None if match is None else int(match[1])
+def class_of(whose: Dataset | LabelScheme) -> ClassOf:
+    """A function from a folder's name, a number or any spelling of an emotion, to the dataset's own class or None.
 
-
-def numbers_of(dataset: Dataset) -> range:
-    """The numbers of its classes; none where they have none."""
-    if dataset.first_number is None:
-        return range(0)
-    return range(dataset.first_number, dataset.first_number + len(dataset.classes))
-
-
-def class_of(dataset: Dataset) -> ClassOf:
-    """A function from a folder's name, a number or any spelling of an emotion, to the dataset's own class or None."""
-    by_emotion = {emotion_name(own): own for own in dataset.classes}
+    Of the user's own data the name itself is the class, where it is an emotion or a label of the scheme.
+    """
+    if isinstance(whose, LabelScheme):
+        return lambda name: name if whose.knows(name) else None
+    by_emotion = {emotion_name(own): own for own in whose.classes}
 
     def find(name: str) -> str | None:
         number = class_number(name)
         if number is None:
             return by_emotion.get(emotion_name(name))
-        numbers = numbers_of(dataset)
-        return dataset.classes[numbers.index(number)] if number in numbers else None
+        return whose.classes[whose.numbers.index(number)] if number in whose.numbers else None
 
     return find
+
+
+def count_from_1(numbers: set[int], dataset: Dataset) -> bool:
+    """Whether numbers are as if counted from 1, where the dataset counts from 0 and its first class may be missing."""
+    return dataset.first_number == 0 and min(numbers, default=0) == 1 and max(numbers) >= dataset.numbers[-1]
 
 
 def as_read(names: Iterable[str], scheme: LabelScheme) -> list[str]:
@@ -71,16 +62,13 @@ def usage_of(dataset: Dataset, given: str) -> str:
     own = {usage.lower(): usage for usage in (*dataset.training, *dataset.selecting, *dataset.tests)}
     general = {"train": dataset.training, "val": dataset.selecting, "test": dataset.tests}
     # FER-2013's last test is both of its tests.
-    return own.get(given.lower()) or next(reversed(general.get(split_of(given) or "", ())), "")
+    return own.get(given.lower()) or next(reversed(general.get(split_of(given), ())), "")
 
 
 def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
     """Whether most files have such names as the dataset's."""
-    if not dataset.files:
-        return False
-    pattern = re.compile(dataset.files, re.IGNORECASE)
     some = names[:_NAMES]
-    return sum(pattern.match(name) is not None for name in some) > len(some) / 2
+    return sum(dataset.match_file(name) is not None for name in some) > len(some) / 2
 
 
 def called_after(folder: Folder, dataset: Dataset) -> str:
@@ -88,14 +76,13 @@ def called_after(folder: Folder, dataset: Dataset) -> str:
 
     A folder within one that is called after another dataset is not that one's: `fer2013/CK+48`.
     """
-    called = folder.called(_CALLED)
-    named = [one for one in DATASETS.values() if one.called and re.search(one.called, called, re.IGNORECASE)]
-    return called if named == [dataset] else ""  # of several, put together, it is none of them
+    called = folder.called(datasets_called)
+    return called if datasets_called(called) == [dataset] else ""  # of several, put together, it is none of them
 
 
 def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
     """Whether the folder, or else the nearest above it that is called after any dataset, is so after another one."""
-    return bool(folder.called(_CALLED)) and not called_after(folder, dataset)
+    return bool(folder.called(datasets_called)) and not called_after(folder, dataset)
 
 
 def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
@@ -110,11 +97,8 @@ def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
 
 def splits_called_after(classes: ClassFolders, dataset: Dataset) -> str:
     """The first of the folders of given splits, where all are called after one dataset, as `RAF-DB_train`; or empty."""
-    named = [
-        {data.name for data in DATASETS.values() if data.called and re.search(data.called, name, re.IGNORECASE)}
-        for name in classes.split_names
-    ]
-    return classes.split_names[0] if named and all(names == {dataset.name} for names in named) else ""
+    names = classes.split_names
+    return names[0] if names and all(datasets_called(name) == [dataset] for name in names) else ""
 
 
 def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
@@ -137,8 +121,8 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
     classes = ClassFolders(folder, class_of(dataset))
     why = _signs_of(dataset, classes) if classes else ""
     numbers = {number for found in classes if (number := class_number(plain_class(found.folder.name))) is not None}
-    if why and numbers and min(numbers) == 1 and max(numbers) == numbers_of(dataset)[-1] and dataset.first_number == 0:
-        yield ask_whose(folder, numbers, "class folders")  # as if counted from 1, and the first one missing
+    if why and count_from_1(numbers, dataset):
+        yield ask_whose(folder, numbers, "class folders")
     elif why:
         if dataset.training:
             notes += joined_splits(classes)
@@ -160,13 +144,13 @@ def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:
     found = set(numbers)
     are = f"{what} are numbers, {min(found)} to {max(found)}, which"
     named = [data.full_title for data in DATASETS.values() if called_after(folder, data)]
-    named += ["FER+"] if folder.called(re.compile(FERPLUS_CALLED, re.IGNORECASE)) else []
+    named += ["FER+"] if folder.called(is_called_ferplus) else []
     if named:  # by another name they would be read, and wrongly
         question = f"its {are} are not those of {named[0]}, after which it is called; call the classes by the emotions"
         return Incomplete(folder.path, question, is_question=True)
     # CK+'s class folders are known by the names of their files alone.
     numbered = [data for data in DATASETS.values() if data is not CKP]
-    fitting = [data.full_title for data in numbered if found <= set(numbers_of(data))]
+    fitting = [data.full_title for data in numbered if found <= set(data.numbers)]
     such = f"; such are in {', '.join(fitting)}" if fitting else ""
     if folder.path == folder.raw:
         remedy = "put them into a folder that is called after it, as AffectNet"

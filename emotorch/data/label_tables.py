@@ -2,26 +2,18 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, takewhile
 from pathlib import Path, PurePath, PurePosixPath
 
-from emotorch.data.class_folders import ClassFolders, plain_class
+from emotorch.data.class_folders import ClassFolders
 from emotorch.data.faces import Box
 from emotorch.data.formats import PICTURE_SUFFIXES, read_start
-from emotorch.data.known import (
-    are_named_as,
-    as_read,
-    ask_whose,
-    called_after,
-    class_number,
-    class_of,
-    numbers_of,
-    usage_of,
-)
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, split_of, warn_of
+from emotorch.data.known import are_named_as, as_read, ask_whose, called_after, class_of, count_from_1, usage_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, warn_of
 from emotorch.data.named_pictures import person_of
+from emotorch.data.names import beside_split, class_number, first_split, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_rows import GUESSES, Row, columns_of, holds_guesses, table_files, tables_in
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
@@ -67,17 +59,15 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     columns_in = [columns for columns in map(columns_of, tables) if columns is not None]
     has_votes = any(columns.has_votes for columns in columns_in)
     if not any(columns.header for columns in columns_in) and not has_votes:
-        in_folders_of_classes = ClassFolders(folder, lambda name: name if scheme.knows(name) else None).pictures
+        in_folders_of_classes = ClassFolders(folder, class_of(scheme)).pictures
         if 2 * len(found) < len(in_folders_of_classes):  # corrections, say: they are no list of the dataset
             remark = "without columns' names, and for few of the pictures in class folders, which are read"
             yield from (Incomplete(path, remark) for path in tables)
             return
     dataset = None if has_votes else _dataset_of(folder, rows[0].table, found)
     numbers = {number for row in rows if (number := class_number(row.label)) is not None}
-    # As with class folders: counted from 1, and the first one missing.
-    is_from_1 = dataset is not None and dataset.first_number == 0 and min(numbers, default=0) == 1
-    is_from_1 = is_from_1 and dataset is not None and max(numbers) >= numbers_of(dataset)[-1]
-    if numbers and (dataset is None or (is_from_1 and not _is_affectnets_own(rows[0].table))):
+    is_from_1 = dataset is not None and count_from_1(numbers, dataset) and not _is_affectnets_own(rows[0].table)
+    if numbers and (dataset is None or is_from_1):
         yield ask_whose(folder, numbers, f"labels in {rows[0].table.name}")
         return
     names = ", ".join(path.relative_to(folder.path).as_posix() for path in tables)
@@ -116,8 +106,8 @@ def _other_splits(folder: Folder, listed: set[str], dataset: Dataset | None, sch
     """The class folders in each given split of which a table lists no picture; none where its pictures lie in none."""
     if "" in listed:
         return []
-    known = class_of(dataset) if dataset else lambda name: name if scheme.knows(name) else None
-    splits = (ClassFolders(sub, known) for sub in folder.folders if (split_of(sub.name) or "") not in {"", *listed})
+    known = class_of(dataset or scheme)
+    splits = (ClassFolders(sub, known) for sub in folder.folders if split_of(sub.name) not in {"", *listed})
     return [classes for classes in splits if classes.pictures]
 
 
@@ -127,7 +117,7 @@ def list_of_splits(splits: Sequence[ClassFolders], dataset: Dataset | None) -> l
     return [
         replace(image, usage=usage_of(dataset, given) if dataset else given)
         for classes in splits
-        for given in [split_of(classes.folder.name) or ""]
+        for given in [split_of(classes.folder.name)]
         for image in classes.images(reading, title)
     ]
 
@@ -187,9 +177,9 @@ class _Finder:
         exact = row.table.parent / wanted
         if exact in named:
             return [exact]
-        if told := _split_of_names(wanted.parts[:-1]):  # of another split a file of the same name is another picture
+        if told := first_split(wanted.parts[:-1]):  # of another split a file of the same name is another picture
             named = [path for path in named if self.place(path) in ("", told)]
-        elif row.split is None and (listed := split_of(row.table.stem) or "") in self.splits:
+        elif row.split is None and (listed := split_of(row.table.stem)) in self.splits:
             # `train.csv` lists no picture of a test set, where there is a folder of training images.
             named = [
                 path for path in named if (place := self.place(path)) in ("", listed) or "test" not in (place, listed)
@@ -206,12 +196,12 @@ class _Finder:
     def split_of(self, row: Row) -> str:
         """The given split that a row, its table's name or the folders of its path or its table say; or empty."""
         if row.split is not None:
-            return split_of(row.split) or ""
-        return _split_of_names((row.table.stem, *row.path.parts[:-1])) or self.place(row.table)
+            return split_of(row.split)
+        return first_split((row.table.stem, *row.path.parts[:-1])) or self.place(row.table)
 
     def place(self, path: Path) -> str:
         """The given split that the folders say in which a file lies, below this one; or empty."""
-        return _split_of_names(path.relative_to(self.folder.path).parts[:-1])
+        return first_split(self.folder.way_to(path))
 
 
 def _emotion_of_folder(folder: PurePath) -> str:
@@ -245,7 +235,7 @@ def list_images(
             continue
         path, box = finder.find_or_raise(row), _box(row)
         given = _given_split(row, finder, path)
-        usage = usage_of(dataset, given) if dataset else split_of(given) or ""
+        usage = usage_of(dataset, given) if dataset else split_of(given)
         # Known datasets whose tables are read come with their faces cut out.
         reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
         person = row.person or person_of(path.name)
@@ -269,15 +259,13 @@ def list_images(
 
 def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
     """The pictures that are in no row: those right in the folder, or in a subfolder, where some are in one; sorted."""
-    tops = {path.relative_to(finder.folder.path).parts[:-1][:1] for path in listed}
+    tops = {finder.folder.way_to(path)[:1] for path in listed}
     return sorted(
         {
             path
             for paths in finder.by_name.values()
             for path in paths
-            if path not in listed
-            and path.suffix.lower() in PICTURE_SUFFIXES
-            and path.relative_to(finder.folder.path).parts[:-1][:1] in tops
+            if path not in listed and path.suffix.lower() in PICTURE_SUFFIXES and finder.folder.way_to(path)[:1] in tops
         }
     )
 
@@ -309,13 +297,9 @@ def _given_split(row: Row, finder: _Finder, path: Path) -> str:
     """The split as the column of splits has it; without one as `_Finder.split_of`, or the picture's folders, say."""
     if row.split is None:
         return finder.split_of(row) or finder.place(path)
-    if row.split and split_of(row.split) is None:
+    if row.split and not split_of(row.split):
         raise row.error(f"{printable(row.split)!r} is not a split (train, val, test); mend the row")
     return row.split
-
-
-def _split_of_names(names: Iterable[str]) -> str:
-    return next((split for name in names if (split := split_of(name))), "")
 
 
 def _box(row: Row) -> Box | None:

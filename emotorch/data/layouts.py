@@ -6,7 +6,6 @@ gives what it found. No picture is opened for that but a few, where their size m
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,23 +14,15 @@ from pathlib import Path
 
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
+from emotorch.data.names import is_nameless
 from emotorch.data.sources import SourceImage
-from emotorch.emotion_names import without_accents
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, is_clutter, printable
 
 logger = logging.getLogger(__name__)
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
-_NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 _TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".txt")
-_WORDS = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# Words in the names of folders of given splits, also joined: `trainset`.
-_SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
-# Words beside them that say nothing more: FER-2013's tests are called PublicTest and PrivateTest.
-_BESIDE_SPLITS = {"set", "faces", "public", "private"}
-# Names of folders that say nothing of their content.
-NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +42,10 @@ class Folder:
     folders: tuple["Folder", ...] = field(repr=False)
 
     @classmethod
-    def read(cls, path: Path, raw: Path | None = None) -> "Folder":
-        """All that is below a folder, by names alone."""
-        return cls._read(str(path), raw or path, frozenset())
-
-    @classmethod
-    def _read(cls, path: str, raw: Path, above: frozenset[str]) -> "Folder":
+    def read(cls, path: Path, raw: Path | None = None, above: frozenset[str] = frozenset()) -> "Folder":
+        """All that is below a folder, by names alone; `above` are the real paths of the folders on the way to it."""
         files, subfolders = [], []
-        is_named = not above
-        above |= {os.path.realpath(path)}
+        way = above | {os.path.realpath(path)}
         with os.scandir(path) as entries:
             for entry in entries:
                 if is_clutter(entry.name):
@@ -68,13 +54,12 @@ class Folder:
                     if not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110 (a path for each file is slow)
                         raise EmoTorchError(f"{entry.path}: a pipe, socket or device, no data; move it away")
                     files.append(entry.name)
-                elif not entry.is_symlink() or os.path.realpath(entry.path) not in above:
+                elif not entry.is_symlink() or os.path.realpath(entry.path) not in way:
                     subfolders.append(entry.path)
-        # The output of a stage is no raw data, and large, unless it is named itself.
-        folders = (
-            [] if STAMP_NAME in files and not is_named else [cls._read(sub, raw, above) for sub in sorted(subfolders)]
-        )
-        return cls(Path(path), raw, tuple(sorted(files)), tuple(folders))
+        if above and STAMP_NAME in files:  # the output of a stage is no raw data, and large, unless it is named itself
+            subfolders.clear()
+        folders = tuple(cls.read(Path(sub), raw or path, way) for sub in sorted(subfolders))
+        return cls(path, raw or path, tuple(sorted(files)), folders)
 
     @property
     def name(self) -> str:
@@ -115,6 +100,10 @@ class Folder:
         for folder in self.folders:
             yield from folder.walk()
 
+    def way_to(self, path: Path) -> tuple[str, ...]:
+        """The names of the folders between it and a file below it."""
+        return path.relative_to(self.path).parts[:-1]
+
     def find(self, name: str) -> "Folder | None":
         """The subfolder of a name that is given in lower case and found in any."""
         return next((folder for folder in self.folders if folder.name.lower() == name), None)
@@ -124,10 +113,9 @@ class Folder:
         """Whether any folder from FER-Datasets down to it has a telling name."""
         return not all(map(is_nameless, self.path.relative_to(self.raw).parts))
 
-    def called(self, pattern: re.Pattern[str]) -> str:
-        """Its own name, or that of a folder above it and below FER-Datasets, that matches somewhere; else empty."""
-        names = reversed(self.path.relative_to(self.raw).parts)
-        return next((name for name in names if pattern.search(name)), "")
+    def called(self, fits: Callable[[str], object]) -> str:
+        """Its own name, or the nearest of a folder above it and below FER-Datasets, that fits; else empty."""
+        return next(filter(fits, reversed(self.path.relative_to(self.raw).parts)), "")
 
 
 @dataclass(frozen=True)
@@ -194,26 +182,3 @@ def warn_of(files: Sequence[Path], said: str, of: object) -> None:
     """Logs how many files of something a sentence is true of, and the first of them; nothing where there are none."""
     if files:
         logger.warning("%s: %s: %d (first: %s)", of, said, len(files), printable(str(files[0])))
-
-
-def is_nameless(name: str) -> bool:
-    """Whether a folder is called as any download may be, also with a number: `archive (2)`."""
-    return _NUMBERED.sub("", name.lower()) in NAMELESS
-
-
-def words_of(name: str) -> list[str]:
-    """The words and numbers in a name, without accents: `train`, `02`, `Angry` of `train02Angry`."""
-    return _WORDS.findall(without_accents(name))
-
-
-def beside_split(name: str) -> str:
-    """What the name of a folder says beside its given split: `affectnet` of `affectnet-training-data`."""
-    words = map(str.lower, words_of(name))
-    return " ".join(word for word in words if not split_of(word) and word not in {*NAMELESS, *_BESIDE_SPLITS})
-
-
-def split_of(name: str) -> str | None:
-    """`train`, `val` or `test` for the name of a folder or file that says so; else None."""
-    matches = map(_SPLIT_WORD.fullmatch, map(str.lower, words_of(name)))
-    splits = {("train", "val", "test")[match.lastindex - 1] for match in matches if match and match.lastindex}
-    return splits.pop() if len(splits) == 1 else None

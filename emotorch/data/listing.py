@@ -12,7 +12,7 @@ from emotorch.data import fer2013, fer2013_tables, scenes
 from emotorch.data.dataset import STORED_HASH
 from emotorch.data.formats import is_picture
 from emotorch.data.images import GREY_FACE, Pixels, bring_to, read_face, read_picture, read_stored, undo_enlarging
-from emotorch.data.layouts import split_of
+from emotorch.data.names import split_of
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.errors import EmoTorchError
 from emotorch.files import printable, visible
@@ -111,7 +111,7 @@ def list_class_folders(folder: Path, base: Path) -> Iterator[Listed]:
         stranger = next(path for path in subfolders if path not in split_folders)
         raise EmoTorchError(f"{stranger}: stands beside {split_folders[0].name}/ but is no split; move it away")
     for parent in split_folders or [folder]:
-        usage = (split_of(parent.name) or "") if split_folders else ""
+        usage = split_of(parent.name) if split_folders else ""
         for class_folder in visible(parent):
             if class_folder.is_dir():
                 yield from _list_class(base, class_folder, Entry("", class_folder.name, usage))

@@ -1,14 +1,24 @@
 """Pictures whose own names tell the class, in no class folders: `happy_1.jpg`, or as sets of portraits call theirs."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-from emotorch.data.class_folders import EMPTY_WORDS, plain_class, tells_nobody
-from emotorch.data.layouts import Folder, Recognised, beside_split, sampled, split_of, warn_of, words_of
+from emotorch.data.layouts import Folder, Recognised, sampled, warn_of
+from emotorch.data.names import (
+    EMPTY_WORDS,
+    beside_split,
+    first_split,
+    is_of_guesses,
+    plain_class,
+    split_of,
+    tells_nobody,
+    words_of,
+)
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_rows import are_of_guesses, tables_in
+from emotorch.data.table_rows import tables_in
 from emotorch.datasets import DATASETS
 from emotorch.emotion_names import emotion_name
 from emotorch.labels import EMOTIONS
@@ -51,7 +61,7 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
     if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
         return
     holders = {path.parent for path in pictures}
-    guessed = {holder for holder in holders if are_of_guesses(holder.relative_to(folder.raw).parts)}
+    guessed = {holder for holder in holders if any(map(is_of_guesses, holder.relative_to(folder.raw).parts))}
     named = (path for path in pictures if path.parent not in guessed)
     told = {path: one for path in named if (one := _tell(path.name)) is not None}
     emotions = sorted({emotion for _, emotion, _ in told.values()})
@@ -68,7 +78,7 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
         strangers = [path for path in pictures if path not in told]
         warn_of(strangers, f"pictures that are not named like {first.name}, left out", folder.path)
         return [
-            SourceImage(path, emotion, Reading.SCENE, usage=_split(folder, path), subject=persons[path])
+            SourceImage(path, emotion, Reading.SCENE, first_split(folder.way_to(path)), persons[path])
             for path, (_, emotion, _) in told.items()
         ]
 
@@ -77,10 +87,9 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
 
 def person_of(name: str) -> str:
     """Who is shown, by a file's name that is like those of a dataset that tells it; empty for any other name."""
-    known = (dataset.files for dataset in DATASETS.values() if dataset.tells_persons and dataset.files)
-    patterns = (*known, *(form.pattern for form in _FORMS))
-    match = next(filter(None, (re.match(pattern, name, re.IGNORECASE) for pattern in patterns)), None)
-    return match["person"].upper() if match else ""
+    known = (dataset.match_file(name) for dataset in DATASETS.values() if dataset.tells_persons)
+    others = (re.match(form.pattern, name, re.IGNORECASE) for form in _FORMS)
+    return next((match["person"].upper() for match in chain(known, others) if match), "")
 
 
 def _tell(name: str) -> tuple[str, str, str] | None:
@@ -89,7 +98,7 @@ def _tell(name: str) -> tuple[str, str, str] | None:
         if match := re.match(form.pattern, name, re.IGNORECASE):
             emotion = form.codes.get(match["emotion"].upper(), emotion_name(match["emotion"]))
             return form.title, emotion, person_of(name)
-    words = [word for word in words_of(Path(name).stem) if not word.isdecimal() and word.lower() not in EMPTY_WORDS]
+    words = [word for word in words_of(Path(name).stem) if not word.isdecimal() and word not in EMPTY_WORDS]
     emotions = [emotion_name(word) for word in words]
     return ("", emotions[0], "") if len(emotions) == 1 and emotions[0] in EMOTIONS else None
 
@@ -108,10 +117,5 @@ def _persons(folder: Folder, told: Mapping[Path, tuple[str, str, str]]) -> dict[
 
 def _holder(folder: Folder, path: Path) -> str:
     """The last folder above a picture that may be a person's; empty for none."""
-    names = path.relative_to(folder.path).parts[:-1]
-    return next((name for name in reversed(names) if not tells_nobody(name) and split_of(name) is None), "")
-
-
-def _split(folder: Folder, path: Path) -> str:
-    names: Sequence[str] = path.relative_to(folder.path).parts[:-1]
-    return next((split for name in names if (split := split_of(name))), "")
+    names = reversed(folder.way_to(path))
+    return next((name for name in names if not tells_nobody(name) and not split_of(name)), "")

@@ -15,9 +15,10 @@ import numpy as np
 
 from emotorch.data.formats import other_content
 from emotorch.data.images import SIZE, Pixels
-from emotorch.data.layouts import Folder, split_of
+from emotorch.data.layouts import Folder
+from emotorch.data.names import split_of
 from emotorch.data.table_columns import LABEL_NAMES, SPLIT_NAMES, is_emotion, plain_name
-from emotorch.datasets import CKP, DATASETS, FER, FER_USAGES, FERPLUS_CALLED
+from emotorch.datasets import CKP, FER, FER_USAGES, datasets_called, is_called_ferplus
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS
@@ -32,12 +33,6 @@ CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
 _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
-_ANOTHER = re.compile(
-    f"{FERPLUS_CALLED}|"
-    + "|".join(f"(?:{data.called})" for data in DATASETS.values() if data.called and data not in (FER, CKP)),
-    re.IGNORECASE,
-)
-_ANY = re.compile(f"{_ANOTHER.pattern}|{FER.called}", re.IGNORECASE)
 _SEPARATORS = (b",", b";", b"\t", b"|")
 _DIGITS = re.compile(r"\d{1,9}")
 _LIST = bytes.maketrans(b"[](),'", b"      ")
@@ -193,7 +188,7 @@ class PixelTable:
     def _usage(self, given: str) -> str:
         """The name of a usage that a row writes otherwise, as `Public Test`, or as train, val or test; else empty."""
         known = next((usage for usage in self.usages if plain_name(usage) == plain_name(given)), "")
-        return known or self.splits.get(split_of(given) or "", "")
+        return known or self.splits.get(split_of(given), "")
 
 
 def _unquoted(field: bytes) -> bytes:
@@ -290,7 +285,7 @@ def _first_of_columns(names: Sequence[str], first: Sequence[bytes]) -> int | Non
 
 
 def _is_usage(cell: str) -> bool:
-    return split_of(cell) is not None or plain_name(cell) in map(str.lower, FER_USAGES)
+    return bool(split_of(cell)) or plain_name(cell) in map(str.lower, FER_USAGES)
 
 
 def readable_head(path: Path) -> PixelTable | None:
@@ -315,7 +310,7 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
         return None
     if called_after_another(csv, folder):
         return FER.name  # which asks whose it is
-    in_folder_of_ckp = folder.called(_CKP_CALLED) and "fer" not in csv.stem.lower()
+    in_folder_of_ckp = folder.called(_CKP_CALLED.search) and "fer" not in csv.stem.lower()
     is_like_ckp = _has_size_of_ckp(csv) and (in_folder_of_ckp or table.highest_code() == CONTEMPT)
     is_ckp = _CKP_CALLED.search(csv.stem) or is_like_ckp
     return CKP.name if is_ckp else FER.name
@@ -325,8 +320,16 @@ def called_after_another(csv: Path, folder: Folder) -> str:
     """The name of a table, or else of the nearest folder called after any, that is of a dataset beside FER-2013."""
     if _FER_FILE.match(csv.name):
         return ""
-    called = csv.name if _ANY.search(csv.stem) else folder.called(_ANY)
-    return called if _ANOTHER.search(called) else ""
+    called = csv.name if _is_of_any(csv.stem) else folder.called(_is_of_any)
+    return called if _is_of_another(called) else ""
+
+
+def _is_of_any(name: str) -> bool:
+    return FER.is_called(name) or _is_of_another(name)
+
+
+def _is_of_another(name: str) -> bool:
+    return is_called_ferplus(name) or any(dataset not in (FER, CKP) for dataset in datasets_called(name))
 
 
 def _has_size_of_ckp(csv: Path) -> bool:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data import folders, pixel_csv, table_rows, text_tables
-from emotorch.data.class_folders import joined_class, tells_nothing
+from emotorch.data.class_folders import joined_class
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, beside_split, is_nameless, split_of
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
+from emotorch.data.names import beside_split, is_nameless, split_of, tells_nothing
 from emotorch.data.table_columns import is_emotion, is_path
 from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable

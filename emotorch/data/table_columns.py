@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from emotorch.data.formats import PICTURE_SUFFIXES
-from emotorch.data.layouts import beside_split, split_of, words_of
+from emotorch.data.names import beside_split, split_of, words_of
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
 from emotorch.labels import EMOTIONS
@@ -126,7 +126,7 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
     if path is None or (label is None and not marked):
         return None
     rest = [place for place in own if place not in (path, label, *marked)]
-    split = _best(names, SPLIT_NAMES, rest, some, lambda cell: split_of(cell) is not None)
+    split = _best(names, SPLIT_NAMES, rest, some, split_of)
     sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
     box = _best(names, _BOX, rest, some, bool)
     return Columns(
@@ -151,7 +151,7 @@ def find_unnamed(some: Sequence[Sequence[str]], table: str) -> Columns | None:
     places = range(max(map(len, some), default=0))
     paths = [place for place in places if _all(some, place, is_path)]
     labels = [place for place in places if 2 * sum(is_emotion(cell_of(cells, place)) for cells in some) > len(some)]
-    tells_labels = split_of(table) is not None or not _TABLES.isdisjoint(map(str.lower, words_of(table)))
+    tells_labels = bool(split_of(table)) or not _TABLES.isdisjoint(words_of(table))
     if not labels and paths == [0] and len(places) == 2 and tells_labels and _all(some, 1, _is_number_of_class):
         labels = [1]
     if len(paths) != 1 or len(labels) != 1:
@@ -198,11 +198,11 @@ def _best(
     known: Sequence[str],
     places: Sequence[int],
     some: Sequence[Sequence[str]],
-    fits: Callable[[str], bool],
+    fits: Callable[[str], object],
 ) -> int | None:
     """Of the columns with a known name the one whose cells look like it most often."""
     called = sorted((place for place in places if names[place] in known), key=lambda place: known.index(names[place]))
-    return max(called, key=lambda place: sum(fits(cell_of(cells, place)) for cells in some), default=None)
+    return max(called, key=lambda place: sum(bool(fits(cell_of(cells, place))) for cells in some), default=None)
 
 
 def _one_hot(header: Sequence[str], places: Sequence[int], some: Sequence[Sequence[str]]) -> tuple[int, ...]:
@@ -220,6 +220,6 @@ def _split_by_content(places: Sequence[int], some: Sequence[Sequence[str]]) -> i
     for place in places:
         told = {cell_of(cells, place) for cells in some}
         splits = {"" if beside_split(cell) else split_of(cell) for cell in told}
-        if splits <= {"train", "val", "test"} and len(splits) > 1 and "train" in splits:
+        if "" not in splits and len(splits) > 1 and "train" in splits:
             holding.append(place)
     return holding[0] if len(holding) == 1 else None

@@ -1,23 +1,19 @@
 """The rows of tables that label pictures, by the columns that they have; what is no such table is told apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from emotorch.data import ferplus, text_tables
-from emotorch.data.layouts import Folder, words_of
+from emotorch.data.layouts import Folder
+from emotorch.data.names import is_of_guesses, words_of
 from emotorch.data.table_columns import Columns, cell_of, find_columns, find_unnamed, is_path
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME
 
 _LOOKED_AT = 100  # rows that tell which of several columns is meant
 _MOST_LISTS = 20  # in a folder; a text for each picture is no list of them
-# Words in the names of tables that hold a model's guesses, or what a contest wants for its test images; and in others'.
-_GUESSES = {
-    *("guess", "guesses", "pred", "predict", "predicted", "prediction", "predictions", "preds"),
-    *("submission", "submissions"),
-}
-_TRUTHS = {"label", "labels", "truth"}
+_TRUTHS = {"label", "labels", "truth"}  # in the names of tables that are called after predictions, and hold none
 GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
 
 
@@ -107,14 +103,8 @@ def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
 
 def holds_guesses(path: Path) -> bool:
     """Whether a table, or its folder, is called like a model's predictions, or like what a contest wants filled in."""
-    names = (path.stem, path.parent.name)
-    words = {word.lower() for name in names for word in words_of(name)}
-    return are_of_guesses(names) and _TRUTHS.isdisjoint(words)
-
-
-def are_of_guesses(names: Iterable[str]) -> bool:
-    """Whether one of some names is that of a model's predictions."""
-    return any(word.lower() in _GUESSES for name in names for word in words_of(name))
+    names = path.stem, path.parent.name
+    return any(map(is_of_guesses, names)) and all(_TRUTHS.isdisjoint(words_of(name)) for name in names)
 
 
 def tables_in(folder: Folder) -> dict[Path, list[Row]]:

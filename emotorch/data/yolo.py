@@ -1,15 +1,15 @@
 """Faces in YOLO's form: for each picture a text, with lines of class, centre and size; the classes in `data.yaml`."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from emotorch.data.faces import Box
 from emotorch.data.images import picture_size
-from emotorch.data.layouts import Folder, Recognised, split_of, warn_of
+from emotorch.data.layouts import Folder, Recognised, warn_of
+from emotorch.data.names import first_split, is_of_guesses
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_rows import are_of_guesses
 from emotorch.errors import EmoTorchError
 from emotorch.files import printable
 from emotorch.labels import LabelScheme
@@ -68,24 +68,18 @@ def _pairs(folder: Folder) -> dict[Path, Path]:
     """The pictures below a folder that have a text of the same name, with that; not what a detector wrote."""
 
     def key(path: Path) -> tuple[str, ...]:
-        parts = path.relative_to(folder.path).with_suffix("").parts
-        return tuple(part for part in parts[:-1] if part.lower() not in ("images", "labels")) + parts[-1:]
+        return (*(name for name in folder.way_to(path) if name.lower() not in ("images", "labels")), path.stem)
 
     others = {below.path for below in folder.walk() if below is not folder and _lists(below)}  # by lists of their own
-    holders = [
-        below
-        for below in folder.walk()
-        if not _is_output(below.path.relative_to(folder.path).parts)
-        and others.isdisjoint((below.path, *below.path.parents))
-    ]
+    holders = []
+    for below in folder.walk():
+        names = below.path.relative_to(folder.path).parts
+        is_output = "runs" in names or any(map(is_of_guesses, names))  # YOLO's own are called `runs/detect/predict`
+        if not is_output and others.isdisjoint((below.path, *below.path.parents)):
+            holders.append(below)
     texts = {key(path): path for below in holders for path in below.paths if path.suffix.lower() == ".txt"}
     pictures = (path for below in holders for path in below.pictures)
     return {path: text for path in pictures if (text := texts.get(key(path)))}
-
-
-def _is_output(folders: Sequence[str]) -> bool:
-    """Whether a detector wrote what is in the last of some folders: YOLO's own are called `runs/detect/predict`."""
-    return "runs" in folders or are_of_guesses(folders)
 
 
 def _list_images(
@@ -98,7 +92,7 @@ def _list_images(
     """
     images = []
     for path, text in pairs.items():
-        split = next((split for part in path.relative_to(folder.path).parts[:-1] if (split := split_of(part))), "")
+        split = first_split(folder.way_to(path))
         for line, number, box in _read_boxes(path, text):
             name = names.get(number, "")
             if not scheme.knows(name):
