@@ -1,5 +1,8 @@
 """The recipes of CONTRIBUTING.md, carried out word for word in a copy of the repository."""
 
+import contextlib
+import io
+import json
 import os
 import re
 import shlex
@@ -10,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from running import Trained, copy_trained
+from running import Trained, call_script, copy_trained
 
-from emotorch.paths import REPOSITORY
+from emotorch.paths import REPOSITORY, Paths
 
 PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXECUTED = ("Add a network", "Add a dataset", "Add an analysis")
@@ -66,9 +69,9 @@ def apply_change(file: Path, lines: list[str]) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def carry_out(section: str, repository: Path, root: Path) -> list[str]:
-    """Writes the section's files, makes its changes and runs its commands; returns what these printed."""
-    printed = []
+def carry_out(section: str, repository: Path) -> list[list[str]]:
+    """Writes the section's files and makes its changes; returns its commands."""
+    commands = []
     for block in blocks(section):
         lines = block.text.splitlines()
         if block.language == "python":
@@ -78,22 +81,25 @@ def carry_out(section: str, repository: Path, root: Path) -> list[str]:
         elif block.language == "diff":
             apply_change(repository / lines[1].removeprefix("+++ b/"), lines[2:])
         else:
-            printed += [run(shlex.split(line), repository, root) for line in lines]
-    return printed
+            commands += [shlex.split(line) for line in lines]
+    return commands
 
 
-def run(command: list[str], repository: Path, root: Path) -> str:
-    assert command[0] == "python"
-    done = subprocess.run(
-        [sys.executable, *command[1:]],
-        cwd=repository,
-        env={**os.environ, "EMOTORCH_ROOT": str(root), "PYTHONPATH": str(repository)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
+def follow(root: str, commands: str) -> None:
+    """In the copy: runs commands one after the other in this process, so that imports are paid once; prints what each
+    printed, as JSON."""
+    printed = []
+    for python, *words in json.loads(commands):
+        assert python == "python"
+        if words[:2] == ["-m", "pytest"]:
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                assert pytest.main(words[2:]) == pytest.ExitCode.OK, said.getvalue()
+            printed.append(said.getvalue())
+        else:
+            done = call_script(Paths(Path(root)), *words)
+            assert done.returncode == 0, (words, done.stdout, done.stderr)
+            printed.append(done.stdout)
+    print(json.dumps(printed))
 
 
 @pytest.fixture(scope="module")
@@ -104,26 +110,31 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(
             REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "model_[0-9]*", "sweep_*")
         )
-    shutil.copy(REPOSITORY / "pyproject.toml", copy)
+    for file in ("pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(REPOSITORY / file, copy)
     return copy
 
 
-def test_a_network_is_added_in_two_files(repository: Path, trained: Trained, tmp_path: Path) -> None:
+def test_a_network_a_dataset_and_an_analysis_are_added_as_the_page_says(
+    repository: Path, trained: Trained, tmp_path: Path
+) -> None:
     ours = copy_trained(trained, tmp_path / "root")
-    tests, training = carry_out("Add a network", repository, ours.paths.root)
-    assert int(re.search(r"(\d+) passed", tests)[1]) >= 2  # type: ignore[index]
+    commands = [command for section in EXECUTED for command in carry_out(section, repository)]
+    program = "import sys, test_contributing; test_contributing.follow(*sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, ours.paths.root, json.dumps(commands)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": f"{repository}{os.pathsep}{repository / 'tests'}"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    of_network, training, of_dataset, _, analysed = json.loads(done.stdout.splitlines()[-1])
+    assert int(re.search(r"(\d+) passed", of_network)[1]) >= 2  # type: ignore[index]
     assert (ours.paths.models / Path(training.splitlines()[-1]).name / "model.pth").is_file()
-
-
-def test_a_dataset_is_added_in_two_files_and_a_test(repository: Path, tmp_path: Path) -> None:
-    tests, _ = carry_out("Add a dataset", repository, tmp_path)
-    assert "1 passed" in tests
-
-
-def test_an_analysis_is_added_in_three_files(repository: Path, trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
-    (printed,) = carry_out("Add an analysis", repository, ours.paths.root)
-    assert re.match(r"dark half: accuracy \d+\.\d\d%\nbright half: accuracy \d+\.\d\d%\n", printed)
+    assert "1 passed" in of_dataset
+    assert re.match(r"dark half: accuracy \d+\.\d\d%\nbright half: accuracy \d+\.\d\d%\n", analysed)
     assert (ours.folder / "brightness" / "brightness.csv").is_file()
 
 
@@ -131,7 +142,7 @@ def test_what_is_added_is_clean(repository: Path) -> None:
     texts = [block.text for section in EXECUTED for block in blocks(section) if block.language == "python"]
     files = {repository / name: text for name, _, text in (text.removeprefix("# ").partition("\n") for text in texts)}
     for file, text in files.items():
-        file.write_text(text, encoding="utf-8")  # whichever of the tests above ran here before
+        file.write_text(text, encoding="utf-8")
     for arguments in (("check",), ("format", "--check")):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *arguments, *files], cwd=repository, capture_output=True, text=True
