@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data import table_rows
 from emotorch.data.known import recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Recognised
 from emotorch.data.names import split_of
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.table_rows import tables_in
 from emotorch.datasets import AFFECTNET
 from emotorch.errors import EmoTorchError
 
@@ -29,7 +29,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
     parts = [part for part in within if part is not None]
     if not parts:
         # A table beside the class folders counts before them: `folders` reads it.
-        if not any(table_rows.tables_in(folder).values()):
+        if not any(table.rows for table in tables_in(folder)):
             yield from recognise_class_folders(folder, AFFECTNET)
         return
     yield Recognised(

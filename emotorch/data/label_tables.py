@@ -7,15 +7,16 @@ from dataclasses import replace
 from itertools import chain, takewhile
 from pathlib import Path, PurePath, PurePosixPath
 
-from emotorch.data.class_folders import ClassFolders
+from emotorch.data.class_folders import ClassFolders, ClassOf
 from emotorch.data.faces import Box
-from emotorch.data.formats import PICTURE_SUFFIXES, read_start
+from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.known import are_named_as, as_read, ask_whose, called_after, class_of, count_from_1, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, warn_of
 from emotorch.data.named_pictures import person_of
 from emotorch.data.names import beside_split, class_number, first_split, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_rows import GUESSES, Row, columns_of, holds_guesses, table_files, tables_in
+from emotorch.data.table_columns import plain_name
+from emotorch.data.table_rows import GUESSES, LabelTable, Row, holds_guesses, read_table, table_files, tables_in
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
@@ -24,7 +25,7 @@ from emotorch.labels import EMOTIONS, LabelScheme
 logger = logging.getLogger(__name__)
 
 # Columns that only lists of AffectNet have: its authors', and a copy's.
-_AFFECTNETS_OWN = ("subdirectory_filepath", "relfcs")
+_AFFECTNETS_OWN = {"subdirectoryfilepath", "relfcs"}
 # Labels of pictures that show no emotion, or that nobody has labelled.
 _NO_EMOTION = {"unlabeled", "unlabelled", "unknown", "uncertain", "none", "nf", "no face", "no-face", "noface"}
 _LONGEST = 100  # of a picture's name in a remark: it may be none
@@ -33,85 +34,74 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
-    yield from (Incomplete(path, GUESSES) for path in table_files(folder) if holds_guesses(path) and columns_of(path))
-    found_in = [tables_in(folder)]
-    is_raw = folder.path == folder.raw
-    splits = _given_splits(folder)
-    in_splits = [tables_in(sub) for sub in splits]
-    if in_splits and all(in_splits):
-        found_in += in_splits
-        if is_raw and not any(found_in[:1]):  # other datasets may lie beside them
-            folder = replace(folder, files=(), folders=splits)
-    if not is_raw:
-        found_in += [tables_in(sub) for sub in folder.folders if not sub.has_pictures]
-    tables = {path: rows for tables in found_in for path, rows in tables.items() if rows}
-    if not tables:
-        return
+    yield from (Incomplete(path, GUESSES) for path in table_files(folder) if holds_guesses(path) and read_table(path))
+    folder, tables = _tables_of(folder)
     finder = _Finder(folder)
-    rows = [row for rows in tables.values() for row in rows]
+    rows = [row for table in tables for row in table.rows]
     found = [path for row in rows if (path := finder.find(row)) is not None]
     if not found:
-        for path, (first, *_) in tables.items():
-            yield Incomplete(
-                path, f"a table of labels, without its pictures (first: {printable(first.picture)[:_LONGEST]})"
-            )
+        for table in tables:
+            first = printable(table.rows[0].picture)[:_LONGEST]
+            yield Incomplete(table.path, f"a table of labels, without its pictures (first: {first})")
         return
-    columns_in = [columns for columns in map(columns_of, tables) if columns is not None]
-    has_votes = any(columns.has_votes for columns in columns_in)
-    if not any(columns.header for columns in columns_in) and not has_votes:
-        in_folders_of_classes = ClassFolders(folder, class_of(scheme)).pictures
-        if 2 * len(found) < len(in_folders_of_classes):  # corrections, say: they are no list of the dataset
-            remark = "without columns' names, and for few of the pictures in class folders, which are read"
-            yield from (Incomplete(path, remark) for path in tables)
-            return
-    dataset = None if has_votes else _dataset_of(folder, rows[0].table, found)
+    has_votes = any(table.columns.has_votes for table in tables)
+    has_names = any(table.columns.header for table in tables) or has_votes
+    if not has_names and 2 * len(found) < len(ClassFolders(folder, class_of(scheme)).pictures):  # corrections, say
+        remark = "without columns' names, and for few of the pictures in class folders, which are read"
+        yield from (Incomplete(table.path, remark) for table in tables)
+        return
+    dataset = None if has_votes else _dataset_of(folder, tables[0], found)
     numbers = {number for row in rows if (number := class_number(row.label)) is not None}
-    is_from_1 = dataset is not None and count_from_1(numbers, dataset) and not _is_affectnets_own(rows[0].table)
+    is_from_1 = dataset is not None and count_from_1(numbers, dataset) and not _is_affectnets_own(tables[0])
     if numbers and (dataset is None or is_from_1):
-        yield ask_whose(folder, numbers, f"labels in {rows[0].table.name}")
+        yield ask_whose(folder, numbers, f"labels in {tables[0].path.name}")
         return
-    names = ", ".join(path.relative_to(folder.path).as_posix() for path in tables)
+    names = ", ".join(table.path.relative_to(folder.path).as_posix() for table in tables)
     labels = as_read(filter(scheme.knows, {row.label.lower() for row in rows}), scheme)
     told = f" ({', '.join(labels)})" if labels and dataset is None else ""
-    others = _other_splits(folder, {finder.place(path) for path in found}, dataset, scheme)
+    others = _other_splits(folder, {finder.place(path) for path in found}, class_of(dataset or scheme))
     in_folders = [path for classes in others for path in classes.pictures]
-    said = f"the class folders in {', '.join(classes.folder.name for classes in others)}, which no table lists"
-    notes = (
-        *dict.fromkeys(columns.said for columns in columns_in),
-        said if others else "",
-    )
+    notes = [table.columns.said for table in tables]
+    if others:
+        splits = ", ".join(classes.folder.name for classes in others)
+        notes.append(f"the class folders in {splits}, which no table lists")
     yield Recognised(
         dataset.name if dataset else "",
         folder.path,
         f"the labels in {names}{told}",
-        covers=folder.parts([*found, *in_folders]) | tables.keys(),
-        images=lambda: list_images(rows, finder, dataset, scheme) + list_of_splits(others, dataset),
+        covers=folder.parts([*found, *in_folders]) | {table.path for table in tables},
+        images=lambda: list_images(rows, finder, dataset, scheme) + _images_of(others, dataset),
         count=lambda: len(found) + len(in_folders),
-        notes=tuple(filter(None, notes)),
+        notes=tuple(filter(None, dict.fromkeys(notes))),
         name="FERPlus" if has_votes else "",
     )
 
 
-def _given_splits(folder: Folder) -> tuple[Folder, ...]:
-    """The folders of given splits, with pictures; right in FER-Datasets those of several splits of one name."""
+def _tables_of(folder: Folder) -> tuple[Folder, list[LabelTable]]:
+    """The tables with rows of one dataset, and its folder: of one right in FER-Datasets only its splits."""
+    tables = tables_in(folder)
+    is_raw = folder.path == folder.raw
     splits = [sub for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
-    if folder.path == folder.raw:
-        names = {(beside_split(sub.name), split_of(sub.name)) for sub in splits}
-        of = [name for name, _ in names]
+    if is_raw:  # where other datasets may lie beside the splits of one
+        of = [name for name, _ in {(beside_split(sub.name), split_of(sub.name)) for sub in splits}]
         splits = [sub for sub in splits if of.count(beside_split(sub.name)) > 1]
-    return tuple(splits)
+    in_splits = [tables_in(sub) for sub in splits]
+    if in_splits and all(in_splits):
+        if is_raw and not tables:
+            folder = replace(folder, files=(), folders=tuple(splits))
+        tables = [*tables, *chain(*in_splits)]
+    if not is_raw:
+        tables = [*tables, *chain(*(tables_in(sub) for sub in folder.folders if not sub.has_pictures))]
+    return folder, [table for table in tables if table.rows]
 
 
-def _other_splits(folder: Folder, listed: set[str], dataset: Dataset | None, scheme: LabelScheme) -> list[ClassFolders]:
+def _other_splits(folder: Folder, listed: set[str], known: ClassOf) -> list[ClassFolders]:
     """The class folders in each given split of which a table lists no picture; none where its pictures lie in none."""
-    if "" in listed:
-        return []
-    known = class_of(dataset or scheme)
-    splits = (ClassFolders(sub, known) for sub in folder.folders if split_of(sub.name) not in {"", *listed})
-    return [classes for classes in splits if classes.pictures]
+    others = [sub for sub in folder.folders if "" not in listed and split_of(sub.name) not in {"", *listed}]
+    return [classes for classes in (ClassFolders(sub, known) for sub in others) if classes.pictures]
 
 
-def list_of_splits(splits: Sequence[ClassFolders], dataset: Dataset | None) -> list[SourceImage]:
+def _images_of(splits: Sequence[ClassFolders], dataset: Dataset | None) -> list[SourceImage]:
     """The images of class folders, whose folder is called like their given split."""
     reading, title = (Reading.CROP, dataset.full_title) if dataset else (Reading.SCENE, "a known dataset")
     return [
@@ -122,7 +112,7 @@ def list_of_splits(splits: Sequence[ClassFolders], dataset: Dataset | None) -> l
     ]
 
 
-def _dataset_of(folder: Folder, table: Path, files: Sequence[Path]) -> Dataset | None:
+def _dataset_of(folder: Folder, table: LabelTable, files: Sequence[Path]) -> Dataset | None:
     """The dataset that tables are of, where a column of the first, the files' names or a folder's name says so."""
     if _is_affectnets_own(table):
         return AFFECTNET
@@ -133,9 +123,8 @@ def _dataset_of(folder: Folder, table: Path, files: Sequence[Path]) -> Dataset |
     return next(chain(by_names, by_folder), None)
 
 
-def _is_affectnets_own(table: Path) -> bool:
-    header = read_start(table).decode("utf-8", "ignore").lower()
-    return any(column in header for column in _AFFECTNETS_OWN)
+def _is_affectnets_own(table: LabelTable) -> bool:
+    return not _AFFECTNETS_OWN.isdisjoint(map(plain_name, table.columns.header))
 
 
 class _Finder:

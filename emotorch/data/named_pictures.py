@@ -58,7 +58,7 @@ def recognise(folder: Folder) -> Iterator[Recognised]:
     are_splits = not folder.pictures and len(names) == 1 and None not in names
     if (folder.path == folder.raw and not are_splits) or not any(_tell(path.name) for path in sampled(pictures)):
         return
-    if any(emotion_name(plain_class(below.name)) in EMOTIONS or any(tables_in(below)) for below in folder.walk()):
+    if any(emotion_name(plain_class(below.name)) in EMOTIONS or tables_in(below) for below in folder.walk()):
         return
     holders = {path.parent for path in pictures}
     guessed = {holder for holder in holders if any(map(is_of_guesses, holder.relative_to(folder.raw).parts))}

@@ -5,7 +5,7 @@ recognition in the wild" (CVPR 2017).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from emotorch.data.known import class_of, recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.data.table_rows import Row, tables_in
+from emotorch.data.table_rows import LabelTable, tables_in
 from emotorch.datasets import RAF
 from emotorch.errors import EmoTorchError
 
@@ -80,13 +80,13 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
     return images
 
 
-def _checked(found: Recognised, tables: Mapping[Path, Sequence[Row]]) -> Recognised:
+def _checked(found: Recognised, tables: Sequence[LabelTable]) -> Recognised:
     """Class folders and tables of the same labels; a row whose picture is missing or of another class is an error."""
 
     def images() -> list[SourceImage]:
         listed = found.images()
         by_name = {image.path.name: image for image in listed}
-        for row in chain(*tables.values()):
+        for row in chain.from_iterable(table.rows for table in tables):
             name = row.path.name
             if name not in by_name:
                 raise row.error(f"no file {name!r} in the class folders of {found.where}")
@@ -95,7 +95,7 @@ def _checked(found: Recognised, tables: Mapping[Path, Sequence[Row]]) -> Recogni
                 raise row.error(f"{name} is in the folder {image.path.parent}, which says {image.emotion}")
         return listed
 
-    names = ", ".join(table.name for table in tables)
-    told = f"labels as in {names}" if any(tables.values()) else f"{names}: without rows"
-    covers = found.covers | {found.where, *tables}
+    names = ", ".join(table.path.name for table in tables)
+    told = f"labels as in {names}" if any(table.rows for table in tables) else f"{names}: without rows"
+    covers = found.covers | {found.where, *(table.path for table in tables)}
     return replace(found, images=images, covers=covers, notes=(*found.notes, told))

@@ -226,8 +226,8 @@ def _said_of(path: Path) -> str:
     if suffix in text_tables.ENDINGS:
         if table_rows.holds_guesses(path):
             return f"is {table_rows.GUESSES}"
-        if (rows := table_rows.read_table(path)) is not None:
-            return "is a table of labels that is not read here" if rows else "is a table of labels without rows"
+        if table := table_rows.read_table(path):
+            return "is a table of labels that is not read here" if table.rows else "is a table of labels without rows"
         header = list(map(printable, text_tables.read_header(path)))
         shown = ", ".join(name[:_LONGEST_NAME] for name in header[:_TOLD])
         numbers = [name for name in header if name.replace(" ", "").isdigit() and name.count(" ") >= _FACE]

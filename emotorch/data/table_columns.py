@@ -21,14 +21,8 @@ LABEL_NAMES = (
     *("emotionlabel", "emotionclass", "emotionname", "labelname", "labeltext", "classlabel", "expressionlabel"),
     *("facialexpression", "truelabel", "truth", "groundtruth", "gt", "mood"),
 )
-_TABLES = {
-    *LABEL_NAMES,
-    "classes",
-    "expressions",
-    "annotation",
-    "annotations",
-    "list",
-}  # in the names of tables of labels
+# In the names of tables of labels.
+_TABLES = {*LABEL_NAMES, "classes", "expressions", "annotation", "annotations", "list"}
 SPLIT_NAMES = ("split", "usage", "set", "subset", "partition", "datasplit", "datasetsplit", "splitname")
 _PERSON = (
     *("person", "personid", "personname", "subject", "subjectid", "subjectnumber", "subjectcode", "subj", "identity"),
@@ -78,7 +72,7 @@ class Columns:
         """The class of a row: of several columns that tell different emotions, or are marked, all; of none nothing."""
         if self.label is None:
             return " and ".join(
-                self.header[place].strip() for place in self.marked if _is_marked(cell_of(cells, place))
+                self.header[place].strip() for place in self.marked if _MARKS[cell_of(cells, place).lower()]
             )
         label = cell_of(cells, self.label)
         others = [cell_of(cells, place) for place in self.other_labels] if is_emotion(label) else []
@@ -113,30 +107,37 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
     None for any other table: without pictures or labels, or with a model's probabilities or votes in their place.
     """
     names = list(map(plain_name, header))
+    cells = [[cell_of(row, place) for row in some] for place in range(len(names))]
+
+    def best(known: Sequence[str], places: Sequence[int], fits: Callable[[str], object]) -> int | None:
+        """Of the columns with a known name the one whose cells look like it most often."""
+        called = sorted((place for place in places if names[place] in known), key=lambda at: known.index(names[at]))
+        return max(called, key=lambda at: sum(bool(fits(cell)) for cell in cells[at]), default=None)
+
     if "pixels" in names:
         return None
     own = [place for place, name in enumerate(names) if _PREDICTED not in name]
     labels = [place for place in own if names[place] in LABEL_NAMES]
-    label = _best(names, LABEL_NAMES, own, some, is_emotion)
-    marked = () if label is not None else _one_hot(header, own, some)
-    path = _best(names, _PATH, own, some, is_path)
+    label = best(LABEL_NAMES, own, is_emotion)
+    marked = () if label is not None else _one_hot(header, own, cells)
+    path = best(_PATH, own, is_path)
     if path is None:  # by another name, where only one column holds pictures
-        holding = [place for place in own if _all(some, place, is_path)]
+        holding = [place for place in own if some and all(map(is_path, cells[place]))]
         path = holding[0] if len(holding) == 1 else None
     if path is None or (label is None and not marked):
         return None
     rest = [place for place in own if place not in (path, label, *marked)]
-    split = _best(names, SPLIT_NAMES, rest, some, split_of)
+    split = best(SPLIT_NAMES, rest, split_of)
     sides = next((box for box in (*_SIZES, *_CORNERS) if set(box) <= set(names)), ())
-    box = _best(names, _BOX, rest, some, bool)
+    box = best(_BOX, rest, bool)
     return Columns(
         tuple(header),
         path,
         label,
         tuple(place for place in labels if place != label),
         marked,
-        _split_by_content(rest, some) if split is None else split,
-        _best(names, _PERSON, rest, some, bool),
+        _split_by_content(rest, cells) if split is None else split,
+        best(_PERSON, rest, bool),
         tuple(names.index(name) for name in sides) if box is None else (box,),
         sides in _CORNERS and box is None,
     )
@@ -149,15 +150,16 @@ def find_unnamed(some: Sequence[Sequence[str]], table: str) -> Columns | None:
     table's own name says what it has (`labels`, `train`). None for any other.
     """
     places = range(max(map(len, some), default=0))
-    paths = [place for place in places if _all(some, place, is_path)]
-    labels = [place for place in places if 2 * sum(is_emotion(cell_of(cells, place)) for cells in some) > len(some)]
+    cells = [[cell_of(row, place) for row in some] for place in places]
+    paths = [place for place in places if all(map(is_path, cells[place]))]
+    labels = [place for place in places if 2 * sum(map(is_emotion, cells[place])) > len(some)]
     tells_labels = bool(split_of(table)) or not _TABLES.isdisjoint(words_of(table))
-    if not labels and paths == [0] and len(places) == 2 and tells_labels and _all(some, 1, _is_number_of_class):
-        labels = [1]
+    if not labels and paths == [0] and len(places) == 2 and tells_labels:
+        labels = [1] if all(cell.isdecimal() and len(cell) < 3 for cell in cells[1]) else []
     if len(paths) != 1 or len(labels) != 1:
         return None
     rest = [place for place in places if place not in (*paths, *labels)]
-    split = _split_by_content(rest, some)
+    split = _split_by_content(rest, cells)
     return Columns((), paths[0], labels[0], split=split, unread=tuple(place for place in rest if place != split))
 
 
@@ -181,45 +183,21 @@ def cell_of(cells: Sequence[str], place: int) -> str:
     return cells[place].strip() if place < len(cells) else ""
 
 
-def _is_number_of_class(cell: str) -> bool:
-    return cell.isdecimal() and len(cell) < 3
-
-
-def _is_marked(cell: str) -> bool:
-    return _MARKS.get(cell.lower(), False)
-
-
-def _all(some: Sequence[Sequence[str]], place: int, fits: Callable[[str], bool]) -> bool:
-    return bool(some) and all(fits(cell_of(cells, place)) for cells in some)
-
-
-def _best(
-    names: Sequence[str],
-    known: Sequence[str],
-    places: Sequence[int],
-    some: Sequence[Sequence[str]],
-    fits: Callable[[str], object],
-) -> int | None:
-    """Of the columns with a known name the one whose cells look like it most often."""
-    called = sorted((place for place in places if names[place] in known), key=lambda place: known.index(names[place]))
-    return max(called, key=lambda place: sum(bool(fits(cell_of(cells, place))) for cells in some), default=None)
-
-
-def _one_hot(header: Sequence[str], places: Sequence[int], some: Sequence[Sequence[str]]) -> tuple[int, ...]:
+def _one_hot(header: Sequence[str], places: Sequence[int], cells: Sequence[Sequence[str]]) -> tuple[int, ...]:
     """The columns of the classes: all that are called by emotions; and others of marks, if a row has one at most."""
-    holding = [place for place in places if _all(some, place, lambda cell: cell.lower() in _MARKS)]
+    marks = {place: [_MARKS.get(cell.lower()) for cell in cells[place]] for place in places}
+    holding = [place for place in places if marks[place] and None not in marks[place]]
     emotions = [place for place in places if is_emotion(header[place])]
-    is_one = all(sum(_is_marked(cell_of(cells, place)) for place in holding) <= 1 for cells in some)
+    is_one = all(sum(map(bool, row)) <= 1 for row in zip(*(marks[place] for place in holding), strict=True))
     are_classes = set(emotions) == set(holding) or (is_one and set(emotions) < set(holding))
     return tuple(holding) if are_classes and len(emotions) > 1 else ()
 
 
-def _split_by_content(places: Sequence[int], some: Sequence[Sequence[str]]) -> int | None:
+def _split_by_content(places: Sequence[int], cells: Sequence[Sequence[str]]) -> int | None:
     """The only column in which nothing but given splits stand, training's and others."""
     holding = []
     for place in places:
-        told = {cell_of(cells, place) for cells in some}
-        splits = {"" if beside_split(cell) else split_of(cell) for cell in told}
+        splits = {"" if beside_split(cell) else split_of(cell) for cell in cells[place]}
         if "" not in splits and len(splits) > 1 and "train" in splits:
             holding.append(place)
     return holding[0] if len(holding) == 1 else None

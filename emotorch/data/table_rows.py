@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from emotorch.data import ferplus, text_tables
@@ -17,7 +18,7 @@ _TRUTHS = {"label", "labels", "truth"}  # in the names of tables that are called
 GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A row of a table that labels pictures, by what its columns tell; empty where it tells nothing.
 
@@ -36,10 +37,10 @@ class Row:
     line: int
     picture: str
     label: str
-    split: str | None
-    person: str
-    box: str
-    has_corners: bool
+    split: str | None = None
+    person: str = ""
+    box: str = ""
+    has_corners: bool = False
 
     @property
     def path(self) -> PurePosixPath:
@@ -50,8 +51,17 @@ class Row:
         return EmoTorchError(f"{self.table}, line {self.line}: {message}")
 
 
-def read_table(path: Path) -> list[Row] | None:
-    """The rows of a table of labelled pictures; None of a file that is none.
+@dataclass(frozen=True)
+class LabelTable:
+    """A table of labelled pictures."""
+
+    path: Path
+    columns: Columns
+    rows: Sequence[Row]
+
+
+def read_table(path: Path) -> LabelTable | None:
+    """A table of labelled pictures; None of a file that is none.
 
     The label is in a column, or each class has a column, with 1 in that of the picture's (Roboflow's `_classes.csv`) or
     with FER+'s votes, whose majority it is.
@@ -59,22 +69,19 @@ def read_table(path: Path) -> list[Row] | None:
     Raises:
         EmoTorchError: it has such a header, but is no text in columns.
     """
-    columns = columns_of(path)
+    columns = _find_columns(path)
     if columns is None:
         return None
     rows = text_tables.read_rows(path, list(columns.header))
     if columns.has_votes:
-        return [
-            Row(path, line, picture, label, None, "", "", has_corners=False)
-            for line, picture, label in ferplus.read_majorities(path, rows)
-        ]
+        told = ferplus.read_majorities(path, rows)
+        return LabelTable(path, columns, [Row(path, line, picture, label) for line, picture, label in told])
     if not all(columns.fits(cells) for _, cells in rows):
         return None  # votes or probabilities
-    return [_row(path, line, cells, columns) for line, cells in rows]
+    return LabelTable(path, columns, [_row(path, line, cells, columns) for line, cells in rows])
 
 
-def columns_of(path: Path) -> Columns | None:
-    """The columns of a table of labelled pictures; None of any other file."""
+def _find_columns(path: Path) -> Columns | None:
     header = text_tables.read_header(path)
     has_names = not any(map(is_path, header))
     if ferplus.is_row_of_votes(header):
@@ -107,11 +114,11 @@ def holds_guesses(path: Path) -> bool:
     return any(map(is_of_guesses, names)) and all(_TRUTHS.isdisjoint(words_of(name)) for name in names)
 
 
-def tables_in(folder: Folder) -> dict[Path, list[Row]]:
-    """The tables of labelled pictures in a folder itself, each with its rows; not those of a model's predictions."""
-    return {
-        path: rows for path in table_files(folder) if not holds_guesses(path) and (rows := read_table(path)) is not None
-    }
+@cache
+def tables_in(folder: Folder) -> list[LabelTable]:
+    """The tables of labelled pictures in a folder itself; not those of a model's predictions."""
+    read = (read_table(path) for path in table_files(folder) if not holds_guesses(path))
+    return [table for table in read if table is not None]
 
 
 def table_files(folder: Folder) -> list[Path]:

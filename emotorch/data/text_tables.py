@@ -53,7 +53,12 @@ def read_rows(path: Path, header: list[str], most: int | None = None) -> list[tu
     try:
         # The names of files need not be UTF-8.
         with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
-            rows = _values(file, header, path) if _has_objects(path) else _columns(file, path, has_names=bool(header))
+            rows: Iterator[tuple[int, list[str]]]
+            if _has_objects(path):
+                rows = ((line, [_cell(told.get(name)) for name in header]) for line, told in _objects(file, path))
+            else:
+                reader = _reader(file, path)
+                rows = ((reader.line_num, cells) for cells in islice(reader, 1 if header else 0, None))
             filled = ((line, cells) for line, cells in rows if any(map(str.strip, cells)))
             return list(islice(filled, most))
     except (csv.Error, UnicodeError) as error:
@@ -74,19 +79,6 @@ def _reader(file: IO[str], path: Path) -> Any:
     file.seek(0)
     separators = f"{_SEPARATORS} " if is_list(path) else _SEPARATORS
     return csv.reader(file, delimiter=max(separators, key=first.count), skipinitialspace=True)
-
-
-def _columns(file: IO[str], path: Path, *, has_names: bool) -> Iterator[tuple[int, list[str]]]:
-    reader = _reader(file, path)
-    if has_names:
-        next(reader, None)
-    for cells in reader:
-        yield reader.line_num, cells
-
-
-def _values(file: IO[str], header: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    for line, told in _objects(file, path):
-        yield line, [_cell(told.get(name)) for name in header]
 
 
 def _objects(file: IO[str], path: Path) -> Iterator[tuple[int, JsonObject]]:
