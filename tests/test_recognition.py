@@ -257,7 +257,7 @@ def test_ckplus_is_known_by_its_file_names(paths: Paths, ending: str) -> None:
 
 
 def test_a_large_table_with_an_eighth_class_is_of_other_labels(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_csv, "_LOOKED_THROUGH", 4 * SIZE * SIZE)
+    monkeypatch.setattr(pixel_csv, "_LARGEST_CKP", 4 * SIZE * SIZE)
     file = paths.raw / "archive" / "faces.csv"
     file.parent.mkdir(parents=True)
     rows = [f"{code},{' '.join(['7'] * SIZE * SIZE)},Training" for code in (7, 0, 1)]

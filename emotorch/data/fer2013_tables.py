@@ -95,7 +95,8 @@ def _contradicted_by(table: PixelTable, emotion: int) -> str:
     read = class_of(FER)
     for place, name in enumerate(table.columns):
         if place != emotion and plain_name(name) in LABEL_NAMES:
-            for own, other in islice(table.read_cells([emotion, place]), _COMPARED):
+            cells = zip(table.read_column(emotion), table.read_column(place), strict=True)
+            for own, other in islice(cells, _COMPARED):
                 if is_emotion(other) and read(own) not in (None, emotion_name(other)):
                     return name
     return ""
@@ -122,7 +123,7 @@ def _is_of_its_split(table: PixelTable) -> bool:
     split = _split_of(_named_by(table.path))
     if not split or table.usage is None:
         return bool(split)
-    return {split_of(usage) == "train" for usage in table.read_usages()} == {split == "train"}
+    return {split_of(usage) == "train" for usage in table.read_column(table.usage)} == {split == "train"}
 
 
 def _joined(csvs: Sequence[Path]) -> list[Path]:
@@ -166,9 +167,9 @@ def _splits_of(table: PixelTable) -> dict[str, str]:
     own = {usage.lower() for usage in FER_USAGES}
     tests = own - {FER_USAGES[0].lower()}
     end = max(0, table.path.stat().st_size - _END)
-    if not tests.isdisjoint(map(plain_name, table.read_usages(end))):
+    if not tests.isdisjoint(map(plain_name, table.read_column(table.usage, end))):
         return {}
-    given = Counter(table.read_usages())
+    given = Counter(table.read_column(table.usage))
     words = set(map(plain_name, given))
     if words <= own or words & tests:
         return {}

@@ -5,7 +5,6 @@ crowd-sourced label distribution" (ICMI 2016); https://github.com/microsoft/FERP
 with a `label.csv` in each split's folder: a name, the face's box and the votes, without columns' names.
 """
 
-import codecs
 import csv
 import logging
 from collections.abc import Iterator, Sequence
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.fer2013 import SKIPPED_ROWS
-from emotorch.data.formats import read_start
 from emotorch.data.layouts import Folder
 from emotorch.data.sources import SourceImage, read_manifest
 from emotorch.data.split import Indices
+from emotorch.data.text_tables import read_header, read_rows
 from emotorch.datasets import FER_USAGES, FERPLUS_CLASSES
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
@@ -106,41 +105,31 @@ def read_votes(path: Path) -> Votes:
     Raises:
         EmoTorchError: it has other columns or another number of rows, or a row is damaged (with its line).
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except OSError as error:
-        raise EmoTorchError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise EmoTorchError(f"{path}: not UTF-8 text in columns ({error}); download it again") from error
-    if not rows or not is_header(rows[0]):
+    header = read_header(path)
+    if not _is_header(header):
         raise EmoTorchError(f"{path}, line 1: not FER+'s columns, {','.join(COLUMNS)}")
-    while not rows[-1]:
-        rows.pop()
-    if len(rows) - 1 != ROWS:
+    rows = read_rows(path, header)
+    if len(rows) != ROWS:
         raise EmoTorchError(
-            f"{path}: {len(rows) - 1:,} rows; FER+ has {ROWS:,}, one for each row of FER-2013's official CSV, in its "
+            f"{path}: {len(rows):,} rows; FER+ has {ROWS:,}, one for each row of FER-2013's official CSV, in its "
             "order: put the whole file there"
         )
-    for line, row in enumerate(rows[1:], start=2):
-        _check_row(path, line, row)
-    counts = np.array([row[2:] for row in rows[1:]]).astype(np.int64)
-    return Votes(path, np.array([row[0] for row in rows[1:]]), counts)
+    for line, row in rows:
+        _check_votes(path, line, row)
+        if row[0] not in FER_USAGES:
+            raise EmoTorchError(f"{path}, line {line}: unknown usage {row[0]!r}, not {', '.join(FER_USAGES)}; mend it")
+    counts = np.array([row[2:] for _, row in rows]).astype(np.int64)
+    return Votes(path, np.array([row[0] for _, row in rows]), counts)
 
 
 def find_votes(raw: Folder) -> Iterator[Path]:
     """The tables below FER-Datasets that are FER+'s, by their columns."""
-    for folder in raw.walk():
-        for table in folder.tables:
-            if table.suffix.lower() == ".csv" and table.is_file():
-                start = read_start(table).removeprefix(codecs.BOM_UTF8).decode(errors="replace")
-                if is_header(start.partition("\r" if "\n" not in start else "\n")[0].split(",")):
-                    yield table
+    tables = (table for folder in raw.walk() for table in folder.tables if table.suffix.lower() == ".csv")
+    return (table for table in tables if _is_header(read_header(table)))
 
 
-def is_header(columns: Sequence[str]) -> bool:
-    """Whether a table with these columns is FER+'s."""
-    return [column.strip().strip('"').lower() for column in columns] == [column.lower() for column in COLUMNS]
+def _is_header(columns: Sequence[str]) -> bool:
+    return [column.strip().lower() for column in columns] == [column.lower() for column in COLUMNS]
 
 
 def is_row_of_votes(cells: Sequence[str]) -> bool:
@@ -161,12 +150,6 @@ def read_majorities(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> li
     winners = majorities(np.array([row[2:] for _, row in rows]).astype(np.int64))
     names = [*FERPLUS_CLASSES, _OTHER_VOTES[0]]  # the last of them for NO_MAJORITY
     return [(line, row[0], names[winner]) for (line, row), winner in zip(rows, winners.tolist(), strict=True)]
-
-
-def _check_row(path: Path, line: int, row: Sequence[str]) -> None:
-    _check_votes(path, line, row)
-    if row[0] not in FER_USAGES:
-        raise EmoTorchError(f"{path}, line {line}: unknown usage {row[0]!r}, not {', '.join(FER_USAGES)}; mend it")
 
 
 def _check_votes(path: Path, line: int, row: Sequence[str]) -> None:

@@ -27,7 +27,9 @@ HEADER = ("emotion", "pixels", "Usage")
 PIXELS = SIZE * SIZE
 _HEAD = 1 << 17  # bytes of a file in which its header and first row are, also with a column for each pixel
 _BLOCK = 1 << 20
-_LOOKED_THROUGH = 1 << 24  # about 2,000 rows: CK+ has 920
+_LARGEST_CKP = 1 << 24  # bytes, about 2,000 rows: CK+ has 920
+_LOOKED_AT = 2000  # rows whose classes tell whether it may be CK+
+_SHOWN = 20  # characters of what is wrong, in messages
 CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
 # Names that tell the dataset even of unreadable files; browsers number repeated downloads.
 _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
@@ -99,28 +101,16 @@ class PixelTable:
             return lines - (file.read(1) == self.line_end)
 
     def highest_code(self) -> int:
-        """The highest number of a class in the first `_LOOKED_THROUGH` bytes; -1 where no row has one."""
-        highest = -1
-        with self.path.open("rb") as file:
-            lines = file.read(_LOOKED_THROUGH).split(self.line_end)[1:]
-        for line in lines:
-            fields = self._fields(line)
-            if self.emotion is not None and len(fields) == len(self.columns):
-                code = _code(fields[self.emotion])
-                highest = max(highest, -1 if code is None else code)
-        return highest
+        """The highest number of a class in the first rows; -1 where no row has one."""
+        codes = map(_code, islice(self.read_column(self.emotion), _LOOKED_AT))
+        return max((code for code in codes if code is not None), default=-1)
 
-    def read_usages(self, start: int = 0) -> Iterator[str]:
-        """What each row has in the column of the given split, from the first one that begins after a place."""
-        assert self.usage is not None
-        return (cell for (cell,) in self.read_cells([self.usage], start))
-
-    def read_cells(self, places: Sequence[int], start: int = 0) -> Iterator[list[str]]:
-        """What each row has in some columns, from the first one that begins after a place."""
+    def read_column(self, place: int | None, start: int = 0) -> Iterator[str]:
+        """What each row has in a column, from the first one that begins after so many bytes; nothing without one."""
         for line in islice(self._lines(start), 1, None):
             fields = self._fields(line)
-            if len(fields) == len(self.columns):
-                yield [_unquoted(fields[place]).decode("utf-8", "replace") for place in places]
+            if place is not None and len(fields) == len(self.columns):
+                yield _text(fields[place])
 
     def _lines(self, start: int) -> Iterator[bytes]:
         rest = b""
@@ -161,17 +151,16 @@ class PixelTable:
         if len(fields) != len(self.columns):
             raise ValueError(f"{len(fields)} fields instead of {len(self.columns)} (cut short?)")
         assert self.emotion is not None, "`of` has looked for it"
-        code = _code(fields[self.emotion])
+        given = _text(fields[self.emotion])
+        code = _code(given)
         if code is None or code >= self.codes:
-            raise ValueError(f"unknown emotion {_shown(_unquoted(fields[self.emotion]))}, not 0-{self.codes - 1}")
+            raise ValueError(f"unknown emotion {given[:_SHOWN]!r}, not 0-{self.codes - 1}")
         usage = self.usages[0]
         if self.usage is not None:
-            given = _unquoted(fields[self.usage])
-            usage = given.decode("utf-8", "replace")
-            if usage not in self.usages:
-                usage = self._usage(usage)
+            given = _text(fields[self.usage])
+            usage = given if given in self.usages else self._usage(given)
             if not usage:
-                raise ValueError(f"unknown usage {_shown(given)}, not {', '.join(self.splits or self.usages)}")
+                raise ValueError(f"unknown usage {given[:_SHOWN]!r}, not {', '.join(self.splits or self.usages)}")
         if self.has_pixel_columns:
             return code, b" ".join(map(_unquoted, fields[self.pixels : self.pixels + PIXELS])), usage
         return code, _listed(_unquoted(fields[self.pixels])), usage
@@ -195,18 +184,21 @@ def _unquoted(field: bytes) -> bytes:
     return field.strip().strip(b'"').strip()
 
 
+def _text(field: bytes) -> str:
+    return _unquoted(field).decode("utf-8", "replace")
+
+
 def _listed(text: bytes) -> bytes:
     """Numbers with spaces between them, also of a list with brackets and commas."""
     return b" ".join(text.translate(_LIST).split()) if text[:1] in (b"[", b"(") or b"," in text else text
 
 
-def _code(field: bytes) -> int | None:
+def _code(cell: str) -> int | None:
     """The number of a class that is given by it or by name; pandas writes 3.0 where a cell of the column is empty."""
-    text = _unquoted(field)
-    number = text.removesuffix(b".0")
-    if number.isdigit():
+    number = cell.removesuffix(".0")
+    if number.isascii() and number.isdigit():
         return int(number) if len(number) < 10 else None
-    emotion = emotion_name(text.decode("utf-8", "replace"))
+    emotion = emotion_name(cell)
     return EMOTIONS.index(emotion) if emotion in EMOTIONS else None
 
 
@@ -228,26 +220,27 @@ def read_head(path: Path) -> PixelTable:
     line_end = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
     header, _, rows = head.removeprefix(_BYTE_ORDER_MARK).partition(line_end)
     for separator in _SEPARATORS:
-        names = [_unquoted(name).decode("utf-8", "replace") for name in header.split(separator)]
+        names = list(map(_text, header.split(separator)))
         table = PixelTable(path, separator, tuple(names), None, 0, None, line_end=line_end)
         first = table._fields(rows.partition(line_end)[0])
         plain = [plain_name(name) for name in names]
-        pixels = _place(plain, ["pixels"])
-        if pixels is None:
-            pixels = _only_face(plain, first)
-        has_columns = pixels is None
-        if pixels is None:
-            pixels = _first_of_columns(names, first)
+        in_one = plain.index("pixels") if "pixels" in plain else _only_face(plain, first)
+        pixels = _first_of_columns(names, first) if in_one is None else in_one
         if pixels is None:
             continue
-        cells = dict(zip(plain, (_unquoted(cell).decode("utf-8", "replace") for cell in first), strict=False))
+        cells = dict(zip(plain, map(_text, first), strict=False))
+        # Numbers under another name than `emotion` may be another dataset's.
+        labels = ["emotion", *(name for name in LABEL_NAMES if is_emotion(cells.get(name, "")))]
+        usages = {name.lower() for name in FER_USAGES}
+        splits = [
+            name for name in SPLIT_NAMES if (cell := cells.get(name)) and (split_of(cell) or plain_name(cell) in usages)
+        ]
         return replace(
             table,
-            # Numbers under another name may be another dataset's.
-            emotion=_place(plain, ["emotion", *(name for name in LABEL_NAMES if is_emotion(cells.get(name, "")))]),
+            emotion=_place(plain, labels),
             pixels=pixels,
-            usage=_place(plain, ["usage", *(name for name in SPLIT_NAMES if _is_usage(cells.get(name, "")))]),
-            has_pixel_columns=has_columns,
+            usage=_place(plain, ["usage", *splits]),
+            has_pixel_columns=in_one is None,
         )
     shown = header[:60].decode("utf-8", "replace").strip()
     raise EmoTorchError(f"{path}, line 1: the header is {shown!r}, not {','.join(HEADER)!r}")
@@ -260,14 +253,11 @@ def _place(columns: Sequence[str], names: Sequence[str]) -> int | None:
 
 def _only_face(columns: Sequence[str], first: Sequence[bytes]) -> int | None:
     """The only column that has a face in the first row, where its name is none of another column or a row itself."""
-    holding = [place for place, cell in enumerate(first) if _is_face(_listed(_unquoted(cell)).split())]
+    numbers = [_listed(_unquoted(cell)).split() for cell in first]
+    holding = [place for place, some in enumerate(numbers) if len(some) == PIXELS and b"".join(some).isdigit()]
     name = columns[holding[0]] if len(holding) == 1 and holding[0] < len(columns) else ""
     is_named = bool(name) and not name.isdigit() and name not in (*LABEL_NAMES, *SPLIT_NAMES)
     return holding[0] if is_named else None
-
-
-def _is_face(numbers: Sequence[bytes]) -> bool:
-    return len(numbers) == PIXELS and b"".join(numbers).isdigit()
 
 
 def _first_of_columns(names: Sequence[str], first: Sequence[bytes]) -> int | None:
@@ -282,10 +272,6 @@ def _first_of_columns(names: Sequence[str], first: Sequence[bytes]) -> int | Non
                 return place
         place += len(columns)
     return None
-
-
-def _is_usage(cell: str) -> bool:
-    return bool(split_of(cell)) or plain_name(cell) in map(str.lower, FER_USAGES)
 
 
 def readable_head(path: Path) -> PixelTable | None:
@@ -312,8 +298,7 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
         return FER.name  # which asks whose it is
     in_folder_of_ckp = folder.called(_CKP_CALLED.search) and "fer" not in csv.stem.lower()
     is_like_ckp = _has_size_of_ckp(csv) and (in_folder_of_ckp or table.highest_code() == CONTEMPT)
-    is_ckp = _CKP_CALLED.search(csv.stem) or is_like_ckp
-    return CKP.name if is_ckp else FER.name
+    return CKP.name if _CKP_CALLED.search(csv.stem) or is_like_ckp else FER.name
 
 
 def called_after_another(csv: Path, folder: Folder) -> str:
@@ -333,7 +318,7 @@ def _is_of_another(name: str) -> bool:
 
 
 def _has_size_of_ckp(csv: Path) -> bool:
-    return csv.stat().st_size <= _LOOKED_THROUGH
+    return csv.stat().st_size <= _LARGEST_CKP
 
 
 def has_other_labels(table: PixelTable) -> bool:
@@ -388,9 +373,5 @@ def _parse_pixels(text: bytes) -> Pixels:
         raise ValueError(f"{len(numbers)} pixels instead of {PIXELS}")
     for position, number in enumerate(number.removesuffix(b".0") for number in numbers):
         if not number.isdigit() or int(number) > 255:
-            raise ValueError(f"pixel {position} is {_shown(number)}, not a whole number from 0 to 255")
+            raise ValueError(f"pixel {position} is {_text(number)[:_SHOWN]!r}, not a whole number from 0 to 255")
     return np.array([int(float(number)) for number in numbers], dtype=np.uint8).reshape(SIZE, SIZE)
-
-
-def _shown(text: bytes) -> str:
-    return repr(text[:20].decode("utf-8", "replace"))
