@@ -2,12 +2,12 @@
 test's own, never among the models that do ship."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TRAINED_WITH, draw_images, refusal, tree
+from forks import killed_before
 from published import published_state
 from running import (
     MODELS,
@@ -262,29 +263,7 @@ def left_of(models: Path) -> dict[str, bytes]:
     return tree(models / NAME)
 
 
-# What Python tells of before it changes anything on the disk.
-_CHANGES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "shutil.copyfile"}
-
-
-def killed_at(change: int, work: Callable[[], object]) -> bool:
-    """Does the work in a process of its own that ends without a word before so many changes of files; False when it
-    came to its end first."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    seen = 0
-
-    def count(event: str, _: tuple[object, ...]) -> None:
-        nonlocal seen
-        seen += event in _CHANGES
-        if seen > change:
-            os._exit(9)
-
-    sys.addaudithook(count)
-    try:
-        work()
-    finally:
-        os._exit(0)
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forked")
 
 
 @pytest.fixture(params=[True, False], ids=["in one step", "by two renames"])
@@ -301,9 +280,31 @@ def exchanges(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     return bool(request.param)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forked")
+@forks
+def test_a_kill_at_any_moment_of_a_swap_leaves_the_old_folder_or_the_new_one(
+    models: Path, tmp_path: Path, exchanges: bool
+) -> None:
+    shutil.copytree(models / NAME, tmp_path / "old")
+    prepared, final, found = tmp_path / "new", models / NAME, []
+    for change in itertools.count():
+        for folder in (prepared, final, replacing.previous_of(final)):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "old", final)
+        prepared.mkdir()
+        killed = killed_before(change, lambda: replacing.replace_folder(prepared, final))
+        if not exchanges:
+            replacing.finish_replacing(final, "shipping")  # what the next reader does, and the next call
+        found.append(tree(final))
+        if not killed:
+            break
+    swapped = found.index({})
+    assert found == [OLD] * swapped + [{}] * (len(found) - swapped)
+    assert left_of(models) == {}
+
+
+@forks
 def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
-    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipping, "export", quick_export)
     monkeypatch.setattr(shipping, "draw_pictures", lambda *_: None)
@@ -331,16 +332,14 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
         )
 
     change, after = 0, []
-    while killed_at(change, work):
-        if not exchanges:
-            replacing.finish_replacing(models / NAME, "shipping")  # what the next reader does, and the next call
+    while killed_before(change, work):
         found = tree(models / NAME)
         assert found == OLD or is_new(found), f"killed at change {change}"
         after.append(found != OLD)
         shutil.rmtree(models / NAME)
         shutil.copytree(old, models / NAME)
         change += 1
-    assert change > 30
+    assert change > 20
     assert after == sorted(after), "old before the swap, new from then on"
     assert is_new(left_of(models))
 
