@@ -30,7 +30,7 @@ from emotorch.data.images import (
     read_picture,
     resize,
     to_grey,
-    write_faces,
+    write_png,
 )
 from emotorch.errors import EmoTorchError
 
@@ -85,23 +85,10 @@ def test_other_programs_read_our_png(pixels: Pixels) -> None:
     assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
 
 
-@settings(derandomize=True, deadline=None, max_examples=30)
-@given(faces=st.lists(FACES | st.just(FACE) | st.just(NOISE), min_size=1, max_size=4))
-def test_faces_written_together_are_what_they_are_alone(
-    tmp_path_factory: pytest.TempPathFactory, faces: list[Pixels]
-) -> None:
-    folder = tmp_path_factory.mktemp("faces")
-    write_faces([f"{folder}/{number}.png" for number in range(len(faces))], faces)
-    assert [(folder / f"{number}.png").read_bytes() for number in range(len(faces))] == [*map(encode_png, faces)]
-    assert len(list(folder.iterdir())) == len(faces)
-
-
-def test_faces_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+def test_a_face_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     missing = f"{tmp_path}/missing/face.png"
     with refusal(f"cannot write {missing}: No such file or directory"):
-        write_faces([missing], [FACE])
-    with pytest.raises(ValueError, match="zip"):
-        write_faces([f"{tmp_path}/face.png"], [FACE, NOISE])
+        write_png(missing, FACE)
 
 
 @pytest.mark.parametrize("level", [0, 1, 9])

@@ -19,7 +19,7 @@ import numpy as np
 
 from emotorch.data import fer2013_folders, fer2013_tables, pixel_csv
 from emotorch.data.fer2013_tables import describe, names_of, read_tables
-from emotorch.data.images import Pixels, hash_pixels, write_faces
+from emotorch.data.images import Pixels, hash_pixels, write_png
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
@@ -294,7 +294,6 @@ def _parse(table: PixelTable, rows: Sequence[_Row]) -> Iterator[tuple[_Row, pixe
 
 def _convert_rows(table: PixelTable, folder: Path, skip_bad_rows: bool, rows: Sequence[_Row]) -> _ChunkRecords:
     records: _ChunkRecords = {"manifest": "", "skipped": []}
-    files, faces = [], []
     for row, parsed in _parse(table, rows):
         if isinstance(parsed, ValueError):
             if not skip_bad_rows:
@@ -306,10 +305,7 @@ def _convert_rows(table: PixelTable, folder: Path, skip_bad_rows: bool, rows: Se
         code, pixels, usage = parsed
         emotion = FER.classes[code]
         file = f"{emotion}/{emotion}_{row.number:06d}.png"
-        files.append(f"{folder}/{file}")
-        faces.append(pixels)
+        write_png(f"{folder}/{file}", pixels)
         # No value has a comma or a quote, so that a line needs none of CSV's quoting.
         records["manifest"] += f"{file},{row.number},{emotion},{usage},{hash_pixels(pixels)}\n"
-    if faces:
-        write_faces(files, faces)
     return records

@@ -112,8 +112,7 @@ def _look_through(
             take(_of_pairs(dataset.recognise(pair), pair))
         if scheme is not None:
             take(_of_pairs(folders.recognise(pair, scheme), pair))
-    # Those of a pair that is none are looked at one by one.
-    paired = {sub.path for pair in pairs for sub in pair.folders}
+    paired = {sub.path for pair in pairs for sub in pair.folders}  # looked at one by one where a pair is none
     rest = replace(folder, folders=tuple(sub for sub in folder.folders if sub.path not in paired)) if pairs else folder
     for dataset in datasets:
         take(dataset.recognise(rest))
@@ -174,13 +173,12 @@ def _unknown(folder: Folder, claimed: set[Path]) -> Iterator[Incomplete]:
     if folder.path in claimed:
         return
     inside = list(folder.walk())
-    if any(part.path in claimed or claimed.intersection(part.tables) for part in inside) or folder.path == folder.raw:
-        if found := _contents([replace(folder, folders=())], claimed):
-            yield Incomplete(folder.path, found)
-        for sub in folder.folders:
-            yield from _unknown(sub, claimed)
-    elif found := _contents(inside, claimed):
+    is_claimed_below = any(part.path in claimed or claimed.intersection(part.tables) for part in inside)
+    is_mixed = is_claimed_below or folder.path == folder.raw
+    if found := _contents([replace(folder, folders=())] if is_mixed else inside, claimed):
         yield Incomplete(folder.path, found)
+    for sub in folder.folders if is_mixed else ():
+        yield from _unknown(sub, claimed)
 
 
 def _contents(inside: list[Folder], claimed: set[Path]) -> str:
@@ -189,9 +187,18 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
     pictures = [path for part in inside for path in part.pictures if path not in claimed]
     others = [path for part in inside for path in part.paths if path not in claimed]
     if pictures:
-        found.append(_said_of_pictures(pictures, inside[0].path))
+        said = (
+            f"{len(pictures)} picture{'s'[: len(pictures) > 1]}, and no class folders or names that tell what they show"
+        )
+        holders = dict.fromkeys(printable(path.parent.name) for path in pictures if path.parent != inside[0].path)
+        more = ", …" if len(holders) > _TOLD else ""
+        found.append(said + (f" (in folders {', '.join([*holders][:_TOLD])}{more})" if len(holders) > 1 else ""))
         stems = {path.stem for path in pictures}
-        labels = [path for path in others if _annotates(path, stems)]
+        labels = [
+            path
+            for path in others
+            if _ANNOTATIONS.fullmatch(path.name) or (path.suffix.lower() in _OF_A_PICTURE and path.stem in stems)
+        ]
         if labels:
             more = f" and {len(labels) - 1} more" if labels[1:] else ""
             name = printable(labels[0].name)
@@ -200,18 +207,6 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
         found.append(f"{len(videos)} video{'s'[: len(videos) > 1]} (write frames of them as pictures in class folders)")
     found += (f"{path.name} {said}" for path in others if (said := _said_of(path)))
     return "; ".join(found[:_TOLD]) + (f"; {len(found) - _TOLD} files more" if len(found) > _TOLD else "")
-
-
-def _said_of_pictures(pictures: list[Path], top: Path) -> str:
-    said = f"{len(pictures)} picture{'s'[: len(pictures) > 1]}, and no class folders or names that tell what they show"
-    holders = list(dict.fromkeys(printable(path.parent.name) for path in pictures if path.parent != top))
-    more = ", …" if len(holders) > _TOLD else ""
-    return said + (f" (in folders {', '.join(holders[:_TOLD])}{more})" if len(holders) > 1 else "")
-
-
-def _annotates(path: Path, stems: set[str]) -> bool:
-    """Whether a file may tell what pictures show, of a kind that is not read."""
-    return bool(_ANNOTATIONS.fullmatch(path.name)) or (path.suffix.lower() in _OF_A_PICTURE and path.stem in stems)
 
 
 def _said_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emotorch.data.dataset import MANIFEST_COLUMNS, STORED_HASH
-from emotorch.data.images import GREY_FACE, hash_pixels, read_stored, write_faces, write_png
+from emotorch.data.images import hash_pixels, read_stored, write_png
 from emotorch.data.operations import OPERATIONS, augment
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.errors import EmoTorchError
@@ -89,10 +89,6 @@ def _write_variants(paths: Paths, folder: Path, seed: int, sources: Sequence[tup
         if hash_pixels(pixels) != stored_hash:
             stage_2 = command(STAGE_2, paths.scheme)
             raise EmoTorchError(f"{path}: changed since it was written; run {stage_2} --force")
-        files = [f"{folder}/{variant_file(file, operation)}" for operation in OPERATIONS]
-        variants = [augment(pixels, source_hash, operation, seed) for operation in OPERATIONS]
-        if pixels.shape == GREY_FACE.shape:
-            write_faces(files, variants)
-        else:
-            for name, variant in zip(files, variants, strict=True):
-                write_png(name, variant)
+        for operation in OPERATIONS:
+            variant = augment(pixels, source_hash, operation, seed)
+            write_png(f"{folder}/{variant_file(file, operation)}", variant)
