@@ -1,5 +1,6 @@
 """The reliability diagram and its table."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from drawing import assert_legible, texts
 from test_calibration import simulate, sources
 
 from emotorch.figures.reliability import reliability_figure, write_reliability
-from emotorch.metrics.calibration import BINS, assess
+from emotorch.metrics.calibration import BINS, Bin, Calibration, Reliability, assess
 
 
 def test_the_diagram_is_legible_and_says_error_and_counts() -> None:
@@ -20,6 +21,28 @@ def test_the_diagram_is_legible_and_says_error_and_counts() -> None:
         assert any(f"expected error {calibration.ece:.1%}" in text for text in said)
         for content in calibration.bins:
             assert not content.images or f"{content.images:,}" in said
+    assert_legible(figure)
+
+
+def test_bins_of_few_images_are_hollow_and_no_part_of_the_curve() -> None:
+    bins = [
+        Bin(0.2, 0.4, 1, 1, 0.3),  # right by chance, which would be a spike
+        Bin(0.4, 0.6, 10, 5, 0.5),
+        Bin(0.6, 0.8, 9, 0, 0.7),
+        Bin(0.8, 0.9, 0, 0, None),
+        Bin(0.9, 1.0, 200, 190, 0.95),
+    ]
+    calibration = Calibration(220, bins, 0.1, 0.1, 0.2, 0.5, 0.5)
+    figure = reliability_figure(Reliability(1.0, calibration, calibration, 0), "model_00001")
+    (above, _) = figure.axes
+    (hollow,) = (line for line in above.lines if line.get_label() == "bin of fewer than 10 images")
+    assert hollow.get_markerfacecolor() == "white"
+    assert np.array_equal(hollow.get_xydata(), [(30, 100), (70, 0)])
+    assert above.get_legend() is None
+    (curve,) = (line for line in above.lines if line.get_linestyle() == "-" and line.get_marker() == "o")
+    accuracies = [50, math.nan, math.nan, 95]
+    assert np.array_equal(np.asarray(curve.get_ydata()), [math.nan, *accuracies], equal_nan=True)
+    assert "bin of fewer than 10 images" in texts(figure)
     assert_legible(figure)
 
 

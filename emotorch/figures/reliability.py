@@ -7,13 +7,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emotorch.figures.canvas import new_figure, save, tidy
-from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE
+from emotorch.figures.canvas import add_legend, new_figure, save, tidy
+from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE, SKY
 from emotorch.metrics.calibration import BINS, Bin, Calibration, Reliability
-from emotorch.metrics.intervals import wilson_interval
+from emotorch.metrics.intervals import proportion
 from emotorch.tables import Table, write_table
 
 _PANEL = 4.2  # inches
+# Of fewer images an accuracy says next to nothing: their bins are drawn apart from the curve.
+_FEW = 10
 
 
 def write_reliability(folder: Path, name: str, reliability: Reliability, title: str) -> None:
@@ -54,34 +56,48 @@ def _panels(reliability: Reliability) -> dict[str, Calibration]:
 def reliability_figure(reliability: Reliability, title: str) -> Figure:
     """Draws a panel for each: as trained, at the model's temperature, cross-fitted; what there is of them."""
     panels = _panels(reliability)
-    figure = new_figure(_PANEL * len(panels) + 0.4, 5.6, title)
+    figure = new_figure(_PANEL * len(panels) + 0.4, 6.0, title)
     grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, height_ratios=(3, 1.3))
     most = max(b.images for calibration in panels.values() for b in calibration.bins)
     for column, (name, calibration) in enumerate(panels.items()):
         _draw_gaps(grid[0, column], calibration, name)
         _draw_counts(grid[1, column], calibration.bins, most)
+    add_legend(figure, grid[0], ncols=min(4, 2 * len(panels)), fontsize=9)
     grid[0, 0].set_ylabel("Accuracy (%)")
     grid[1, 0].set_ylabel("Images")
     return figure
 
 
 def _draw_gaps(axes: Axes, calibration: Calibration, name: str) -> None:
-    """The points' distance from the diagonal is the error; the bars are 95% intervals."""
-    filled = [b for b in calibration.bins if b.images]
-    confidence = np.array([100 * (b.confidence or 0.0) for b in filled])
-    accuracy = np.array([100 * b.correct / b.images for b in filled])
-    intervals = np.array([wilson_interval(b.correct, b.images) for b in filled])
+    """The points' distance from the diagonal is the error. The curve has gaps where bins have few images or none."""
+    confidence = np.array([np.nan if b.confidence is None else 100 * b.confidence for b in calibration.bins])
+    measured = [proportion(b.correct, b.images) for b in calibration.bins]
+    accuracy, low, high = np.array([(found.value, found.low, found.high) for found in measured]).T
+    images = np.array([b.images for b in calibration.bins])
+    enough, few = images >= _FEW, (images > 0) & (images < _FEW)
     axes.plot((0, 100), (0, 100), color=GREY, linestyle="--", linewidth=1.5, label="perfect")
-    axes.vlines(confidence, accuracy, confidence, color=ORANGE, linewidth=5, alpha=0.6, label="gap")
-    spread = np.abs(intervals - accuracy[:, None]).T
+    gaps = confidence[enough], accuracy[enough], confidence[enough]
+    axes.vlines(*gaps, color=ORANGE, linewidth=5, alpha=0.6, label="gap")
+    curve = np.where(enough, accuracy, np.nan)
     axes.errorbar(
-        confidence, accuracy, spread, color=BLUE, marker="o", markersize=5, linewidth=1.5, capsize=2, label="measured"
+        confidence,
+        curve,
+        (curve - low, high - curve),
+        color=BLUE,
+        marker="o",
+        markersize=5,
+        linewidth=1.5,
+        capsize=2,
+        label="accuracy, 95% interval",
     )
+    axes.vlines(confidence[few], low[few], high[few], color=SKY, linewidth=1)
+    if few.any():
+        said = f"bin of fewer than {_FEW} images"
+        axes.plot(confidence[few], accuracy[few], "o", color=BLUE, mfc="white", markersize=5, clip_on=False, label=said)
     axes.set(xlim=(0, 100), ylim=(0, 100))
     tidy(axes)
     chance = f"{calibration.by_chance:.1%} by chance"
     axes.set_title(f"{name}\nexpected error {calibration.ece:.1%} ({chance})", fontsize=11, parse_math=False)
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
 
 
 def _draw_counts(axes: Axes, bins: Sequence[Bin], most: int) -> None:
