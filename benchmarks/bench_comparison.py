@@ -48,7 +48,7 @@ def main() -> None:
         write_runs(few, read)
 
         def ours() -> None:
-            measure_runs(list_runs(few.models), Weights())
+            list(measure_runs(list_runs(few.models), Weights()))
 
         compare("reading", read, "run folders", ours, "pandas", lambda: read_with_pandas(few), options.rounds)
         taken = seconds(python(STAGE_6, EMOTORCH_ROOT=paths.root))

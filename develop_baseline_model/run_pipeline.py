@@ -9,13 +9,7 @@ from emotorch import cli
 
 def main() -> None:
     parser = cli.make_parser(__doc__, "python develop_baseline_model/run_pipeline.py --models 2")
-    parser.add_argument(
-        "--models",
-        type=cli.positive_integer,
-        default=2,
-        metavar="N",
-        help="models to train: one at the defaults, the others as a sweep (default: %(default)s)",
-    )
+    cli.add_count_option(parser, "--models", "models to train: one at the defaults, the others as a sweep", 2)
     options = parser.parse_args()
 
     from emotorch.paths import Paths

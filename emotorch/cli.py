@@ -85,6 +85,16 @@ def make_parser(description: str, example: str, prog: str | None = None) -> argp
     )
 
 
+def add_count_option(parser: _Options, name: str, what: str, default: int | None = None) -> None:
+    """An option that takes a positive whole number; its help says the default, if it has one."""
+    said = what if default is None else f"{what} (default: %(default)s)"
+    parser.add_argument(name, type=positive_integer, default=default, metavar="N", help=said)
+
+
+def add_seed_option(parser: _Options, what: str) -> None:
+    parser.add_argument("--seed", type=seed, default=42, metavar="N", help=f"{what} (default: %(default)s)")
+
+
 def add_stage_options(parser: argparse.ArgumentParser) -> None:
     """`--force` and `--workers`, which stages 1-3 share."""
     parser.add_argument("--force", action="store_true", help="make everything anew, also what is there and up to date")
@@ -235,9 +245,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change a field of the recipe, for example learning_rate=1e-3; may be repeated",
     )
-    recipe.add_argument(
-        "--epochs", type=positive_integer, metavar="N", help="train for at most N epochs (default: the recipe's)"
-    )
+    add_count_option(recipe, "--epochs", "train for at most N epochs (default: the recipe's)")
     data = parser.add_argument_group("training data")
     add_train_on_option(data, "what trains")
     add_fer_usage_option(data, default=None)
@@ -249,13 +257,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "never ship (default: the recipe's own, by_source)",
     )
     add_copies_options(data)
-    data.add_argument(
-        "--seed",
-        type=seed,
-        default=42,
-        metavar="N",
-        help="sets the initial weights, the order of the images and which of them the factors draw; the split does "
-        "not depend on it (default: %(default)s)",
+    add_seed_option(
+        data,
+        "sets the initial weights, the order of the images and which of them the factors draw; the split does not "
+        "depend on it",
     )
 
 
@@ -268,13 +273,7 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="cpu, cuda, cuda:1 or mps (default: the best one here)",
     )
-    machine.add_argument(
-        "--threads",
-        type=positive_integer,
-        default=available_cores(),
-        metavar="N",
-        help="CPU threads; equal weights need an equal number (default: %(default)s)",
-    )
+    add_count_option(machine, "--threads", "CPU threads; equal weights need an equal number", available_cores())
 
 
 def add_prediction_options(parser: argparse.ArgumentParser) -> None:
@@ -325,7 +324,7 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
         help="predict for a camera live, by its number, until q is pressed (default: 0); a video file may stand in for "
         "one",
     )
-    frames.add_argument("--frames", type=positive_integer, metavar="N", help="stop a video or camera after N frames")
+    add_count_option(frames, "--frames", "stop a video or camera after N frames")
 
 
 def number_range(text: str) -> tuple[float, float]:

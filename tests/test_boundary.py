@@ -113,7 +113,7 @@ def read_all_of(run: Run) -> None:
     if "settings" in record:
         Settings.from_record(record)
     write_parameters(run.folder / "parameters.txt", record)
-    measure_runs([run], Weights())
+    list(measure_runs([run], Weights()))
     read_validation(run)
     training_curves(run)
     TrainingImages.of(run)

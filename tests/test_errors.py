@@ -9,8 +9,8 @@ from sklearn.metrics import confusion_matrix
 
 from emotorch.analyses.errors import ANALYSIS, analyse_errors, confident_errors, confusions, suspected_label_errors
 from emotorch.evaluation.evaluate import Evaluation, Predictions
-from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.own_images import held_out
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.training.checkpoints import load_model
 

@@ -19,8 +19,8 @@ from emotorch.data.images import write_png
 from emotorch.data.synthetic import Identity, draw_face
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, predict
-from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.own_images import held_out
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.labels import get_scheme
 from emotorch.metrics.intervals import wilson_interval

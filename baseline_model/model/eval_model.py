@@ -19,10 +19,8 @@ def main() -> None:
     from emotorch.evaluation.folder import report, write_usage_evaluation
     from emotorch.evaluation.loaded_run import LoadedRun
     from emotorch.evaluation.own_images import evaluate_usage
-    from emotorch.paths import Paths
 
-    paths = Paths.from_environment()
-    loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads)
+    loaded = LoadedRun.from_options(options)
     evaluations = evaluate_usage(loaded)
     folder = write_usage_evaluation(loaded, evaluations)
     for evaluation in evaluations:

@@ -12,13 +12,7 @@ def main() -> None:
     parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/augment_original_dataset.py --seed 42")
     cli.add_stage_options(parser)
     cli.add_scheme_option(parser)
-    parser.add_argument(
-        "--seed",
-        type=cli.seed,
-        default=42,
-        metavar="N",
-        help="of the drawn angles, strengths and places; another one makes all variants anew (default: %(default)s)",
-    )
+    cli.add_seed_option(parser, "of the drawn angles, strengths and places; another one makes all variants anew")
     options = parser.parse_args()
 
     from emotorch.data import variants

@@ -16,11 +16,10 @@ def main() -> None:
     parser = cli.make_parser(__doc__, "python develop_baseline_model/helpers/create_original_dataset.py")
     cli.add_stage_options(parser)
     cli.add_scheme_option(parser)
-    parser.add_argument(
+    cli.add_count_option(
+        parser,
         "--size",
-        type=cli.positive_integer,
-        metavar="N",
-        help="longest side, in pixels, of the images written for any scheme but the default; nothing is enlarged "
+        "longest side, in pixels, of the images written for any scheme but the default; nothing is enlarged "
         f"(default: {LONGEST_SIDE}, enough for every recipe)",
     )
     cli.add_faces_option(parser)

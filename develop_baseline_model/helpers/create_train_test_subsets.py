@@ -18,22 +18,14 @@ def main() -> None:
         __doc__, "python develop_baseline_model/helpers/create_train_test_subsets.py --train-on RAF"
     )
     cli.add_subset_options(parser)
-    options = parser.parse_args()
+    options = vars(parser.parse_args())
 
     from emotorch.data.subsets import create
     from emotorch.labels import get_scheme
     from emotorch.paths import Paths
 
-    subsets = create(
-        Paths.from_environment(),
-        get_scheme(options.scheme),
-        train_on=options.train_on,
-        augmented=False,
-        fer_usage=options.fer_usage,
-        copies=options.copies,
-        force=options.force,
-    )
-    print(*subsets, sep="\n")
+    scheme = get_scheme(options.pop("scheme"))
+    print(*create(Paths.from_environment(), scheme, augmented=False, **options), sep="\n")
 
 
 if __name__ == "__main__":

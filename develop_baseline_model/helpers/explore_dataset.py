@@ -19,13 +19,8 @@ def main() -> None:
         "target", metavar="FOLDER|CSV|NAME", nargs="?", help="what to audit (default: the dataset of stage 2)"
     )
     cli.add_scheme_option(parser)
-    parser.add_argument(
-        "--examples",
-        type=cli.positive_integer,
-        default=12,
-        metavar="N",
-        help="images or photos shown of each kind of fault; the tables list all (default: %(default)s)",
-    )
+    what = "images or photos shown of each kind of fault; the tables list all"
+    cli.add_count_option(parser, "--examples", what, 12)
     cli.add_threshold_option(parser)
     cli.add_faces_option(parser)
     parser.add_argument("--json", action="store_true", help="print audit.json instead of tables")

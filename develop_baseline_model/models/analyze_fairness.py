@@ -41,13 +41,11 @@ def main() -> None:
 
     from emotorch.analyses.attributes import read_attributes
     from emotorch.analyses.fairness import REPORT_NAME, analyse_fairness
-    from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.paths import Paths
+    from emotorch.evaluation.own_images import held_out
 
     table = read_attributes(options.attributes, options.column)
-    paths = Paths.from_environment()
-    loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads, scheme=options.scheme)
+    loaded = LoadedRun.from_options(options)
     images = held_out(loaded, options.dataset)
     folder = analyse_fairness(loaded, images, table, dict(options.edges), force=options.force)
     print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")

@@ -34,18 +34,12 @@ def main() -> int:
     )
     reading.add_argument("--labels", metavar="A,B,…", help="the classes in the order of the outputs")
     reading.add_argument("--network", metavar="NAME", help="of a file of weights: timm:NAME, or one of ours")
-    reading.add_argument("--image-size", type=cli.positive_integer, metavar="N", help="of a file of weights, pixels")
+    cli.add_count_option(reading, "--image-size", "of a file of weights, pixels")
     more = parser.add_argument_group("what more is measured")
     more.add_argument("--tta", action="store_true", help="the score with test-time augmentation (10 copies)")
     more.add_argument("--robustness", action="store_true", help="the mean error over eight corruptions")
     more.add_argument("--json", action="store_true", help="print the audits as JSON, for CI")
-    more.add_argument(
-        "--threads",
-        type=cli.positive_integer,
-        default=cli.available_cores(),
-        metavar="N",
-        help="CPU threads (default: %(default)s)",
-    )
+    cli.add_count_option(more, "--threads", "CPU threads", cli.available_cores())
     options = parser.parse_args()
 
     from emotorch.model_audit.audit import Request

@@ -54,11 +54,8 @@ def main() -> None:
     from emotorch.evaluation.seen import load_unseen
     from emotorch.evaluation.sets import as_option
     from emotorch.evaluation.tta import describe_means
-    from emotorch.paths import Paths
 
-    loaded = LoadedRun.load(
-        Paths.from_environment(), options.model, device=options.device, threads=options.threads, scheme=options.scheme
-    )
+    loaded = LoadedRun.from_options(options)
     dataset = as_option(options.dataset or default_dataset(loaded))
     evaluation = evaluate(loaded, dataset, options.faces)
     others = [load_unseen(loaded, name, dataset, evaluation.images) for name in options.others]

@@ -27,19 +27,8 @@ def main() -> int:
         help=f"without IMAGES, draw from {cli.KNOWN_DATASETS} or a folder of class folders (default: "
         "the run's own validation images)",
     )
-    parser.add_argument(
-        "--count",
-        type=cli.positive_integer,
-        default=64,
-        metavar="N",
-        help="held-out images for means and checks; more give steadier ones (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--rows",
-        type=cli.positive_integer,
-        metavar="N",
-        help="faces in the sheet, at most 64 (default: 8; of IMAGES, all)",
-    )
+    cli.add_count_option(parser, "--count", "held-out images for means and checks; more give steadier ones", 64)
+    cli.add_count_option(parser, "--rows", "faces in the sheet, at most 64 (default: 8; of IMAGES, all)")
     parser.add_argument(
         "--detector",
         choices=cli.DETECTORS,
@@ -47,13 +36,7 @@ def main() -> int:
         help="how faces are found in IMAGES, as for a prediction; none for faces that are cut out already (default: "
         "%(default)s)",
     )
-    parser.add_argument(
-        "--seed",
-        type=cli.seed,
-        default=42,
-        metavar="N",
-        help="of the choice, the noise and the checks (default: %(default)s)",
-    )
+    cli.add_seed_option(parser, "of the choice, the noise and the checks")
     parser.add_argument("--force", action="store_true", help="explain again what is there and up to date")
     cli.add_reading_option(parser)
     cli.add_device_options(parser)
@@ -63,14 +46,11 @@ def main() -> int:
 
     from emotorch.analyses.explained_faces import choose, named_faces
     from emotorch.analyses.explanations import ANALYSIS, MOST_ROWS, analyse_explanations
-    from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.paths import Paths
+    from emotorch.evaluation.own_images import held_out
 
     # One thread to an operation: methods and checks share them out.
-    loaded = LoadedRun.load(
-        Paths.from_environment(), options.model, device=options.device, threads=1, scheme=options.scheme
-    )
+    loaded = LoadedRun.from_options(options, threads=1)
     errors: list[str] = []
     if options.images:
         faces, errors = named_faces(options.images, loaded, options.detector)

@@ -31,14 +31,11 @@ def main() -> None:
 
     from emotorch.analyses.reference import find_reference
     from emotorch.analyses.robustness import ANALYSIS, analyse_robustness
-    from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.paths import Paths
+    from emotorch.evaluation.own_images import held_out
 
     # One thread to an operation: the conditions share them out.
-    loaded = LoadedRun.load(
-        Paths.from_environment(), options.model, device=options.device, threads=1, scheme=options.scheme
-    )
+    loaded = LoadedRun.from_options(options, threads=1)
     reference = find_reference(loaded, options.reference)
     images = held_out(loaded, options.dataset)
     findings = analyse_robustness(loaded, images, reference, threads=options.threads, force=options.force)

@@ -18,33 +18,18 @@ def main() -> None:
     )
     cli.add_model_argument(parser)
     cli.add_dataset_argument(parser)
-    parser.add_argument(
-        "--tiles",
-        type=cli.positive_integer,
-        default=40,
-        metavar="N",
-        help="images on a sheet at most; the tables have all (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--pairs",
-        type=cli.positive_integer,
-        default=4,
-        metavar="N",
-        help="pairs of labels that get a sheet of their own (default: %(default)s)",
-    )
+    cli.add_count_option(parser, "--tiles", "images on a sheet at most; the tables have all", 40)
+    cli.add_count_option(parser, "--pairs", "pairs of labels that get a sheet of their own", 4)
     parser.add_argument("--force", action="store_true", help="list again what is there and up to date")
     cli.add_reading_option(parser)
     cli.add_device_options(parser)
     options = parser.parse_args()
 
     from emotorch.analyses.errors import ANALYSIS, analyse_errors
-    from emotorch.evaluation.held_out import held_out
     from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.paths import Paths
+    from emotorch.evaluation.own_images import held_out
 
-    loaded = LoadedRun.load(
-        Paths.from_environment(), options.model, device=options.device, threads=options.threads, scheme=options.scheme
-    )
+    loaded = LoadedRun.from_options(options)
     images = held_out(loaded, options.dataset)
     findings = analyse_errors(loaded, images, tiles=options.tiles, pairs=options.pairs, force=options.force)
     print(ANALYSIS.text(findings))

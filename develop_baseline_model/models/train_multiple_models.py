@@ -40,13 +40,7 @@ def main() -> int:
         "--address HOST:6379",
     )
     plan = parser.add_argument_group("plan")
-    plan.add_argument(
-        "--num-models",
-        type=cli.positive_integer,
-        default=NUM_MODELS,
-        metavar="N",
-        help="runs to train; a few dozen show the spread (default: %(default)s)",
-    )
+    cli.add_count_option(plan, "--num-models", "runs to train; a few dozen show the spread", NUM_MODELS)
     plan.add_argument(
         "--strategy",
         choices=("random", "grid", "guided"),
@@ -68,14 +62,8 @@ def main() -> int:
             help=f"part of {images} to draw (default: {low:g}:{high:g} for a recipe that uses variants, as the "
             f"baseline does; {own} for one that uses none)",
         )
-    plan.add_argument(
-        "--seeds",
-        type=cli.positive_integer,
-        default=1,
-        metavar="N",
-        help="train each of them under so many seeds, so that what is varied can be told from chance "
-        "(default: %(default)s)",
-    )
+    what = "train each of them under so many seeds, so that what is varied can be told from chance"
+    cli.add_count_option(plan, "--seeds", what, 1)
     plan.add_argument(
         "--vary",
         action="append",
@@ -98,11 +86,10 @@ def main() -> int:
         metavar="HOST:PORT",
         help="of the Ray cluster (default: the one that this machine is in)",
     )
-    engine.add_argument(
+    cli.add_count_option(
+        engine,
         "--workers",
-        type=cli.positive_integer,
-        metavar="N",
-        help="models to train at once; their files are the same for any number (default: as many, up to the cores "
+        "models to train at once; their files are the same for any number (default: as many, up to the cores "
         "this process may use, as a short measurement finds worth while; on a cluster, as it has room for)",
     )
     cli.add_training_options(parser)

@@ -21,12 +21,9 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.paths import Paths
     from emotorch.reports.card.model_card import write_model_card
 
-    paths = Paths.from_environment()
-    loaded = LoadedRun.load(paths, options.model, device=options.device, threads=options.threads)
-    print(write_model_card(loaded, force=options.force))
+    print(write_model_card(LoadedRun.from_options(options), force=options.force))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,6 @@ class Attribute:
     """Images in groups.
 
     Attributes:
-        name: The column's.
         groups: Their names, in order.
         members: (N,) each image's group; -1 where the attribute is unknown.
         how: How numbers were binned; empty for words.

@@ -21,7 +21,6 @@ from emotorch.analyses.distance import (
     Weights,
     add_interval,
     measure,
-    record_table,
     recreation_distance,
 )
 from emotorch.analyses.ranking import Ranking, Reference, ranking_figure
@@ -29,7 +28,7 @@ from emotorch.analyses.watched import WatchedRun, measure_watched, rankings
 from emotorch.errors import EmoTorchError, found_elsewhere
 from emotorch.files import remove_leftovers, timestamped
 from emotorch.paths import Paths, mark_synthetic
-from emotorch.runs.folder import COPIES, FINISHED, LEAKY, Run, first_run, list_runs
+from emotorch.runs.folder import COPIES, FINISHED, LEAKY, Run, list_runs
 from emotorch.runs.record import RECORD_NAME
 from emotorch.tables import Table, counted, to_text, write_table
 from emotorch.workers import map_in_order
@@ -116,63 +115,62 @@ def compare(
     """
     names = [run.name for run in list_runs(paths.models) if only is None or run.name in only]
     parts = [names[start : start + _READ_AT_ONCE] for start in range(0, len(names), _READ_AT_ONCE)]
-    measured = Measured([], [], [])
-    for found in map_in_order(partial(_measure_with_intervals, paths, weights, leaky), parts, workers):
-        measured.add(found)
-    if not (measured.distances or measured.watched):
-        reasons = "".join(f"; {name}: {why}" for name, why in measured.left_out[:3])
-        where = found_elsewhere(first_run(paths)) if not names else ""
+    measure_part = partial(_measure_with_intervals, paths, weights, leaky)
+    measured = [found for part in map_in_order(measure_part, parts, workers) for found in part]
+    distances = [run for _, run in measured if isinstance(run, Distance)]
+    watched = [run for _, run in measured if isinstance(run, WatchedRun)]
+    left_out = [(name, why) for name, why in measured if isinstance(why, str)]
+    if not (distances or watched):
+        reasons = "".join(f"; {name}: {why}" for name, why in left_out[:3])
+        where = found_elsewhere(paths.models / "model_00001") if not names else ""
         raise EmoTorchError(f"no finished model in {paths.models} to compare{reasons}{where}")
-    measured.distances.sort(key=lambda distance: (not distance.has_ckp, distance.combined, distance.model))
-    measured.watched.sort(key=lambda run: run.order)
+    distances.sort(key=lambda distance: (not distance.has_ckp, distance.combined, distance.model))
+    watched.sort(key=lambda run: run.order)
     file = timestamped(paths.models, "comparison_results", ".csv")
-    return Comparison(measured.distances, measured.left_out, file, weights, measured.watched)
+    return Comparison(distances, left_out, file, weights, watched)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Runs as they come: the distances of some, what others watched, and the runs left out with why."""
-
-    distances: list[Distance]
-    watched: list[WatchedRun]
-    left_out: list[tuple[str, str]]
-
-    def add(self, more: "Measured") -> None:
-        self.distances.extend(more.distances)
-        self.watched.extend(more.watched)
-        self.left_out.extend(more.left_out)
-
-
-def _measure_with_intervals(paths: Paths, weights: Weights, leaky: bool, names: Sequence[str]) -> Measured:
+def _measure_with_intervals(
+    paths: Paths, weights: Weights, leaky: bool, names: Sequence[str]
+) -> list[tuple[str, Distance | WatchedRun | str]]:
     """Some runs, with intervals and without the counts that these come from: of many runs they take most memory."""
     measured = measure_runs([Run(paths.models / name) for name in names], weights, leaky=leaky)
-    distances = [replace(add_interval(run, weights), counts=()) for run in measured.distances]
-    return replace(measured, distances=distances)
+    return [
+        (name, replace(add_interval(found, weights), counts=()) if isinstance(found, Distance) else found)
+        for name, found in measured
+    ]
 
 
-def measure_runs(runs: Iterable[Run], weights: Weights, *, leaky: bool = False) -> Measured:
-    """Every run, its distance without an interval."""
-    measured = Measured([], [], [])
+def measure_runs(
+    runs: Iterable[Run], weights: Weights, *, leaky: bool = False
+) -> Iterator[tuple[str, Distance | WatchedRun | str]]:
+    """By the name of each run its distance, without an interval, or what it watches; or why it is left out."""
     for run in runs:
         try:
-            record = run.record
-            status = run.status(record)
-            if status != FINISHED:
-                measured.left_out.append((run.name, status))
-            elif record.get(LEAKY) and not leaky:
-                trained = "on copies of held-out images" if record.get(COPIES) else "with the published split"
-                measured.left_out.append((run.name, f"leaky: trained {trained}"))
-            elif why_no_original(record_table(record, "settings")):
-                measured.watched.append(measure_watched(run, record))
-            else:
-                measured.distances.append(measure(run, record, weights))
+            yield run.name, _measure(run, weights, leaky=leaky)
         except EmoTorchError as error:
-            measured.left_out.append((run.name, str(error)))
-    return measured
+            yield run.name, str(error)
+
+
+def _measure(run: Run, weights: Weights, *, leaky: bool) -> Distance | WatchedRun:
+    record = run.record
+    status = run.status(record)
+    if status != FINISHED:
+        raise EmoTorchError(status)
+    if record.get(LEAKY) and not leaky:
+        trained = "on copies of held-out images" if record.get(COPIES) else "with the published split"
+        raise EmoTorchError(f"leaky: trained {trained}")
+    if why_no_original(record.get("settings", {})):
+        return measure_watched(run, record)
+    return measure(run, record, weights)
 
 
 def results_table(comparison: Comparison) -> Table:
     """A row for each run, with the columns of the published comparison first, and every digit of its numbers."""
+
+    def further(run: MeasuredRun) -> dict[str, float]:
+        return {**{name: run.setting(name) for name in _FACTORS}, "macro_f1": run.macro_f1}
+
     distances = [
         {
             "model": run.model,
@@ -187,7 +185,7 @@ def results_table(comparison: Comparison) -> Table:
             "note": run.note,
             "distance_low": run.low,
             "distance_high": run.high,
-            **_further(run),
+            **further(run),
         }
         for run in comparison.distances
     ]
@@ -197,17 +195,12 @@ def results_table(comparison: Comparison) -> Table:
             "training_accuracy": run.accuracies[0],
             "combined_validation_accuracy": run.accuracies[1],
             "note": "; ".join(filter(None, (f"ranked by {run.kind.criterion.word}: {run.reason}", run.note))),
-            **_further(run),
+            **further(run),
         }
         for run in comparison.watched
     ]
     frame = pd.DataFrame([*distances, *watched], columns=_COLUMNS)
     return Table(frame, dict.fromkeys(frame.select_dtypes("float").columns, repr))
-
-
-def _further(run: MeasuredRun) -> dict[str, float]:
-    """What follows the published columns."""
-    return {**{name: run.setting(name) for name in _FACTORS}, "macro_f1": run.macro_f1}
 
 
 def describe(comparison: Comparison) -> str:
@@ -229,27 +222,17 @@ def describe(comparison: Comparison) -> str:
             to_text(ranking.table()),
             ranking.describe_noise(),
         ]
-    return "\n".join([*lines, *_unverified(comparison), _count(comparison), *_left_out(comparison.left_out)])
-
-
-def _count(comparison: Comparison) -> str:
-    collapsed = sum(run.collapsed for run in comparison.runs)
-    left_out = len(comparison.left_out)
-    return f"compared: {len(comparison.runs) - collapsed:,}, and {collapsed:,} that {COLLAPSED}; left out: {left_out:,}"
-
-
-def _unverified(comparison: Comparison) -> Iterator[str]:
-    without = [run.model for run in comparison.distances if not run.recipe_name]
-    if without:
-        more = f" and {len(without) - 1:,} more" if len(without) > 1 else ""
-        yield f"read unverified, without a {RECORD_NAME} that states their SHA-256: {without[0]}{more}"
-
-
-def _left_out(runs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    for name, reason in runs[:_LEFT_OUT_SHOWN]:
-        yield f"left out: {name} ({reason})"
-    if len(runs) > _LEFT_OUT_SHOWN:
-        yield f"left out: … and {len(runs) - _LEFT_OUT_SHOWN:,} more"
+    unverified = [run.model for run in comparison.distances if not run.recipe_name]
+    if unverified:
+        more = f" and {len(unverified) - 1:,} more" if len(unverified) > 1 else ""
+        lines.append(f"read unverified, without a {RECORD_NAME} that states their SHA-256: {unverified[0]}{more}")
+    collapsed, left_out = sum(run.collapsed for run in comparison.runs), comparison.left_out
+    compared = len(comparison.runs) - collapsed
+    lines.append(f"compared: {compared:,}, and {collapsed:,} that {COLLAPSED}; left out: {len(left_out):,}")
+    lines += [f"left out: {name} ({reason})" for name, reason in left_out[:_LEFT_OUT_SHOWN]]
+    if len(left_out) > _LEFT_OUT_SHOWN:
+        lines.append(f"left out: … and {len(left_out) - _LEFT_OUT_SHOWN:,} more")
+    return "\n".join(lines)
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -265,14 +248,11 @@ def comparison_figure(comparison: Comparison) -> Figure:
         drawn.append((ranking, (f"published recreation, {ranking.title}: {height:.5f}", height)))
     drawn += [(ranking, None) for ranking in rankings(comparison.watched)]
     left = len(comparison.distances) - len(apart.distances)
-    return ranking_figure(_figure_title(comparison), drawn, f"not drawn: {left} at distance 0" if left else "")
-
-
-def _figure_title(comparison: Comparison) -> str:
     distances, watched = comparison.distances, comparison.watched
     parts = [f"{counted(len(distances), 'run')} compared with the published original"] if distances else []
     if watched:
         first, *more = rankings(watched)
         by = "what their recipes watch" if more else f"{first.criterion.word}: {first.title}"
         parts.append(f"{counted(len(watched), 'run')} ranked by {by}")
-    return mark_synthetic("; ".join(parts), comparison.synthetic)
+    title = mark_synthetic("; ".join(parts), comparison.synthetic)
+    return ranking_figure(title, drawn, f"not drawn: {left} at distance 0" if left else "")

@@ -60,9 +60,8 @@ WATCHED = {criterion.name: criterion for criterion in (LOSS, ACCURACY, MACRO_F1)
 
 
 def scheme_name(settings: Mapping[str, Any]) -> str:
-    """Of a run's settings, as a record states them; an early one stated the name alone."""
-    scheme = settings.get("scheme", DEFAULT)
-    return str(scheme.get("name") if isinstance(scheme, Mapping) else scheme)
+    """Of a run's settings, as a record states them."""
+    return str(settings.get("scheme", {"name": DEFAULT}).get("name"))
 
 
 def why_no_original(settings: Mapping[str, Any]) -> str:

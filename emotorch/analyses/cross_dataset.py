@@ -11,7 +11,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from emotorch.analyses.candidates import Candidate
 from emotorch.analyses.shared_classes import TestSet, available, fer_classes, load_test_set, shared_scheme
@@ -20,7 +19,7 @@ from emotorch.datasets import DATASETS, PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import CHOSE_THE_EPOCH, predict
 from emotorch.evaluation.official_tests import record_scoring
-from emotorch.evaluation.seen import seen_in_training
+from emotorch.evaluation.seen import seen_by
 from emotorch.evaluation.sets import as_option
 from emotorch.figures.canvas import new_figure, save, wrap
 from emotorch.figures.colours import BLACK, ORANGE, PALE
@@ -30,7 +29,7 @@ from emotorch.metrics import confusion
 from emotorch.metrics.confusion import Counts
 from emotorch.metrics.intervals import Array, Estimate, wilson_interval
 from emotorch.metrics.paired import percentile_interval, resampled_confusions
-from emotorch.paths import Paths, mark_synthetic
+from emotorch.paths import mark_synthetic
 from emotorch.runs.findings import write_findings
 from emotorch.runs.usage import TrainingImages
 from emotorch.seeding import generator
@@ -43,7 +42,6 @@ class CrossDataset:
     """Every model on every dataset.
 
     Attributes:
-        labels: The classes that all share.
         cells: Each model on each dataset, all of the first model before the second: `model`, `trained_on` (empty where
             the run does not tell), `dataset`, `own_dataset` (the model was trained on other images of it), `images`
             that were scored, `left_out_seen` (those that the model was trained on, or a variant or an exact twin of
@@ -105,12 +103,17 @@ def score(candidates: Sequence[Candidate], datasets: Sequence[str]) -> CrossData
     trained_on = dict.fromkeys(candidate.trained_on for candidate in candidates)
     added = [name for name in trained_on if name in here and name not in wanted]
     notes += [f"added, because a model was trained on it: {name}" for name in added]
-    named = _load_sets(paths, [*added, *wanted], schemes, shared)
+    named: dict[str, tuple[str, TestSet]] = {}
+    for dataset in [*added, *wanted]:
+        tested = load_test_set(paths, dataset, schemes, shared)
+        if tested.images.name in named:
+            raise UsageError(f"two datasets are called {tested.images.name}: rename a folder, or name each once")
+        named[tested.images.name] = (dataset, tested)
     rows = []
     counts = {}
     for candidate in candidates:
         reading = candidate.model.read_as(shared)
-        scored = {name: _score(candidate, reading, name, dataset, images) for name, (dataset, images) in named.items()}
+        scored = {name: _score(candidate, reading, dataset, tested) for name, (dataset, tested) in named.items()}
         own = next((found for found in scored.values() if found.row["own_dataset"]), None)
         rows += [found.row | _drops(found, own) for found in scored.values()]
         counts[candidate.name] = {name: found.counts for name, found in scored.items()}
@@ -136,31 +139,17 @@ def _scheme_notes(schemes: Sequence[LabelScheme], shared: LabelScheme) -> list[s
     return notes
 
 
-def _load_sets(
-    paths: Paths, datasets: Sequence[str], schemes: Sequence[LabelScheme], shared: LabelScheme
-) -> dict[str, tuple[str, TestSet]]:
-    """By the name in tables, the dataset as it was named and its images."""
-    found: dict[str, tuple[str, TestSet]] = {}
-    for dataset in datasets:
-        images = load_test_set(paths, dataset, schemes, shared)
-        name = images.images.name
-        if name in found:
-            raise UsageError(f"two datasets are called {name}: rename a folder, or name each once")
-        found[name] = (dataset, images)
-    return found
-
-
-def _score(candidate: Candidate, reading: Model, name: str, dataset: str, tested: TestSet) -> _Scored:
-    known = TrainingImages.of(candidate.run)
-    seen = _seen(candidate, tested, known)
+def _score(candidate: Candidate, reading: Model, dataset: str, tested: TestSet) -> _Scored:
+    name, paths = tested.images.name, candidate.loaded.paths
+    known, validating = (TrainingImages.of(candidate.run, validation=validation) for validation in (False, True))
+    seen = np.logical_or(*seen_by(candidate.model, tested.images, known, paths))
     images, sources = tested.images.part(~seen), tested.sources[~seen]
-    left = TestSet(images, sources, {}, tested.scheme)
-    chose = _seen(candidate, left, TrainingImages.of(candidate.run, validation=True))
+    chose = np.logical_or(*seen_by(candidate.model, images, validating, paths))
     size = len(reading.labels)
     resampled_counts = np.zeros((2, size, size))
     if len(images.labels):
         predictions = predict(reading, images, candidate.loaded.device)
-        record_scoring(candidate.loaded, dataset, images, predictions.counts, tested.scheme)
+        record_scoring(candidate.loaded, dataset, images, predictions.counts)
         rng = generator("cross dataset", SPLIT_SEED, candidate.name, name)
         numbered = np.unique(sources, return_inverse=True)[1]
         resampled_counts = resampled_confusions(images.labels, predictions.classes[None], size, numbered, rng)[0]
@@ -188,15 +177,6 @@ def _score(candidate: Candidate, reading: Model, name: str, dataset: str, tested
 
 def _columns(name: str, found: Estimate) -> dict[str, float]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-
-
-def _seen(candidate: Candidate, tested: TestSet, known: TrainingImages | None) -> NDArray[np.bool_]:
-    """(N,) the images that are among the known ones, or a variant or an exact twin of which is."""
-    scheme = candidate.model.scheme
-    # In another scheme's dataset folder the same images have other names.
-    by_name = tested.scheme is not None and tested.scheme == scheme
-    paths = candidate.loaded.paths.for_scheme(scheme.name)
-    return np.logical_or(*seen_in_training(tested.images, known, paths, by_name=by_name))
 
 
 def _macro_f1_of_present(counts: Array) -> Array:

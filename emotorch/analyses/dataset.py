@@ -117,8 +117,7 @@ def describe(audit: Audit) -> str:
 def class_counts(audited: AuditedFolder) -> dict[str, dict[str, int]]:
     """Readable images by split, or of all where there are no splits, and by class."""
     labels = sorted(set(audited.labels))
-    splits = list(dict.fromkeys(audited.splits))
-    counts = {split or _ALL: dict.fromkeys(labels, 0) for split in splits}
+    counts = {split or _ALL: dict.fromkeys(labels, 0) for split in audited.splits}
     for entry in audited.entries:
         counts[entry.split or _ALL][entry.label] += 1
     return counts

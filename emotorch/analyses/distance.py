@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,6 @@ _LABELS = SCHEMES[DEFAULT].labels
 # What the note of a run says. The words are part of the format of comparison_results_*.csv.
 NO_CKP = "no CK+: ranked on FER alone"
 COLLAPSED = "collapsed to one class"
-_NEVER = "never predicts"
 
 Settings = Mapping[str, float]
 
@@ -84,10 +84,9 @@ class MeasuredRun:
 
     @property
     def note(self) -> str:
-        """What is to be known of it."""
         if self.collapsed:
             return COLLAPSED
-        return f"{_NEVER} {', '.join(self.never_predicted)}" if self.never_predicted else ""
+        return f"never predicts {', '.join(self.never_predicted)}" if self.never_predicted else ""
 
     def setting(self, name: str) -> float:
         """A factor, or a number of the recipe; NaN where unknown."""
@@ -180,23 +179,19 @@ def measure(run: Run, record: Mapping[str, Any], weights: Weights) -> Distance:
     Raises:
         EmoTorchError: it cannot be compared, and why.
     """
-    if reason := why_no_original(record_table(record, "settings")):
+    if reason := why_no_original(record.get("settings", {})):
         raise EmoTorchError(reason)
     return replace(_distance(run.name, Behaviour.of(run), weights), **stated(record))
 
 
 def stated(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of `MeasuredRun` what a run's record states.
-
-    Raises:
-        EmoTorchError: the record is damaged.
-    """
-    recipe = record_table(record_table(record, "settings"), "recipe")
+    """Of `MeasuredRun` what a run's record states."""
+    recipe = record.get("settings", {}).get("recipe", {})
     return {
-        "recipe_name": str(recipe.get("name", "")),
-        "factors": dict(_numbers(record_table(record, "factors"))),
+        "recipe_name": recipe.get("name", ""),
+        "factors": dict(_numbers(record.get("factors", {}))),
         "recipe": _shared(tuple(_numbers(recipe))),
-        "synthetic": record_table(record, "dataset").get("synthetic") is True,
+        "synthetic": record.get("dataset", {}).get("synthetic", False),
     }
 
 
@@ -225,11 +220,7 @@ def add_interval(distance: Distance, weights: Weights) -> Distance:
 
 
 def distance_to_original(run: Run) -> Distance:
-    """How far one run is from the published original, without an interval, as the comparison ranks by default.
-
-    Raises:
-        EmoTorchError: it cannot be compared, and why.
-    """
+    """The distance of one run as the comparison ranks by default; see `measure`."""
     return measure(run, run.record, Weights())
 
 
@@ -241,14 +232,6 @@ def recreation_distance(weights: Weights, *, complete: bool) -> float:
 @lru_cache
 def _published_original() -> Behaviour:
     return Behaviour.of(Run(MODEL_ORIGINAL))
-
-
-def record_table(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A table within a run's record; empty where that has none of the name."""
-    value: object = record.get(name, {})
-    if not isinstance(value, dict):
-        raise EmoTorchError(f"run.json: {name} is {value!r}, not a table")
-    return value
 
 
 def _numbers(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
@@ -303,15 +286,11 @@ def _matrix_distance(run: Matrix | None, original: Matrix | None) -> float:
     if run.labels != original.labels:
         raise EmoTorchError(f"its classes are {', '.join(run.labels)}, not {', '.join(original.labels)}")
     # Of 16 numbers, the plain sum is several times as fast as NumPy's.
-    pairs = zip(_flat(run), _flat(original), strict=True)
+    pairs = zip(chain(*run.proportions), chain(*original.proportions), strict=True)
     distance = sum([(ours - theirs) ** 2 for ours, theirs in pairs]) / len(run.labels) ** 2
     if not math.isfinite(distance):
         raise EmoTorchError("a confusion matrix of it holds a proportion that is no number")
     return distance
-
-
-def _flat(matrix: Matrix) -> list[float]:
-    return [proportion for row in matrix.proportions for proportion in row]
 
 
 def never_predicted(matrices: Sequence[Matrix]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Source of the last: Northcutt, Jiang and Chuang, "Confident learning: estimating
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -170,30 +170,30 @@ def _make(loaded: LoadedRun, held_out: Evaluation, tiles: int, pairs: int, folde
     return findings
 
 
+@dataclass(frozen=True)
 class _Gallery:
     """Writes lists and sheets of one model's images into a folder, and returns what the findings say of them.
 
     Images are given as (M,) places among those that were held out.
     """
 
-    def __init__(
-        self, folder: Path, held_out: Evaluation, labels: NDArray[np.str_], probabilities: Probabilities, tiles: int
-    ) -> None:
-        self._folder = folder
-        self._images = held_out.images
-        self._title = held_out.title
-        self._labels = labels
-        self._probabilities = probabilities
-        self._classes = probabilities.argmax(axis=1)
-        self._tiles = tiles
+    folder: Path
+    held_out: Evaluation
+    labels: NDArray[np.str_]
+    probabilities: Probabilities
+    tiles: int
+
+    @cached_property
+    def classes(self) -> Indices:
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     def table(self, places: Indices) -> Table:
         frame = pd.DataFrame(
             {
                 "file": self._files(places),
-                "truth": self._labels[self._images.labels[places]],
-                "prediction": self._labels[self._classes[places]],
-                "confidence": self._probabilities[places, self._classes[places]],
+                "truth": self.labels[self.held_out.images.labels[places]],
+                "prediction": self.labels[self.classes[places]],
+                "confidence": self.probabilities[places, self.classes[places]],
             }
         )
         return Table(frame, {"confidence": "{:.4f}"})
@@ -204,29 +204,29 @@ class _Gallery:
         if not with_sheet:
             return {**found, "picture": None, "tiles": []}
         # Evenly over all, the first and the last among them.
-        number = min(self._tiles, len(pair.images))
+        number = min(self.tiles, len(pair.images))
         shown = pair.images[np.linspace(0, len(pair.images) - 1, number).round().astype(int)]
         title = (
             f"{one} predicted as {other} {counts[0]} times ({proportions[0]:.0%} of {one}), the other way "
             f"{counts[1]} times ({proportions[1]:.0%}); most to least confident"
         )
-        picture = self._plot(f"confused_{one}_{other}", shown, self._classes[shown], title)
+        picture = self._plot(f"confused_{one}_{other}", shown, self.classes[shown], title)
         return {**found, "picture": picture, "tiles": _tiles(self.table(shown))}
 
     def write_suspected(self, suspected: LabelErrors) -> dict[str, Any]:
         # The class that a threshold makes of it need not be the most probable one.
-        places, classes, labels = suspected.images, suspected.classes, self._images.labels[suspected.images]
+        places, classes, labels = suspected.images, suspected.classes, self.held_out.images.labels[suspected.images]
         frame = pd.DataFrame(
             {
                 "file": self._files(places),
-                "label": self._labels[labels],
-                "suspected": self._labels[classes],
-                "confidence": self._probabilities[places, classes],
-                "label_confidence": self._probabilities[places, labels],
+                "label": self.labels[labels],
+                "suspected": self.labels[classes],
+                "confidence": self.probabilities[places, classes],
+                "label_confidence": self.probabilities[places, labels],
             }
         )
         table = Table(frame, dict.fromkeys(("confidence", "label_confidence"), "{:.4f}"))
-        title = f"{len(places)} of {len(self._classes)} labels suspected by confident learning; the most suspicious"
+        title = f"{len(places)} of {len(self.classes)} labels suspected by confident learning; the most suspicious"
         return {
             **self.write("suspected_label_errors", table, places, title, suspected=classes),
             "thresholds": suspected.thresholds.tolist(),
@@ -237,9 +237,9 @@ class _Gallery:
         self, name: str, table: Table, places: Indices, title: str, suspected: Indices | None = None
     ) -> dict[str, Any]:
         """Writes a list and a sheet of its first images: with their predictions, or with (M,) suspected classes."""
-        write_table(self._folder / f"{name}.csv", table)
-        classes = self._classes[places] if suspected is None else suspected
-        first = slice(self._tiles)
+        write_table(self.folder / f"{name}.csv", table)
+        classes = self.classes[places] if suspected is None else suspected
+        first = slice(self.tiles)
         doubtful = suspected is not None
         return {
             "images": len(places),
@@ -255,18 +255,18 @@ class _Gallery:
         if not len(places):
             return None
         sheet = prediction_sheet(
-            self._images.pixels[places],
-            self._labels[self._images.labels[places]].tolist(),
-            self._labels[classes].tolist(),
-            self._probabilities[places, classes].tolist(),
-            f"{self._title}: {title}",
+            self.held_out.images.pixels[places],
+            self.labels[self.held_out.images.labels[places]].tolist(),
+            self.labels[classes].tolist(),
+            self.probabilities[places, classes].tolist(),
+            f"{self.held_out.title}: {title}",
             names=["/".join(Path(file).parts[-2:]) for file in self._files(places)],
             labels_suspected=labels_suspected,
         )
-        return save(sheet, self._folder / f"{name}.png").name
+        return save(sheet, self.folder / f"{name}.png").name
 
     def _files(self, places: Indices) -> list[str]:
-        return [self._images.files[place] for place in places.tolist()]
+        return [self.held_out.images.files[place] for place in places.tolist()]
 
 
 def _tiles(table: Table) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,8 +68,7 @@ def explain(model: Model, faces: Faces, device: torch.device, seed: int, threads
 
 # --- The analysis -------------------------------------------------------------------------------------------
 
-SHEET, MEANS, CHECKS = "explanations.png", "mean_maps.png", "checks.png"
-_IMAGES_TABLE, _CHECKS_TABLE, _CURVES_TABLE = "images.csv", "checks.csv", "deletion_curves.csv"
+_PICTURES = {"sheet": "explanations.png", "means": "mean_maps.png", "checks": "checks.png"}
 # Taller sheets are no help to the eye.
 MOST_ROWS = 64
 _REPORT_IMAGES, _REPORT_ROWS = 64, 8
@@ -109,15 +109,15 @@ def _make(loaded: LoadedRun, faces: Faces, rows: int, seed: int, threads: int, f
             label: {"images": len(group), "thirds": {name: _thirds(maps[group]) for name, maps in importance.items()}}
             for label, group in groups.items()
         },
-        "pictures": {"sheet": SHEET, "means": MEANS, "checks": CHECKS},
-        "tables": {"images": _IMAGES_TABLE, "checks": _CHECKS_TABLE, "deletion_curves": _CURVES_TABLE},
+        "pictures": _PICTURES,
+        "tables": {name: f"{name}.csv" for name in ("images", "checks", "deletion_curves")},
     }
-    _plot_sheet(folder / SHEET, explanation, importance, labels, rows, title)
-    _plot_means(folder / MEANS, faces.pixels, importance, groups, title)
-    _plot_checks(folder / CHECKS, explanation, f"Checks of the importance maps of {loaded.run.name}")
-    write_table(folder / _IMAGES_TABLE, _images_table(explanation, labels))
-    write_table(folder / _CHECKS_TABLE, _checks_table(findings))
-    write_table(folder / _CURVES_TABLE, _curves_table(explanation))
+    _plot_sheet(folder / _PICTURES["sheet"], explanation, importance, labels, rows, title)
+    _plot_means(folder / _PICTURES["means"], faces.pixels, importance, groups, title)
+    _plot_checks(folder / _PICTURES["checks"], explanation, f"Checks of the importance maps of {loaded.run.name}")
+    write_table(folder / "images.csv", _images_table(explanation, labels))
+    write_table(folder / "checks.csv", _checks_table(findings))
+    write_table(folder / "deletion_curves.csv", _curves_table(explanation))
     return findings
 
 
@@ -243,11 +243,12 @@ def _plot_sheet(
         prediction = f"predicted: {label} {explanation.confidences[row]:.0%}"
         truths = explanation.faces.truths
         if truths is None:
-            captions.append(f"{_shortened(explanation.faces.files[row])}\n{prediction}")
+            name = Path(explanation.faces.files[row]).name
+            captions.append(f"{name if len(name) <= 24 else f'…{name[-23:]}'}\n{prediction}")
         else:
             captions.append(f"true: {truths[row]}\n{'✓' if truths[row] == label else '✗'} {prediction}")
-    colours = "Importance for the prediction (1: the map's own full scale)"
-    save(mosaic_figure(tiles, captions, ["face", *_names(importance)], title, colours), path)
+    scale = "Importance for the prediction (1: the map's own full scale)"
+    save(mosaic_figure(tiles, captions, ["face", *_names(importance)], title, scale), path)
 
 
 def _plot_means(
@@ -264,14 +265,9 @@ def _plot_means(
         captions.append(f"predicted: {label}\nmean of {len(group)}")
     missing = [label for label in groups if label not in predicted]
     note = f"; never predicted: {', '.join(missing)}" if missing else ""
-    colours = "Mean importance for the prediction (1: the mean map's maximum)"
+    scale = "Mean importance for the prediction (1: the mean map's maximum)"
     columns = ["mean face", *_names(importance)]
-    save(mosaic_figure(np.stack(rows), captions, columns, f"{title}, by prediction{note}", colours), path)
-
-
-def _shortened(file: str, most: int = 24) -> str:
-    name = Path(file).name
-    return name if len(name) <= most else f"…{name[-most + 1 :]}"
+    save(mosaic_figure(np.stack(rows), captions, columns, f"{title}, by prediction{note}", scale), path)
 
 
 def _names(importance: Mapping[str, Map]) -> list[str]:
@@ -297,16 +293,8 @@ def _draw_deletion(axes: Axes, explanation: Explanation) -> None:
     axes.set(xlabel="Pixels turned grey, the most important first (%)", ylabel="Probability of the prediction (%)")
     axes.set(xlim=(0, 100), ylim=(0, None))
     axes.set_title("Deletion test: a lower curve is right", fontsize=11)
-    axes.legend(
-        title="area under the curve",
-        fontsize=9,
-        title_fontsize=9,
-        handlelength=3.5,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.15),
-        ncols=2,
-        frameon=False,
-    )
+    look: dict[str, Any] = {"fontsize": 9, "title_fontsize": 9, "handlelength": 3.5, "ncols": 2, "frameon": False}
+    axes.legend(title="area under the curve", loc="upper center", bbox_to_anchor=(0.5, -0.15), **look)
     tidy(axes)
 
 
@@ -319,9 +307,8 @@ def _draw_correlations(axes: Axes, checks: Mapping[str, MethodChecks]) -> None:
     axes.plot(signed, places, "o", color=BLUE, markersize=6, label="as they are")
     for place, value in zip(places, signed, strict=True):
         text = "no map that is not flat" if math.isnan(value) else f"{value:.2f}"
-        axes.annotate(
-            text, (np.nan_to_num(value), place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
-        )
+        place_of_text: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(text, (np.nan_to_num(value), place), fontsize=8, **place_of_text)
     axes.axvline(0, color=BLACK, linewidth=1)
     axes.set_yticks(places, [METHODS[name] for name in checks])
     axes.set(xlim=(-1, 1), ylim=(len(checks) - 0.5, -0.6), xlabel="Rank correlation of the maps")

@@ -1,6 +1,6 @@
 """Whether a model serves groups of people equally well: the analysis, its report, tables and figure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -64,15 +64,21 @@ def _describe(findings: Findings, found: Sequence[Fairness]) -> str:
     """Each attribute's groups with counts and intervals, and the largest gaps."""
     parts = ["\n".join(findings["lines"])]
     for attribute, fairness in zip(findings["attributes"], found, strict=True):
-        tables = [_group_table(attribute), _recall_table(fairness)]
-        parts += ["\n".join(_heading(fairness)), *map(to_text, tables)]
-        none = "no two groups are large enough to compare"
-        parts.append(to_text(_gap_table(attribute)) if len(fairness.gaps) else none)
+        name, groups = attribute["name"], fairness.groups
+        how = f", {attribute['how']}" if attribute["how"] else ""
+        heading = [f"{name}: {len(groups)} groups{how}; of {fairness.unknown:,} images it is unknown"]
+        if groups["small"].any():
+            small = ", ".join(groups["group"][groups["small"]])
+            heading.append(f"fewer than {SMALL} images, no part in the gaps: {small}")
+        if fairness.left_out:
+            missing = ", ".join(fairness.left_out)
+            heading.append(f"no part in the standardised accuracy, because a group has none: {missing}")
+        gaps = to_text(_gap_table(attribute)) if len(fairness.gaps) else "no two groups are large enough to compare"
+        parts += ["\n".join(heading), to_text(_group_table(attribute)), to_text(_recall_table(fairness)), gaps]
     return "\n\n".join([*parts, _READING])
 
 
 def _group_table(attribute: Mapping[str, Any]) -> Table:
-    """The groups of an attribute's findings."""
     groups = pd.DataFrame(attribute["groups"])
     frame = pd.DataFrame(
         {
@@ -103,7 +109,6 @@ def _recall_table(fairness: Fairness) -> Table:
 
 
 def _gap_table(attribute: Mapping[str, Any]) -> Table:
-    """The gaps of an attribute's findings."""
     gaps = pd.DataFrame(attribute["gaps"])
     frame = gaps[["metric", "lowest", "highest"]].rename(columns={"metric": "largest gap"})
     frame["points"] = [(points, *ends) for points, ends in zip(gaps["points"], gaps["interval"], strict=True)]
@@ -113,16 +118,6 @@ def _gap_table(attribute: Mapping[str, Any]) -> Table:
 
 def _marked(names: Iterable[str], marked: Iterable[bool], mark: str) -> list[str]:
     return [f"{name}{mark if is_marked else ''}" for name, is_marked in zip(names, marked, strict=True)]
-
-
-def _heading(fairness: Fairness) -> Iterator[str]:
-    attribute, groups = fairness.attribute, fairness.groups
-    how = f", {attribute.how}" if attribute.how else ""
-    yield f"{attribute.name}: {len(groups)} groups{how}; of {fairness.unknown:,} images it is unknown"
-    if groups["small"].any():
-        yield f"fewer than {SMALL} images, no part in the gaps: {', '.join(groups['group'][groups['small']])}"
-    if fairness.left_out:
-        yield f"no part in the standardised accuracy, because a group has none: {', '.join(fairness.left_out)}"
 
 
 # --- Figure -------------------------------------------------------------------------------------------------
@@ -142,9 +137,8 @@ def _plot(path: Path, title: str, found: Sequence[Fairness]) -> None:
             draw(axes, fairness)
             axes.set_ylim(len(fairness.groups) - 0.5, -0.5)
             tidy(axes)
-    names = ("Accuracy (%)", "Recall of each class (%)", "Classes of the images (%)")
-    for axes, name in zip(grid[-1], names, strict=True):
-        axes.set_xlabel(name)
+    for axes, name in zip(grid[-1], ("Accuracy", "Recall of each class", "Classes of the images"), strict=True):
+        axes.set_xlabel(f"{name} (%)")
     add_legend(figure, grid[:, 0], "outside lower left", fontsize=9, handlelength=1.5)
     add_legend(figure, grid[:, 1], "outside lower right", fontsize=9, handlelength=1.5)
     save(figure, path)
@@ -189,7 +183,6 @@ def _draw_classes(axes: Axes, fairness: Fairness) -> None:
 
 # --- The analysis -------------------------------------------------------------------------------------------
 
-NAME = "fairness"
 REPORT_NAME = "fairness.txt"
 
 
@@ -214,7 +207,7 @@ def analyse_fairness(
         "scheme": loaded.model.scheme.as_dict(),
     }
     make = partial(_make, loaded, held_out, table, edges)
-    compute_once(loaded.run, NAME, loaded.weights, made_from, make, force=force)
+    compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
     return ANALYSIS.folder(loaded)
 
 
@@ -256,5 +249,5 @@ def _tables(findings: Findings) -> Tables:
 
 
 ANALYSIS = Analysis(
-    NAME, "Fairness across groups", "analyze_fairness.py", _read, _lines, _tables, arguments="--attributes CSV"
+    "fairness", "Fairness across groups", "analyze_fairness.py", _read, _lines, _tables, arguments="--attributes CSV"
 )

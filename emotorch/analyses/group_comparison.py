@@ -107,15 +107,14 @@ def _compare(attribute: Attribute, images: PredictedImages) -> Fairness:
     counts = np.bincount(cells[known], minlength=number * classes**2).reshape(number, classes, classes)
     large = np.flatnonzero(counts.sum(axis=(1, 2)) >= SMALL)
     weights = _class_weights(counts[large])
-    groups = [
-        {"group": name} | _score(matrix, images.part(members == place), weights)
-        for place, (name, matrix) in enumerate(zip(attribute.groups, counts, strict=True))
-    ]
-    recalls = [
-        {"group": name, "label": label} | _recall(matrix, place)
-        for name, matrix in zip(attribute.groups, counts, strict=True)
-        for place, label in enumerate(images.labels)
-    ]
+    groups, recalls = [], []
+    for place, (name, matrix) in enumerate(zip(attribute.groups, counts, strict=True)):
+        groups.append({"group": name, **_score(matrix, images.part(members == place), weights)})
+        for number, label in enumerate(images.labels):
+            of_class = int(matrix[number].sum())
+            share = 100 * of_class / max(1, int(matrix.sum()))
+            recall = _proportion("recall", int(matrix[number, number]), of_class)
+            recalls.append({"group": name, "label": label, "share_of_group": share, **recall})
     gaps = _gaps(attribute, images, counts, large, weights) if len(large) > 1 else []
     present = counts.sum(axis=(0, 2)) > 0
     left_out = [label for place, label in enumerate(images.labels) if present[place] and not weights[place]]
@@ -155,13 +154,6 @@ def _score(counts: NDArray[np.int64], images: PredictedImages, weights: Array) -
         "ece_by_chance": 100 * calibrated.by_chance,
         "overconfidence": 100.0 * float(images.probabilities.max(axis=1).mean()) - accuracy["accuracy"],
     }
-
-
-def _recall(counts: NDArray[np.int64], place: int) -> dict[str, object]:
-    """The columns of a class of a group."""
-    images = int(counts[place].sum())
-    found = _proportion("recall", int(counts[place, place]), images)
-    return {**found, "share_of_group": 100 * images / max(1, int(counts.sum()))}
 
 
 def _proportion(name: str, correct: int, images: int) -> dict[str, Any]:

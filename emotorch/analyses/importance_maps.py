@@ -16,7 +16,6 @@ import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from functools import partial
 
 import captum.attr
 import numpy as np
@@ -70,7 +69,15 @@ def find_map_layer(network: nn.Module, form: InputForm) -> tuple[str, nn.Module]
     finally:
         for handle in handles:
             handle.remove()
-    with_maps = [module for module in shapes if isinstance(module, nn.Conv2d) and _gives_map(module, shapes[module])]
+    with_maps = [
+        module
+        for module, shape in shapes.items()
+        if isinstance(module, nn.Conv2d)
+        and len(shape) == 4
+        and shape[2] * shape[3] > 1
+        # One that cuts patches:
+        and not module.stride == module.kernel_size != (1, 1)
+    ]
     if not with_maps:
         return None
     size = shapes[with_maps[-1]][2:]
@@ -83,11 +90,6 @@ def find_map_layer(network: nn.Module, form: InputForm) -> tuple[str, nn.Module]
     return names[with_maps[-1]], with_maps[-1]
 
 
-def _gives_map(convolution: nn.Conv2d, shape: tuple[int, ...]) -> bool:
-    cuts_patches = convolution.stride == convolution.kernel_size != (1, 1)
-    return not cuts_patches and len(shape) == 4 and shape[2] * shape[3] > 1
-
-
 def importance_maps(
     network: nn.Module, form: InputForm, pixels: Pixels, classes: Indices, seed: int, threads: int = 1
 ) -> dict[str, Map]:
@@ -97,7 +99,6 @@ def importance_maps(
         network: In evaluation mode, on the device that it is to run on; it is not changed.
         pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,) whose scores are explained.
-        seed: Of SmoothGrad's noise.
         threads: Methods at the same time; the maps are the same for any number.
 
     Returns:
@@ -160,16 +161,18 @@ def attributions(scores: WithPreprocessing, layer: nn.Module | None) -> dict[str
         "saliency": lambda image, _, target: saliency.attribute(image, target),
         "smoothgrad": smooth,
         "integrated_gradients": integrate,
+        "occlusion": occlude,
     }
     if layer is not None:
-        methods["grad_cam"] = partial(_grad_cam, captum.attr.LayerGradCam(scores, layer))
-    return {**methods, "occlusion": occlude}
+        cam = captum.attr.LayerGradCam(scores, layer)
 
+        def show_layer(image: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
+            found = cam.attribute(image, target, relu_attributions=True)
+            enlarged: Tensor = captum.attr.LayerAttribution.interpolate(found, tuple(image.shape[2:]), "bilinear")
+            return enlarged
 
-def _grad_cam(method: captum.attr.LayerGradCam, image: Tensor, _mean: Tensor, target: Tensor) -> Tensor:
-    found = method.attribute(image, target, relu_attributions=True)
-    enlarged: Tensor = captum.attr.LayerAttribution.interpolate(found, tuple(image.shape[2:]), "bilinear")
-    return enlarged
+        methods["grad_cam"] = show_layer
+    return methods
 
 
 @contextmanager

@@ -63,13 +63,16 @@ def check_maps(
 
     Args:
         model: On the device that it is to run on; see `evaluate.prepared`.
-        pixels: (N, H, W) or (N, H, W, 3).
         classes: (N,) that are explained.
         maps: By method, (N, H, W).
         seed: Of random orders and random weights.
         threads: Curves, then maps, at the same time; the results are the same for any number.
     """
-    orders = [*map(_removal_order, maps.values()), *_random_orders(pixels, seed)]
+    # (N, H·W) places in the order of their removal: the most important first, and by chance.
+    orders = [np.argsort(-values.reshape(len(values), -1), axis=1, kind="stable") for values in maps.values()]
+    rng = generator("explanations", seed, "random order")
+    places = np.tile(np.arange(pixels.shape[1] * pixels.shape[2]), (len(pixels), 1))
+    orders += [rng.permuted(places, axis=1) for _ in range(_RANDOM_ORDERS)]
     with ThreadPoolExecutor(threads) as pool:
         found = list(pool.map(partial(deletion_curves, model, pixels, classes), orders))
     curves = dict(zip(maps, found[: len(maps)], strict=True))
@@ -82,8 +85,8 @@ def check_maps(
 def _checks(
     maps: Map, curves: NDArray[np.float64], random: NDArray[np.float64], correlations: NDArray[np.float64]
 ) -> MethodChecks:
-    told = ~_is_flat(maps)
-    areas, by_chance = (_area(values[told]) for values in (curves, random))
+    told = np.ptp(maps, axis=(1, 2)) > 0
+    areas, by_chance = (np.trapezoid(values[told], axis=1) / DELETION_STEPS for values in (curves, random))
     known = np.isfinite(correlations[0])
 
     def mean(values: NDArray[np.floating | np.bool_]) -> float:
@@ -98,26 +101,6 @@ def _checks(
         mean(correlations[1][known]),
         int((~known).sum()),
     )
-
-
-def _area(curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.trapezoid(curves, axis=1) / DELETION_STEPS)
-
-
-def _is_flat(maps: Map) -> NDArray[np.bool_]:
-    return np.asarray(np.ptp(maps, axis=(1, 2)) == 0)
-
-
-def _removal_order(maps: Map) -> Indices:
-    """(N, H, W) maps to (N, H·W) places in the order of their removal, the most important first."""
-    return np.argsort(-maps.reshape(len(maps), -1), axis=1, kind="stable")
-
-
-def _random_orders(pixels: Pixels, seed: int) -> list[Indices]:
-    rng = generator("explanations", seed, "random order")
-    images, height, width = pixels.shape[:3]
-    places = np.tile(np.arange(height * width), (images, 1))
-    return [rng.permuted(places, axis=1) for _ in range(_RANDOM_ORDERS)]
 
 
 def deletion_curves(model: Model, pixels: Pixels, classes: Indices, order: Indices) -> NDArray[np.float64]:

@@ -176,7 +176,11 @@ def _draw_ranking(
             axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
             # Those that collapsed have no interval: whatever is resampled, they predict one class.
             known = ~(np.isnan(lows) | collapsed)
-            entries |= _draw_intervals(axes, values[known], lows[known], highs[known])
+            ends = values[known], lows[known], highs[known]
+            if known.sum() >= _BAND_FROM:
+                entries["95% interval"] = axes.fill_between(*ends, color=SKY, alpha=0.5, linewidth=0, zorder=1)
+            elif known.any():
+                entries["95% interval"] = axes.vlines(*ends, color=SKY, linewidth=2, zorder=1)
         _score_axis(axes, ranking, limits, labelled=number % columns == 0)
         points = _draw_points(axes, values, scores, collapsed, ranking, suffix)
         if reference is not None:
@@ -229,16 +233,6 @@ def _score_axis(axes: Axes, ranking: Ranking, limits: tuple[float, float], *, la
     if labelled:
         distance = f"distance, {ranking.title}\n(smaller is more alike)"
         axes.set_ylabel(distance if logarithmic else f"validation {ranking.criterion.column}")
-
-
-def _draw_intervals(axes: Axes, ranks: Array, lows: Array, highs: Array) -> dict[str, Artist]:
-    if not len(ranks):
-        return {}
-    if len(ranks) < _BAND_FROM:
-        drawn: Artist = axes.vlines(ranks, lows, highs, color=SKY, linewidth=2, zorder=1)
-    else:
-        drawn = axes.fill_between(ranks, lows, highs, color=SKY, alpha=0.5, linewidth=0, zorder=1)
-    return {"95% interval": drawn}
 
 
 def _scale(axes: Axes, values: Array, *, linear: bool) -> None:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.datasets import PARTS
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.loaded_run import LoadedRun
-from emotorch.evaluation.seen import seen_in_training
+from emotorch.evaluation.seen import seen_by
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.files import hash_file
 from emotorch.paths import Paths
@@ -19,8 +18,7 @@ from emotorch.training.checkpoints import Model, load_model
 
 @dataclass(frozen=True)
 class Reference:
-    """A model to measure errors by, what is known of the images that it was trained on, and the paths of the dataset in
-    its scheme, which tells persons."""
+    """A model to measure errors by, what is known of the images that it was trained on, and the datasets' paths."""
 
     name: str
     model: Model
@@ -30,8 +28,7 @@ class Reference:
 
     def has_seen(self, images: EvaluationSet) -> NDArray[np.bool_]:
         """(N,) which images it was trained on: themselves, a variant, a twin, or others of a person shown in them."""
-        by_name = images.name in PARTS and self.model.trained_as is None
-        return np.logical_or(*seen_in_training(images, self.training, self.paths, by_name=by_name))
+        return np.logical_or(*seen_by(self.model, images, self.training, self.paths))
 
 
 def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:
@@ -57,5 +54,4 @@ def find_reference(loaded: LoadedRun, named: str | None) -> Reference | str:
             raise
         return f"the EmoTorch baseline has other labels ({error}): name another model with --reference"
     run = Run(weights.parent)
-    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
-    return Reference(run.name, reference, weights_hash, TrainingImages.of(run), paths)
+    return Reference(run.name, reference, weights_hash, TrainingImages.of(run), loaded.paths)

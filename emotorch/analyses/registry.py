@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from emotorch.evaluation.evaluate import Evaluation
-from emotorch.evaluation.held_out import held_out
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.own_images import held_out
 from emotorch.runs.findings import Findings, find_folder, read_findings
 from emotorch.runs.folder import Run
 from emotorch.tables import Table, to_text

@@ -166,7 +166,7 @@ def _conditions(counts: Array) -> list[Condition]:
     for place, (name, severity) in enumerate([(CLEAN, 0), *_CONDITIONS]):
         measured = counts[place, 0].astype(int)
         right, totals = np.diagonal(measured).tolist(), measured.sum(axis=1).tolist()
-        of_classes = [proportion(hits, images) for hits, images in zip(right, totals, strict=True)]
+        of_classes = map(proportion, right, totals)
         conditions.append(
             Condition(
                 name,

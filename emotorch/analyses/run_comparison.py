@@ -18,7 +18,7 @@ from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.evaluation.evaluate import Predictions, predict
 from emotorch.evaluation.official_tests import record_scoring
-from emotorch.evaluation.seen import seen_by
+from emotorch.evaluation.seen import chose_the_epoch, seen_by
 from emotorch.evaluation.sets import EvaluationSet, as_option, load_set, sources_of, synthetic_suffix
 from emotorch.figures.canvas import draw_estimate, new_figure, save, tidy, wrap
 from emotorch.figures.colours import BLUE, GREY, ORANGE, VERMILLION
@@ -82,7 +82,14 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     """
     dataset = as_option(dataset)
     paths, scheme = candidates[0].loaded.paths, candidates[0].model.scheme
-    _check(candidates)
+    if len(candidates) < 2:
+        raise UsageError("one run alone has nothing to be compared with: name two or more")
+    for candidate in candidates:
+        if candidate.model.scheme != scheme:
+            raise UsageError(
+                f"{candidates[0].name} predicts by the scheme {scheme.name}, {candidate.name} by "
+                f"{candidate.model.scheme.name}: name one that both can be read as, for example --scheme emotorch4"
+            )
     images, notes = _held_out(candidates, dataset, load_set(paths, dataset, scheme))
     sources = group_sources(sources_of(paths, images, scheme))
     predictions = [predict(candidate.model, images, candidate.loaded.device) for candidate in candidates]
@@ -103,7 +110,11 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     of_groups: list[dict[str, Any]] = []
     for name, members in zip(names, groups, strict=True):
         of_runs += [_run_row(candidates[run], name, predictions[run], resampled[run]) for run in members]
-        of_groups += _group_rows(name, [resampled[run] for run in members])
+        for metric in resampled[0]:
+            values = [float(resampled[run][metric][0]) for run in members]
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+            row = {"group": name, "runs": len(values), "metric": metric, "mean": float(np.mean(values))}
+            of_groups.append({**row, "standard_deviation": spread})
     differences = pd.DataFrame(
         {"first": first, "second": second} | row
         for (first, one), (second, other) in combinations(zip(names, groups, strict=True), 2)
@@ -118,36 +129,20 @@ def compare(candidates: Sequence[Candidate], dataset: str, *, each_run: bool = F
     return RunComparison(title, notes, pd.DataFrame(of_runs), pd.DataFrame(of_groups), differences, seeds_apart)
 
 
-def _check(candidates: Sequence[Candidate]) -> None:
-    first = candidates[0]
-    if len(candidates) < 2:
-        raise UsageError("one run alone has nothing to be compared with: name two or more")
-    for candidate in candidates[1:]:
-        if candidate.model.scheme != first.model.scheme:
-            raise UsageError(
-                f"{first.name} predicts by the scheme {first.model.scheme.name}, {candidate.name} by "
-                f"{candidate.model.scheme.name}: name one that both can be read as, for example --scheme emotorch4"
-            )
-
-
 def _held_out(
     candidates: Sequence[Candidate], dataset: str, everything: EvaluationSet
 ) -> tuple[EvaluationSet, list[str]]:
     """The images that no run was trained on, not on a variant or an exact twin either; and what to say of them."""
-
-    def seen(candidate: Candidate, images: EvaluationSet, *, validation: bool = False) -> NDArray[np.bool_] | None:
-        known = TrainingImages.of(candidate.run, validation=validation)
-        return None if known is None else np.logical_or(*seen_by(candidate.loaded, dataset, images, known))
-
     trained_on = np.zeros(len(everything.labels), dtype=bool)
     counted, unknown = [], []
     for candidate in candidates:
-        known = seen(candidate, everything)
+        known = TrainingImages.of(candidate.run)
         if known is None:
             unknown.append(candidate.name)
         else:
-            counted.append(f"{candidate.name} {int(known.sum()):,}")
-            trained_on |= known
+            seen = np.logical_or(*seen_by(candidate.model, everything, known, candidate.loaded.paths))
+            counted.append(f"{candidate.name} {int(seen.sum()):,}")
+            trained_on |= seen
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise EmoTorchError(f"each of the {len(everything.labels):,} images of {dataset} was trained on by some run")
@@ -160,7 +155,7 @@ def _held_out(
     if unknown:
         notes.append(f"no image_usage.csv: what {', '.join(unknown)} was trained on is unknown")
     for candidate in candidates:
-        chose = seen(candidate, images, validation=True)
+        chose = chose_the_epoch(candidate.loaded, images)
         if chose is not None and chose.any():
             said = f"chose the epoch of {candidate.name}: to it they are not quite unseen"
             notes.append(f"{int(chose.sum()):,} of the images {said}")
@@ -208,14 +203,6 @@ def _run_row(
         "accuracy_high": high,
         **{metric: float(values[0]) for metric, values in resampled.items()},
     }
-
-
-def _group_rows(name: str, resampled: Sequence[Mapping[str, Array]]) -> Iterator[dict[str, Any]]:
-    for metric in resampled[0]:
-        values = [float(of_run[metric][0]) for of_run in resampled]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-        row = {"group": name, "runs": len(values), "metric": metric, "mean": float(np.mean(values))}
-        yield {**row, "standard_deviation": spread}
 
 
 def _differences(

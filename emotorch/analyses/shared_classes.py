@@ -81,13 +81,11 @@ class TestSet:
         images: Labelled by the shared classes.
         sources: (N,) numbers; images of one say one thing together: equal pictures, variants, one person of CK+.
         left_out: Images by the name of a class that not all models share, as the dataset's folders call it.
-        scheme: The label scheme whose dataset folder they were read from; None of a folder of the user's.
     """
 
     images: EvaluationSet
     sources: NDArray[np.int64]
     left_out: Mapping[str, int]
-    scheme: LabelScheme | None
 
 
 def load_test_set(paths: Paths, dataset: str, schemes: Sequence[LabelScheme], shared: LabelScheme) -> TestSet:
@@ -111,7 +109,7 @@ def load_test_set(paths: Paths, dataset: str, schemes: Sequence[LabelScheme], sh
         raise EmoTorchError(f"{dataset} has no image of a class that all models share: {', '.join(shared.labels)}")
     part = replace(part, labels=new_labels[new_labels >= 0])
     sources = sources_of(paths, part, scheme)
-    return TestSet(part, group_sources(sources), dict(sorted(left_out.items())), scheme)
+    return TestSet(part, group_sources(sources), dict(sorted(left_out.items())))
 
 
 def _load_folder(paths: Paths, folder: Path, schemes: Sequence[LabelScheme], shared: LabelScheme) -> TestSet:
@@ -122,7 +120,7 @@ def _load_folder(paths: Paths, folder: Path, schemes: Sequence[LabelScheme], sha
     own = [paths.for_scheme(scheme.name) for scheme in schemes]
     within = [folder.resolve().is_relative_to(below) for at in own for below in (at.originals, at.augmented)]
     scheme = schemes[within.index(True) // 2] if any(within) else schemes[0]
-    return TestSet(images, group_sources(sources_of(paths, images, scheme)), left_out, None)
+    return TestSet(images, group_sources(sources_of(paths, images, scheme)), left_out)
 
 
 def available(paths: Paths, schemes: Sequence[LabelScheme]) -> list[str]:

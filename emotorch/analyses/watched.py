@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emotorch.analyses.criterion import ACCURACY, LOSS, MACRO_F1, WATCHED, Criterion, scheme_name, why_no_original
-from emotorch.analyses.distance import MeasuredRun, never_predicted, record_table, stated
+from emotorch.analyses.distance import MeasuredRun, never_predicted, stated
 from emotorch.analyses.ranking import Ranking
 from emotorch.datasets import CKP, FER, dataset_title
 from emotorch.errors import EmoTorchError
@@ -28,10 +28,8 @@ class Kind:
     """What runs must share to be ranked among each other.
 
     Attributes:
-        scheme: Their label scheme's name.
         data: What they trained on, by which split, and whether CK+ validated too.
         loss: What they minimise, where that is what ranks them; else empty. Of two gammas the focal loss is two.
-        criterion: What ranks them.
     """
 
     scheme: str
@@ -80,8 +78,8 @@ def measure_watched(run: Run, record: Mapping[str, Any]) -> WatchedRun:
     Raises:
         EmoTorchError: it cannot be ranked, and why.
     """
-    settings = record_table(record, "settings")
-    recipe, reason = record_table(settings, "recipe"), why_no_original(settings)
+    settings = record["settings"]
+    recipe, reason = settings.get("recipe", {}), why_no_original(settings)
     criterion = WATCHED.get(str(recipe.get("watch")))
     if criterion is None:
         raise EmoTorchError(f"{reason}; nor does its record say what it is ranked by")

@@ -117,7 +117,6 @@ class Evaluation:
     """A model's score on some images.
 
     Attributes:
-        images: Those that were scored, at least one.
         title: Run and images, marked when the faces are synthetic.
         lines: The score in words, and what was left out of it.
         reliability: Whether the confidences mean what they say; None where that was not assessed.
@@ -144,10 +143,8 @@ def score(
     """Scores a run's model on images that it was not trained on, and says how far that can be believed.
 
     Args:
-        images: To score; at least one.
         notes: What is to be said of the images, right after the score.
-        shared: (N,) which of them share their source with a training image; scored without these too.
-        shared_how: In words.
+        shared: (N,) which of them share their source with a training image (`shared_how`); scored without these too.
         sources: (N,) equal for images that are not independent.
         validated: (N,) which of them chose the epoch and had the temperature fitted on them; None where unknown.
     """
@@ -186,7 +183,7 @@ def evaluate(loaded: LoadedRun, dataset: str, faces: str = "auto") -> Evaluation
     dataset = as_option(dataset)
     everything = load_set(paths, dataset, model.scheme, model.form.pixels, faces)
     known = TrainingImages.of(run)
-    trained_on, twins = seen_by(loaded, dataset, everything, known)
+    trained_on, twins = seen_by(model, everything, known, paths)
     images = everything.part(~trained_on)
     if not len(images.labels):
         raise NothingUnseenError(f"{run.name} was trained on every image of {dataset}: nothing is left to score it on")
@@ -208,7 +205,7 @@ def evaluate(loaded: LoadedRun, dataset: str, faces: str = "auto") -> Evaluation
         shared=twins[~trained_on],
         shared_how="have an exact twin in training",
         sources=sources_of(paths, images, model.scheme),
-        validated=chose_the_epoch(loaded, dataset, images),
+        validated=chose_the_epoch(loaded, images),
     )
     record_scoring(loaded, dataset, evaluation.images, evaluation.predictions.counts)
     return evaluation

@@ -50,15 +50,17 @@ def write_usage_evaluation(loaded: LoadedRun, evaluations: Sequence[Evaluation])
     misclassified ones are listed, not copied: there are thousands.
     """
     run, labels = loaded.run, loaded.model.labels
+    panels = []
     with new_folder(run.outputs, "evaluation_image_usage") as new:
         for evaluation in evaluations:
             _write_set(new.prepared, evaluation, loaded.model)
             if evaluation.images.name != TRAINING:
                 _write_misclassified_images(new.prepared, evaluation, labels)
-        unseen = [evaluation for evaluation in evaluations if evaluation.images.name != TRAINING]
-        if unseen:
-            figure = scores_figure(list(map(_panel, unseen)), labels, run.name)
-            save(figure, new.prepared / "confusion_matrices.png")
+                counts = evaluation.predictions.counts
+                title = f"{evaluation.title.partition(' on ')[2]}, accuracy {confusion.accuracy(counts):.1f}%"
+                panels.append(ConfusionPanel(title, confusion.row_proportions(counts), counts))
+        if panels:
+            save(scores_figure(panels, labels, run.name), new.prepared / "confusion_matrices.png")
     return new.final
 
 
@@ -101,9 +103,3 @@ def _write_misclassified_images(folder: Path, evaluation: Evaluation, labels: Se
 
 def _misclassified(evaluation: Evaluation) -> list[int]:
     return np.flatnonzero(evaluation.predictions.classes != evaluation.images.labels).tolist()
-
-
-def _panel(evaluation: Evaluation) -> ConfusionPanel:
-    counts = evaluation.predictions.counts
-    title = f"{evaluation.title.partition(' on ')[2]}, accuracy {confusion.accuracy(counts):.1f}%"
-    return ConfusionPanel(title, confusion.row_proportions(counts), counts)

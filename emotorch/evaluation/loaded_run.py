@@ -1,5 +1,6 @@
 """A run with its model in memory: what every analysis of a run starts from."""
 
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,7 @@ from emotorch.training.device import choose_device, make_repeatable
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run and its model.
-
-    Attributes:
-        weights: The file that the model is from.
-        model: In the scheme that it is read as.
-    """
+    """A run, and its model in the scheme that it is read as, with the file of weights that it is from."""
 
     paths: Paths
     run: Run
@@ -51,3 +47,19 @@ class LoadedRun:
         make_repeatable(threads)
         draw_kept_pictures(run)
         return cls(paths, run, weights, model, choose_device(device))
+
+    @classmethod
+    def from_options(cls, options: Namespace, threads: int | None = None) -> "LoadedRun":
+        """What a script's options name, below EMOTORCH_ROOT; see `load`.
+
+        Args:
+            options: With `model`, `device`, `threads` and perhaps `scheme`.
+            threads: Of an operation, where the script has another use for those of its options.
+        """
+        return cls.load(
+            Paths.from_environment(),
+            options.model,
+            device=options.device,
+            threads=threads or options.threads,
+            scheme=vars(options).get("scheme"),
+        )

@@ -26,14 +26,10 @@ def describe_tests(paths: Paths, scheme: LabelScheme) -> str:
     return f"{FER_TEST} is {here}{'; there is no ' if missing else ''}{' and no '.join(missing)}"
 
 
-def record_scoring(
-    loaded: LoadedRun, dataset: str, images: EvaluationSet, counts: Counts, scheme: LabelScheme | None = None
-) -> None:
-    """Notes a scoring of PrivateTest, with (K, K) counts; at any other images one may look as often as one likes.
-
-    `scheme` is that of the dataset folder that the images are from; None for the model's own.
-    """
-    if shows_private_test(loaded.paths, scheme or loaded.model.scheme, loaded.run, dataset, images.hashes.tolist()):
+def record_scoring(loaded: LoadedRun, dataset: str, images: EvaluationSet, counts: Counts) -> None:
+    """Notes a scoring of PrivateTest, with (K, K) counts; at any other images one may look as often as one likes."""
+    scheme = images.read_from or loaded.model.scheme
+    if shows_private_test(loaded.paths, scheme, loaded.run, dataset, images.hashes.tolist()):
         number, correct = int(counts.sum()), int(np.trace(counts))
         record_private_scoring(loaded.run, loaded.weights, images.name, number, correct)
 
@@ -41,14 +37,16 @@ def record_scoring(
 def shows_private_test(paths: Paths, scheme: LabelScheme, run: Run, dataset: str, hashes: Iterable[str]) -> bool:
     """Whether a dataset has images of PrivateTest, as it is here: by that name, among all of FER-2013's, or as copies.
 
-    Where a run draws its training images from all of FER-2013 (or from what is unknown), all is no test of it.
-
-    Args:
-        hashes: Of the dataset's images, by which copies in a folder or in data of one's own are known.
+    Where a run draws its training images from all of FER-2013 (or from what is unknown), all is no test of it. In a
+    folder, or data of one's own, copies are known by the images' hashes.
     """
     part = PARTS.get(dataset)
     if part is None:
-        return _has_copies(paths, scheme, hashes)
+        if not (paths.for_scheme(scheme.name).originals / MANIFEST).is_file():
+            return False
+        index = DatasetIndex.load(paths, scheme)
+        *others, private = (set(index.originals_of(FER.name, usage).hashes.tolist()) for usage in FER_USAGES)
+        return not private.difference(*others).isdisjoint(hashes)
     if part.dataset is not FER:
         return False
     record = run.record
@@ -57,12 +55,3 @@ def shows_private_test(paths: Paths, scheme: LabelScheme, run: Run, dataset: str
     usages = [usage for usage in FER.tests if not part.usages or usage in part.usages]
     index = DatasetIndex.load(paths, scheme)
     return any(len(index.originals_of(FER.name, usage)) for usage in usages)
-
-
-def _has_copies(paths: Paths, scheme: LabelScheme, hashes: Iterable[str]) -> bool:
-    """Whether some of these are images that no other usage of FER-2013 has than PrivateTest."""
-    if not (paths.for_scheme(scheme.name).originals / MANIFEST).is_file():
-        return False
-    index = DatasetIndex.load(paths, scheme)
-    *others, private = (set(index.originals_of(FER.name, usage).hashes.tolist()) for usage in FER_USAGES)
-    return not private.difference(*others).isdisjoint(hashes)

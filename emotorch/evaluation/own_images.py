@@ -13,20 +13,34 @@ from emotorch.data.dataset import MANIFEST_COLUMNS, STORED_HASH
 from emotorch.data.images import PixelForm, Pixels, bring_to, hash_pixels, read_stored
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST, read_manifest
-from emotorch.data.variants import operation_of, original_of, variant_file
+from emotorch.data.variants import is_variant, operation_of, original_of, variant_file
 from emotorch.datasets import CKP, FER, FER_TEST, PARTS, Dataset
 from emotorch.errors import EmoTorchError, found_elsewhere
-from emotorch.evaluation.evaluate import Evaluation, NothingUnseenError, evaluate, predict, score
+from emotorch.evaluation.evaluate import (
+    CHOSE_THE_EPOCH,
+    Evaluation,
+    NothingUnseenError,
+    all_chose_the_epoch,
+    evaluate,
+    predict,
+    score,
+)
 from emotorch.evaluation.loaded_run import LoadedRun
+from emotorch.evaluation.seen import seen_by_name
 from emotorch.evaluation.sets import EvaluationSet, sources_of
 from emotorch.files import hash_file, read_stamp
 from emotorch.labels import LabelScheme
 from emotorch.paths import AUGMENTED, ORIGINALS, STAGE_2, STAGE_3, Paths, mark_synthetic
 from emotorch.runs.folder import validation_title
-from emotorch.runs.usage import CKP_VALIDATION, FER_VALIDATION, TRAINING, VALIDATION_SUFFIX, read_image_usage
+from emotorch.runs.usage import (
+    CKP_VALIDATION,
+    FER_VALIDATION,
+    TRAINING,
+    VALIDATION_SUFFIX,
+    TrainingImages,
+    read_image_usage,
+)
 from emotorch.training.checkpoints import Model
-
-_NOT_VALIDATED = "the run was not validated on any of it"
 
 _Row = Mapping[str, str]
 
@@ -83,6 +97,42 @@ def evaluate_validation(loaded: LoadedRun) -> list[Evaluation]:
     usages = [usage for usage in _usages(rows) if usage != TRAINING]
     parts = [_evaluate_part(loaded, usage, rows, finder) for usage in usages]
     return [part for part in parts if part is not None]
+
+
+def held_out(loaded: LoadedRun, dataset: str | None) -> Evaluation:
+    """What a run was not trained on, of a dataset (see `evaluate`) or of its own validation images.
+
+    Of the run's own, FER-2013's count where it has any, else the first of another dataset. Variants are left out:
+    they are changed already, and say little beyond their originals.
+
+    Raises:
+        EmoTorchError: no such dataset, or no image of it is left; or the run's own are unknown or not here.
+    """
+    if dataset is not None:
+        return evaluate(loaded, dataset)
+    parts = evaluate_validation(loaded)
+    if not parts:
+        remedy = f"name a DATASET, fer-public for example{found_elsewhere(loaded.paths.originals)}"
+        raise EmoTorchError(f"{loaded.run.name} names no validation image that is here: {remedy}")
+    return _originals(loaded, parts[0])
+
+
+def _originals(loaded: LoadedRun, scored: Evaluation) -> Evaluation:
+    # A run of the published code may have been trained on variants of its own validation images.
+    variant = np.array([is_variant(file) for file in scored.images.files])
+    trained_on = ~variant & seen_by_name(scored.images, TrainingImages.of(loaded.run))[0]
+    chosen = ~variant & ~trained_on
+    if chosen.all():
+        return scored
+    if not chosen.any():
+        raise EmoTorchError(f"{scored.title}: no original that was not trained on; name a DATASET, fer-public say")
+    images = scored.images.part(chosen)
+    predictions = predict(loaded.model, images, loaded.device)
+    alone = f"{scored.title}, originals alone: {predictions.line()} {CHOSE_THE_EPOCH}"
+    lines = [f"{alone}; {int(variant.sum())} variants are left out", all_chose_the_epoch(predictions.images)]
+    if trained_on.any():
+        lines.append(f"{int(trained_on.sum())} originals are left out, because it was trained on variants of them")
+    return Evaluation(images, predictions, scored.title, lines)
 
 
 # --- The parts of image_usage.csv ---------------------------------------------------------------------------
@@ -144,10 +194,8 @@ def _indented(evaluation: Evaluation) -> Evaluation:
 
 
 def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", model: Model) -> tuple[EvaluationSet | None, int]:
-    """The images that are here, and how many of them are known by their file names alone.
-
-    In place of their hashes they have their sources': equal for variants of one original.
-    """
+    """The images that are here, with their sources' hashes in place of their own; and how many of them are known by
+    their file names alone."""
     scheme, form = model.scheme, model.form.pixels
     files, pixels, labels, sources, by_name = [], [], [], [], 0
     for row in rows:
@@ -175,11 +223,8 @@ def _read(usage: str, rows: Sequence[_Row], finder: "_Finder", model: Model) -> 
 
 
 def _whole(loaded: LoadedRun, dataset: Dataset, stands_in: str) -> tuple[list[Evaluation], list[str]]:
-    """A dataset less what the run was trained on, as far as is known; and why a part of it is not scored.
-
-    Args:
-        stands_in: Why it stands in for validation images of the run; empty where the run has none of it.
-    """
+    """A dataset less what the run was trained on, as far as is known, and why a part of it is not scored; `stands_in`
+    says why it stands in for validation images of the run, where that has any of it."""
     scheme, evaluations, missing = loaded.model.scheme, [], []
     here = loaded.paths.for_scheme(scheme.name).originals.is_dir()
     index = DatasetIndex.load(loaded.paths, scheme) if here else None
@@ -200,7 +245,9 @@ def _whole(loaded: LoadedRun, dataset: Dataset, stands_in: str) -> tuple[list[Ev
         except NothingUnseenError as error:
             missing.append(str(error))
             continue
-        said = f"{part.title} stands in for its validation images: {stands_in}" if stands_in else _NOT_VALIDATED
+        said = "the run was not validated on any of it"
+        if stands_in:
+            said = f"{part.title} stands in for its validation images: {stands_in}"
         title = f"{loaded.run.name} on {part.title} ({'stands in' if stands_in else 'unseen'})"
         marked = mark_synthetic(title, loaded.paths.is_synthetic)
         first, *others = evaluation.lines
@@ -220,23 +267,21 @@ class _Finder:
         own = paths.for_scheme(scheme.name).originals.name
         manifests = paths.root.glob(f"{ORIGINALS}*/{MANIFEST}")
         folders = sorted((path.parent.name for path in manifests), key=lambda name: (name != own, name))
-        self._augmented = {folder for folder in folders if self._has_its_variants(folder)}
+        # Those whose variants are here.
+        self._augmented = set()
         # (folder, file) by the hash of the pixels.
         self._files: dict[str, list[tuple[str, str]]] = {}
         # What a file's own pixels must hash to, where it is not 48×48 grey.
         self._stored_hashes: dict[str, str] = {}
         for folder in folders:
+            augmented = self.root / f"{folder}{AUGMENTED}"
+            made_from = read_stamp(augmented, STAGE_3)["inputs"] if augmented.is_dir() else None
+            if made_from == hash_file(self.root / folder / MANIFEST):
+                self._augmented.add(folder)
             for row in read_manifest(paths.root / folder, MANIFEST_COLUMNS, STAGE_2):
                 self._files.setdefault(row["hash"], []).append((folder, row["file"]))
                 if STORED_HASH in row:
                     self._stored_hashes[f"{folder}/{row['file']}"] = row[STORED_HASH]
-
-    def _has_its_variants(self, folder: str) -> bool:
-        augmented = self.root / f"{folder}{AUGMENTED}"
-        if not augmented.is_dir():
-            return False
-        inputs: str = read_stamp(augmented, STAGE_3)["inputs"]
-        return inputs == hash_file(self.root / folder / MANIFEST)
 
     def find(self, recorded: str, source: str) -> tuple[str, Pixels] | None:
         """An image's file below the root, and what it holds; None where it is not here, or is another picture.
@@ -269,6 +314,4 @@ class _Finder:
         if not path.is_file():
             return None
         pixels = read_stored(path)
-        if pixels_hash and hash_pixels(pixels) != pixels_hash:
-            return None
-        return file, pixels
+        return None if pixels_hash and hash_pixels(pixels) != pixels_hash else (file, pixels)

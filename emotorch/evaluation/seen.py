@@ -10,24 +10,22 @@ from numpy.typing import NDArray
 from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import original_of
-from emotorch.datasets import PARTS
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import EvaluationSet, recorded, variants_prefix
 from emotorch.paths import STAGE_2, Paths
 from emotorch.runs.folder import find_run, weights_file
 from emotorch.runs.usage import TrainingImages
-from emotorch.training.checkpoints import load_model
+from emotorch.training.checkpoints import Model, load_model
 
 
 def seen_by(
-    loaded: LoadedRun, dataset: str, images: EvaluationSet, known: TrainingImages | None
+    model: Model, images: EvaluationSet, known: TrainingImages | None, paths: Paths
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """`seen_in_training` for some or all images of a dataset."""
+    """`seen_in_training` for a model, and images of a dataset below a root."""
     # In another scheme's dataset the same images have other names.
-    by_name = dataset in PARTS and loaded.model.trained_as is None
-    paths = loaded.paths.for_scheme(loaded.model.scheme.name)
-    return seen_in_training(images, known, paths, by_name=by_name)
+    by_name = images.read_from == (model.trained_as or model.scheme)
+    return seen_in_training(images, known, paths.for_scheme(model.scheme.name), by_name=by_name)
 
 
 def seen_in_training(
@@ -45,9 +43,13 @@ def _seen_themselves(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     if by_name or known is None:
         return seen_by_name(images, known)
+
+    def is_known(row: Mapping[str, str]) -> bool:
+        return row["hash"] in known.hashes or known.has(row["file"], row["hash"])
+
     # A folder's names mean nothing: only the pixels tell. But a variant has other pixels than its source, and what
     # stage 2 has shrunk, or cut out of a photo, others than its file.
-    variants, files = variants_prefix(paths), _files_of(known, paths)
+    variants, files = variants_prefix(paths), {file for _, file in _recorded_files(paths, is_known)}
     seen = [
         pixels in known.hashes or file in files or (file.startswith(variants) and original_of(file) in known.files)
         for file, pixels in zip(images.files, images.hashes.tolist(), strict=True)
@@ -69,21 +71,11 @@ def _of_the_same_people(images: EvaluationSet, seen: NDArray[np.bool_], paths: P
     """Which images show a person whom seen ones show, where stage 2's dataset tells persons."""
     if not seen.any():
         return seen
-    person = {
-        file: (row["dataset"], row["subject"]) for row, file in _recorded_files(paths, lambda row: bool(row["subject"]))
-    }
+    with_person = _recorded_files(paths, lambda row: bool(row["subject"]))
+    person = {file: (row["dataset"], row["subject"]) for row, file in with_person}
     shown = [person.get(file) for file in images.files]
     known = {one for one, was in zip(shown, seen.tolist(), strict=True) if was and one is not None}
     return np.array([one in known for one in shown], dtype=bool)
-
-
-def _files_of(known: TrainingImages, paths: Paths) -> set[str]:
-    """The files of stage 2's dataset that a run knows, and those that it was made from."""
-
-    def is_known(row: Mapping[str, str]) -> bool:
-        return row["hash"] in known.hashes or known.has(row["file"], row["hash"])
-
-    return {file for _, file in _recorded_files(paths, is_known)}
 
 
 def _recorded_files(
@@ -101,10 +93,10 @@ def _recorded_files(
             yield row, f"{folders[file.parent]}/{file.name}"
 
 
-def chose_the_epoch(loaded: LoadedRun, dataset: str, images: EvaluationSet) -> NDArray[np.bool_] | None:
-    """(N,) which images of a dataset chose a run's epoch, or are twins of such; None where that is unknown."""
+def chose_the_epoch(loaded: LoadedRun, images: EvaluationSet) -> NDArray[np.bool_] | None:
+    """(N,) which images chose a run's epoch, or are twins of such; None where that is unknown."""
     validating = TrainingImages.of(loaded.run, validation=True)
-    return None if validating is None else np.logical_or(*seen_by(loaded, dataset, images, validating))
+    return None if validating is None else np.logical_or(*seen_by(loaded.model, images, validating, loaded.paths))
 
 
 def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSet) -> LoadedRun:
@@ -117,7 +109,7 @@ def load_unseen(loaded: LoadedRun, name: str, dataset: str, images: EvaluationSe
     weights = weights_file(loaded.paths, name)
     model = load_model(weights).read_as(loaded.model.scheme)
     other = replace(loaded, run=find_run(loaded.paths, name), weights=weights, model=model)
-    seen, _ = seen_by(other, dataset, images, TrainingImages.stated_by(other.run))
+    seen, _ = seen_by(model, images, TrainingImages.stated_by(other.run), loaded.paths)
     if seen.any():
         raise EmoTorchError(
             f"{other.run.name} was trained on {seen.sum()} of the {len(seen)} images that {dataset} is scored on"

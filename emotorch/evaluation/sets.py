@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +32,6 @@ class EvaluationSet:
     """Images with their true labels.
 
     Attributes:
-        name: For files and titles.
         files: Relative to the root where they are below it, else whole paths.
         pixels: (N, H, W) grey or (N, H, W, 3), as the model that is scored reads them.
         labels: (N,) into the scheme's.
@@ -40,6 +39,7 @@ class EvaluationSet:
         reread: Reads them in another form; None where there are only these pixels.
         searched: What was found in the pictures of a folder in which faces were looked for: also in those that take no
             part, because they show none.
+        read_from: The scheme from whose dataset folder a known dataset was read; None of images from elsewhere.
     """
 
     name: str
@@ -49,13 +49,17 @@ class EvaluationSet:
     hashes: NDArray[np.str_]
     reread: Callable[[PixelForm], Pixels] | None = None
     searched: Sequence[Searched] = ()
+    read_from: LabelScheme | None = None
 
     def part(self, chosen: NDArray[np.bool_]) -> "EvaluationSet":
-        files = [file for file, wanted in zip(self.files, chosen, strict=True) if wanted]
         reread = self.reread
-        part = (lambda form: reread(form)[chosen]) if reread is not None else None
-        return EvaluationSet(
-            self.name, files, self.pixels[chosen], self.labels[chosen], self.hashes[chosen], part, self.searched
+        return replace(
+            self,
+            files=[file for file, wanted in zip(self.files, chosen, strict=True) if wanted],
+            pixels=self.pixels[chosen],
+            labels=self.labels[chosen],
+            hashes=self.hashes[chosen],
+            reread=(lambda form: reread(form)[chosen]) if reread is not None else None,
         )
 
     def read_as(self, form: PixelForm) -> Pixels:
@@ -124,7 +128,10 @@ def _load_part(paths: Paths, name: str, part: Part, scheme: LabelScheme, form: P
     stored = index.form_for(form.size, form.channels, source)
     if stored != form:
         logger.info("%s is stored as %s at most; the model reads %s", name, stored, form)
-    return EvaluationSet(name, images.files, images.read(form), images.labels, images.hashes, images.read)
+    known = scheme if name in PARTS else None
+    return EvaluationSet(
+        name, images.files, images.read(form), images.labels, images.hashes, images.read, read_from=known
+    )
 
 
 def _load_folder(paths: Paths, folder: Path, scheme: LabelScheme, form: PixelForm, faces: str) -> EvaluationSet:

@@ -77,15 +77,16 @@ def describe_means(
     """
     images, device = evaluation.images, loaded.device
     models = [run.model for run in (loaded, *others)]
-    chose = [_count_chosen(run, dataset, images) for run in (loaded, *others)]
+    # As far as is known.
+    chosen_by = [chose_the_epoch(run, images) for run in (loaded, *others)]
+    chose = [0 if chosen is None else int(chosen.sum()) for chosen in chosen_by]
 
     def mean_of(number: int, *, with_tta: bool = False) -> str:
         mark = f" {CHOSE_THE_EPOCH}" if any(chose[:number]) else ""
         return f"{mean_predictions(models[:number], images, device, with_tta=with_tta).line()}{mark}"
 
-    tta = (
-        f"test-time augmentation ({COPIES} copies: mirror images, shifts of {_shift_of(images.pixels.shape[2])} pixels)"
-    )
+    shift = _shift_of(images.pixels.shape[2])
+    tta = f"test-time augmentation ({COPIES} copies: mirror images, shifts of {shift} pixels)"
     if with_tta:
         yield f"with {tta}: {mean_of(1, with_tta=True)}"
     for other, chosen in zip(others, chose[1:], strict=True):
@@ -97,9 +98,3 @@ def describe_means(
         yield f"mean of {len(models)} models: {mean_of(len(models))}"
     if others and with_tta:
         yield f"mean of {len(models)} models with {tta}: {mean_of(len(models), with_tta=True)}"
-
-
-def _count_chosen(run: LoadedRun, dataset: str, images: EvaluationSet) -> int:
-    """How many of the images chose a run's epoch, as far as is known."""
-    chosen = chose_the_epoch(run, dataset, images)
-    return 0 if chosen is None else int(chosen.sum())

@@ -30,9 +30,8 @@ from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import PUBLISHED_SPLIT, VOTES
 from emotorch.runs.folder import COPIES, FINISHED, LEAKY, LISTED_IN, RUNNING, Run, claim_run, write_parameters
 from emotorch.runs.history import EpochLog, require_tensorboard
-from emotorch.runs.outcome import Outcome, SetOutcome
 from emotorch.runs.record import with_hashes, write_record
-from emotorch.runs.results import write_results
+from emotorch.runs.results import Outcome, SetOutcome, write_results
 from emotorch.runs.usage import write_inherited
 from emotorch.training import checkpoints, distributed
 from emotorch.training.device import choose_device, make_repeatable

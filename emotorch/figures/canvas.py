@@ -7,7 +7,6 @@ for the names that an SVG gives its parts); no state is shared, so that threads 
 import textwrap
 import warnings
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from emotorch.figures.colours import BLACK, PALE
 from emotorch.files import write_atomically
@@ -156,11 +155,7 @@ def without_controls(figure: Figure) -> None:
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         named = axis.get_major_formatter()
         if isinstance(named, FixedFormatter | FuncFormatter):  # it gives the ticks their texts once more
-            axis.set_major_formatter(FuncFormatter(partial(_safe_tick, named)))
-
-
-def _safe_tick(named: Formatter, value: float, place: int | None = None) -> str:
-    return lines(named(value, place))
+            axis.set_major_formatter(FuncFormatter(lambda value, place, named=named: lines(named(value, place))))
 
 
 def save(figure: Figure, path: Path) -> Path:

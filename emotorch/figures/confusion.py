@@ -27,7 +27,6 @@ class ConfusionPanel:
     """One matrix of a figure; rows are the true classes, columns the predicted ones.
 
     Attributes:
-        title: Which images it counts.
         proportions: (K, K), 0 to 1, of the row. NaN or zeros all along a row: a class without images.
         counts: (K, K) numbers of images, where they are known.
     """
@@ -90,20 +89,10 @@ def _draw_matrix(axes: Axes, panel: ConfusionPanel, labels: Sequence[str]) -> No
             [f"{cell}\n{count:,}" for cell, count in zip(*row, strict=True)] for row in zip(cells, counts, strict=True)
         ]
         row_labels = [f"{label}\nn = {n:,}" for label, n in zip(labels, counts.sum(axis=1), strict=True)]
-    sns.heatmap(
-        percent,
-        mask=np.broadcast_to(empty[:, None], (size, size)),
-        annot=np.array(cells),
-        fmt="",
-        annot_kws={"fontsize": 10.5, "linespacing": 1.35},
-        cmap="Blues",
-        vmin=0,
-        vmax=100,
-        square=True,
-        linewidths=2,  # white lines keep neighbouring cells of one colour apart
-        cbar=False,
-        ax=axes,
-    )
+    # White lines keep neighbouring cells of one colour apart.
+    look: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 100, "square": True, "linewidths": 2, "cbar": False}
+    words = {"annot": np.array(cells), "fmt": "", "annot_kws": {"fontsize": 10.5, "linespacing": 1.35}}
+    sns.heatmap(percent, mask=np.broadcast_to(empty[:, None], (size, size)), ax=axes, **words, **look)
     axes.set_facecolor(PALE)
     for text in axes.texts:
         column, row = map(int, text.get_position())

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +28,7 @@ from emotorch.figures.colours import BLUE, SKY
 
 
 def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
-    """Draws the number of images of each class, one panel for each split.
-
-    Args:
-        counts: Images by split and class; every split has the same classes in the same order.
-        title: Above all panels.
-    """
+    """Draws the number of images of each class, one panel for each split; all have the same classes in one order."""
     require(len(counts) > 0, "a figure of the balance needs at least one split")
     labels = list(next(iter(counts.values())))
     require(all(list(classes) == labels for classes in counts.values()), "splits of different classes")
@@ -75,7 +71,6 @@ def distributions_figure(
     Args:
         brightness: By class the images' mean grey values, 0 to 255.
         sharpness: By class the variance of the Laplacian.
-        title: Above both panels.
     """
     require(len(brightness) > 0 and list(brightness) == list(sharpness), "both panels need the same classes, 1 or more")
     figure = new_figure(10, 0.62 * len(brightness) + 1.7, title)
@@ -93,12 +88,8 @@ def distributions_figure(
     right.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     right.xaxis.set_minor_formatter(NullFormatter())
     right.tick_params(axis="x", labelsize=8)
-    figure.supxlabel(
-        "Height: density of the class's images. Dashed lines: quartiles; number: the median.",
-        fontsize=9,
-        x=0.01,
-        ha="left",
-    )
+    note = "Height: density of the class's images. Dashed lines: quartiles; number: the median."
+    figure.supxlabel(note, fontsize=9, x=0.01, ha="left")
     return figure
 
 
@@ -108,30 +99,14 @@ def _draw_violins(axes: Axes, classes: Mapping[str, npt.ArrayLike], low: float, 
 
     names = list(classes)
     arrays = {name: np.asarray(values, dtype=float) for name, values in classes.items()}
-    sns.violinplot(
-        {name: values.clip(low, high) for name, values in arrays.items()},
-        order=names,
-        orient="h",
-        cut=0,
-        inner="quart",
-        density_norm="width",
-        width=0.75,
-        color=SKY,
-        linewidth=1,
-        ax=axes,
-    )
+    clipped = {name: values.clip(low, high) for name, values in arrays.items()}
+    look: dict[str, Any] = {"inner": "quart", "density_norm": "width", "width": 0.75, "color": SKY, "linewidth": 1}
+    sns.violinplot(clipped, order=names, orient="h", cut=0, ax=axes, **look)
     for row, values in enumerate(arrays.values()):
         if len(values):
             median = float(np.median(values))
-            axes.annotate(
-                f"{median:,.0f}",
-                (min(max(median, low), high), row - 0.38),
-                xytext=(0, 1),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
+            place: dict[str, Any] = {"xytext": (0, 1), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+            axes.annotate(f"{median:,.0f}", (min(max(median, low), high), row - 0.38), fontsize=8, **place)
     axes.set(xlim=(low, high), ylim=(len(names) - 0.5, -0.75))
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.tick_params(axis="y", length=0)
@@ -148,12 +123,7 @@ _ROW_POINTS = 9.0
 
 @dataclass(frozen=True)
 class SheetRow:
-    """Some images and what is said of them.
-
-    Attributes:
-        caption: Above the images.
-        images: (N, H, W) or (N, H, W, 3) uint8; at most a row's number is drawn on a line.
-    """
+    """Some images, (N, H, W) or (N, H, W, 3) uint8, and what is said of them."""
 
     caption: str
     images: Pixels

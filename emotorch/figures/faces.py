@@ -40,10 +40,8 @@ def prediction_sheet(
 
     Args:
         images: (N, H, W) or (N, H, W, 3) uint8; enlarged by a whole factor, so every pixel stays itself.
-        truths: N labels.
-        predictions: N labels.
+        truths, predictions: N labels each.
         confidences: N probabilities of the predictions, 0 to 1.
-        title: Above the sheet.
         names: N texts above what the images show, their files' names for example.
         labels_suspected: Whether it is the labels that are in doubt: then no prediction is called right or wrong.
     """
@@ -84,20 +82,16 @@ def prediction_sheet(
         for place, text in enumerate(above[index]):
             page.write(x + tile_width / 2, below + place * line, text, _SHEET_POINTS)
         page.write(x + tile_width / 2, below + len(above[index]) * line, said[index], _SHEET_POINTS, colour)
-    words = ("as labelled", "otherwise") if labels_suspected else ("right", "wrong")
-    _write_legend(page, sheet_width / 2, legend_y, (sum(right), number - sum(right)), words)
-    return page.figure()
-
-
-def _write_legend(page: PixelPage, middle: float, y: float, counts: tuple[int, int], words: tuple[str, str]) -> None:
-    """What the marks mean, and of how many images."""
+    agree, differ = ("as labelled", "otherwise") if labels_suspected else ("right", "wrong")
+    # What the marks mean, and of how many images.
     legend = [
-        (f"{_RIGHT[0]} {counts[0]} {words[0]}", _RIGHT[1], -1.7),
-        (f"{_WRONG[0]} {counts[1]} {words[1]}", _WRONG[1], -0.7),
+        (f"{_RIGHT[0]} {sum(right)} {agree}", _RIGHT[1], -1.7),
+        (f"{_WRONG[0]} {number - sum(right)} {differ}", _WRONG[1], -0.7),
         ("percent: the model's confidence", BLACK, 1.1),
     ]
     for text, colour, inches in legend:
-        page.write(middle + inches * DPI, y, text, _SHEET_POINTS, colour)
+        page.write(sheet_width / 2 + inches * DPI, legend_y, text, _SHEET_POINTS, colour)
+    return page.figure()
 
 
 # --- A picture, its faces, and what each shows --------------------------------------------------------------
@@ -118,7 +112,6 @@ def probabilities_figure(
         image: (H, W) or (H, W, 3) uint8.
         boxes: For each face x, y, width, height in pixels; None when the whole picture was taken as the face.
         faces: One or more; of each the probability, 0 to 1, by label; bars for the first six, words for the others.
-        title: Above all.
         predictions: For each face what it is said to show. It need not be the most probable label: one that is none
             of the labels leaves all bars grey.
     """
@@ -186,17 +179,10 @@ def _draw_picture(axes: Axes, pixels: Pixels, boxes: Sequence[_Box | None]) -> N
         frame = Rectangle((x, y), box_width, box_height, fill=False, edgecolor=ORANGE, linewidth=2)
         frame.set_path_effects(outline)
         axes.add_patch(frame)
-        axes.text(
-            x,
-            y,
-            str(number),
-            ha="left",
-            # Above the box, where it hides nothing of a small face, unless that is outside the picture.
-            va="top" if y < 0.08 * height else "bottom",
-            fontsize=9,
-            fontweight="bold",
-            bbox={"facecolor": ORANGE, "edgecolor": "black", "pad": 1.5},
-        )
+        # Above the box, where it hides nothing of a small face, unless that is outside the picture.
+        above = "top" if y < 0.08 * height else "bottom"
+        label = {"facecolor": ORANGE, "edgecolor": "black", "pad": 1.5}
+        axes.text(x, y, str(number), ha="left", va=above, fontsize=9, fontweight="bold", bbox=label)
 
 
 def _draw_distribution(axes: Axes, face: Mapping[str, float], name: str, prediction: str) -> None:

@@ -21,13 +21,12 @@ from emotorch.model_audit.faults import (
     Fault,
     Score,
     find_batch_faults,
-    find_constant,
     find_label_faults,
     find_memory_faults,
-    find_not_finite,
+    find_useless,
     outputs_as_probabilities,
 )
-from emotorch.model_audit.foreign import ForeignModel, Signature, open_foreign
+from emotorch.model_audit.foreign import Signature, open_foreign
 from emotorch.model_audit.inputs import Reading, Trial, find_reading
 from emotorch.model_audit.scores import SetAudit, score_set, score_training, some_of, unseen_part
 from emotorch.networks.describe import Size
@@ -51,8 +50,7 @@ class Request:
     Attributes:
         dataset: To score on; None for the official test sets that are here.
         claim: An accuracy, 0 to 1, to be checked.
-        scaling: How images are scaled; None to find out.
-        labels: Names of the outputs, in their order; None to find out.
+        scaling, labels: How images are scaled, and the names of the outputs in their order; None to find out.
     """
 
     dataset: str | None = None
@@ -159,7 +157,9 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
         UsageError: an option is wrong or missing.
     """
     model = open_foreign(path, network=request.network, image_size=request.image_size, threads=request.threads)
-    labels = _stated_labels(model, request)
+    labels = request.labels or model.stated_labels
+    if labels is not None and len(labels) != model.signature.classes:
+        raise UsageError(f"--labels: {len(labels)} names for {model.signature.classes} outputs")
     scheme = _scheme_of(labels, model.signature.classes)
     training = _training_rows(paths, scheme)
     sets = _load_sets(paths, scheme, request.dataset, model.signature)
@@ -210,7 +210,7 @@ def audit(paths: Paths, path: Path, name: str, request: Request) -> Audit:
 
 def _faults_of_outputs(trial: Trial, others: Sequence[Trial], tried: EvaluationSet, scheme: LabelScheme) -> list[Fault]:
     outputs = trial.reading.outputs(tried.pixels)
-    if faults := find_not_finite(outputs) or find_constant(outputs):
+    if faults := find_useless(outputs):
         return faults
     return [
         *outputs_as_probabilities(outputs)[1],
@@ -220,13 +220,6 @@ def _faults_of_outputs(trial: Trial, others: Sequence[Trial], tried: EvaluationS
 
 
 # --- What it is audited on ----------------------------------------------------------------------------------
-
-
-def _stated_labels(model: ForeignModel, request: Request) -> tuple[str, ...] | None:
-    labels = request.labels or model.stated_labels
-    if labels is not None and len(labels) != model.signature.classes:
-        raise UsageError(f"--labels: {len(labels)} names for {model.signature.classes} outputs")
-    return labels
 
 
 def _scheme_of(labels: Sequence[str] | None, classes: int) -> LabelScheme:
@@ -275,16 +268,13 @@ def _load_sets(paths: Paths, scheme: LabelScheme, dataset: str | None, signature
 
 
 def _unseen(run: Run, paths: Paths, sets: Sequence[EvaluationSet]) -> tuple[list[EvaluationSet], dict[str, list[str]]]:
-    """The sets without what a run in the model's folder was trained on, and what is to be said of each.
-
-    Raises:
-        EmoTorchError: nothing is left.
-    """
+    """The sets without what a run in the model's folder was trained on, and what is to be said of each; an error where
+    nothing is left."""
     trained, validated = (TrainingImages.of(run, validation=validation) for validation in (False, True))
     left: list[EvaluationSet] = []
     notes: dict[str, list[str]] = {}
     for images in sets:
-        by_name = images.name in PARTS
+        by_name = images.read_from is not None
         seen, _ = seen_in_training(images, trained, paths, by_name=by_name)
         if seen.all():
             continue

@@ -22,19 +22,14 @@ from emotorch.model_audit.scores import WITHOUT_COPIES
 from emotorch.paths import SHIPPED_MODELS, Paths
 from emotorch.runs.folder import run_in, weights_file
 from emotorch.runs.private_test import record_private_scoring
-from emotorch.tables import Table, p_value, to_text, with_interval, write_table
-
-FOLDER = "audit"
+from emotorch.tables import Format, Table, p_value, to_text, with_interval, write_table
 
 
 def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool = False) -> int:
     """Audits models, prints what was found, and writes it into `evaluations/NAME/audit/` of each.
 
-    Args:
-        files: Of the models, or names of model folders; the last may be a dataset.
-
-    Returns:
-        The exit status: 1 where a claim does not hold or a fault was found.
+    The files are of the models, or names of model folders; the last may be a dataset. Returns the exit status: 1 where
+    a claim does not hold or a fault was found.
 
     Raises:
         EmoTorchError: see `audit`.
@@ -45,7 +40,7 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
     audits = []
     for name, path in models:
         found = audit(paths, path, name, request)
-        folder = paths.evaluations / name / FOLDER
+        folder = paths.evaluations / name / "audit"
         folder.mkdir(parents=True, exist_ok=True)
         _record_private_scorings(paths, path, found)
         write_json(folder / "audit.json", found.as_dict())
@@ -56,14 +51,13 @@ def run(paths: Paths, files: Sequence[str], request: Request, *, as_json: bool =
             print(f"page: {folder / 'report.html'}\n")
     if as_json:
         print(json.dumps([found.as_dict() for found in audits], allow_nan=False))
-        return int(not all(found.passed for found in audits))
-    table = models_table(audits)
-    write_table(paths.evaluations / "models.csv", table)
-    print(to_text(table))
-    pairs = pairs_table(audits)
-    if len(pairs.frame):
-        print("\n" + to_text(pairs))
-    print(paths.evaluations / "models.csv")
+    else:
+        table, pairs = models_table(audits), pairs_table(audits)
+        write_table(paths.evaluations / "models.csv", table)
+        print(to_text(table))
+        if len(pairs.frame):
+            print("\n" + to_text(pairs))
+        print(paths.evaluations / "models.csv")
     return int(not all(found.passed for found in audits))
 
 
@@ -130,19 +124,10 @@ def models_table(audits: Sequence[Audit]) -> Table:
                 }
             )
     frame = pd.DataFrame(rows).astype({"parameters": "Int64"})
-    return Table(
-        frame,
-        {
-            "n": "{:,}",
-            "accuracy %": with_interval(2),
-            "without copies %": "{:.2f}",
-            "macro-F1 %": "{:.2f}",
-            "ECE %": "{:.2f}",
-            "parameters": "{:,}",
-            "ms": "{:.2f}",
-        },
-        csv_formats=dict.fromkeys(("n", "parameters"), "{:d}"),
-    )
+    numbers = ("n", "parameters")
+    two_decimals = dict.fromkeys(("without copies %", "macro-F1 %", "ECE %", "ms"), "{:.2f}")
+    formats: dict[str, Format] = {"accuracy %": with_interval(2), **dict.fromkeys(numbers, "{:,}"), **two_decimals}
+    return Table(frame, formats, csv_formats=dict.fromkeys(numbers, "{:d}"))
 
 
 def pairs_table(audits: Sequence[Audit]) -> Table:

@@ -37,12 +37,7 @@ _GAP = 3.0
 
 @dataclass(frozen=True)
 class Score:
-    """How many of some images are right.
-
-    Attributes:
-        title: Which images, and the way in words.
-        kind: The way that the score was come by; see `emotorch.model_audit.scores`.
-    """
+    """How many of some images are right, and by which `kind` of way; see `emotorch.model_audit.scores`."""
 
     title: str
     correct: int
@@ -92,47 +87,37 @@ def outputs_as_probabilities(outputs: Floats) -> tuple[Floats, list[Fault]]:
         # Softmax of numbers from 0 to 1 that sum to 1 stays within these.
         most = np.e / (np.e + classes - 1)
         if outputs.max() <= most + _ROUNDING and classes > 2:
-            return outputs, [
-                Fault(
-                    "softmax_twice",
-                    f"no probability is above {outputs.max():.2f}: it looks like a softmax over probabilities, which "
-                    f"cannot pass {most:.2f} of {classes} classes; the confidences mean nothing",
-                )
-            ]
-        return outputs, [
-            Fault("probabilities", "the outputs are probabilities; a softmax over them is one too many", serious=False)
-        ]
-    if outputs.max() <= _ROUNDING and np.abs(np.exp(outputs).sum(axis=1) - 1).max() <= _TOLERANCE:
-        return np.exp(outputs), [
-            Fault("log_probabilities", "the outputs are logarithms of probabilities", serious=False)
-        ]
-    if inside and outputs.max() > _SURE and outputs.min() < 1 - _SURE:
-        return outputs / np.maximum(sums, np.finfo(np.float32).tiny)[:, None], [
-            Fault(
-                "no_distribution",
-                f"the outputs are from 0 to 1 and sum to {sums.min():.2f}–{sums.max():.2f}: one probability for each "
-                "class, not a distribution",
+            text = (
+                f"no probability is above {outputs.max():.2f}: it looks like a softmax over probabilities, which "
+                f"cannot pass {most:.2f} of {classes} classes; the confidences mean nothing"
             )
-        ]
+            return outputs, [Fault("softmax_twice", text)]
+        text = "the outputs are probabilities; a softmax over them is one too many"
+        return outputs, [Fault("probabilities", text, serious=False)]
+    if outputs.max() <= _ROUNDING and np.abs(np.exp(outputs).sum(axis=1) - 1).max() <= _TOLERANCE:
+        text = "the outputs are logarithms of probabilities"
+        return np.exp(outputs), [Fault("log_probabilities", text, serious=False)]
+    if inside and outputs.max() > _SURE and outputs.min() < 1 - _SURE:
+        text = (
+            f"the outputs are from 0 to 1 and sum to {sums.min():.2f}–{sums.max():.2f}: one probability for each "
+            "class, not a distribution"
+        )
+        return outputs / np.maximum(sums, np.finfo(np.float32).tiny)[:, None], [Fault("no_distribution", text)]
     exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True), []
 
 
-def find_not_finite(outputs: Floats) -> list[Fault]:
-    wrong = int((~np.isfinite(outputs)).any(axis=1).sum())
-    return [Fault("nan", f"NaN or infinity for {wrong} of {len(outputs)} images")] if wrong else []
-
-
-def find_constant(outputs: Floats) -> list[Fault]:
-    """Of (N, K) finite outputs: whether they tell nothing of the image, or one class is answered for all."""
-    if len(outputs) > 1 and np.ptp(outputs, axis=0).max() <= _TINY * max(1.0, float(np.abs(outputs).max())):
-        return [
-            Fault("constant", f"the same outputs for all of {len(outputs)} images: they do not depend on the image")
-        ]
-    if len(outputs) > 1 and np.ptp(outputs.argmax(axis=1)) == 0:
-        return [
-            Fault("one_class", f"one class, output {outputs[0].argmax()}, is answered for all of {len(outputs)} images")
-        ]
+def find_useless(outputs: Floats) -> list[Fault]:
+    """Whether (N, K) outputs are no numbers, tell nothing of the image, or speak for one class in all."""
+    if wrong := int((~np.isfinite(outputs)).any(axis=1).sum()):
+        return [Fault("nan", f"NaN or infinity for {wrong} of {len(outputs)} images")]
+    if len(outputs) < 2:
+        return []
+    images = f"all of {len(outputs)} images"
+    if np.ptp(outputs, axis=0).max() <= _TINY * max(1.0, float(np.abs(outputs).max())):
+        return [Fault("constant", f"the same outputs for {images}: they do not depend on the image")]
+    if np.ptp(outputs.argmax(axis=1)) == 0:
+        return [Fault("one_class", f"one class, output {outputs[0].argmax()}, is answered for {images}")]
     return []
 
 
@@ -165,7 +150,7 @@ def find_batch_faults(reading: Reading, pixels: Pixels, truths: Indices) -> Iter
     parts = []
     for name, outputs in seen.items():
         before = together[: len(outputs)]
-        difference = _difference(outputs, before)
+        difference = float(np.abs(outputs - before).max() / max(float(outputs.std()), _TINY))
         if difference > _TOLERANCE:
             changed = int((outputs.argmax(axis=1) != before.argmax(axis=1)).sum())
             parts.append(
@@ -176,11 +161,6 @@ def find_batch_faults(reading: Reading, pixels: Pixels, truths: Indices) -> Iter
         yield Fault("batch", f"an image's outputs depend on its batch (of {size}): {'; '.join(parts)}")
 
 
-def _difference(first: Floats, second: Floats) -> float:
-    """The largest difference of an output, in standard deviations of the outputs."""
-    return float(np.abs(first - second).max() / max(float(first.std()), _TINY))
-
-
 def find_label_faults(
     trial: Trial, outputs: Floats, truths: Indices, scheme: LabelScheme, others: Sequence[Trial]
 ) -> Iterator[Fault]:
@@ -188,9 +168,7 @@ def find_label_faults(
 
     Args:
         trial: The reading that is stated, or was found.
-        outputs: By it, for the images that readings are chosen on.
-        truths: Their labels.
-        scheme: Of these.
+        outputs, truths: By it, for the images that readings are chosen on, and these images' labels.
         others: What other readings score on the same.
     """
     best = best_order(outputs, truths, scheme)
@@ -220,7 +198,7 @@ def find_memory_faults(
         training: On some of FER-2013's Training rows.
         public: On PublicTest without the images that have a twin in Training.
         private: The same on PrivateTest; None where it is not here.
-        scheme: Of the classes: what is honest is known of all seven alone.
+        scheme: What is honest is known of all seven classes alone.
     """
     if public is not None and private is not None:
         high, low = sorted((public, private), key=lambda scored: -scored.percent)

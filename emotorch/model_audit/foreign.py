@@ -105,7 +105,6 @@ def open_foreign(
         path: An ONNX graph, a file of weights, or a checkpoint of this pipeline, which names its own network.
         network: What the weights are of: `timm:NAME`, or one of our networks.
         image_size: Of the weights' images, pixels; a graph states its own.
-        threads: Of the CPU.
 
     Raises:
         EmoTorchError: the file is missing, damaged or wants to run code; or the graph takes or gives something else
@@ -119,7 +118,9 @@ def open_foreign(
         if network:
             raise UsageError(f"{path}: an ONNX graph is its own network; leave --network out")
         return OnnxModel.open(path, threads)
-    if not network and is_checkpoint(path):
+    state = None if network else read_tensors(path)
+    # It says what it is, as this pipeline's and the published ones do.
+    if isinstance(state, dict) and {"model_state_dict", "model_config"} <= state.keys():
         model = load_model(path)
         form = model.form.pixels
         signature = Signature(form.size, form.channels, None, True, len(model.labels))
@@ -131,12 +132,6 @@ def open_foreign(
     if not image_size:
         raise UsageError(f"{path}: weights do not tell the size of their images: give --image-size")
     return TorchModel.open(path, network, image_size)
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a file of weights says what it is, as this pipeline's and the published ones do."""
-    state = read_tensors(path)
-    return isinstance(state, dict) and {"model_state_dict", "model_config"} <= state.keys()
 
 
 # --- ONNX ---------------------------------------------------------------------------------------------------
@@ -281,14 +276,10 @@ def _count(onnx: Any, path: Path, input_name: str, shape: tuple[int, ...]) -> Si
         if not result or not weights or 0 in (*result, *weights):
             return None
         # Of each number of the result: all weights of an output channel; of a product, the inner dimension.
-        inner = int(np.prod(weights[1:])) if node.op_type.startswith("Conv") else _inner(node, weights)
-        products += int(np.prod(result)) * inner
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        inner = weights[1:] if node.op_type.startswith("Conv") else weights[-1:] if transposed else weights[-2:-1]
+        products += int(np.prod(result)) * int(np.prod(inner))
     return Size(parameters, products)
-
-
-def _inner(node: Any, weights: Sequence[int]) -> int:
-    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-    return weights[-1] if transposed else weights[-2]
 
 
 # --- Weights ------------------------------------------------------------------------------------------------

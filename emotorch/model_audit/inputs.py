@@ -18,13 +18,14 @@ from emotorch.data.split import Indices
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.labels import LabelScheme
 from emotorch.metrics.confusion import Counts, accuracy, confusion_counts, f1_scores
-from emotorch.model_audit.foreign import BATCH, Floats, ForeignModel, Signature, batches
+from emotorch.model_audit.foreign import BATCH, Floats, ForeignModel, batches
 from emotorch.recipes import NORMALIZATIONS
 from emotorch.tables import Table
 
 # Sides that are tried where a graph takes any.
 _SIZES = (48, 64, 96, 112, 128, 224)
 _NO_CLASS = -1
+
 
 # --- Values -------------------------------------------------------------------------------------------------
 
@@ -114,7 +115,6 @@ class Classes:
 
     Attributes:
         source: Where the order is from.
-        names: Of the outputs.
         places: (K,) the scheme's label of each; -1 for a class that the scheme has not.
         labels: How many labels the scheme has.
     """
@@ -189,15 +189,8 @@ def best_order(outputs: Floats, truths: Indices, scheme: LabelScheme) -> Classes
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model is given images, and how its outputs are read.
-
-    Attributes:
-        model: The model.
-        size: Side, pixels.
-        channels: 1 or 3.
-        scaling: Its name, or MEAN/STD.
-        classes: What the outputs stand for.
-    """
+    """How a model is given images, `size` pixels wide with 1 or 3 channels of scaled values, and how its outputs are
+    read."""
 
     model: ForeignModel
     size: int
@@ -245,18 +238,18 @@ def find_reading(
         EmoTorchError: no usual order has as many classes, and none is given.
     """
     signature = model.signature
-    if labels is not None:
-        orders = [Classes.of("stated", labels, scheme)]
-    else:
-        orders = usual_orders(signature.classes, scheme)
-        if not orders:
-            raise EmoTorchError(
-                f"{model.path}: no usual order of {signature.classes} classes fits the scheme {scheme.name}; "
-                "give --labels"
-            )
+    orders = [Classes.of("stated", labels, scheme)] if labels else usual_orders(signature.classes, scheme)
+    if not orders:
+        raise EmoTorchError(
+            f"{model.path}: no usual order of {signature.classes} classes fits the scheme {scheme.name}; give --labels"
+        )
+    scalings: Iterable[str] = ["bytes"] if signature.takes_bytes else SCALINGS
+    if scaling is not None:
+        parse_scaling(scaling)  # which refuses what is none
+        scalings = [scaling]
     trials = []
     for size in (signature.size,) if signature.size else _SIZES:
-        for name in _scalings(signature, scaling):
+        for name in scalings:
             blank = Reading(model, size, signature.channels or 1, name, orders[0])
             try:
                 outputs = np.nan_to_num(blank.outputs(pixels))
@@ -264,22 +257,13 @@ def find_reading(
                 if signature.size:
                     raise
                 break  # a graph of any size may still need some other one
-            trials += [_try(replace(blank, classes=order), outputs, truths) for order in orders]
+            for order in orders:
+                counts = order.counts(outputs, truths)
+                reading = replace(blank, classes=order)
+                trials.append(Trial(reading, float(accuracy(counts)), mean_f1(counts, order.labels)))
     if not trials:
         raise EmoTorchError(f"{model.path}: takes images of none of the usual sizes, {', '.join(map(str, _SIZES))}")
     return sorted(trials, key=lambda trial: -trial.accuracy)
-
-
-def _scalings(signature: Signature, given: str | None) -> Iterable[str]:
-    if given is not None:
-        parse_scaling(given)  # which refuses what is none
-        return (given,)
-    return ("bytes",) if signature.takes_bytes else tuple(SCALINGS)
-
-
-def _try(reading: Reading, outputs: Floats, truths: Indices) -> Trial:
-    counts = reading.classes.counts(outputs, truths)
-    return Trial(reading, float(accuracy(counts)), mean_f1(counts, reading.classes.labels))
 
 
 def mean_f1(counts: Counts, labels: int) -> float:

@@ -8,8 +8,8 @@ from emotorch.metrics.confusion import row_proportions
 from emotorch.model_audit.audit import Audit, training_line
 from emotorch.model_audit.inputs import SCALING_TITLES, trials_table
 from emotorch.model_audit.scores import SetAudit
-from emotorch.reports.classes import class_table
 from emotorch.reports.page import Fact, Section, matrix, pairs, render, sentences, table, text
+from emotorch.reports.rendering import class_table
 from emotorch.runs.confusion import Matrix
 from emotorch.tables import Table, counted
 
@@ -29,25 +29,21 @@ def audit_page(found: Audit) -> str:
         millions = f"{found.size.multiply_adds / 1e6:,.1f} million multiply-adds"
         facts.append(Fact("Parameters", f"{found.size.parameters:,}", millions))
     sections = [
-        Section("verdict", "Verdict", _verdict(found)),
+        Section("verdict", "Verdict", [_verdict(found)]),
         *(Section(scored.name, scored.title, _scores(found, scored)) for scored in found.sets),
         Section("reading", "How the model was read", _reading(found)),
     ]
-    warning = "" if found.passed else f"This audit failed: {_failure(found)}."
+    reasons = ["the claim does not hold"] if found.holds is False else []
+    reasons += [f"fault: {fault.name.replace('_', ' ')}" for fault in serious]
+    warning = "" if found.passed else f"This audit failed: {'; '.join(reasons)}."
     return render(f"Audit of {found.name}", f"{found.path.name}, SHA-256 {found.sha256}", facts, sections, warning)
 
 
-def _failure(found: Audit) -> str:
-    serious = [fault.name.replace("_", " ") for fault in found.faults if fault.serious]
-    parts = ["the claim does not hold"] if found.holds is False else []
-    return "; ".join([*parts, *(f"fault: {name}" for name in serious)])
-
-
-def _verdict(found: Audit) -> list[Markup]:
+def _verdict(found: Audit) -> Markup:
     lines = [found.verdict] if found.verdict else []
     lines += [f"{fault.name.replace('_', ' ').capitalize()}: {fault.text}." for fault in found.faults]
     lines = lines or ["No claim was made, and no fault was found."]
-    return [sentences(lines + ([training_line(found.training) + "."] if found.training else []))]
+    return sentences(lines + ([training_line(found.training) + "."] if found.training else []))
 
 
 def _scores(found: Audit, scored: SetAudit) -> list[Markup]:

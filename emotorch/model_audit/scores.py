@@ -31,7 +31,6 @@ class SetAudit:
     """What a model scores on a set of images.
 
     Attributes:
-        name: As options write it.
         counts: (K, K), with one more row and column where it predicts classes that the set has not.
         protocols: The score, and without the images that have a twin in Training, with test-time augmentation, ….
         twins: Of the images, by their kind: exact, mirrored, near.
@@ -92,7 +91,11 @@ def score_set(
     classes = reading.classes
     outputs = np.nan_to_num(reading.outputs(images.pixels))
     right = classes.predictions(outputs) == images.labels
-    title = _title(images.name)
+    part, title = PARTS.get(images.name), images.name
+    if part is not None:
+        # A whole dataset has images that others train on, and says so.
+        training_images = " and ".join(part.dataset.training) if not part.usages else ""
+        title = f"{part.title} with its {training_images} images" if training_images else part.title
     protocols = [Score(title, int(right.sum()), len(right))]
     twins = {}
     if training is not None and images.name in (FER_PUBLIC, FER_PRIVATE):
@@ -128,15 +131,6 @@ def score_set(
     )
 
 
-def _title(name: str) -> str:
-    """What a person reads of a dataset or a folder; a whole dataset has images that others train on, and says so."""
-    if name not in PARTS:
-        return name
-    part = PARTS[name]
-    training = " and ".join(part.dataset.training)
-    return part.title if part.usages or not training else f"{part.title} with its {training} images"
-
-
 def _twins(images: EvaluationSet, training: EvaluationSet) -> dict[str, NDArray[np.bool_]]:
     """Which images have a copy among the Training rows, by its kind; each image counts for the first kind."""
     exact = np.isin(images.hashes, training.hashes)
@@ -167,10 +161,8 @@ def _robustness(reading: Reading, images: EvaluationSet) -> dict[str, float]:
     hashes = part.hashes.tolist()
     errors = {}
     for name in CORRUPTIONS:
-        wrong = [
-            reading.predictions(corrupt(part.pixels, hashes, name, severity)) != part.labels for severity in SEVERITIES
-        ]
-        errors[name] = 100 * float(np.mean(wrong))
+        corrupted = [corrupt(part.pixels, hashes, name, severity) for severity in SEVERITIES]
+        errors[name] = 100 * float(np.mean([reading.predictions(pixels) != part.labels for pixels in corrupted]))
     return errors
 
 

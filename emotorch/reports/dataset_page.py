@@ -9,26 +9,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from emotorch.analyses.dataset import Audit, balance_table, by_class, class_counts, write_audit_files
-from emotorch.data.faults import PEOPLE, Finding, Photo
+from emotorch.data.faults import PEOPLE, Photo
 from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR
 from emotorch.evaluation.sets import synthetic_suffix
 from emotorch.figures.dataset import balance_figure, distributions_figure
 from emotorch.files import new_folder, printable, write_text
 from emotorch.paths import Paths
-from emotorch.reports.page import (
-    NAME,
-    Fact,
-    Section,
-    Shown,
-    drawing,
-    folded,
-    gallery,
-    picture,
-    render,
-    sentences,
-    table,
-    text,
-)
+from emotorch.reports import page
 from emotorch.tables import Table, counted
 
 _MOST_OF_A_GROUP = 6  # images shown of one photo or person
@@ -62,58 +49,51 @@ def write_dataset_report(paths: Paths, audit: Audit, *, examples: int) -> Path:
     title = f"{printable(audit.audited.folder.name)}{synthetic_suffix(paths, str(audit.audited.folder))}"
     with new_folder(paths.reports, "dataset_report") as new:
         write_audit_files(new.prepared, audit, title, examples)
-        write_text(new.prepared / NAME, _page(audit, title, examples, new.prepared))
+        write_text(new.prepared / page.NAME, _page(audit, title, examples, new.prepared))
     return new.final
 
 
 def _page(audit: Audit, title: str, examples: int, folder: Path) -> str:
-    splits = [split for split in class_counts(audit.audited) if split != "all"]
+    counts = class_counts(audit.audited)
+    splits = [split for split in counts if split != "all"]
+    balance = page.drawing(balance_figure(counts, ""), "How many images each class has in each split")
     sections = [
-        Section("findings", "What was found", [_findings(audit)]),
-        Section("read", "What was read", _read(audit)),
-        *([Section("shared", "What splits share", _shared(audit, examples))] if len(splits) > 1 else []),
-        Section("labels", "Conflicting labels", _conflicts(audit, examples)),
-        Section("copies", "Other copies", _copies(audit, examples)),
-        Section("pictures", "Faulty pictures", _pictures(audit, examples)),
-        Section("balance", "Class balance", _balance(audit)),
-        Section("light", "Brightness and sharpness", _light(audit)),
-        Section("samples", "Samples", _samples(folder)),
+        page.Section("findings", "What was found", [_findings(audit)]),
+        page.Section("read", "What was read", _read(audit)),
+        *([page.Section("shared", "What splits share", _shared(audit, examples))] if len(splits) > 1 else []),
+        page.Section("labels", "Conflicting labels", _conflicts(audit, examples)),
+        page.Section("copies", "Other copies", _copies(audit, examples)),
+        page.Section("pictures", "Faulty pictures", _pictures(audit, examples)),
+        page.Section(
+            "balance", "Class balance", [balance, page.folded("As a table", page.table(balance_table(counts)))]
+        ),
+        page.Section("light", "Brightness and sharpness", _light(audit)),
+        page.Section("samples", "Samples", _samples(folder)),
     ]
-    return render(
-        f"Audit of {title}", printable(str(audit.audited.folder)), _facts(audit, splits), sections, _warning(audit)
-    )
-
-
-def _warning(audit: Audit) -> str:
-    if not audit.leaking:
-        return ""
-    return (
+    warning = (
         f"{counted(len(audit.leaking), 'image')} of photos or people that several splits have: a model that trains on "
         "one of these splits knows such images of another, and its score there is too high."
     )
+    facts, where = _facts(audit, splits), printable(str(audit.audited.folder))
+    return page.render(f"Audit of {title}", where, facts, sections, warning if audit.leaking else "")
 
 
-def _facts(audit: Audit, splits: Sequence[str]) -> list[Fact]:
+def _facts(audit: Audit, splits: Sequence[str]) -> list[page.Fact]:
     audited, numbers = audit.audited, {finding.name: len(finding.images) for finding in audit.findings}
     conflicting = {at for photo in audit.photos if photo.is_conflicting for at in photo.positions}
-    faulty = {
-        found.entry.file
-        for finding in audit.findings
-        if finding.name in _ADVICE_ON_PICTURES
-        for found in finding.images
-    }
+    about_pictures = [finding for finding in audit.findings if finding.name in _ADVICE_ON_PICTURES]
+    faulty = {found.entry.file for finding in about_pictures for found in finding.images}
     copies = {at for photo in audit.photos for at in photo.positions}
     classes = counted(len(set(audited.labels)), "class")
+    said = f"{classes}, {counted(len(splits), 'split') if splits else 'no splits'}"
     return [
-        Fact(
-            "Images",
-            f"{len(audited.entries):,}",
-            f"{classes}, {counted(len(splits), 'split') if splits else 'no splits'}",
+        page.Fact("Images", f"{len(audited.entries):,}", said),
+        page.Fact("Shared by splits", f"{len(audit.leaking):,}", "images of a photo or person that several have"),
+        page.Fact(
+            "Copies", f"{len(copies):,}", f"images of which there is another; {numbers['twins']:,} with equal pixels"
         ),
-        Fact("Shared by splits", f"{len(audit.leaking):,}", "images of a photo or person that several have"),
-        Fact("Copies", f"{len(copies):,}", f"images of which there is another; {numbers['twins']:,} with equal pixels"),
-        Fact("Conflicting labels", f"{len(conflicting):,}", "images of one photo, labelled differently"),
-        Fact("Faulty pictures", f"{len(faulty):,}", "unreadable, blank, dark, small or squeezed"),
+        page.Fact("Conflicting labels", f"{len(conflicting):,}", "images of one photo, labelled differently"),
+        page.Fact("Faulty pictures", f"{len(faulty):,}", "unreadable, blank, dark, small or squeezed"),
     ]
 
 
@@ -121,24 +101,21 @@ def _facts(audit: Audit, splits: Sequence[str]) -> list[Fact]:
 
 
 def _findings(audit: Audit) -> Markup:
-    total = len(audit.audited.entries) + len(audit.audited.unreadable)
+    total, advice = len(audit.audited.entries) + len(audit.audited.unreadable), _ADVICE | _ADVICE_ON_PICTURES
     frame = pd.DataFrame(
         {
             "finding": finding.name,
             "what it is": finding.meaning,
             "images": len(finding.images),
             "%": 100 * len(finding.images) / total,
-            "what to do": _advice(finding) if finding.images else "–",
+            "what to do": advice.get(finding.name, _LABELS if finding.name.endswith("label") else _SPLITS)
+            if finding.images
+            else "–",
         }
         for finding in audit.findings
     )
     shown = Table(frame, {"images": "{:,}", "%": "{:.2f}"})
-    return table(shown, caption="findings_files.csv names every image.", kind="pairs")
-
-
-def _advice(finding: Finding) -> str:
-    otherwise = _LABELS if finding.name.endswith("label") else _SPLITS
-    return (_ADVICE | _ADVICE_ON_PICTURES).get(finding.name, otherwise)
+    return page.table(shown, caption="findings_files.csv names every image.", kind="pairs")
 
 
 def _read(audit: Audit) -> list[Markup]:
@@ -161,7 +138,11 @@ def _read(audit: Audit) -> list[Markup]:
     known = f"{counted(len(people), 'person')} named" if people else "nobody is named"
     lines = f"Pictures of {most}." if len(sizes) < 5 else f"Pictures of {extent}, most of {most}."
     passed_over = [printable(f"{one.where}: not recognised, passed over: {one.found}") for one in audited.passed_over]
-    return [table(Table(frame), kind="pairs"), text(f"{lines} Of who is shown, {known}."), sentences(passed_over)]
+    return [
+        page.table(Table(frame), kind="pairs"),
+        page.text(f"{lines} Of who is shown, {known}."),
+        page.sentences(passed_over),
+    ]
 
 
 # --- Copies -------------------------------------------------------------------------------------------------
@@ -169,7 +150,7 @@ def _read(audit: Audit) -> list[Markup]:
 
 def _shared(audit: Audit, examples: int) -> list[Markup]:
     if not audit.shared:
-        return [text("No split has a photo or a person of another.")]
+        return [page.text("No split has a photo or a person of another.")]
     frame = pd.DataFrame(
         {
             "images of": one,
@@ -181,7 +162,9 @@ def _shared(audit: Audit, examples: int) -> list[Markup]:
     )
     formats = dict.fromkeys([*_KINDS.values(), "the same person"], "{:,}")
     parts = [
-        table(Table(frame, formats), caption="How many images of a split have a copy, or the same person, in another.")
+        page.table(
+            Table(frame, formats), caption="How many images of a split have a copy, or the same person, in another."
+        )
     ]
     shared = [photo for photo in audit.photos if photo.is_shared]
     for kind in KINDS:
@@ -192,19 +175,19 @@ def _shared(audit: Audit, examples: int) -> list[Markup]:
             for person in audit.people[:examples]
         ]
         number = _some_of(len(groups), len(audit.people), "person")
-        parts += [_heading(f"The same person, in several splits: {number}"), gallery(groups)]
+        parts += [_heading(f"The same person, in several splits: {number}"), page.gallery(groups)]
     return parts
 
 
 def _conflicts(audit: Audit, examples: int) -> list[Markup]:
     conflicting = [photo for photo in audit.photos if photo.is_conflicting]
     if not conflicting:
-        return [text("No photo is labelled differently in its copies.")]
+        return [page.text("No photo is labelled differently in its copies.")]
     pairs = Counter(pair for photo in conflicting for pair in itertools.combinations(photo.labels, 2))
     frame = pd.DataFrame(
         {"label": first, "and": second, "photos": number} for (first, second), number in pairs.most_common()
     )
-    parts = [table(Table(frame), caption="Which labels copies of one photo have beside each other.")]
+    parts = [page.table(Table(frame), caption="Which labels copies of one photo have beside each other.")]
     for kind in KINDS:
         parts += _photos(audit, conflicting, kind, ", labelled differently", examples)
     return parts
@@ -215,14 +198,11 @@ def _copies(audit: Audit, examples: int) -> list[Markup]:
         (photo for photo in audit.photos if not (photo.is_shared or photo.is_conflicting)),
         key=lambda photo: photo.similarity,
     )
-    parts: list[Markup] = [
-        text(
-            "Within one split, and with one label. copies.csv lists all pairs; remove_duplicates.py moves copies away."
-        )
-    ]
+    parts: list[Markup] = []
     for kind in KINDS:
         parts += _photos(audit, others, kind, "" if kind == EXACT else ", the least alike first", examples)
-    return parts if len(parts) > 1 else [text("There are none.")]
+    said = "Within one split, and with one label. copies.csv lists all pairs; remove_duplicates.py moves copies away."
+    return [page.text(said), *parts] if parts else [page.text("There are none.")]
 
 
 def _photos(audit: Audit, photos: Iterable[Photo], kind: str, said: str, examples: int) -> list[Markup]:
@@ -242,18 +222,18 @@ def _photos(audit: Audit, photos: Iterable[Photo], kind: str, said: str, example
         heading += f" · similarity {photo.similarity:.2f}" if kind != EXACT else ""
         groups.append((heading, _images(audit, photo.positions)))
     number = _some_of(len(shown), len(photos), "photo" if kind == EXACT else "pair")
-    return [_heading(f"{_KINDS[kind].capitalize()}{said}: {number}"), gallery(groups)]
+    return [_heading(f"{_KINDS[kind].capitalize()}{said}: {number}"), page.gallery(groups)]
 
 
-def _images(audit: Audit, positions: Sequence[int], *, with_label: bool = True) -> list[Shown]:
+def _images(audit: Audit, positions: Sequence[int], *, with_label: bool = True) -> list[page.Shown]:
     """The first of some images, each with its label, split and file; the last one says how many more there are."""
     shown = []
     for at in positions[:_MOST_OF_A_GROUP]:
         entry = audit.audited.entries[at]
         lines = (entry.label if with_label else "", entry.split, entry.shown)
-        shown.append(Shown(audit.audited.faces[at], [line for line in lines if line]))
+        shown.append(page.Shown(audit.audited.faces[at], [line for line in lines if line]))
     if left := len(positions) - len(shown):
-        shown[-1] = Shown(shown[-1].pixels, [*shown[-1].lines, f"and {left:,} more"])
+        shown[-1] = page.Shown(shown[-1].pixels, [*shown[-1].lines, f"and {left:,} more"])
     return shown
 
 
@@ -278,30 +258,27 @@ def _pictures(audit: Audit, examples: int) -> list[Markup]:
         number = _some_of(len(images), len(finding.images), "image")
         parts.append(_heading(f"{finding.name.capitalize()}, {finding.meaning}: {number}"))
         shown = [
-            Shown(audit.audited.faces[found.position], [found.detail, found.entry.label, found.entry.shown])
+            page.Shown(audit.audited.faces[found.position], [found.detail, found.entry.label, found.entry.shown])
             for found in images
             if found.position is not None
         ]
         if shown:
-            parts.append(gallery([("", shown)]))
+            parts.append(page.gallery([("", shown)]))
         else:
             frame = pd.DataFrame({"file": one.entry.shown, "reason": printable(one.detail)} for one in images)
-            parts.append(table(Table(frame)))
-    return parts or [text("No picture has any of the faults that are looked for.")]
-
-
-def _balance(audit: Audit) -> list[Markup]:
-    counts = class_counts(audit.audited)
-    figure = drawing(balance_figure(counts, ""), "How many images each class has in each split")
-    return [figure, folded("As a table", table(balance_table(counts)))]
+            parts.append(page.table(Table(frame)))
+    return parts or [page.text("No picture has any of the faults that are looked for.")]
 
 
 def _light(audit: Audit) -> list[Markup]:
     brightness, sharpness = (by_class(audit.audited, audit.measures, name) for name in ("brightness", "sharpness"))
     figure = distributions_figure(brightness, sharpness, "")
-    return [drawing(figure, "How light and how sharp the images of each class are, at 48×48 pixels")]
+    return [page.drawing(figure, "How light and how sharp the images of each class are, at 48×48 pixels")]
 
 
 def _samples(folder: Path) -> list[Markup]:
     sheets = sorted(folder.glob("samples_*.png"))
-    return [folded(path.stem.removeprefix("samples_"), picture(path, f"Samples of {path.stem[8:]}")) for path in sheets]
+    return [
+        page.folded(path.stem.removeprefix("samples_"), page.picture(path, f"Samples of {path.stem[8:]}"))
+        for path in sheets
+    ]

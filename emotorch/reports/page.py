@@ -31,12 +31,7 @@ _PAGE_COLOURS = {BLACK: "currentColor", GREY: "var(--muted)", PALE: "var(--line)
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
-
-    Attributes:
-        key: Names it in links.
-        title: Its heading, and its entry in the contents.
-    """
+    """A part of a page. The key names it in links, the title in the contents and above it."""
 
     key: str
     title: str
@@ -81,11 +76,7 @@ def folded(summary: str, part: Markup) -> Markup:
 
 
 def table(shown: Table, *, caption: str = "", kind: Literal["", "sortable", "pairs"] = "") -> Markup:
-    """A table; what is not text is set to the right.
-
-    Args:
-        kind: One that is sorted by a press on a heading; or of names and values, of which long ones are wrapped.
-    """
+    """A table; one that a press on a heading sorts; or one of names and values, of which long ones are wrapped."""
     return Markup(HTML.get_template("table.html.j2").render(table=shown, caption=caption, kind=kind))
 
 
@@ -127,12 +118,7 @@ def drawing(figure: Figure, alternative: str) -> Markup:
 
 @dataclass(frozen=True)
 class Shown:
-    """An image, and the lines below it.
-
-    Attributes:
-        pixels: (H, W) or (H, W, 3) uint8.
-        lines: Of them the first is the important one.
-    """
+    """An image, (H, W) or (H, W, 3) uint8, and the lines below it, of which the first is the important one."""
 
     pixels: Pixels
     lines: Sequence[str]
@@ -140,14 +126,14 @@ class Shown:
 
 def gallery(groups: Sequence[tuple[str, Sequence[Shown]]]) -> Markup:
     """Images in groups, each with its heading, or none."""
-    shown = [
-        (heading, [(base64.b64encode(encode_png(one.pixels)).decode("ascii"), one.lines) for one in images])
-        for heading, images in groups
-    ]
+    shown = [(heading, [(_base64(encode_png(one.pixels)), one.lines) for one in images]) for heading, images in groups]
     return Markup(HTML.get_template("gallery.html.j2").render(groups=shown))
 
 
 def picture(path: Path, alternative: str) -> Markup:
     """A PNG file, inside the page; `alternative` says what it shows."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, alternative)
+    return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(_base64(path.read_bytes()), alternative)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,5 +1,6 @@
 """What can be trained, in words: the list of recipes, and one recipe with its network's layers."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -19,28 +20,23 @@ from emotorch.training.preprocessing import InputForm
 
 def list_all() -> str:
     """A row for each recipe: its network's size, classes and input, and how it is trained."""
-    frame = pd.DataFrame([_summary(recipe) for recipe in RECIPES.values()])
-    formats: dict[str, Format] = {
-        "parameters": "{:,}",
-        "multiply-adds": lambda number: f"{number / 1e6:.1f} M",
-        "input": str,
-    }
-    return to_text(Table(frame, formats))
-
-
-def _summary(recipe: Recipe) -> dict[str, object]:
-    size = total(_layers(recipe))
-    form = InputForm.of(recipe)
-    return {
-        "recipe": recipe.name,
-        "parameters": size.parameters,
-        "multiply-adds": size.multiply_adds,
-        "scheme": recipe.scheme,
-        "input": f"{form.channels}×{form.image_size}×{form.image_size}",
-        "loss": recipe.loss,
-        "optimizer": recipe.optimizer,
-        "schedule": recipe.schedule,
-    }
+    rows = []
+    for recipe in RECIPES.values():
+        size, form = total(_layers(recipe)), InputForm.of(recipe)
+        rows.append(
+            {
+                "recipe": recipe.name,
+                "parameters": size.parameters,
+                "multiply-adds": size.multiply_adds / 1e6,
+                "scheme": recipe.scheme,
+                "input": f"{form.channels}×{form.image_size}×{form.image_size}",
+                "loss": recipe.loss,
+                "optimizer": recipe.optimizer,
+                "schedule": recipe.schedule,
+            }
+        )
+    formats = {"parameters": "{:,}", "multiply-adds": "{:.1f} M", "input": "{}"}
+    return to_text(Table(pd.DataFrame(rows), formats))
 
 
 def show(name: str, settings: Iterable[str]) -> str:
@@ -75,22 +71,17 @@ def as_toml(recipe: Recipe) -> str:
     """A recipe as TOML, for a person to read or to keep."""
     values = asdict(recipe)
     tables = {name: value for name, value in values.items() if isinstance(value, Mapping)}
-    lines = _toml_lines({name: value for name, value in values.items() if name not in tables})
+    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items() if name not in tables]
     for table, content in tables.items():
-        lines += ["", f"[{table}]", *_toml_lines(content)]
+        lines += ["", f"[{table}]", *(f"{name} = {_toml_value(value)}" for name, value in content.items())]
     return "\n".join(lines) + "\n"
-
-
-def _toml_lines(values: Mapping[str, Any]) -> list[str]:
-    return [f"{name} = {_toml_value(value)}" for name, value in values.items()]
 
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False)  # whose strings are TOML's too
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml_value, value))}]"
     return repr(value)

@@ -1,16 +1,22 @@
-"""The templates of page and card: whatever is filled in is escaped, for HTML, Markdown or YAML, unless it says it is
-such text already (`Markup`, `Markdown`).
+"""What page and card share: the templates, and what a confusion matrix says of each class, as tables.
+
+Whatever is filled into a template is escaped, for HTML, Markdown or YAML, unless it says it is such text already
+(`Markup`, `Markdown`).
 """
 
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from emotorch.tables import Table, counted, to_markdown
+from emotorch.metrics.confusion import class_scores
+from emotorch.metrics.intervals import wilson_interval
+from emotorch.tables import Format, Table, counted, to_markdown
 
 UNKNOWN = "–"
 # What would begin markup; an underscore within a word does not.
@@ -50,23 +56,9 @@ def _fence(text: str, shortest: int) -> str:
     return "`" * max(shortest, *(1 + len(run) for run in re.findall("`+", text)), 0)
 
 
-def number(value: float) -> str:
-    """With commas."""
-    return f"{value:,}"
-
-
 def fixed(value: float | None, digits: int) -> str:
     """With so many decimals; a dash for what is unknown (None, NaN)."""
     return UNKNOWN if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def words(name: str) -> str:
-    """A name in files as a person reads it."""
-    return name.replace("_", " ")
-
-
-def markdown_table(table: Table) -> Markdown:
-    return Markdown(to_markdown(table, escape_markdown))
 
 
 def to_yaml(value: object) -> str:
@@ -83,7 +75,12 @@ def _environment(**options: Any) -> Environment:
         keep_trailing_newline=True,
         **options,
     )
-    environment.filters |= {"number": number, "fixed": fixed, "counted": counted, "words": words}
+    environment.filters |= {
+        "number": "{:,}".format,
+        "fixed": fixed,
+        "counted": counted,
+        "words": lambda name: name.replace("_", " "),
+    }
     return environment
 
 
@@ -95,5 +92,34 @@ MARKDOWN.filters |= {
     "code_block": code_block,
     "raw": Markdown,
     "stem": lambda name: Path(name).stem,
-    "table": markdown_table,
+    "table": lambda table: Markdown(to_markdown(table, escape_markdown)),
 }
+
+
+def class_table(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Table:
+    """Precision, recall with its interval and F1 of each class of a (K, K) matrix of counts."""
+    rows = [
+        {
+            "class": score.label,
+            "n": score.images,
+            "precision %": score.precision,
+            "recall %": score.recall,
+            "recall, 95% interval": wilson_interval(score.correct, score.images) if score.images else None,
+            "F1 %": score.f1,
+        }
+        for score in class_scores(counts, labels)
+    ]
+    percents = dict.fromkeys(("precision %", "recall %", "F1 %"), "{:.1f}")
+    formats: dict[str, Format] = {
+        **percents,
+        "n": "{:,}",
+        "recall, 95% interval": lambda ends: "{:.1f}–{:.1f}".format(*ends),
+    }
+    return Table(pd.DataFrame(rows), formats)
+
+
+def proportions_table(proportions: Sequence[Sequence[float]], labels: Sequence[str]) -> Table:
+    """A (K, K) matrix of which the proportions alone are known, in percent."""
+    frame = pd.DataFrame(proportions, columns=list(labels)) * 100
+    frame.insert(0, "true class, % predicted as", list(labels))
+    return Table(frame, dict.fromkeys(labels, "{:.1f}"))

@@ -23,7 +23,8 @@ def commands(record: Mapping[str, Any]) -> list[str] | None:
     named = RECIPES.get(wanted.name)
     if named is None:
         return None
-    changes = _changes(named, wanted)
+    keys = [key for key in setting_types(named) if _value(named, key) != _value(wanted, key)]
+    changes = {key: _text(_value(wanted, key)) for key in keys}
     if override(named, [f"{key}={value}" for key, value in changes.items()]) != wanted:
         return None
     stages = [STAGE_1, command(STAGE_2, settings["scheme"]["name"])]
@@ -31,11 +32,6 @@ def commands(record: Mapping[str, Any]) -> list[str] | None:
         stages.append(command(STAGE_3, settings["scheme"]["name"]))
     options = " ".join(_options(settings, wanted, changes))
     return [f"python {stage}" for stage in (*stages, f"{STAGE_4} {options}")]
-
-
-def _changes(named: Recipe, wanted: Recipe) -> dict[str, str]:
-    keys = [key for key in setting_types(named) if _value(named, key) != _value(wanted, key)]
-    return {key: _text(_value(wanted, key)) for key in keys}
 
 
 def _value(recipe: Recipe, key: str) -> Any:

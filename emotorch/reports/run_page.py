@@ -19,23 +19,8 @@ from emotorch.figures.history import history_figure
 from emotorch.files import write_text
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.recipes import get_recipe
-from emotorch.reports.classes import class_table
-from emotorch.reports.page import (
-    NAME,
-    Fact,
-    Section,
-    beside,
-    drawing,
-    folded,
-    matrix,
-    missing,
-    pairs,
-    picture,
-    render,
-    sentences,
-    table,
-    text,
-)
+from emotorch.reports import page
+from emotorch.reports.rendering import class_table
 from emotorch.runs.confusion import validation_matrices
 from emotorch.runs.folder import Run, set_title
 from emotorch.runs.history import training_curves
@@ -58,9 +43,9 @@ def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:
         *(_analysis(analysis, subject) for analysis in analyses()),
         _provenance(record),
     ]
-    page = run.outputs / NAME
-    write_text(page, render(run.name, _subtitle(record), _facts(run, record), sections, _warning(record)))
-    return page
+    path = run.outputs / page.NAME
+    write_text(path, page.render(run.name, _subtitle(record), _facts(run, record), sections, _warning(record)))
+    return path
 
 
 def _subtitle(record: Mapping[str, Any]) -> str:
@@ -81,7 +66,7 @@ def _warning(record: Mapping[str, Any]) -> str:
     return " ".join(texts)
 
 
-def _facts(run: Run, record: Mapping[str, Any]) -> list[Fact]:
+def _facts(run: Run, record: Mapping[str, Any]) -> list[page.Fact]:
     facts = []
     for title, found in validation_matrices(run).items():
         counts = found.counts or []
@@ -89,57 +74,59 @@ def _facts(run: Run, record: Mapping[str, Any]) -> list[Fact]:
         if images:
             low, high = wilson_interval(correct, images)
             detail = f"95% interval {low:.2f}–{high:.2f}, n = {images:,}"
-            facts.append(Fact(f"Accuracy, {title}", f"{100 * correct / images:.2f}%", detail))
+            facts.append(page.Fact(f"Accuracy, {title}", f"{100 * correct / images:.2f}%", detail))
     for name, score in record.get("scores", {}).items():
         if name.endswith("_reference"):
-            facts.append(Fact(f"Accuracy, {set_title(name)}", f"{score['accuracy']:.2f}%", f"n = {score['images']:,}"))
+            facts.append(
+                page.Fact(f"Accuracy, {set_title(name)}", f"{score['accuracy']:.2f}%", f"n = {score['images']:,}")
+            )
     if "best_epoch" in record:
-        facts.append(Fact("Best epoch", f"{record['best_epoch']}", f"of {record['epochs_completed']} run"))
+        facts.append(page.Fact("Best epoch", f"{record['best_epoch']}", f"of {record['epochs_completed']} run"))
     if "timings_s" in record:
         seconds = record["timings_s"]["training"]
         threads = counted(record["settings"]["threads"], "thread")
         duration = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-        facts.append(Fact("Training", duration, f"{record['device']}, {threads}"))
+        facts.append(page.Fact("Training", duration, f"{record['device']}, {threads}"))
     return facts
 
 
-def _learning(run: Run) -> Section:
+def _learning(run: Run) -> page.Section:
     curves = training_curves(run)
     if not curves:
-        parts = [text("The folder has no training history: it cannot be had without training anew.")]
+        parts = [page.text("The folder has no training history: it cannot be had without training anew.")]
     else:
         figure = history_figure(curves, "", run.record.get("best_epoch"))
-        parts = [drawing(figure, f"Loss and accuracy of {run.name} over the epochs")]
-    return Section("learning", "Learning curves", parts)
+        parts = [page.drawing(figure, f"Loss and accuracy of {run.name} over the epochs")]
+    return page.Section("learning", "Learning curves", parts)
 
 
-def _predictions(run: Run) -> Section:
+def _predictions(run: Run) -> page.Section:
     parts: list[Markup] = []
     for title, found in validation_matrices(run).items():
-        classes = [table(class_table(found.counts, found.labels))] if found.counts else []
-        parts.append(beside([matrix(found, title), *classes]))
+        classes = [page.table(class_table(found.counts, found.labels))] if found.counts else []
+        parts.append(page.beside([page.matrix(found, title), *classes]))
     if not parts:
-        parts.append(text("The folder has no confusion matrix: it cannot be had without training anew."))
-    return Section("predictions", "Predictions by class", parts)
+        parts.append(page.text("The folder has no confusion matrix: it cannot be had without training anew."))
+    return page.Section("predictions", "Predictions by class", parts)
 
 
-def _analysis(analysis: Analysis, subject: Subject) -> Section:
+def _analysis(analysis: Analysis, subject: Subject) -> page.Section:
     try:
         found = analysis.compute(subject)
     except EmoTorchError as error:
         logger.warning("%s: not measured: %s", analysis.title, error)
-        parts = [missing(f"Not measured: {error}", analysis.command(shlex.quote(subject.loaded.run.name)))]
+        parts = [page.missing(f"Not measured: {error}", analysis.command(shlex.quote(subject.loaded.run.name)))]
     else:
-        tables = [table(shown, caption=title) for title, shown in analysis.tables(found).items()]
+        tables = [page.table(shown, caption=title) for title, shown in analysis.tables(found).items()]
         files = sorted(analysis.folder(subject.loaded).glob("*.png"))
-        pictures = [picture(path, f"{analysis.title}: {path.stem.replace('_', ' ')}") for path in files]
-        parts = [sentences(analysis.lines(found)), *tables, *pictures]
-    return Section(analysis.name, analysis.title, parts)
+        pictures = [page.picture(path, f"{analysis.title}: {path.stem.replace('_', ' ')}") for path in files]
+        parts = [page.sentences(analysis.lines(found)), *tables, *pictures]
+    return page.Section(analysis.name, analysis.title, parts)
 
 
-def _provenance(record: Mapping[str, Any]) -> Section:
+def _provenance(record: Mapping[str, Any]) -> page.Section:
     if not record:
-        return Section("provenance", "Provenance", [text("The folder has no run.json: nothing is known.")])
+        return page.Section("provenance", "Provenance", [page.text("The folder has no run.json: nothing is known.")])
     versions = record["versions"]
     values = {
         "started": record["started"],
@@ -154,7 +141,7 @@ def _provenance(record: Mapping[str, Any]) -> Section:
     }
     if "sweep" in record:
         values["sweep"] = json.dumps(record["sweep"])
-    return Section("provenance", "Provenance", [pairs(values), *_recipe(record["settings"]["recipe"])])
+    return page.Section("provenance", "Provenance", [page.pairs(values), *_recipe(record["settings"]["recipe"])])
 
 
 def _recipe(recipe: Mapping[str, Any]) -> list[Markup]:
@@ -163,7 +150,9 @@ def _recipe(recipe: Mapping[str, Any]) -> list[Markup]:
     rows = [(name, json.dumps(value), json.dumps(named.get(name))) for name, value in recipe.items()]
     frame = pd.DataFrame(rows, columns=["setting", "here", "in the recipe"])
     changed = frame[frame["here"] != frame["in the recipe"]]
-    parts = [folded("All settings of the recipe", pairs(dict(zip(frame["setting"], frame["here"], strict=True))))]
+    parts = [
+        page.folded("All settings of the recipe", page.pairs(dict(zip(frame["setting"], frame["here"], strict=True))))
+    ]
     if len(changed):
-        parts.insert(0, table(Table(changed), caption=f"Changed from the recipe {recipe['name']}"))
+        parts.insert(0, page.table(Table(changed), caption=f"Changed from the recipe {recipe['name']}"))
     return parts

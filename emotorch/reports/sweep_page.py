@@ -106,12 +106,11 @@ def sweep_page(
     comparison: Comparison | None,
     further: Sequence[Section] = (),
 ) -> str:
-    """The page as HTML.
+    """The page as HTML, with `further` sections before the table of runs.
 
     Args:
         plan: What is planned for each of its runs, by number.
         comparison: Of its finished runs; None where none can be ranked.
-        further: Sections before the table of runs.
     """
     design, settings = about["design"], about["settings"]
     criterion = criterion_of(settings)
@@ -180,7 +179,9 @@ def _runs(
     comparison: Comparison | None,
 ) -> Markup:
     measured = {run.model: run for run in comparison.runs} if comparison else {}
-    settings = _varied(design, plan)
+    # Factors that differ between planned runs, and all that the sweep was told to vary.
+    planned, told = pd.DataFrame(list(plan.values())), [varied["name"] for varied in design.get("varied", ())]
+    settings = [name for name in planned.columns if name in told or planned[name].nunique() > 1]
     if not any(run.has_ckp for run in measured.values()):
         settings = [name for name in settings if not name.startswith(CKP.key)]  # they chose among no images
     frame = runs_frame(results, plan, settings, criterion)
@@ -193,10 +194,3 @@ def _runs(
         note = frame.pop("note").iloc[0]
         caption = f"Of every run: {note}. {caption}" if note else caption
     return table(Table(frame, {**formats(settings), "training %": "{:.2f}"}), kind="sortable", caption=caption)
-
-
-def _varied(design: Mapping[str, Any], plan: Plan) -> list[str]:
-    """What the sweep varies: factors that differ between planned runs, and all that it was told to vary."""
-    frame = pd.DataFrame(list(plan.values()))
-    told = [dimension["name"] for dimension in design.get("varied", ())]
-    return [name for name in frame.columns if name in told or frame[name].nunique() > 1]

@@ -32,8 +32,6 @@ _TRAINING = "training"
 # Of an original: its own, and one for each of its variants. It is stored too, since operations may be added.
 _NUMBERS = 1 + len(OPERATIONS)
 _OF_AN_ORIGINAL = "numbers of an original"
-
-
 # What NumPy raises on damaged archives, depending on the byte that is wrong, and we on wrong arrays.
 _DAMAGES = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError, SyntaxError),
@@ -43,12 +41,7 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class Shown:
-    """What was predicted for the images of a sheet.
-
-    Attributes:
-        predictions: (N,) classes.
-        confidences: (N,) their probabilities.
-    """
+    """What was predicted for the images of a sheet: (N,) classes, and their probabilities."""
 
     predictions: Indices
     confidences: NDArray[np.float32]
@@ -56,12 +49,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Kept:
-    """What `images.npz` holds.
-
-    Attributes:
-        selection: The run's images, without reference sets.
-        shown: Of each validation set's sheet.
-    """
+    """What `images.npz` holds: a run's images, without reference sets, and what each validation set's sheet shows."""
 
     selection: Selection
     shown: Mapping[str, Shown]
@@ -100,10 +88,11 @@ def read_kept(run: Run) -> Kept | None:
 
 
 def _parse(index: DatasetIndex, arrays: Mapping[str, NDArray[Any]]) -> Kept:
-    of_sets = {name: packed for name, packed in arrays.items() if name.startswith(_IMAGES)}
+    numbers = int(arrays[_OF_AN_ORIGINAL])
     sets = {
-        name.removeprefix(_IMAGES): _unpack(index, packed, int(arrays[_OF_AN_ORIGINAL]))
-        for name, packed in of_sets.items()
+        name.removeprefix(_IMAGES): _unpack(index, packed, numbers)
+        for name, packed in arrays.items()
+        if name.startswith(_IMAGES)
     }
     training = sets.pop(_TRAINING)
     shown = {

@@ -29,9 +29,9 @@ def _counts_file(name: str) -> str:
 
 def write_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str]) -> None:
     """Writes a set's (K, K) matrix: the proportions of each row and the counts, as CSV."""
-    proportions = row_proportions(counts)
-    _write_square(folder / _matrix_file(name), labels, ([f"{value:.3f}" for value in row] for row in proportions))
-    _write_square(folder / _counts_file(name), labels, counts.tolist())
+    proportions = [[f"{value:.3f}" for value in row] for row in row_proportions(counts)]
+    for file, values in ((_matrix_file(name), proportions), (_counts_file(name), counts.tolist())):
+        write_csv(folder / file, ("", *labels), ((label, *row) for label, row in zip(labels, values, strict=True)))
 
 
 def plot_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str], title: str) -> None:
@@ -40,19 +40,10 @@ def plot_confusion(folder: Path, name: str, counts: Counts, labels: Sequence[str
     save(confusion_figure([panel], labels, title), folder / f"confusion_matrix_{name}.png")
 
 
-def _write_square(path: Path, labels: Sequence[str], values: Iterable[Sequence[object]]) -> None:
-    write_csv(path, ("", *labels), ((label, *row) for label, row in zip(labels, values, strict=True)))
-
-
 @dataclass(frozen=True)
 class Matrix:
-    """A confusion matrix as a run's files state it: rows are true classes.
-
-    Attributes:
-        labels: Of rows and columns.
-        proportions: (K, K), of each row.
-        counts: (K, K) images, where known.
-    """
+    """A confusion matrix as a run's files state it: (K, K) proportions of each row, a true class, and counts of images
+    where they are known."""
 
     labels: tuple[str, ...]
     proportions: list[list[float]]

@@ -34,12 +34,10 @@ def compute_once(
     """The findings in an analysis's folder, which is made, whole or not at all, unless it is there and up to date.
 
     Args:
-        run: The model's.
         analysis: The folder's name: `robustness`, `errors`, …
         weights: The file that the findings are about.
         made_from: What else they depend on: the data's fingerprint, and every option. Plain values.
         make: Writes tables and pictures into a folder, and returns the findings.
-        force: Make it anew even when it is there and up to date.
 
     Raises:
         EmoTorchError: the same analysis is running, or somebody else's files are in the folder.
@@ -63,11 +61,15 @@ def find_folder(run: Run, analysis: str, weights: Path) -> Path:
 
 
 def _is_about(folder: Path, weights: Path) -> bool:
+    made_from = _made_from(folder)
+    return bool(made_from) and made_from["weights"] == hash_file(weights)
+
+
+def _made_from(folder: Path) -> dict[str, Any]:
     try:
-        stamp = read_stamp(folder, folder.name)
+        return read_stamp(folder, folder.name)
     except EmoTorchError:
-        return False  # not there, or not whole: the same as never made
-    return bool(stamp["weights"] == hash_file(weights))
+        return {}  # not there, or not whole: the same as never made
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
@@ -86,20 +88,16 @@ def read_findings(run: Run, analysis: str, weights: Path) -> Findings | None:
 
 
 def carry_over(folder: Path, to: Path, patterns: Sequence[str], before: str, after: str) -> None:
-    """Copies findings to a model whose file of weights holds the same network, and says there that they are its own.
+    """Copies findings, the files of some patterns, to a model that has the same weights in another file, and says there
+    that they are its own.
 
     Args:
         folder: The findings; where there are none, or they are of other weights, nothing is copied.
         to: A folder that does not exist yet.
-        patterns: Of the files that are copied.
-        before: The SHA-256 of the file of weights that they must be of.
-        after: That of the other file.
+        before, after: The SHA-256 of the file of weights that they must be of, and of the other.
     """
-    try:
-        made_from = read_stamp(folder, folder.name)
-    except EmoTorchError:
-        return  # not there, or not whole: the same as never made
-    if made_from["weights"] != before:
+    made_from = _made_from(folder)
+    if made_from.get("weights") != before:
         return
     to.mkdir()
     for pattern in patterns:

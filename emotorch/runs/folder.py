@@ -57,8 +57,6 @@ FACELESS_FINDINGS = {
     "robustness": ("findings.json", "robustness.csv", "corruption_errors.csv", "robustness_curves.png"),
     "scores": ("findings.json", "reliability_*.csv", "reliability_*.png"),
 }
-
-
 # What files call all validation sets together.
 COMBINED = "combined"
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
@@ -95,9 +93,14 @@ class Run:
         return self.evaluations or self.folder
 
     @property
+    def is_synthetic(self) -> bool:
+        """Whether it is of synthetic faces, as far as its record tells."""
+        return bool(self.record.get("dataset", {}).get("synthetic"))
+
+    @property
     def title(self) -> str:
         """The name, marked when the run is of synthetic faces."""
-        return mark_synthetic(self.name, self.record.get("dataset", {}).get("synthetic", False))
+        return mark_synthetic(self.name, self.is_synthetic)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -133,10 +136,8 @@ class Run:
     def status(self, record: Mapping[str, Any] | None = None) -> str:
         """`finished` for a folder without a record: another program wrote it, all at once.
 
-        A run whose record says that it is running, but whose process has gone, is `interrupted`.
-
-        Args:
-            record: The run's, when it is read already.
+        A run whose record says that it is running, but whose process has gone, is `interrupted`. `record` is the run's,
+        where it is read already.
         """
         status: str = (self.record if record is None else record).get("status", FINISHED)
         return INTERRUPTED if status == RUNNING and not self._is_held() else status
@@ -237,16 +238,12 @@ def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) ->
     """Makes the next `model_NNNNN` (of a leaky run `model_NNNNN_leaky`), with its record in it, for this process alone.
 
     The folder is made under another name and renamed: of two processes that want the same number one gets
-    an error from the system, and takes the next.
-
-    Args:
-        models: Where it goes.
-        record: What is known of the run.
-        after: The one that this process claimed before: among 100,000 folders a look at all of them takes longer
-            than all else that a claim does.
+    an error from the system, and takes the next. The number follows that of `after`, which this process claimed before:
+    among 100,000 folders a look at all of them takes longer than all else that a claim does.
     """
     models.mkdir(parents=True, exist_ok=True)
-    number = 1 + (_highest(models) if after is None else _number(after.folder))
+    claimed = models.iterdir() if after is None else [after.folder]
+    number = 1 + max(map(_number, claimed), default=0)
     suffix = f"_{LEAKY}" if record.get(LEAKY) else ""
     prepared = Path(tempfile.mkdtemp(prefix=".claim-", dir=models))
     try:
@@ -267,10 +264,6 @@ def claim_run(models: Path, record: dict[str, Any], after: Run | None = None) ->
         raise
 
 
-def _highest(models: Path) -> int:
-    return max(map(_number, models.iterdir()), default=0)
-
-
 def _number(folder: Path) -> int:
     """Of `model_NNNNN`; 0 for every other name."""
     match = _NUMBERED.match(folder.name)
@@ -286,11 +279,6 @@ def list_runs(models: Path) -> list[Run]:
     return [Run(models / name) for name in sorted(names) if name != MODEL_ORIGINAL.name]
 
 
-def first_run(paths: Paths) -> Path:
-    """The folder of the first run, where there is one."""
-    return paths.models / "model_00001"
-
-
 def newest_run(paths: Paths) -> Run:
     """The numbered run that was claimed last.
 
@@ -299,7 +287,7 @@ def newest_run(paths: Paths) -> Run:
     """
     numbered = [run for run in list_runs(paths.models) if _number(run.folder)]
     if not numbered:
-        remedy = f"train one first, or name a model folder{found_elsewhere(first_run(paths))}"
+        remedy = f"train one first, or name a model folder{found_elsewhere(paths.models / 'model_00001')}"
         raise EmoTorchError(f"no model in {paths.models}: {remedy}")
     return max(numbered, key=lambda run: _number(run.folder))
 

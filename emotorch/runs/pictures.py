@@ -25,13 +25,7 @@ _SHEET_IMAGES = 32
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture of some validation images.
-
-    Attributes:
-        pixels: Of N images.
-        labels: (N,) their true classes.
-        shown: What was predicted for them.
-    """
+    """A picture of some validation images: their pixels, (N,) true classes, and what was predicted for them."""
 
     pixels: Pixels
     labels: Indices
@@ -67,10 +61,7 @@ def draw_pictures(run: Run, labels: Sequence[str], sheets: Mapping[str, Sheet]) 
 def draw_kept_pictures(run: Run) -> None:
     """Draws the pictures of a sweep's run, unless they are there; any other run has them.
 
-    Without the dataset's images a sheet of these is not drawn; a line says so.
-
-    Raises:
-        EmoTorchError: see `read_kept`.
+    Without the dataset's images a sheet of these is not drawn; a line says so. See `read_kept` for what is raised.
     """
     drawn = [run.folder / f"confusion_matrix_{name}_val.png" for name in run.sets_with("confusion_counts_{}_val.csv")]
     if all(path.is_file() for path in (*drawn, run.folder / "training_history.png")):
@@ -94,5 +85,4 @@ def draw_kept_pictures(run: Run) -> None:
 
 def picture_title(run: Run, name: str) -> str:
     """Of what is shown of a validation set."""
-    synthetic = run.record.get("dataset", {}).get("synthetic", False)
-    return mark_synthetic(f"{run.name}: {validation_title(name)}", synthetic)
+    return mark_synthetic(f"{run.name}: {validation_title(name)}", run.is_synthetic)

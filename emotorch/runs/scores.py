@@ -15,17 +15,13 @@ from emotorch.runs.confusion import Matrix, all_counts, validation_matrices
 from emotorch.runs.folder import Run, is_on_fer
 
 if TYPE_CHECKING:
-    from emotorch.runs.outcome import Outcome  # which imports torch: a comparison reads scores without
+    from emotorch.runs.results import Outcome  # which imports torch: a comparison reads scores without
 
 _COLUMNS = _METRIC, _VALUE = "Metric", "Value"
 
 
-def _number(value: float, decimals: int) -> str:
+def _number(value: float, decimals: int = 2) -> str:
     return "NaN" if math.isnan(value) else f"{value:.{decimals}f}"
-
-
-def _percent(value: float) -> str:
-    return _number(value, 2)
 
 
 def write_final_accuracies(path: Path, outcome: "Outcome", epochs: int) -> None:
@@ -37,7 +33,7 @@ def write_final_accuracies(path: Path, outcome: "Outcome", epochs: int) -> None:
     rows: list[tuple[str, str]] = []
 
     def add(title: str, score: Score) -> None:
-        rows.extend([(f"{title} Accuracy", _percent(score.accuracy)), (f"{title} Loss", _number(score.loss, 4))])
+        rows.extend([(f"{title} Accuracy", _number(score.accuracy)), (f"{title} Loss", _number(score.loss, 4))])
 
     published = [FER.key, CKP.key]
     if not is_on_fer(scores):
@@ -60,11 +56,11 @@ def write_final_accuracies(path: Path, outcome: "Outcome", epochs: int) -> None:
         add(f"{name.upper()} Reference", score)
         rows.append((f"{name.upper()} Reference Images", str(score.images)))
     for name, scored in outcome.validation.items():
-        rows.append((f"{name.upper()} Validation Macro-F1", _percent(scored.score.macro_f1)))
+        rows.append((f"{name.upper()} Validation Macro-F1", _number(scored.score.macro_f1)))
         twins = scored.score.images - scored.without_twins.images
         if twins:
             rows.append((f"{name.upper()} Validation Images With Twin In Training", str(twins)))
-            rows.append((f"{name.upper()} Validation Accuracy Without Them", _percent(scored.without_twins.accuracy)))
+            rows.append((f"{name.upper()} Validation Accuracy Without Them", _number(scored.without_twins.accuracy)))
     write_csv(path, _COLUMNS, rows)
 
 

@@ -63,19 +63,14 @@ def read_image_usage(run: Run) -> list[dict[str, str]] | None:
     missing = [column for column in _NEEDED if any(not row.get(column) for row in rows)]
     if missing:
         raise EmoTorchError(f"{path}: no {missing[0]} in some row")
-    _check_usages(path, Counter(row["usage"] for row in rows), run.record.get("counts"))
-    return rows
-
-
-def _check_usages(path: Path, found: Counter[str], stated: Mapping[str, int] | None) -> None:
-    """Compares the images of each usage with what the run's record says of its sets, where it says anything: one that
-    no longer counts as trained on would count as unseen.
-    """
+    found = Counter(row["usage"] for row in rows)
     for usage in found:
         if usage != TRAINING and not usage.endswith(VALIDATION_SUFFIX):
             raise EmoTorchError(f"{path}: usage {usage!r} is neither {TRAINING} nor a validation: bring that file back")
+    stated = run.record.get("counts")
     if stated is None:
-        return
+        return rows
+    # An image that no longer counts as trained on would count as unseen.
     usages = {name: name if name == TRAINING else f"{name}{VALIDATION_SUFFIX}" for name in stated}
     expected = {usage: stated[name] for name, usage in usages.items() if not name.endswith("_reference")}
     for usage in expected | found:
@@ -84,6 +79,7 @@ def _check_usages(path: Path, found: Counter[str], stated: Mapping[str, int] | N
                 f"{path}: {found[usage]} images of {usage}, where {RECORD_NAME} beside it tells of "
                 f"{expected.get(usage, 0)}: bring that file back"
             )
+    return rows
 
 
 def write_image_usage(path: Path, selection: Selection) -> None:
@@ -100,9 +96,9 @@ def write_image_usage(path: Path, selection: Selection) -> None:
             for position, (file, label, source, fer_usage) in enumerate(columns)
         ]
 
-    sets = [rows(TRAINING, selection.training)]
-    sets += [rows(f"{name}{VALIDATION_SUFFIX}", images) for name, images in selection.validation.items()]
-    write_csv(path, _COLUMNS, chain.from_iterable(sets))
+    sets = {TRAINING: selection.training}
+    sets |= {f"{name}{VALIDATION_SUFFIX}": images for name, images in selection.validation.items()}
+    write_csv(path, _COLUMNS, chain.from_iterable(rows(usage, images) for usage, images in sets.items()))
 
 
 def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str]) -> None:
@@ -127,8 +123,7 @@ class TrainingImages:
     """What a run was trained (or validated) on.
 
     Attributes:
-        files: By image_usage.csv: the originals' files, and the hashes of their pixels (empty where the published
-            format does not state them).
+        files: The originals' files, and the hashes of their pixels (empty where image_usage.csv states none).
         inherited: Hashes of further images that the weights it started from were trained on, and those before them.
     """
 
@@ -143,7 +138,9 @@ class TrainingImages:
             return None
         chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
         files = {original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen}
-        return cls(files, frozenset() if validation else _inherited(run))
+        path = run.file(INHERITED_NAME)
+        has_inherited = path.exists() and not validation
+        return cls(files, frozenset(path.read_text(encoding="utf-8").split()) if has_inherited else frozenset())
 
     @classmethod
     def stated_by(cls, run: Run) -> "TrainingImages":
@@ -179,8 +176,3 @@ def write_inherited(run: Run, start: Run, own: Iterable[str]) -> None:
     further = known.hashes.difference(own, {""}) if known is not None else ()
     if further:
         write_text(run.folder / INHERITED_NAME, "".join(f"{pixels}\n" for pixels in sorted(further)))
-
-
-def _inherited(run: Run) -> frozenset[str]:
-    path = run.file(INHERITED_NAME)
-    return frozenset(path.read_text(encoding="utf-8").split()) if path.exists() else frozenset()

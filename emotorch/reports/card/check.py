@@ -15,18 +15,11 @@ from emotorch.paths import SHIPPED_MODELS, Paths
 from emotorch.runs.folder import Run
 from emotorch.tables import Table
 
-_DATASET = FER_PUBLIC
-
 
 @dataclass(frozen=True)
 class Check:
-    """A shipped model's score on PublicTest.
-
-    Attributes:
-        images: How many PublicTest has.
-        correct: Here and now.
-        stated: The same on its card; None when the card says nothing of so many images.
-    """
+    """How many images of PublicTest a shipped model gets right here, and how many its card states; None where it states
+    nothing of so many images."""
 
     name: str
     images: int
@@ -47,7 +40,7 @@ def check_shipped(paths: Paths, *, device: str, threads: int) -> Iterator[Check]
     """
     for weights in sorted(SHIPPED_MODELS.glob("*/model.pth")):
         loaded = LoadedRun.load(paths, str(weights), device=device, threads=threads)
-        predictions = evaluate(loaded, _DATASET).predictions
+        predictions = evaluate(loaded, FER_PUBLIC).predictions
         # What ships with the model, not what was found of it here since.
         findings = scores.ANALYSIS.read(Run(weights.parent), weights) or {"sets": []}
         stated = {int(np.sum(found["counts"])): int(np.trace(found["counts"])) for found in findings["sets"]}

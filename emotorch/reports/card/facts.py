@@ -17,13 +17,8 @@ from emotorch.training.checkpoints import Model
 
 @dataclass(frozen=True)
 class Facts:
-    """The run's own, and what was measured for the card.
-
-    Attributes:
-        loaded: The run, with its best epoch.
-        record: Its run.json; without settings when other code wrote the run.
-        scores: What the analysis `scores` found, by the set's name.
-    """
+    """A run with its record, which has no settings when other code wrote the run; and what the analysis `scores` found,
+    by the set's name."""
 
     loaded: LoadedRun
     record: Mapping[str, Any]

@@ -11,7 +11,7 @@ from emotorch.datasets import FER_PUBLIC
 from emotorch.metrics import confusion
 from emotorch.metrics.intervals import wilson_interval
 from emotorch.reports.card.facts import Facts
-from emotorch.reports.classes import class_table, proportions_table
+from emotorch.reports.rendering import class_table, proportions_table
 from emotorch.runs.confusion import read_matrix
 from emotorch.runs.scores import read_accuracies
 from emotorch.tables import Table
@@ -48,12 +48,9 @@ class ScoredSet:
     """A set of images with what the model scored on it.
 
     Attributes:
-        title: For a person.
-        dataset: For a program: `fer2013`, …
-        split: Which part of it, for a program.
+        dataset, split: For a program: `fer2013`, … and which part of it.
         role: What the set was used for, which is what its score may be called.
-        macro_f1: Percent, or None.
-        ece: Expected calibration error at the model's own temperature, 0 to 1, or None.
+        ece: Expected calibration error at the model's own temperature, 0 to 1.
     """
 
     title: str
@@ -77,31 +74,40 @@ def scored_sets(facts: Facts) -> list[ScoredSet]:
     scores = facts.record.get("scores")
     rows = _recorded(facts, scores) if scores else _published(facts)
     public = facts.scores.get(FER_PUBLIC)
-    return [*rows, *([] if public is None else [_public(facts, public)])]
+    if public is None:
+        return list(rows)
+    counts = np.array(public["counts"])
+    unseen = ScoredSet(
+        facts.title(FER_PUBLIC),
+        facts.card_id("fer"),
+        "publictest",
+        "unseen: neither trained on nor used to choose",
+        Accuracy(float(confusion.accuracy(counts)), int(counts.sum())),
+        float(confusion.macro_f1(counts)),
+        _ece(facts, FER_PUBLIC),
+    )
+    return [*rows, unseen]
 
 
 def _recorded(facts: Facts, scores: Mapping[str, Mapping[str, Any]]) -> Iterator[ScoredSet]:
     for name, score in scores.items():
         if name == "training" or facts.is_repeated(name):
             continue
+        dataset = name.removesuffix("_reference")
+        role = "not trained on; those that the factors drew, and their variants, chose the epoch"
+        if name == dataset:
+            role = "not trained on; chose the epoch: a score of selection"
+        elif dataset not in scores:
+            role = "neither trained on nor used to choose"
         yield ScoredSet(
             facts.title(name),
-            facts.card_id(name.removesuffix("_reference")),
+            facts.card_id(dataset),
             facts.part(name).replace(",", "").replace(" ", "-").lower(),
-            _role(scores, name),
+            role,
             Accuracy.of(score),
             score["macro_f1"],
             _ece(facts, f"{name}_val"),
         )
-
-
-def _role(scores: Mapping[str, object], name: str) -> str:
-    dataset = name.removesuffix("_reference")
-    if dataset not in scores:
-        return "neither trained on nor used to choose"
-    if name == dataset:
-        return "not trained on; chose the epoch: a score of selection"
-    return "not trained on; those that the factors drew, and their variants, chose the epoch"
 
 
 def _ece(facts: Facts, name: str) -> float | None:
@@ -111,20 +117,6 @@ def _ece(facts: Facts, name: str) -> float | None:
         return None
     ece: float = (reliability["crossed"] or reliability["after"])["ece"]
     return ece
-
-
-def _public(facts: Facts, found: Mapping[str, Any]) -> ScoredSet:
-    counts = np.array(found["counts"])
-    images = int(counts.sum())
-    return ScoredSet(
-        facts.title(FER_PUBLIC),
-        facts.card_id("fer"),
-        "publictest",
-        "unseen: neither trained on nor used to choose",
-        Accuracy(float(confusion.accuracy(counts)), images),
-        float(confusion.macro_f1(counts)),
-        _ece(facts, FER_PUBLIC),
-    )
 
 
 def _published(facts: Facts) -> Iterator[ScoredSet]:
