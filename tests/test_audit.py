@@ -157,7 +157,8 @@ def test_what_nobody_recognises_is_named_beside_what_is_read(paths: Paths) -> No
     write(paths.raw / "mine" / "happy" / "wide.png", cv2.resize(faces[1], (90, 40)))
     with_photo = audit.read(paths.raw / "mine", paths)
     assert with_photo.found.tolist() == [1, 0]
-    assert [kind.images[0].entry.file for kind in faults._faces(with_photo) if kind.images] == ["happy/wide.png"]
+    found = {kind.name: kind.images for kind in faults.inspect(with_photo, faults.measure(with_photo.faces), [], [])}
+    assert [image.entry.file for image in found["no face"]] == ["happy/wide.png"]
     alone = audit.read(paths.raw / "photos", paths)
     assert [(entry.file, entry.label) for entry in alone.entries] == [("1.png", "no label")]
 

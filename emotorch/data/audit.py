@@ -5,7 +5,7 @@ Nothing is changed.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -150,18 +150,16 @@ def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "aut
         EmoTorchError: see `read`.
     """
     recognised = recognise(paths, scheme).datasets
-    names = list(recognised)
     for known, found in recognised.items():
         if known.lower() == name.lower():
             return _read_recognised(found.where, [found], faces)
-    if (paths.originals / STAMP_NAME).is_file():
-        stored = dict.fromkeys(entry.dataset for entry, _ in listing.list_stage(paths.originals, STAGE_2))
-        for known in stored:
-            if known.lower() == name.lower():
-                return _read_stage(paths.originals, known)
-        names += [known for known in stored if known not in names]
-    known_names = ", ".join(names) or "there is none"
-    raise UsageError(f"{name}: neither a folder or file, nor a dataset of {paths.root} ({known_names})")
+    has_stored = (paths.originals / STAMP_NAME).is_file()
+    stored = [entry.dataset for entry, _ in listing.list_stage(paths.originals, STAGE_2)] if has_stored else []
+    for known in dict.fromkeys(stored):
+        if known.lower() == name.lower():
+            return _read_stage(paths.originals, known)
+    names = ", ".join(dict.fromkeys([*recognised, *stored])) or "there is none"
+    raise UsageError(f"{name}: neither a folder or file, nor a dataset of {paths.root} ({names})")
 
 
 # --- Recognising ------------------------------------------------------------------------------------------------
@@ -192,9 +190,11 @@ def _read_recognised(
     origins = []
     for one in found:
         origin = Origin(find_dataset(one.dataset).full_title, one.where, one.why, one.notes)
-        dataset = one.dataset if len(found) > 1 else ""
         try:
-            images = list(_list(one, target, faces))
+            if one.tables:  # also before stage 1
+                images = list(listing.list_rows(one.tables))
+            else:
+                images = list(listing.list_images(one.images(), target, faces))
         except EmoTorchError as error:
             is_table = any(path.is_file() for path in one.covers)
             if is_table or not one.where.is_dir() or one.dataset in DATASETS:
@@ -202,11 +202,10 @@ def _read_recognised(
             images = list(listing.list_class_folders(one.where, target))
             origin = replace(origin, refused=str(error))
         origin.formats.update(_format(target / entry.file.partition(", face at ")[0]) for entry, _ in images)
-        if dataset:  # each spells its classes otherwise
-            images = [
-                (replace(entry, dataset=dataset, label=emotion_name(entry.label)), load) for entry, load in images
-            ]
-        listed += images
+        for entry, load in images:
+            if len(found) > 1:  # each spells its classes otherwise
+                entry = replace(entry, dataset=one.dataset, label=emotion_name(entry.label))
+            listed.append((entry, load))
         origins.append(origin)
     if not found:
         listed, why = list(listing.list_class_folders(target, target)), "class folders, of no emotion that is known"
@@ -217,12 +216,6 @@ def _read_recognised(
         formats = Counter(_format(target / entry.file) for entry, _ in listed)
         origins = [Origin(target.name, target, why, formats=formats)]
     return replace(_collect(target, listed, origins, None), passed_over=passed_over)
-
-
-def _list(found: Recognised, target: Path, faces: str) -> Iterable[Listed]:
-    if found.tables:  # also before stage 1
-        return listing.list_rows(found.tables)
-    return listing.list_images(found.images(), target, faces)
 
 
 # --- Reading ------------------------------------------------------------------------------------------------
@@ -246,16 +239,14 @@ def _collect(folder: Path, listed: Sequence[Listed], origins: Sequence[Origin], 
         except EmoTorchError as error:
             unreadable.append(Found(entry, str(error)))
             continue
-        faces[len(readable)] = bring_to(picture.face, GREY_FACE)
+        faces[len(readable)] = bring_to(picture.pixels if picture.face is None else picture.face, GREY_FACE)
         hashes.append(hash_pixels(picture.pixels))
         sizes.append(picture.size or picture.pixels.shape[:2])
         found.append(picture.faces)
         readable.append(entry)
     if not readable:
-        reason = (
-            f": {unreadable[0].detail}" if unreadable else ": no dataset that is known, no class folders, no pictures"
-        )
-        raise EmoTorchError(f"{folder}: no readable image{reason}")
+        reason = unreadable[0].detail if unreadable else "no dataset that is known, no class folders, no pictures"
+        raise EmoTorchError(f"{folder}: no readable image: {reason}")
     return AuditedFolder(
         folder=folder,
         stage=stage,

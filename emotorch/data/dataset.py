@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from emotorch.data import ferplus, scenes
 from emotorch.data.formats import tell_misnamed
@@ -55,9 +55,8 @@ class _Source:
     votes: Path | None = None
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One image to write: its source, and its place in the dataset folder."""
+class _Task(NamedTuple):
+    """An image to write: its source, and its place in the dataset folder."""
 
     source: SourceImage
     dataset: str
@@ -104,7 +103,10 @@ def create(
         raise UsageError(f"--size: the files of scheme {DEFAULT} are 48×48 grey, as published; leave it out")
     paths = paths.for_scheme(scheme.name)
     available = _available_sources(paths, scheme)
-    sources = {name: _taking_part(source, faces) for name, source in available.items()}
+    sources = {}
+    for name, source in available.items():
+        taking_part = [image for image in source.images if image.emotion in source.mapping]
+        sources[name] = replace(source, images=scenes.as_asked(taking_part, faces))
     longest = 0 if scheme.name == DEFAULT else size or LONGEST_SIDE
     images = [image for source in sources.values() for image in source.images]
     # Where all images are 48×48 faces, as in FER-2013 and most copies of CK+, the size makes no difference.
@@ -215,22 +217,18 @@ def _by_votes(source: _Source, recognition: Recognition, paths: Paths) -> _Sourc
 
 def _source(found: Recognised, scheme: LabelScheme) -> _Source:
     images = found.images()
-    classes = {image.emotion for image in images}
-    own = {name: label for name in classes if (label := scheme.label_of(name)) is not None}
-    mapping = scheme.sources[found.dataset] if found.dataset in DATASETS else own
+    if found.dataset in DATASETS:
+        mapping = scheme.sources[found.dataset]
+    else:
+        labels = {image.emotion: scheme.label_of(image.emotion) for image in images}
+        mapping = {name: label for name, label in labels.items() if label is not None}
     unused = Counter(image.emotion for image in images if image.emotion not in mapping)
     if unused:
         by_class = ", ".join(f"{name} {count}" for name, count in sorted(unused.items()))
-        images_take = "images take" if unused.total() > 1 else "image takes"
-        logger.info("%s: %d %s no part in %s (%s)", found.dataset, unused.total(), images_take, scheme.name, by_class)
+        take = "images take" if unused.total() > 1 else "image takes"
+        logger.info("%s: %d %s no part in %s (%s)", found.dataset, unused.total(), take, scheme.name, by_class)
     splits = found.dataset not in DATASETS and {image.usage for image in images} != {""}
     return _Source(images, mapping, found.listing, splits)
-
-
-def _taking_part(source: _Source, faces: str) -> _Source:
-    """The images of classes that take part, as `--faces` wants them read."""
-    images = [image for image in source.images if image.emotion in source.mapping]
-    return replace(source, images=scenes.as_asked(images, faces))
 
 
 def _find_faces(build: StageBuild, sources: Mapping[str, _Source], paths: Paths, workers: int) -> list[_Task]:
@@ -248,19 +246,13 @@ def _find_faces(build: StageBuild, sources: Mapping[str, _Source], paths: Paths,
     for dataset, images in scenes_of.items():
         scenes.require_faces([found[image] for image in images], len(sources[dataset].images), dataset)
     tasks: list[_Task] = []
-    for dataset, source in sources.items():
-        tasks += _number(dataset, scenes.located(source.images, searched), source.mapping)
-    return tasks
-
-
-def _number(dataset: str, images: Sequence[SourceImage], mapping: Mapping[str, str]) -> list[_Task]:
-    """Maps classes and numbers the images of each, from 1, in their order."""
     taken: Counter[str] = Counter()
-    tasks = []
-    for image in images:
-        emotion = mapping[image.emotion]
-        taken[emotion] += 1
-        tasks.append(_Task(image, dataset, emotion, f"{dataset}/{emotion}/{taken[emotion]}.png"))
+    for dataset, source in sources.items():
+        for image in scenes.located(source.images, searched):
+            emotion = source.mapping[image.emotion]
+            folder = f"{dataset}/{emotion}"
+            taken[folder] += 1
+            tasks.append(_Task(image, dataset, emotion, f"{folder}/{taken[folder]}.png"))
     return tasks
 
 

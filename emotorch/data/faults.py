@@ -5,6 +5,7 @@ Nothing is changed: see `emotorch.data.duplicates` for what can be moved away.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -188,26 +189,23 @@ def inspect(
     audited: AuditedFolder, measures: pd.DataFrame, photos: Sequence[Photo], people: Sequence[Person]
 ) -> list[Finding]:
     """Every kind of fault that is looked for, also those that no image has."""
+    told = np.array([entry.hash for entry in audited.entries])
+    is_changed, changed = (told != "") & (told != audited.hashes), "not the picture that the manifest tells of"
     return [
         Finding("unreadable", "missing, damaged, or no image", audited.unreadable),
-        _changed(audited),
+        _finding(audited, "changed", changed, is_changed, lambda _: "other pixels"),
         *(finding for kind in KINDS for finding in _copies(audited, kind, photos)),
         _people(audited, people),
-        *_faint(audited, measures),
-        *_shapes(audited),
-        *_faces(audited),
+        *_by_pixels(audited, measures),
     ]
 
 
-def _found(audited: AuditedFolder, chosen: NDArray[np.bool_], detail: Callable[[int], str]) -> list[Found]:
+def _finding(
+    audited: AuditedFolder, name: str, meaning: str, chosen: NDArray[np.bool_], detail: Callable[[int], str]
+) -> Finding:
     """The chosen of the readable images, each with what is said of its position."""
-    return [Found(audited.entries[at], detail(at), at) for at in np.flatnonzero(chosen).tolist()]
-
-
-def _changed(audited: AuditedFolder) -> Finding:
-    told = np.array([entry.hash for entry in audited.entries])
-    found = _found(audited, (told != "") & (told != audited.hashes), lambda _: "other pixels")
-    return Finding("changed", "not the picture that the manifest tells of", found)
+    found = [Found(audited.entries[at], detail(at), at) for at in np.flatnonzero(chosen).tolist()]
+    return Finding(name, meaning, found)
 
 
 def _copies(audited: AuditedFolder, kind: str, photos: Sequence[Photo]) -> list[Finding]:
@@ -245,51 +243,35 @@ def _people(audited: AuditedFolder, people: Sequence[Person]) -> Finding:
     return Finding("people, other split", "a person in different splits", found)
 
 
-def _faint(audited: AuditedFolder, measures: pd.DataFrame) -> list[Finding]:
+def _by_pixels(audited: AuditedFolder, measures: pd.DataFrame) -> list[Finding]:
+    """The faults that one image has by itself."""
+    finding = partial(_finding, audited)
     brightness, contrast = measures["brightness"].to_numpy(), measures["contrast"].to_numpy()
-    constant = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
-    faint = (contrast < CONTRAST_BELOW) & ~constant
-
-    def finding(name: str, meaning: str, chosen: NDArray[np.bool_], what: str, values: NDArray[np.float64]) -> Finding:
-        return Finding(name, meaning, _found(audited, chosen, lambda at: f"{what} {values[at]:.1f}"))
-
-    return [
-        finding("blank", "one grey value all over", constant, "grey value", brightness),
-        finding("black", f"mean below {BLACK_BELOW} of 255", brightness < BLACK_BELOW, "mean", brightness),
-        finding("white", f"mean above {WHITE_ABOVE} of 255", brightness > WHITE_ABOVE, "mean", brightness),
-        finding(
-            "low contrast",
-            f"standard deviation below {CONTRAST_BELOW} grey levels, not blank",
-            faint,
-            "deviation",
-            contrast,
-        ),
-    ]
-
-
-def _shapes(audited: AuditedFolder) -> list[Finding]:
+    is_blank = audited.faces.min(axis=(1, 2)) == audited.faces.max(axis=(1, 2))
     # Photos without a face are left out when read: neither enlarged nor squeezed.
     sizes = np.where(audited.found[:, None] > 0, audited.sizes, SIZE)
     shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
 
-    def size(position: int) -> str:
-        height, width = audited.sizes[position]
+    def size(at: int) -> str:
+        height, width = audited.sizes[at]
         return f"{width}×{height} pixels"
 
-    small = _found(audited, shorter < SIZE, size)
-    narrow = _found(audited, longer > _WIDEST * shorter, size)
+    def mean(at: int) -> str:
+        return f"mean {brightness[at]:.1f}"
+
+    def faces(at: int) -> str:
+        return f"{audited.found[at]} faces"
+
+    is_faint = (contrast < CONTRAST_BELOW) & ~is_blank
+    faint = f"standard deviation below {CONTRAST_BELOW} grey levels, not blank"
+    narrow = f"more than {_WIDEST:g} times as long one way: squeezed when read"
     return [
-        Finding("small", f"less than {SIZE} pixels wide or high: enlarged when read", small),
-        Finding("not square", f"more than {_WIDEST:g} times as long one way: squeezed when read", narrow),
-    ]
-
-
-def _faces(audited: AuditedFolder) -> list[Finding]:
-    def faces(position: int) -> str:
-        return f"{audited.found[position]} faces"
-
-    none, several = (_found(audited, chosen, faces) for chosen in (audited.found == 0, audited.found > 1))
-    return [
-        Finding("no face", "a photo in which none is found: left out", none),
-        Finding("several faces", "a photo of which the largest face is taken", several),
+        finding("blank", "one grey value all over", is_blank, lambda at: f"grey value {brightness[at]:.1f}"),
+        finding("black", f"mean below {BLACK_BELOW} of 255", brightness < BLACK_BELOW, mean),
+        finding("white", f"mean above {WHITE_ABOVE} of 255", brightness > WHITE_ABOVE, mean),
+        finding("low contrast", faint, is_faint, lambda at: f"deviation {contrast[at]:.1f}"),
+        finding("small", f"less than {SIZE} pixels wide or high: enlarged when read", shorter < SIZE, size),
+        finding("not square", narrow, longer > _WIDEST * shorter, size),
+        finding("no face", "a photo in which none is found: left out", audited.found == 0, faces),
+        finding("several faces", "a photo of which the largest face is taken", audited.found > 1, faces),
     ]

@@ -10,16 +10,9 @@ import numpy as np
 
 from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
-from emotorch.data.known import (
-    are_named_as,
-    called_after,
-    class_of,
-    counts_sign,
-    is_called_after_another,
-    splits_called_after,
-)
+from emotorch.data.known import are_named_as, class_of, counts_sign, is_called_after_another, name_sign
 from emotorch.data.layouts import Folder, Recognised, common_size, sampled
-from emotorch.data.names import beside_split, class_number, plain_class, tells_nothing
+from emotorch.data.names import beside_split, class_number, is_nameless, plain_class, tells_nothing
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES, is_called_ferplus
 from emotorch.emotion_names import emotion_name
@@ -71,8 +64,8 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     folder = classes.folder
     if sum(FER.match_file(path.name) is not None for path in files) > _MOST * len(files):
         return f"file names like {FER.file_example}"
-    if called := called_after(folder, FER) or splits_called_after(classes, FER):
-        return f"the name of the folder {called}"
+    if why := name_sign(classes, FER):
+        return why
     if is_called_after_another(folder, FER):
         return ""
     if len(files) == _COUNT or counts_sign(FER, classes):
@@ -81,7 +74,7 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
     # Numbers need more than that: they stand for other emotions in every dataset.
     has_numbers = any(class_number(plain_class(found.folder.name)) is not None for found in classes)
     is_like_it = has_its_classes and not has_numbers and size == (SIZE, SIZE) and bool(classes[0].split)
-    has_a_name = folder.has_a_name or all(map(_tells_of_another, classes.split_names))
+    has_a_name = folder.called(lambda name: not is_nameless(name)) or all(map(_tells_of_another, classes.split_names))
     if is_like_it and len(files) <= _LARGEST and (not has_a_name or folder.called(_PERHAPS_CALLED.search)):
         return "its seven classes in given splits, of 48×48, in a folder whose name says nothing else"
     return ""

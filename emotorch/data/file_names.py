@@ -16,44 +16,35 @@ def recognise(folder: Folder, dataset: Dataset, reading: Reading) -> Iterator[Fi
     """A dataset by its files' names, in whose pattern the group `code` is a class's first two letters."""
     holders = [below for below in folder.walk() if below.pictures]
     named = [below for below in holders if are_named_as([path.name for path in below.pictures], dataset)]
-    if named and _are_copies(folder, named):
-        named = [folder] if folder in named else []
-        holders = []  # what is below is something else
-        if not named:
-            return
-    if named and folder not in named and len({_top(folder, below) for below in named}) == 1:
-        return  # all of it is further below
-    if named:
-        files = [path for below in named for path in below.pictures]
-        splits = sorted({below.name for below in folder.walk() if below is not folder and split_of(below.name)})
-        yield Recognised(
-            dataset.name,
-            folder.path,
-            f"file names like {dataset.file_example}",
-            # Beside its files there may be folders of something else.
-            covers=folder.parts(files)
-            if len(named) == len(holders)
-            else frozenset(files).union(below.path for below in named if below is not folder),
-            images=lambda: _list_images(named, dataset, reading),
-            count=lambda: len(files),
-            notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
-        )
-    elif called_after(folder, dataset):
-        note = "the files' names do not tell who is shown"
-        yield from recognise_class_folders(folder, dataset, notes=(note,))
-
-
-def _top(folder: Folder, below: Folder) -> str:
-    """The subfolder in which one further below lies, or is; empty of the folder itself."""
-    return next(iter(below.path.relative_to(folder.path).parts), "")
-
-
-def _are_copies(folder: Folder, named: list[Folder]) -> bool:
-    """Whether subfolders, or one and the folder itself, hold the same files, by most of their names."""
-    tops: dict[str, set[str]] = {}
+    if not named:
+        if called_after(folder, dataset):
+            note = "the files' names do not tell who is shown"
+            yield from recognise_class_folders(folder, dataset, notes=(note,))
+        return
+    stems: dict[str, set[str]] = {}  # of the files in each subfolder, and in the folder itself
     for below in named:
-        tops.setdefault(_top(folder, below), set()).update(path.stem.upper() for path in below.pictures)
-    return any(2 * len(one & other) > min(len(one), len(other)) for one, other in combinations(tops.values(), 2))
+        top = next(iter(below.path.relative_to(folder.path).parts), "")
+        stems.setdefault(top, set()).update(path.stem.upper() for path in below.pictures)
+    are_copies = any(2 * len(one & other) > min(len(one), len(other)) for one, other in combinations(stems.values(), 2))
+    if folder not in named and (are_copies or len(stems) == 1):
+        return  # all of it, or each copy, is further below
+    if are_copies:
+        named = [folder]
+    files = [path for below in named for path in below.pictures]
+    splits = sorted({below.name for below in folder.walk() if below is not folder and split_of(below.name)})
+    if not are_copies and len(named) == len(holders):
+        covers = folder.parts(files)
+    else:  # beside its files there are folders of something else
+        covers = frozenset(files).union(below.path for below in named if below is not folder)
+    yield Recognised(
+        dataset.name,
+        folder.path,
+        f"file names like {dataset.file_example}",
+        covers,
+        images=lambda: _list_images(named, dataset, reading),
+        count=lambda: len(files),
+        notes=(f"the folders {', '.join(splits)} are no split of its own: persons are split",) if splits else (),
+    )
 
 
 def _list_images(holders: list[Folder], dataset: Dataset, reading: Reading) -> list[SourceImage]:

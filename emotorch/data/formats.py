@@ -16,16 +16,8 @@ PICTURE_SUFFIXES = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
     **dict.fromkeys((".pbm", ".pgm", ".pnm", ".ppm"), "PNM"),
-    **{
-        ".hdr": "Radiance",
-        ".bmp": "BMP",
-        ".png": "PNG",
-        ".webp": "WebP",
-        ".gif": "GIF",
-        ".avif": "AVIF",
-        ".jp2": _JPEG_2000,
-    },
-    **dict.fromkeys((".tga", ".dib"), ""),
+    **{".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".webp": "WebP", ".avif": "AVIF", ".jp2": _JPEG_2000},
+    **{".hdr": "Radiance", ".tga": "", ".dib": ""},
 }
 START = 512  # bytes of a file that tell what it is
 _PICTURES = (

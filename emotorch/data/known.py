@@ -85,20 +85,16 @@ def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
     return bool(folder.called(datasets_called)) and not called_after(folder, dataset)
 
 
-def _signs_of(dataset: Dataset, classes: ClassFolders) -> str:
-    """The evidence that class folders are the dataset's, in words; empty where there is none."""
-    names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
-    if names and are_named_as(names, dataset):
-        return f"file names like {dataset.file_example}"
-    if called := called_after(classes.folder, dataset) or splits_called_after(classes, dataset):
-        return f"the name of the folder {called}"
-    return counts_sign(dataset, classes)
+def name_sign(classes: ClassFolders, dataset: Dataset) -> str:
+    """The evidence of folders' names that class folders are the dataset's, in words; empty without it.
 
-
-def splits_called_after(classes: ClassFolders, dataset: Dataset) -> str:
-    """The first of the folders of given splits, where all are called after one dataset, as `RAF-DB_train`; or empty."""
-    names = classes.split_names
-    return names[0] if names and all(datasets_called(name) == [dataset] for name in names) else ""
+    It is in the name of a folder above them, or in those of all given splits, as `RAF-DB_train`.
+    """
+    called = called_after(classes.folder, dataset)
+    splits = classes.split_names
+    if not called and splits and all(datasets_called(name) == [dataset] for name in splits):
+        called = splits[0]
+    return called and f"the name of the folder {called}"
 
 
 def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
@@ -119,7 +115,13 @@ def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
 def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[str, ...] = ()) -> Iterator[Finding]:
     """A dataset as class folders of its classes, by name or number, in given splits or without."""
     classes = ClassFolders(folder, class_of(dataset))
-    why = _signs_of(dataset, classes) if classes else ""
+    if not classes:
+        return
+    names = [path.name for found in classes for path in found.folder.pictures[: _NAMES // len(classes) + 1]]
+    if names and are_named_as(names, dataset):
+        why = f"file names like {dataset.file_example}"
+    else:
+        why = name_sign(classes, dataset) or counts_sign(dataset, classes)
     numbers = {number for found in classes if (number := class_number(plain_class(found.folder.name))) is not None}
     if why and count_from_1(numbers, dataset):
         yield ask_whose(folder, numbers, "class folders")

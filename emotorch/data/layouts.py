@@ -14,7 +14,6 @@ from pathlib import Path
 
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
-from emotorch.data.names import is_nameless
 from emotorch.data.sources import SourceImage
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, is_clutter, printable
@@ -107,11 +106,6 @@ class Folder:
     def find(self, name: str) -> "Folder | None":
         """The subfolder of a name that is given in lower case and found in any."""
         return next((folder for folder in self.folders if folder.name.lower() == name), None)
-
-    @property
-    def has_a_name(self) -> bool:
-        """Whether any folder from FER-Datasets down to it has a telling name."""
-        return not all(map(is_nameless, self.path.relative_to(self.raw).parts))
 
     def called(self, fits: Callable[[str], object]) -> str:
         """Its own name, or the nearest of a folder above it and below FER-Datasets, that fits; else empty."""

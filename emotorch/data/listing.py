@@ -11,7 +11,7 @@ from pathlib import Path
 from emotorch.data import fer2013, fer2013_tables, scenes
 from emotorch.data.dataset import STORED_HASH
 from emotorch.data.formats import is_picture
-from emotorch.data.images import GREY_FACE, Pixels, bring_to, read_face, read_picture, read_stored, undo_enlarging
+from emotorch.data.images import GREY_FACE, Pixels, read_face, read_picture, read_stored, undo_enlarging
 from emotorch.data.names import split_of
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
 from emotorch.errors import EmoTorchError
@@ -58,13 +58,13 @@ class Picture:
 
     Attributes:
         pixels: Its own, in grey.
-        face: What the baseline would see.
+        face: What the baseline would see, of any size; None for all of it.
         size: Height and width of the face, where it is not all of the pixels.
         faces: How many were found, where they are looked for; else 1.
     """
 
     pixels: Pixels
-    face: Pixels
+    face: Pixels | None = None
     size: tuple[int, int] | None = None
     faces: int = 1
 
@@ -90,7 +90,7 @@ def list_rows(csvs: Sequence[Path]) -> Iterator[Listed]:
             yield Entry(file, ""), partial(_refuse, f"{csv}, line {line}: {row}")
         else:
             emotion, pixels, usage = row
-            yield Entry(file, emotion, usage), partial(Picture, pixels, pixels)
+            yield Entry(file, emotion, usage), partial(Picture, pixels)
 
 
 def list_images(images: Iterable[SourceImage], target: Path, faces: str) -> Iterator[Listed]:
@@ -143,29 +143,25 @@ def _list_class(base: Path, class_folder: Path, like: Entry) -> Iterator[Listed]
 
 
 def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> Picture:
-    pixels = read_pixels(path)
-    return Picture(pixels, bring_to(pixels, GREY_FACE))
+    return Picture(read_pixels(path))
 
 
 def _read_image(image: SourceImage) -> Picture:
     """A face in a given box counts by itself, a scene as the whole picture; one without a face is shown whole."""
     if image.pixels is not None:
-        return Picture(image.pixels, image.pixels)
+        return Picture(image.pixels)
     if image.reading is Reading.FACE:
-        return _read_as(read_face, image.path)
+        return Picture(read_face(image.path))
     if image.box is not None:
-        face = image.read_as(GREY_FACE)
-        return Picture(face, face, (image.box.height, image.box.width))
+        return Picture(image.read_as(GREY_FACE), size=(image.box.height, image.box.width))
     picture = read_picture(image.path)
     if image.reading is Reading.SCENE:
         searched = scenes.search_one(image)
         if searched.largest is None or searched.box is None:
-            return Picture(picture, picture, faces=0)
+            return Picture(picture, faces=0)
         size = searched.box.height, searched.box.width
         return Picture(picture, searched.largest.read_as(GREY_FACE), size, searched.faces)
-    if image.reading is Reading.ENLARGED:
-        return Picture(picture, undo_enlarging(picture))
-    return Picture(picture, bring_to(picture, GREY_FACE))
+    return Picture(picture, undo_enlarging(picture) if image.reading is Reading.ENLARGED else None)
 
 
 def _refuse(reason: str) -> Picture:

@@ -77,13 +77,9 @@ def _asked(image: SourceImage, faces: str) -> Reading:
         return Reading.CROP
     if faces == "find":
         return Reading.SCENE
-    is_crop = image.reading is Reading.CROP or _is_small_square(image.path)
-    return Reading.CROP if is_crop else Reading.SCENE
-
-
-def _is_small_square(path: Path) -> bool:
-    size = picture_size(path)
-    return size is not None and size[0] == size[1] <= LARGEST_CROP
+    size = picture_size(image.path) if image.reading is Reading.SCENE else None
+    is_small_square = size is not None and size[0] == size[1] <= LARGEST_CROP
+    return Reading.CROP if is_small_square else image.reading
 
 
 def search(images: Sequence[SourceImage]) -> list[Searched]:
@@ -92,7 +88,6 @@ def search(images: Sequence[SourceImage]) -> list[Searched]:
 
 
 def search_one(image: SourceImage) -> Searched:
-    """Searches one scene."""
     return _searched(image, _record(image))
 
 
@@ -160,10 +155,10 @@ def write_list(path: Path, searched: Sequence[Searched], names: Iterable[str]) -
     `x`, `y`, `width` and `height`, in pixels, and `turn`, in degrees, are of the face that is taken.
     """
     named = sorted(zip(searched, names, strict=True), key=lambda pair: pair[0].faces)
-    write_csv(path, _LIST_COLUMNS, (_row(one, name) for one, name in named))
-
-
-def _row(one: Searched, name: str) -> tuple[object, ...]:
-    if one.largest is None or one.box is None:
-        return (name, one.faces, "", "", "", "", "")
-    return (name, one.faces, *astuple(one.box), f"{one.largest.turn:.1f}")
+    rows: list[tuple[object, ...]] = []
+    for one, name in named:
+        if one.largest is None or one.box is None:
+            rows.append((name, one.faces, "", "", "", "", ""))
+        else:
+            rows.append((name, one.faces, *astuple(one.box), f"{one.largest.turn:.1f}"))
+    write_csv(path, _LIST_COLUMNS, rows)

@@ -71,8 +71,17 @@ class SourceImage:
         Raises:
             EmoTorchError: the file is missing, damaged, not of the right size, or not the expected picture.
         """
-        if self.is_face:
-            return self._read_face()
+        if self.pixels is not None:
+            return self.pixels
+        if self.reading is Reading.ENLARGED:
+            return undo_enlarging(read_picture(self.path))
+        if self.reading is Reading.FACE:
+            face = read_face(self.path)
+            if self.hash is not None and hash_pixels(face) != self.hash:
+                raise EmoTorchError(
+                    f"{self.path}: not the picture that the manifest tells of; rerun its stage with --force"
+                )
+            return face
         picture = read_picture(self.path, colour=True)
         if self.box is None:
             return picture
@@ -88,18 +97,6 @@ class SourceImage:
     def read_as(self, form: PixelForm) -> Pixels:
         """The face in a form; see `read`."""
         return bring_to(self.read(), form)
-
-    def _read_face(self) -> Pixels:
-        if self.pixels is not None:
-            return self.pixels
-        if self.reading is Reading.ENLARGED:
-            return undo_enlarging(read_picture(self.path))
-        pixels = read_face(self.path)
-        if self.hash is not None and hash_pixels(pixels) != self.hash:
-            raise EmoTorchError(
-                f"{self.path}: not the picture that the manifest tells of; rerun its stage with --force"
-            )
-        return pixels
 
 
 def read_manifest(folder: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
