@@ -46,30 +46,52 @@ if __name__ == "__main__":
         if distributed.is_main_process():
             torch.save(found, sys.argv[2])
 """
+# Two processes as `torchrun` starts them, but that they import once, and nothing starts them.
+PAIR = """
+import os
+import runpy
+import socket
+import sys
+
+import timm
+
+import emotorch.experiment.train
+
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+child = os.fork()
+rank = str(int(child == 0))
+os.environ.update(WORLD_SIZE="2", RANK=rank, LOCAL_RANK=rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except BaseException:
+    if child:
+        os.kill(child, 9)  # it would wait
+    raise
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
 DROPOUT = {"image_size": 48, "channels": 1, "num_classes": 4, "dropout": 0.5}
 NETWORKS = [("emotion_classifier", DROPOUT), ("compact", DROPOUT), ("timm:resnetv2_18", DROPOUT)]
 
 
-def by_torchrun(paths: Paths, script: Path, *options: object) -> subprocess.CompletedProcess[str]:
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+
+
+def run(paths: Paths, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc_per_node=2",
-            *map(str, (script, *options)),
-        ],
-        env={**os.environ, "EMOTORCH_ROOT": str(paths.root)},
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "EMOTORCH_ROOT": str(paths.root), "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=120,
     )
 
 
-def together(paths: Paths, *options: object) -> subprocess.CompletedProcess[str]:
+def together(paths: Paths, *options: object, by: tuple[str, ...] = ("-c", PAIR)) -> subprocess.CompletedProcess[str]:
     """Stage 4 by two processes, each on one thread."""
-    return by_torchrun(paths, REPOSITORY / TRAIN, "--threads", 1, "--device", "cpu", *options)
+    return run(paths, *by, REPOSITORY / TRAIN, "--threads", 1, "--device", "cpu", *options)
 
 
 def folder_of(done: subprocess.CompletedProcess[str]) -> Path:
@@ -98,7 +120,7 @@ def alone(paths: Paths, *options: object) -> Path:
 @pytest.fixture(scope="module")
 def by_two(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     paths = copy_root(prepared, tmp_path_factory.mktemp("by_two") / "root")
-    done = together(paths, "--epochs", 1, *OPTIONS)
+    done = together(paths, "--epochs", 1, *OPTIONS, by=TORCHRUN)
     assert done.stderr.count("epoch  1/1") == 1  # the leader alone tells
     return Trained(paths, folder_of(done))
 
@@ -143,7 +165,7 @@ def test_images_meet_across_processes(paths: Paths) -> None:
     script, asked, found = (paths.root / name for name in ("gradients.py", "networks.pt", "found.pt"))
     script.write_text(GRADIENTS)
     torch.save(NETWORKS, asked)
-    done = by_torchrun(paths, script, asked, found)
+    done = run(paths, "-c", PAIR, script, asked, found)
     assert done.returncode == 0, done.stderr
     expected = runpy.run_path(str(script))["all_gradients"](NETWORKS)
     for (name, _), ours, theirs in zip(NETWORKS, torch.load(found), expected, strict=True):
