@@ -15,8 +15,8 @@ from typing import cast
 import cv2
 import numpy as np
 
+from emotorch.data.changes import add_noise, change_contrast, change_light, scale_of, turn
 from emotorch.data.images import Pixels, resize
-from emotorch.data.operations import add_noise, change_contrast, change_light, scale_of, turn
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.canvas import save
 from emotorch.figures.dataset import SheetRow, sheet_figure

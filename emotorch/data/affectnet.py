@@ -6,7 +6,6 @@ in the wild" (IEEE Transactions on Affective Computing, 2019).
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -56,7 +55,11 @@ def _list_annotated(part: Folder) -> list[SourceImage]:
         raise EmoTorchError(f"{part.path}: annotations/ without images/ beside it")
     listed, others = [], 0
     for path in pictures.pictures:
-        number = _read_number(annotations.path / f"{path.stem}{_ENDING}")
+        annotation = annotations.path / f"{path.stem}{_ENDING}"
+        try:
+            number = int(np.load(annotation, allow_pickle=False).item())
+        except (OSError, ValueError, EOFError) as error:
+            raise EmoTorchError(f"{annotation}: no annotation of a picture ({error})") from error
         if number < len(AFFECTNET.classes):
             emotion, usage = AFFECTNET.classes[number], split_of(part.name)
             listed.append(SourceImage(path, emotion, Reading.CROP, usage=usage))
@@ -65,10 +68,3 @@ def _list_annotated(part: Folder) -> list[SourceImage]:
     if others:
         logger.info("%s: pictures without an emotion (none, uncertain, no face), left out: %d", part.path, others)
     return listed
-
-
-def _read_number(path: Path) -> int:
-    try:
-        return int(np.load(path, allow_pickle=False).item())
-    except (OSError, ValueError, EOFError) as error:
-        raise EmoTorchError(f"{path}: no annotation of a picture ({error})") from error

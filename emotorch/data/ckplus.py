@@ -12,6 +12,7 @@ from pathlib import Path
 
 from emotorch.data.class_folders import ClassFolders
 from emotorch.data.images import SIZE
+from emotorch.data.known import numbered_classes
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, common_size
 from emotorch.data.pixel_csv import dataset_of, read_head, readable_head
 from emotorch.data.sources import Reading, SourceImage
@@ -22,7 +23,6 @@ from emotorch.errors import EmoTorchError
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})(?!\d)", re.IGNORECASE)
-_NUMBER = re.compile(r"\d|class\D?\d")  # of a class; sequences have longer ones
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _LABEL_ENDING = "_emotion.txt"
 _LABEL = re.compile(rf"(S\d{{3}})_(\d{{3}})_\d{{8}}{_LABEL_ENDING}$", re.IGNORECASE)
@@ -43,7 +43,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
             yield _recognise_table(csv)
     yield from _recognise_archive(folder)
     crops = ClassFolders(folder, _class_of)
-    if not crops and _are_crops(ClassFolders(folder, lambda name: name if _NUMBER.fullmatch(name) else None)):
+    if not crops and _are_crops(numbered_classes(folder)):
         said = "CK+ by its file names, but its class folders are numbers, which copies of it count differently"
         yield Incomplete(folder.path, f"{said}: call them by the emotions", is_question=True)
     if _are_crops(crops):
@@ -143,26 +143,17 @@ def _list_table(csv: Path) -> list[SourceImage]:
 
 
 def _list_crops(crops: ClassFolders) -> list[SourceImage]:
-    reading = _reading(crops.pictures)
-    images = [
-        SourceImage(path, found.emotion, reading, subject=_subject(path)) for found, path in crops.walk(CKP.full_title)
-    ]
-    return sorted(images, key=lambda image: image.path.name)
-
-
-def _reading(paths: list[Path]) -> Reading:
-    """How to read the pictures of class folders, by the size of most of them."""
-    width, height = common_size(paths) or (SIZE, SIZE)
+    width, height = common_size(crops.pictures) or (SIZE, SIZE)
+    reading = Reading.SCENE if width >= _FRAME_WIDTH else Reading.CROP
     if height == width == SIZE:
-        return Reading.FACE
-    return Reading.SCENE if width >= _FRAME_WIDTH else Reading.CROP
-
-
-def _subject(path: Path) -> str:
-    match = _NAME.match(path.stem)
-    if match is None:
-        raise EmoTorchError(f"{path}: not named like {CKP.file_example} (person, sequence, frame); move it away")
-    return match[1].upper()
+        reading = Reading.FACE
+    images = []
+    for found, path in crops.walk(CKP.full_title):
+        match = _NAME.match(path.stem)
+        if match is None:
+            raise EmoTorchError(f"{path}: not named like {CKP.file_example} (person, sequence, frame); move it away")
+        images.append(SourceImage(path, found.emotion, reading, subject=match[1].upper()))
+    return sorted(images, key=lambda image: image.path.name)
 
 
 def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapping[_Key, Path]) -> list[SourceImage]:

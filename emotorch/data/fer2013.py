@@ -20,6 +20,7 @@ import numpy as np
 from emotorch.data import fer2013_folders, fer2013_tables, pixel_csv
 from emotorch.data.fer2013_tables import describe, names_of, read_tables
 from emotorch.data.images import Pixels, hash_pixels, write_png
+from emotorch.data.known import published_part
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
 from emotorch.data.sources import MANIFEST, Reading, SourceImage, read_manifest
@@ -36,7 +37,6 @@ SKIPPED_ROWS = "skipped_rows.csv"
 _ROWS_PER_CHUNK = 256
 _ROWS_AT_ONCE = 16  # what is made of so many stays in the processor's cache
 _BLOCK = 1 << 20
-_COUNT_TOLERANCE = 0.01  # copies leave out a row or two
 
 
 class _Row(NamedTuple):
@@ -199,14 +199,12 @@ def _counts_by_alphabet(manifest: str) -> bool:
 
     Copies that were made from class folders have such numbers.
     """
-    counts = Counter(tuple(line.split(",")[2:4]) for line in manifest.splitlines())
-    for published in FER.counts.values():
-        count_of = dict(zip(FER.classes, published, strict=True))
-        pairs = [(own, count_of[name]) for own, name in zip(FER.classes, sorted(FER.classes), strict=True)]
-        for usage in {usage for _, usage in counts}:
-            if all(abs(counts[own, usage] - count) <= _COUNT_TOLERANCE * count for own, count in pairs):
-                return True
-    return False
+    by_alphabet = dict(zip(FER.classes, sorted(FER.classes), strict=True))
+    counts: dict[str, Counter[str]] = {}
+    for line in manifest.splitlines()[1:]:
+        emotion, usage = line.split(",")[2:4]
+        counts.setdefault(usage, Counter())[by_alphabet[emotion]] += 1
+    return any(published_part(of_usage, FER) for of_usage in counts.values())
 
 
 def read_rows(*csvs: Path) -> Iterator[tuple[Path, int, tuple[str, Pixels, str] | ValueError]]:

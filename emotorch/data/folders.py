@@ -1,22 +1,18 @@
 """Class folders: `<folder>/<class>/*.png`, as most datasets are handed around; with given splits or without."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from emotorch.data import label_tables, named_pictures, yolo
 from emotorch.data.class_folders import ClassFolders, joined_splits
-from emotorch.data.known import as_read, ask_whose, class_of
+from emotorch.data.known import as_read, ask_whose, class_of, numbered_classes
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.named_pictures import person_of
 from emotorch.data.names import class_number, is_nameless, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS, LabelScheme
-
-# Class folders that are numbers; persons and sequences have longer ones.
-_CLASS_NUMBER = re.compile(r"\d|class\D?\d+")
 
 
 def list_images(folder: Path, scheme: LabelScheme) -> tuple[list[SourceImage], list[str]]:
@@ -58,7 +54,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     if classes:
         yield _own(classes, scheme)
     elif not split_of(folder.name) or folder.path.parent == folder.raw:  # else it was asked of the folder above
-        numbered = ClassFolders(folder, lambda name: name if _CLASS_NUMBER.fullmatch(name) else None)
+        numbered = numbered_classes(folder)
         numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
         if named := list(named_pictures.recognise(folder)):
             yield from named

@@ -4,6 +4,7 @@ A number stands for another emotion in every dataset. It is read as one dataset'
 names of the files, their number in each class, or the name of a folder. Else the user is asked.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from emotorch.datasets import CKP, DATASETS, Dataset, datasets_called, is_called
 from emotorch.emotion_names import emotion_name
 from emotorch.labels import LabelScheme
 
+_SHORT_NUMBER = re.compile(r"\d|class\D?\d+")
 # Number of file names in a folder that are enough to know their pattern.
 _NAMES = 200
 # Copies leave out a damaged file or two.
@@ -99,17 +101,25 @@ def name_sign(classes: ClassFolders, dataset: Dataset) -> str:
 
 def counts_sign(dataset: Dataset, classes: ClassFolders) -> str:
     """The evidence that a split has the published number of images of each class, in words; empty without it."""
-    for split in {found.split for found in classes}:
-        counts = Counter[str]()
-        for found in classes:
-            counts[found.emotion] += len(found.folder.pictures) if found.split == split else 0
-        for what, published in dataset.counts.items():
-            if all(
-                abs(counts[emotion] - count) <= _COUNT_TOLERANCE * count
-                for emotion, count in zip(dataset.classes, published, strict=True)
-            ):
-                return f"as many pictures of each class as its {what} has"
+    counts: dict[str, Counter[str]] = {}
+    for found in classes:
+        counts.setdefault(found.split, Counter())[found.emotion] += len(found.folder.pictures)
+    parts = [part for of_split in counts.values() if (part := published_part(of_split, dataset))]
+    return f"as many pictures of each class as its {parts[0]} has" if parts else ""
+
+
+def published_part(counts: Counter[str], dataset: Dataset) -> str:
+    """The part of a dataset that is published with so many images of each class; empty for none."""
+    for part, published in dataset.counts.items():
+        expected = zip(dataset.classes, published, strict=True)
+        if all(abs(counts[emotion] - count) <= _COUNT_TOLERANCE * count for emotion, count in expected):
+            return part
     return ""
+
+
+def numbered_classes(folder: Folder) -> ClassFolders:
+    """Class folders that are called by numbers: persons and sequences have longer ones."""
+    return ClassFolders(folder, lambda name: name if _SHORT_NUMBER.fullmatch(name) else None)
 
 
 def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[str, ...] = ()) -> Iterator[Finding]:

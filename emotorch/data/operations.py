@@ -12,12 +12,26 @@ import math
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotorch.data.changes import (
+    BORDER,
+    INVERSE_LINEAR,
+    LEVELS,
+    add_noise,
+    affine,
+    centre,
+    change_contrast,
+    change_light,
+    change_luminance,
+    change_tone,
+    scale_of,
+    turn,
+)
 from emotorch.data.images import SIZE, Pixels
 
 Operation = Callable[[Pixels, np.random.Generator], Pixels]
@@ -61,40 +75,9 @@ def augment(image: Pixels, source: str, operation: str, seed: int) -> Pixels:
     return OPERATIONS[operation](np.ascontiguousarray(image), _STREAM.at(key))
 
 
-def scale_of(image: Pixels) -> float:
-    """The image's size relative to 48×48."""
-    return float(max(image.shape[:2])) / SIZE
-
-
 def _odd(length: float) -> int:
     """The nearest odd number, for the side of a kernel."""
     return 2 * round((length - 1) / 2) + 1
-
-
-# Geometry. Beyond its edge the picture goes on as its mirror image: zeros would add black corners, which tell
-# the operation rather than the face, and repeated edge pixels would add streaks.
-
-_BORDER = cv2.BORDER_REFLECT_101
-_INVERSE_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-
-
-def _centre(image: Pixels) -> tuple[float, float]:
-    """(right, down), pixels."""
-    return (image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2
-
-
-def _affine(image: Pixels, xx: float, xy: float, yx: float, yy: float, right: float = 0.0, down: float = 0.0) -> Pixels:
-    """Read pixel p of the result at A·(p − centre) + centre + (right, down) of the image."""
-    x, y = _centre(image)
-    # For a square image the last summands are 0, so that its result stays the same to the bit.
-    matrix = np.array(
-        [
-            [xx, xy, x * (1 - xx - xy) + right + (x - y) * xy],
-            [yx, yy, y * (1 - yx - yy) + down + (y - x) * yx],
-        ]
-    )
-    side = image.shape[1::-1]
-    return cast(Pixels, cv2.warpAffine(image, matrix, side, flags=_INVERSE_LINEAR, borderMode=_BORDER))
 
 
 def _either_way(rng: np.random.Generator, low: float, high: float) -> float:
@@ -103,10 +86,7 @@ def _either_way(rng: np.random.Generator, low: float, high: float) -> float:
     return value + low if value >= 0 else value - low
 
 
-def turn(image: Pixels, degrees: float) -> Pixels:
-    """Turn about the centre."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return _affine(image, cos, -sin, sin, cos)
+# Geometry.
 
 
 @operation
@@ -128,21 +108,21 @@ def zoom_in(image: Pixels, rng: np.random.Generator) -> Pixels:
     Random resized crop (Szegedy et al. 2015), whose scale is a share of the area.
     """
     scale = math.sqrt(rng.uniform(0.60, 0.75))
-    right, down = ((1 - scale) * centre for centre in _centre(image))
-    return _affine(image, scale, 0, 0, scale, rng.uniform(-right, right), rng.uniform(-down, down))
+    right, down = ((1 - scale) * centre for centre in centre(image))
+    return affine(image, scale, 0, 0, scale, rng.uniform(-right, right), rng.uniform(-down, down))
 
 
 @operation
 def zoom_out(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The picture 1.1-1.3 times smaller, in a frame of its mirror image."""
     scale = rng.uniform(1.1, 1.3)
-    return _affine(image, scale, 0, 0, scale)
+    return affine(image, scale, 0, 0, scale)
 
 
 @operation
 def shear(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Rows slide sideways by 4-12° either way: a smaller angle would give the source again."""
-    return _affine(image, 1, math.tan(math.radians(_either_way(rng, 4, 12))), 0, 1)
+    return affine(image, 1, math.tan(math.radians(_either_way(rng, 4, 12))), 0, 1)
 
 
 @lru_cache(maxsize=64)
@@ -159,7 +139,7 @@ def perspective(image: Pixels, rng: np.random.Generator) -> Pixels:
     height, width = image.shape[:2]
     corners, inwards = _corners(height, width)
     matrix = cv2.getPerspectiveTransform(corners + inwards * rng.random((4, 2), np.float32), corners)
-    return cast(Pixels, cv2.warpPerspective(image, matrix, (width, height), flags=_INVERSE_LINEAR, borderMode=_BORDER))
+    return cast(Pixels, cv2.warpPerspective(image, matrix, (width, height), flags=INVERSE_LINEAR, borderMode=BORDER))
 
 
 _ELASTIC_KERNEL = cv2.getGaussianKernel(33, 5, cv2.CV_32F)
@@ -180,34 +160,15 @@ def elastic(image: Pixels, rng: np.random.Generator) -> Pixels:
     """
     # One signed byte is enough of a draw: every displacement averages hundreds of them.
     noise = rng.integers(-128, 128, (SIZE, SIZE, 2), np.int8).astype(np.float32)
-    field = cv2.sepFilter2D(noise, -1, _ELASTIC_KERNEL, _ELASTIC_PIXELS_KERNEL, borderType=_BORDER)
+    field = cv2.sepFilter2D(noise, -1, _ELASTIC_KERNEL, _ELASTIC_PIXELS_KERNEL, borderType=BORDER)
     if image.shape[:2] != (SIZE, SIZE):
         height, width = image.shape[:2]
         field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(scale_of(image))
     places = _grid(*image.shape[:2]) + field
-    return cast(Pixels, cv2.remap(image, places, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=_BORDER))
+    return cast(Pixels, cv2.remap(image, places, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=BORDER))
 
 
 # Light.
-
-
-def change_light(image: Pixels, gain: float, offset: float = 0.0) -> Pixels:
-    """gain × pixel + offset, clipped and rounded."""
-    return cast(Pixels, cv2.addWeighted(image, gain, image, 0, offset))  # the second image weighs nothing
-
-
-def change_contrast(image: Pixels, factor: float) -> Pixels:
-    """Stretch about the mean grey, so that the brightness stays."""
-    mean = cv2.mean(image)[0] if image.ndim == 2 else float(image.mean())
-    return change_light(image, factor, (1 - factor) * mean)
-
-
-_LEVELS = np.arange(256, dtype=np.float32)
-
-
-def _tone(image: Pixels, curve: NDArray[np.floating[Any]]) -> Pixels:
-    """Replace each of the 256 grey levels by its value on a curve within 0-255, rounded."""
-    return cast(Pixels, cv2.LUT(image, np.rint(curve).astype(np.uint8)))
 
 
 @operation
@@ -237,13 +198,13 @@ def high_contrast(image: Pixels, rng: np.random.Generator) -> Pixels:
 @operation
 def gamma_dark(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gamma exponent 1.8-2.8: darker, black and white stay."""
-    return _tone(image, 255 * (_LEVELS / 255) ** rng.uniform(1.8, 2.8))
+    return change_tone(image, 255 * (LEVELS / 255) ** rng.uniform(1.8, 2.8))
 
 
 @operation
 def gamma_bright(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gamma exponent 0.2-0.5: brighter, black and white stay."""
-    return _tone(image, 255 * (_LEVELS / 255) ** rng.uniform(0.2, 0.5))
+    return change_tone(image, 255 * (LEVELS / 255) ** rng.uniform(0.2, 0.5))
 
 
 @operation
@@ -253,12 +214,6 @@ def posterize(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 # Noise and blur.
-
-
-def add_noise(image: Pixels, rng: np.random.Generator, sigma: float) -> Pixels:
-    """Add Gaussian noise; sigma is a share of the full scale."""
-    noise = rng.standard_normal(image.shape, np.float32)
-    return cast(Pixels, cv2.addWeighted(image, 1, noise, 255 * sigma, 0, dtype=cv2.CV_8U))
 
 
 @operation
@@ -278,7 +233,7 @@ def blur(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian blur, kernel 9×9, σ 3-5."""
     scale = scale_of(image)
     kernel = cv2.getGaussianKernel(_odd(9 * scale), scale * rng.uniform(3, 5), cv2.CV_32F)
-    return cast(Pixels, cv2.sepFilter2D(image, -1, kernel, kernel, borderType=_BORDER))
+    return cast(Pixels, cv2.sepFilter2D(image, -1, kernel, kernel, borderType=BORDER))
 
 
 @lru_cache(maxsize=64)
@@ -295,7 +250,7 @@ def _motion(image: Pixels, rng: np.random.Generator, step: int) -> Pixels:
     along, weights, rows = _line(_odd(9 * scale_of(image)))
     rise = math.tan(math.radians(rng.uniform(-10, 10)))
     kernel = weights[::step] * np.maximum(0, 1 - np.abs(rows - along * rise))
-    return cast(Pixels, cv2.filter2D(image, -1, kernel, borderType=_BORDER))
+    return cast(Pixels, cv2.filter2D(image, -1, kernel, borderType=BORDER))
 
 
 @operation
@@ -359,22 +314,14 @@ def solarize(image: Pixels, rng: np.random.Generator) -> Pixels:
     This is how Kornia reads the published scalars (threshold 0.2, addition 0.4).
     """
     addition, threshold = rng.uniform(-0.4, 0.4), rng.uniform(0.3, 0.7)
-    curve = np.minimum(np.maximum(_LEVELS + 255 * addition, 0), 255)
-    return _tone(image, np.where(curve < 255 * threshold, curve, 255 - curve))
-
-
-def _change_luminance(image: Pixels, change: Callable[[Any], Any]) -> Pixels:
-    if image.ndim == 2:
-        return cast(Pixels, change(image))
-    luminance = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
-    luminance[:, :, 0] = change(np.ascontiguousarray(luminance[:, :, 0]))
-    return cast(Pixels, cv2.cvtColor(luminance, cv2.COLOR_YCrCb2RGB))
+    curve = np.minimum(np.maximum(LEVELS + 255 * addition, 0), 255)
+    return change_tone(image, np.where(curve < 255 * threshold, curve, 255 - curve))
 
 
 @operation
 def equalize(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Histogram equalisation, of a colour image's luminance."""
-    return _change_luminance(image, cv2.equalizeHist)
+    return change_luminance(image, cv2.equalizeHist)
 
 
 @operation
@@ -384,7 +331,7 @@ def clahe(image: Pixels, rng: np.random.Generator) -> Pixels:
     In 2×2 tiles: OpenCV cuts the limit to whole pixels per grey level, so that in the usual 8×8 tiles, of
     36 pixels here, every draw would give the same picture.
     """
-    return _change_luminance(image, cv2.createCLAHE(rng.uniform(4, 8), (2, 2)).apply)
+    return change_luminance(image, cv2.createCLAHE(rng.uniform(4, 8), (2, 2)).apply)
 
 
 @operation

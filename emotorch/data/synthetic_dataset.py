@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.images import Pixels, write_png
+from emotorch.data.images import write_png
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
 from emotorch.datasets import CKP, FER, FER_USAGES
+from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.files import write_atomically, write_text
 from emotorch.paths import Paths
@@ -30,7 +31,6 @@ _TWINS_PER_CONFLICT = 10
 # CK+ gives the last three frames of a sequence, as the expression reaches its peak.
 _PEAK_FRAMES = (0.9, 0.95, 1.0)
 _SEQUENCES_PER_SUBJECT = 3
-_DRAWN_AS = {"anger": "angry", "sadness": "sad"}
 
 
 def write_dataset(paths: Paths, *, rows: int = ROWS, ckplus_images: int = CKPLUS_IMAGES, seed: int = SEED) -> None:
@@ -68,7 +68,8 @@ def write_fer2013_csv(path: Path, *, rows: int, seed: int) -> None:
             file.write("emotion,pixels,Usage\n")
             for row in range(rows):
                 original = twins.get(row, row)
-                pixels = _draw_wild(FER.classes[emotions[original]], seed, original)
+                rng = generator("synthetic FER", seed, original)
+                pixels = draw_face(FER.classes[emotions[original]], Identity(rng), rng)
                 # Some twins are labelled otherwise than their original, as in the real set.
                 contradicts = row in twins and original % _TWINS_PER_CONFLICT == 0
                 emotion = emotions[row if contradicts else original]
@@ -99,11 +100,6 @@ def _usages(emotions: Sequence[int]) -> list[str]:
     return usages
 
 
-def _draw_wild(emotion: str, seed: int, row: int) -> Pixels:
-    rng = generator("synthetic FER", seed, row)
-    return draw_face(emotion, Identity(rng), rng)
-
-
 def write_ckplus(folder: Path, *, images: int, seed: int) -> None:
     """Writes `<class>/S010_004_00000017.png`: the last three frames of sequences, strong and evenly lit."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -130,4 +126,4 @@ def _write_sequence(folder: Path, emotion: str, sequence: int, seed: int) -> Non
         # The same numbers for each frame: pose and light stay, only the expression grows.
         rng = generator("synthetic CK+", seed, "sequence", sequence)
         name = f"S{subject + 1:03d}_{take + 1:03d}_{frame:08d}.png"
-        write_png(folder / name, draw_face(_DRAWN_AS.get(emotion, emotion), who, rng, IN_THE_LABORATORY, apex))
+        write_png(folder / name, draw_face(emotion_name(emotion), who, rng, IN_THE_LABORATORY, apex))
