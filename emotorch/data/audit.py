@@ -32,13 +32,7 @@ _STAGES = {1: STAGE_1, 2: STAGE_2}
 
 @dataclass(frozen=True)
 class Found:
-    """An image with a fault.
-
-    Attributes:
-        entry: The image.
-        detail: Of the fault.
-        position: Among the folder's readable images; None for a file that could not be read.
-    """
+    """An image with a fault; its position among the folder's readable images, None where it could not be read."""
 
     entry: Entry
     detail: str
@@ -50,10 +44,7 @@ class Origin:
     """A dataset that was read, and how.
 
     Attributes:
-        title: Of the dataset.
-        where: Its folder or file.
         why: How it was recognised.
-        notes: Further remarks.
         refused: Why stage 2 would not take it; empty where it would.
         formats: Number of files by their format: `PNG`, …
     """
@@ -162,9 +153,6 @@ def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "aut
     raise UsageError(f"{name}: neither a folder or file, nor a dataset of {paths.root} ({names})")
 
 
-# --- Recognising ------------------------------------------------------------------------------------------------
-
-
 def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
     """A folder with a stage's stamp, or one dataset of stage 2's."""
     made_from = read_stamp(folder, "its stage")
@@ -216,9 +204,6 @@ def _read_recognised(
         formats = Counter(_format(target / entry.file) for entry, _ in listed)
         origins = [Origin(target.name, target, why, formats=formats)]
     return replace(_collect(target, listed, origins, None), passed_over=passed_over)
-
-
-# --- Reading ------------------------------------------------------------------------------------------------
 
 
 def _format(path: Path) -> str:

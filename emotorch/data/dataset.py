@@ -87,10 +87,6 @@ def create(
     48×48 grey: a run knows by it what it was trained on, however that was stored.
 
     Args:
-        paths: The root.
-        scheme: Of the classes.
-        workers: Processes.
-        force: Write again what is there.
         size: Pixels that the longer side of a file has at most; None for `LONGEST_SIDE`.
         faces: Whether faces are looked for in pictures, and cut out: see `scenes.as_asked`.
 

@@ -118,9 +118,6 @@ def _choose(number: int, leaders: NDArray[np.int64], pairs: Iterable[Pair]) -> N
     return kept
 
 
-# --- Moving -------------------------------------------------------------------------------------------------
-
-
 def destination(folder: Path, paths: Paths) -> Path:
     """Where removed files go: a folder beside, or for a raw dataset beside all raw data.
 
@@ -161,9 +158,6 @@ def move_aside(duplicates: Duplicates, to: Path) -> int:
         except OSError as error:
             raise EmoTorchError(f"cannot move {source} to {target}: {error.strerror or error}") from error
     return len(moves)
-
-
-# --- Table and summary --------------------------------------------------------------------------------------
 
 
 def table_of_pairs(duplicates: Duplicates) -> Table:

@@ -13,13 +13,13 @@ from emotorch.data.formats import read_start
 from emotorch.data.known import recognise_class_folders
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
 from emotorch.data.sources import Reading, SourceImage
+from emotorch.data.text_tables import is_list
 from emotorch.datasets import EXPW
 from emotorch.errors import EmoTorchError
 
 # image_name face_id top left right bottom confidence label
 _LINE = re.compile(r"(?P<name>\S.*?)\s+\d+\s+(?P<box>-?\d+\s+-?\d+\s+-?\d+\s+-?\d+)\s+[\d.eE+-]+\s+(?P<label>\d+)\s*")
 _EXAMPLE = "name.jpg 0 30 40 140 150 99.5 3"
-_ENDINGS = (".lst", ".txt")
 
 
 def recognise(folder: Folder) -> Iterator[Finding]:
@@ -47,14 +47,11 @@ def recognise(folder: Folder) -> Iterator[Finding]:
 
 @cache
 def _find_list(folder: Folder) -> Path | None:
-    own = (path for path in folder.paths if path.name.lower().endswith(_ENDINGS) and path.name.lower() != "readme.txt")
-    found = next((path for path in own if _starts_as_list(path)), None)
-    return found or next(filter(None, map(_find_list, folder.folders)), None)
-
-
-def _starts_as_list(path: Path) -> bool:
-    first = read_start(path).decode("utf-8-sig", "replace").splitlines()[:1]
-    return bool(first) and _LINE.fullmatch(first[0]) is not None
+    for path in filter(is_list, folder.paths):
+        first = read_start(path).decode("utf-8-sig", "replace").splitlines()[:1]
+        if path.name.lower() != "readme.txt" and first and _LINE.fullmatch(first[0]):
+            return path
+    return next(filter(None, map(_find_list, folder.folders)), None)
 
 
 def list_images(listing: Path, folder: Folder) -> list[SourceImage]:

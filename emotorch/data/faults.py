@@ -34,8 +34,6 @@ _COPIES = {
 PEOPLE = "people"
 MEASURES = ["brightness", "contrast", "sharpness"]
 
-# --- Measuring ----------------------------------------------------------------------------------------------
-
 
 def measure(faces: Pixels) -> pd.DataFrame:
     """Brightness, contrast and sharpness of (N, 48, 48) faces, a row each.
@@ -53,9 +51,6 @@ def _measure(faces: NDArray[np.float32]) -> NDArray[np.float32]:
     neighbours = faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:]
     laplacian = neighbours - 4 * faces[:, 1:-1, 1:-1]
     return np.column_stack([faces.mean(axis=(1, 2)), faces.std(axis=(1, 2)), laplacian.var(axis=(1, 2))])
-
-
-# --- Photos and people --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -117,13 +112,7 @@ def _photo(audited: AuditedFolder, kind: str, sides: Sequence[list[int]], simila
 
 
 class Person(NamedTuple):
-    """Who is shown in several splits of a dataset.
-
-    Attributes:
-        name: As the dataset has it.
-        splits: These, sorted.
-        positions: Of the images, in the folder's order.
-    """
+    """Who is shown in several splits of a dataset, sorted, and the positions of the images, in the folder's order."""
 
     name: str
     splits: Sequence[str]
@@ -167,18 +156,9 @@ def shared_images(
     }
 
 
-# --- Faults -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Finding:
-    """A kind of fault, and every image that has it.
-
-    Attributes:
-        name: How tables call it.
-        meaning: A description.
-        images: Those that have it, twins next to each other.
-    """
+    """A kind of fault, by its name in tables and in words, and the images that have it, twins next to each other."""
 
     name: str
     meaning: str

@@ -138,10 +138,6 @@ def convert(paths: Paths, *, workers: int, force: bool, skip_bad_rows: bool, csv
     with it, bad rows are listed in `skipped_rows.csv`.
 
     Args:
-        paths: The root.
-        workers: Processes.
-        force: Write again what is there.
-        skip_bad_rows: Leave bad rows out.
         csvs: The file, or several that are one together; none for the one that lies where it does by convention.
 
     Raises:

@@ -16,7 +16,7 @@ from emotorch.data.named_pictures import person_of
 from emotorch.data.names import beside_split, class_number, first_split, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_columns import plain_name
-from emotorch.data.table_rows import GUESSES, LabelTable, Row, holds_guesses, read_table, table_files, tables_in
+from emotorch.data.table_rows import GUESSES, LabelTable, Row, holds_guesses, read_table, tables_in
 from emotorch.datasets import AFFECTNET, DATASETS, Dataset
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
-    yield from (Incomplete(path, GUESSES) for path in table_files(folder) if holds_guesses(path) and read_table(path))
+    yield from (Incomplete(path, GUESSES) for path in folder.tables if holds_guesses(path) and read_table(path))
     folder, tables = _tables_of(folder)
     finder = _Finder(folder)
     rows = [row for table in tables for row in table.rows]

@@ -15,13 +15,14 @@ from pathlib import Path
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
 from emotorch.data.sources import SourceImage
+from emotorch.data.text_tables import ENDINGS, is_list
 from emotorch.errors import EmoTorchError
 from emotorch.files import STAMP_NAME, is_clutter, printable
 
 logger = logging.getLogger(__name__)
 
 _SAMPLED = 9  # pictures that are opened to see how large a dataset's are
-_TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".txt")
+_MOST_LISTS = 20  # in a folder; a text for each picture is no list of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,12 @@ class Folder:
 
     @cached_property
     def tables(self) -> tuple[Path, ...]:
-        """The files that end like tables or lists."""
-        return tuple(path for path in self.paths if path.name.lower().endswith(_TABLE_ENDINGS))
+        """The files that end like tables, or like lists where there are few; none where a stage has written them."""
+        if STAMP_NAME in self.files:
+            return ()
+        tables = [path for path in self.paths if path.name.lower().endswith(ENDINGS)]
+        lists = [path for path in self.paths if is_list(path)]
+        return (*tables, *(lists if len(lists) <= _MOST_LISTS else ()))
 
     @cached_property
     def has_pictures(self) -> bool:

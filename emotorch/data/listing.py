@@ -139,9 +139,6 @@ def _list_class(base: Path, class_folder: Path, like: Entry) -> Iterator[Listed]
             yield from _list_class(base, path, replace(like, person=path.name))
 
 
-# --- Reading ------------------------------------------------------------------------------------------------
-
-
 def _read_as(read_pixels: Callable[[Path], Pixels], path: Path) -> Picture:
     return Picture(read_pixels(path))
 

@@ -33,7 +33,6 @@ class Searched:
     """A scene that was searched.
 
     Attributes:
-        image: The scene.
         faces: How many were found.
         largest: The image as it is to be read: with the place of the largest face; None where there is no face.
     """

@@ -35,7 +35,6 @@ class Subset:
     """A folder of class folders.
 
     Attributes:
-        folder: Where it is.
         images: How many it holds.
         twins: How many of them show the pixels of a training image: an official split may have such on its sides.
     """
@@ -65,13 +64,9 @@ def create(
     folder, and one of an earlier split is removed.
 
     Args:
-        paths: The root.
-        scheme: Of the classes.
         train_on: See `training_dataset`.
         augmented: All the variants instead of the originals.
-        fer_usage: As in training.
         copies: As in training; None for what suits the dataset.
-        force: Copy again what is there.
 
     Raises:
         EmoTorchError: a stage has not run, a class has no training image, or an image is missing, damaged or changed.

@@ -10,10 +10,8 @@ from emotorch.data.layouts import Folder
 from emotorch.data.names import is_of_guesses, words_of
 from emotorch.data.table_columns import Columns, cell_of, find_columns, find_unnamed, is_path
 from emotorch.errors import EmoTorchError
-from emotorch.files import STAMP_NAME
 
 _LOOKED_AT = 100  # rows that tell which of several columns is meant
-_MOST_LISTS = 20  # in a folder; a text for each picture is no list of them
 _TRUTHS = {"label", "labels", "truth"}  # in the names of tables that are called after predictions, and hold none
 GUESSES = "called like a model's predictions, no labels (rename it if it has them)"
 
@@ -117,14 +115,5 @@ def holds_guesses(path: Path) -> bool:
 @cache
 def tables_in(folder: Folder) -> list[LabelTable]:
     """The tables of labelled pictures in a folder itself; not those of a model's predictions."""
-    read = (read_table(path) for path in table_files(folder) if not holds_guesses(path))
+    read = (read_table(path) for path in folder.tables if not holds_guesses(path))
     return [table for table in read if table is not None]
-
-
-def table_files(folder: Folder) -> list[Path]:
-    """The files right in a folder that end like tables of labels, or like lists where there are few."""
-    if STAMP_NAME in folder.files:
-        return []  # a stage's own
-    tables = [path for path in folder.paths if path.name.lower().endswith(text_tables.ENDINGS)]
-    lists = [path for path in folder.paths if text_tables.is_list(path)]
-    return tables + (lists if len(lists) <= _MOST_LISTS else [])
