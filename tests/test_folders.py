@@ -22,9 +22,9 @@ from PIL import Image
 from running import call_script
 
 from emotorch.data import dataset, fer2013
-from emotorch.data.folders import list_images
 from emotorch.data.images import Pixels, encode_png, hash_pixels, read_face, read_picture, resize
 from emotorch.data.operations import OPERATIONS
+from emotorch.data.own_data import list_images
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import Reading, read_manifest
 from emotorch.data.synthetic import Identity, draw_face

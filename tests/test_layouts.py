@@ -11,7 +11,7 @@ from layouts import put
 from PIL import ExifTags, Image
 
 from emotorch.data.faces import Box
-from emotorch.data.folders import list_images
+from emotorch.data.own_data import list_images
 from emotorch.data.recognition import recognise
 from emotorch.datasets import FER
 from emotorch.labels import get_scheme

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data import folders
+from emotorch.data import own_data
 from emotorch.data.selection import DatasetIndex
 from emotorch.data.split import group_sources
 from emotorch.datasets import FER, FER_PRIVATE, FER_TEST, PARTS
@@ -114,7 +114,7 @@ def load_test_set(paths: Paths, dataset: str, schemes: Sequence[LabelScheme], sh
 
 def _load_folder(paths: Paths, folder: Path, schemes: Sequence[LabelScheme], shared: LabelScheme) -> TestSet:
     images = load_set(paths, str(folder), shared)
-    _, unused = folders.list_images(folder, shared)
+    _, unused = own_data.list_images(folder, shared)
     left_out = {path.name: count_files(path) for path in visible(folder) if path.name in unused}
     # Within a dataset folder, the folder's own scheme tells which images are of one person or original.
     own = [paths.for_scheme(scheme.name) for scheme in schemes]

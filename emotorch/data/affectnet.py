@@ -27,7 +27,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
     within = (_annotated(part) for part in folder.folders if split_of(part.name) and not split_of(folder.name))
     parts = [part for part in within if part is not None]
     if not parts:
-        # A table beside the class folders counts before them: `folders` reads it.
+        # A table beside the class folders counts before them: `own_data` reads it.
         if not any(table.rows for table in tables_in(folder)):
             yield from recognise_class_folders(folder, AFFECTNET)
         return

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from emotorch.data.class_folders import ClassFolders, ClassOf
 from emotorch.data.faces import Box
+from emotorch.data.file_names import person_of
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.known import are_named_as, as_read, ask_whose, called_after, class_of, count_from_1, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, warn_of
-from emotorch.data.named_pictures import person_of
 from emotorch.data.names import beside_split, class_number, first_split, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_columns import plain_name

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotorch.data import folders, pixel_csv, table_rows, text_tables
+from emotorch.data import own_data, pixel_csv, table_rows, text_tables
 from emotorch.data.class_folders import joined_class
 from emotorch.data.ferplus import find_votes
 from emotorch.data.formats import PICTURE_SUFFIXES, other_content, read_start
@@ -111,13 +111,13 @@ def _look_through(
         for dataset in datasets:
             take(_of_pairs(dataset.recognise(pair), pair))
         if scheme is not None:
-            take(_of_pairs(folders.recognise(pair, scheme), pair))
+            take(_of_pairs(own_data.recognise(pair, scheme), pair))
     paired = {sub.path for pair in pairs for sub in pair.folders}  # looked at one by one where a pair is none
     rest = replace(folder, folders=tuple(sub for sub in folder.folders if sub.path not in paired)) if pairs else folder
     for dataset in datasets:
         take(dataset.recognise(rest))
     if scheme is not None and not covered & {folder.path, *(sub.path for sub in rest.folders)}:
-        take(folders.recognise(rest, scheme))
+        take(own_data.recognise(rest, scheme))
     for sub in folder.folders:
         if folder.path not in covered and sub.path not in covered:
             found_below, incomplete_below = _look_through(sub, datasets, scheme, covered)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data import folders, scenes
+from emotorch.data import own_data, scenes
 from emotorch.data.formats import tell_misnamed
 from emotorch.data.images import GREY_FACE, PixelForm, Pixels, bring_to, hash_pixels
 from emotorch.data.scenes import Searched
@@ -135,7 +135,7 @@ def _load_part(paths: Paths, name: str, part: Part, scheme: LabelScheme, form: P
 
 
 def _load_folder(paths: Paths, folder: Path, scheme: LabelScheme, form: PixelForm, faces: str) -> EvaluationSet:
-    found, left_out = folders.list_images(folder, scheme)
+    found, left_out = own_data.list_images(folder, scheme)
     if left_out:
         logger.info("folders of no class of %s are left out: %s", scheme.name, ", ".join(left_out))
     tell_misnamed(image.path for image in found)

@@ -1,14 +1,14 @@
-"""Class folders: `<folder>/<class>/*.png`, as most datasets are handed around; with given splits or without."""
+"""Data of the user's own: a table of labels, class folders, or pictures whose names tell what they show."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from emotorch.data import label_tables, named_pictures, yolo
+from emotorch.data import file_names, label_tables, yolo
 from emotorch.data.class_folders import ClassFolders, joined_splits
+from emotorch.data.file_names import person_of
 from emotorch.data.known import as_read, ask_whose, class_of, numbered_classes
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
-from emotorch.data.named_pictures import person_of
 from emotorch.data.names import class_number, is_nameless, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError
@@ -56,7 +56,7 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     elif not split_of(folder.name) or folder.path.parent == folder.raw:  # else it was asked of the folder above
         numbered = numbered_classes(folder)
         numbers = {number for found in numbered if (number := class_number(found.emotion)) is not None}
-        if named := list(named_pictures.recognise(folder)):
+        if named := list(file_names.recognise_own(folder)):
             yield from named
         elif len(numbers) > 1 and numbered.pictures:
             yield ask_whose(folder, numbers, "class folders")
