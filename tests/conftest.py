@@ -24,7 +24,7 @@ from running import Trained, copy_root, copy_trained, error_line, replace_weight
 
 from emotorch.data import dataset, fer2013
 from emotorch.data import variants as augmented
-from emotorch.data.images import Pixels
+from emotorch.data.images import Pixels, encode_png
 from emotorch.data.recognition import find_copies
 from emotorch.data.sources import SourceImage
 from emotorch.data.synthetic_dataset import write_fer2013_csv
@@ -211,6 +211,27 @@ def exported_run(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> 
     run = copy_trained(trained, tmp_path_factory.mktemp("exported_run") / "root")
     export(run.folder / "model.pth")
     return run
+
+
+@pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made, but their files are of one pixel: to draw them takes most of a small training or evaluation.
+
+    Not in tests marked `drawn`.
+    """
+    from matplotlib.figure import Figure
+
+    if request.node.get_closest_marker("drawn") is not None:
+        return
+    pixel, draw = encode_png(np.zeros((1, 1), np.uint8)), Figure.savefig
+
+    def save(figure: Figure, to: object, **options: object) -> None:
+        if isinstance(to, Path):
+            to.write_bytes(pixel)
+        else:  # within a page
+            draw(figure, to, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture

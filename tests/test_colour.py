@@ -33,7 +33,7 @@ from emotorch.training.augmentation import augment as augment_batch
 from emotorch.training.checkpoints import load_model
 from emotorch.training.preprocessing import InputForm, to_input, to_tensor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 MODELS = "develop_baseline_model/models"
 MOODS = ("happy", "neutral", "sad", "surprise")
@@ -343,6 +343,7 @@ def test_evaluation_prediction_and_onnx_read_a_file_alike(name: str, request: py
     (trained.folder / "model.onnx").unlink()
 
 
+@pytest.mark.drawn
 def test_every_analysis_takes_size_and_colour(in_colour: Trained) -> None:
     test = in_colour.paths.raw / "Tints" / "test"
     for script, options in {

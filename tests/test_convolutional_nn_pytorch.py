@@ -42,11 +42,12 @@ from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 # Of the recipes whose own sizes take long: what is tested is that the parts fit, not what is learned.
 SMALL = {
-    "resnet50v2_cbam": ("--set", "network_config.image_size=32", "--set", "batch_size=64"),
+    # With a small backbone by its name in timm; tests/test_promises.py trains the recipe's own.
+    "resnet50v2_cbam": ("--set", "network=timm:test_resnet", "--set", "network_config.image_size=48"),
     "shared_cnn": ("--set", "network_config.image_size=32"),
 }
 
@@ -129,8 +130,9 @@ def test_outputs_stand_for_the_labels_in_the_scheme_s_order(scheme: str, paths: 
     write_fer2013_csv(paths.fer_csv, rows=70, seed=1)
     stage_1_and_2(paths, scheme)
     folder = train(
-        paths, "--train-on", "SQUARES", "--scheme", scheme, "--recipe", "emotion_classifier", "--epochs", 12,
+        paths, "--train-on", "SQUARES", "--scheme", scheme, "--recipe", "emotion_classifier", "--epochs", 10,
         "--set", "augmentation.flip=0", "--set", "augmentation.shift=0", "--set", "batch_size=16",
+        "--set", "network_config.image_size=24",
     )  # fmt: skip
     model = load_model(folder / "model.pth")
     for number, label in enumerate(orders[scheme].values()):
@@ -193,14 +195,6 @@ def test_an_unknown_dataset_to_train_on_is_named_with_those_that_there_are(seven
     assert "it has FER" in line
 
 
-def test_the_list_of_recipes_has_the_published_sizes(seven: Paths) -> None:
-    lines = call_script(seven, TRAIN, "--list-recipes").stdout.splitlines()
-    rows = {line.split()[0]: line for line in lines[1:]}
-    assert list(rows) == list(RECIPES)
-    for name, parameters in (("emotorch", "6,964"), ("emotion_cnn", "595,076"), ("emotion_classifier", "1,572,551")):
-        assert parameters in rows[name]
-
-
 def test_a_shown_recipe_is_toml_that_gives_it_back_and_then_its_layers(seven: Paths) -> None:
     shown = call_script(seven, TRAIN, "--show-recipe", "emotion_classifier", "--set", "epochs=3").stdout
     toml, table = re.split(r"\n(?=layer +type)", shown)
@@ -219,15 +213,6 @@ def test_tensorboard_logs_every_epoch_of_every_set(seven: Paths, tmp_path: Path)
     logged = EventAccumulator(str(folder / "tensorboard")).Reload()
     assert {"learning_rate", "loss/training", "accuracy/fer", "macro_f1/fer"} <= set(logged.Tags()["scalars"])
     assert [scalar.step for scalar in logged.Scalars("accuracy/fer")] == [1, 2]
-
-
-def test_a_network_of_timm_trains_by_name(seven: Paths, tmp_path: Path) -> None:
-    paths = copy_root(seven, tmp_path / "root")
-    folder = train(
-        paths, "--recipe", "resnet50v2_cbam", "--epochs", 1, "--fer", 0.2,
-        "--set", "network=timm:test_resnet", "--set", "network_config.image_size=48",
-    )  # fmt: skip
-    assert load_model(folder / "model.pth").labels == get_scheme("seven").labels
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from emotorch.paths import Paths
 from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CROSS = f"{MODELS}/evaluate_cross_dataset.py"
 FOUR, SEVEN, MOOD = (get_scheme(name) for name in ("emotorch4", "seven", "mood4"))
 

@@ -29,7 +29,7 @@ from emotorch.training.checkpoints import load_model
 from emotorch.training.distillation import Teachers
 from emotorch.training.loop import network_outputs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 CPU = torch.device("cpu")
 FACES = torch.from_numpy(draw_images(9, seed=5)).unsqueeze(1)

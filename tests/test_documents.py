@@ -1,15 +1,14 @@
 """The documents name what is there: files, scripts, recipes, schemes, and their numbers."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import TRAIN, call_script
 
 from emotorch.labels import SCHEMES
 from emotorch.overrides import setting_types
-from emotorch.paths import REPOSITORY
+from emotorch.paths import REPOSITORY, Paths
 from emotorch.recipes import RECIPES, get_recipe
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -56,11 +55,8 @@ def test_the_readme_fits_a_screen_and_every_script_is_in_it_or_in_the_documents(
 
 
 @pytest.mark.slow
-def test_recipes_stand_in_their_table_as_the_script_lists_them() -> None:
-    script = "develop_baseline_model/models/convolutional_nn_pytorch.py"
-    done = subprocess.run(
-        [sys.executable, script, "--list-recipes"], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
-    )
+def test_recipes_stand_in_their_table_as_the_script_lists_them(paths: Paths) -> None:
+    done = call_script(paths, TRAIN, "--list-recipes")
     listed = {line.split()[0]: line.split() for line in done.stdout.splitlines()[1:]}
     assert set(listed) == set(RECIPES)
     for name, cells in listed.items():

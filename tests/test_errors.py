@@ -14,7 +14,7 @@ from emotorch.evaluation.own_images import held_out
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.training.checkpoints import load_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 SHOW = f"{MODELS}/show_errors.py"
 LABELS = ("anger", "fear", "calm", "surprise")

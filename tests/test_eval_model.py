@@ -39,7 +39,7 @@ from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 PARTS = {"fer_validation": "fer_val", "ckp_validation": "ckp_val", "training": "training"}
 
@@ -94,6 +94,7 @@ def expected_of(model: Trained, part: str) -> np.ndarray:
     return expected_counts(model, [row for row in usage(model) if row["usage"] == part])
 
 
+@pytest.mark.drawn
 def test_each_part_of_image_usage_is_scored_under_its_own_title(lively: Trained) -> None:
     said, folder = evaluate(lively)
     tables = ("confusion_counts_{}.csv", "confusion_matrix_{}.csv", "misclassifications_{}.csv")
@@ -318,6 +319,7 @@ def test_when_no_validation_image_is_here_the_official_ones_stand_in(lively: Tra
     assert read_counts(folder, "ckp_val").sum() > 0, "what is here is scored all the same"
 
 
+@pytest.mark.drawn
 def test_what_a_run_was_not_validated_on_is_scored_beside_the_rest(lively: Trained) -> None:
     rows = usage(lively)
     write_usage(lively, [row for row in rows if row["usage"] != "ckp_validation"])

@@ -39,6 +39,8 @@ from emotorch.training.checkpoints import load_model
 from emotorch.training.loop import network_outputs
 from emotorch.training.preprocessing import InputForm
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COLUMNS = [
     "image_path",
     "image_index",

@@ -30,7 +30,7 @@ from emotorch.runs.findings import read_findings
 from emotorch.runs.folder import Run
 from emotorch.seeding import generator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 FAIRNESS = "develop_baseline_model/models/analyze_fairness.py"
 SCHEME = get_scheme("emotorch4")
@@ -313,6 +313,7 @@ def annotated(lively: Trained) -> tuple[Trained, Path]:
     return lively, write_attributes(path, ("image_path", "side", "age"), *rows[1:], ("nobody.png", "left", 1))
 
 
+@pytest.mark.drawn
 def test_the_script_writes_what_it_says_and_keeps_it(annotated: tuple[Trained, Path]) -> None:
     model, people = annotated
 

@@ -33,6 +33,8 @@ from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_1, STAGE_2, Paths
 from emotorch.training.losses import smoothed
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FERPLUS = get_scheme("ferplus")
 NAME = "fer2013new.csv"
 # As the official rows are: 28,709 for training, 3,589 for each test.

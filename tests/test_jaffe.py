@@ -17,6 +17,8 @@ from emotorch.datasets import JAFFE
 from emotorch.labels import get_scheme
 from emotorch.paths import STAGE_2, Paths
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CLASSES = {"AN": "angry", "DI": "disgust", "FE": "fear", "HA": "happy", "NE": "neutral", "SA": "sad", "SU": "surprise"}
 
 

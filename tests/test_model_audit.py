@@ -29,7 +29,7 @@ from emotorch.paths import Paths
 from emotorch.runs.folder import find_run
 from emotorch.runs.private_test import private_scorings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 AUDIT = "develop_baseline_model/models/audit_model.py"
 FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

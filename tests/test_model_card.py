@@ -35,7 +35,7 @@ from emotorch.reports.reproduction import commands
 from emotorch.runs.folder import Run
 from emotorch.runs.usage import write_image_usage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 CARD = f"{MODELS}/write_model_card.py"
 

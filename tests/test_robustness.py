@@ -31,7 +31,7 @@ from emotorch.seeding import generator
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.loop import network_outputs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 MEASURE = f"{MODELS}/measure_robustness.py"
 LABELS = ("anger", "fear", "calm", "surprise")
@@ -225,6 +225,7 @@ def test_the_baseline_that_ships_is_the_reference_where_it_has_the_labels(
 # --- The script ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.drawn
 def test_the_folder_is_whole_and_kept_until_the_reference_changes(
     lively: Trained, other: Path, faces: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

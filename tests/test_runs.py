@@ -36,6 +36,8 @@ from emotorch.runs.history import plot_run_history, read_history
 from emotorch.runs.scores import read_accuracies
 from emotorch.training import checkpoints
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # Long enough to be killed in the middle: every epoch sees all 28 variants of a fifth of the images.
 LONG = ("--threads", 1, "--fer-aug", 0.2, "--set", "early_stop_patience=4", "--set", "batch_size=8", "--epochs", 4)
 
@@ -334,6 +336,7 @@ def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tm
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_a_run_that_failed_after_its_last_epoch_gets_its_files_by_resume(trained: Trained, tmp_path: Path) -> None:
     ours = copy_trained(trained, tmp_path / "root")
     record = Run(ours.folder).record

@@ -40,7 +40,7 @@ from emotorch.sweep.progress import Progress, best_result, summary
 from emotorch.sweep.scheduler import DIED, run_sweep
 from emotorch.training import checkpoints
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 REPORT = f"{MODELS}/write_report.py"
 RECIPE = get_recipe("emotorch")

@@ -16,7 +16,7 @@ from emotorch.metrics.calibration import probabilities
 from emotorch.runs.folder import Run
 from emotorch.training.checkpoints import load_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 CPU = torch.device("cpu")
 FACES = draw_images(7, seed=3)
