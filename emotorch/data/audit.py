@@ -62,7 +62,6 @@ class AuditedFolder:
     """The images of a folder or a table.
 
     Attributes:
-        folder: The folder, or the table.
         stage: The script that wrote it and keeps account of its files; None for a folder of somebody else's.
         entries: N readable images, in the manifest's order or by name.
         faces: (N, 48, 48), as the baseline would see them.

@@ -59,7 +59,6 @@ class PixelCache:
     """The cache of one dataset folder.
 
     Attributes:
-        folder: Where its file is.
         slots: How many images it can hold.
         dense: The first so many are mostly read together, the others here and there.
         form: That images are brought to.
@@ -78,8 +77,7 @@ class PixelCache:
         Every process that maps the cache has the same memory, until it writes there, which nobody else sees.
 
         Args:
-            files: To read.
-            slots: (N,) the place of each.
+                slots: (N,) the place of each.
             expected: What the own pixels of the file at a place must hash to; empty where that is unknown.
 
         Raises:

@@ -45,7 +45,6 @@ class ClassFolder:
     """A folder of one class's images.
 
     Attributes:
-        folder: The folder.
         split: `train`, `val` or `test` where it lies in a folder of a given split, else empty.
         split_name: That folder's name; of one that joins split and class, as `train_happy`, without the class.
         emotion: What `class_of` made of its name.

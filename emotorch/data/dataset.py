@@ -41,7 +41,6 @@ class _Source:
     """A dataset to take images from.
 
     Attributes:
-        images: All of them.
         mapping: Of the images' `emotion` to the scheme's labels; what is not listed takes no part.
         listing: A file that tells of all images' content, where there is one.
         given_splits: Whether the dataset came divided into folders for training and test.

@@ -49,7 +49,6 @@ class Votes:
     """The content of `fer2013new.csv`.
 
     Attributes:
-        path: The file.
         usages: (N,) FER-2013's usage of each row.
         counts: (N, 10) votes for each of `FERPLUS_CLASSES`, for unknown and for no face.
     """

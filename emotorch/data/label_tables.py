@@ -17,7 +17,7 @@ from emotorch.data.names import beside_split, class_number, first_split, plain_c
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_columns import plain_name
 from emotorch.data.table_rows import GUESSES, LabelTable, Row, holds_guesses, read_table, tables_in
-from emotorch.datasets import AFFECTNET, DATASETS, Dataset
+from emotorch.datasets import AFFECTNET, CLASS_FOLDERS, DATASETS, Dataset
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
 from emotorch.labels import EMOTIONS, LabelScheme
@@ -105,9 +105,8 @@ def _images_of(splits: Sequence[ClassFolders], dataset: Dataset | None) -> list[
     """The images of class folders, whose folder is called like their given split."""
     reading, title = (Reading.CROP, dataset.full_title) if dataset else (Reading.SCENE, "a known dataset")
     return [
-        replace(image, usage=usage_of(dataset, given) if dataset else given)
+        replace(image, usage=usage_of(dataset or CLASS_FOLDERS, classes.folder.name))
         for classes in splits
-        for given in [split_of(classes.folder.name)]
         for image in classes.images(reading, title)
     ]
 
@@ -213,8 +212,7 @@ def list_images(
     Raises:
         EmoTorchError: a row has no such file, label, split or box; or a picture is there twice.
     """
-    images: dict[tuple[Path, Box | None], SourceImage] = {}
-    row_of: dict[tuple[Path, Box | None], Row] = {}
+    images: dict[tuple[Path, Box | None], tuple[SourceImage, Row]] = {}
     without_emotion: list[Path | None] = []
     again = []
     for row in rows:
@@ -223,45 +221,31 @@ def list_images(
             without_emotion.append(finder.find(row))
             continue
         path, box = finder.find_or_raise(row), _box(row)
-        given = _given_split(row, finder, path)
-        usage = usage_of(dataset, given) if dataset else split_of(given)
+        usage = usage_of(dataset or CLASS_FOLDERS, _given_split(row, finder, path))
         # Known datasets whose tables are read come with their faces cut out.
         reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
         person = row.person or person_of(path.name)
         image = SourceImage(path, emotion, reading, usage=usage, subject=person, box=box)
-        if (other := row_of.get((path, box))) is None:
-            images[path, box], row_of[path, box] = image, row
-        elif other.table != row.table and images[path, box] == image:
+        first, other = images.setdefault((path, box), (image, row))
+        if other.table != row.table and first == image:
             again.append(path)
-        else:
+        elif other is not row:
             raise row.error(f"{printable(path.name)} stands in {other.table.name}, line {other.line}, too; remove one")
     table = rows[0].table
     if without_emotion:
         logger.info("%s: rows of no emotion, left out: %d", table, len(without_emotion))
-    listed = {path for path, _ in row_of}.union(filter(None, without_emotion))
-    warn_of(_unlisted(finder, listed), "pictures that are in no row, left out", table)
+    listed = {path for path, _ in images}.union(filter(None, without_emotion))
+    tops = {finder.folder.way_to(path)[:1] for path in listed}  # itself or subfolders, where some are in a row
+    pictures = sorted(path for below in finder.folder.walk() for path in below.pictures)
+    unlisted = [path for path in pictures if path not in listed and finder.folder.way_to(path)[:1] in tops]
+    warn_of(unlisted, "pictures that are in no row, left out", table)
     warn_of(again, "pictures that a further table lists alike, read once", table)
-    elsewhere = [image.path for image in images.values() if _folder_contradicts(image)]
+    read = [image for image, _ in images.values()]
+    elsewhere = [
+        image.path for image in read if _emotion_of_folder(image.path.parent) not in ("", emotion_name(image.emotion))
+    ]
     warn_of(elsewhere, "pictures in a folder of another class than their rows say, read by their rows", table)
-    return list(images.values())
-
-
-def _unlisted(finder: _Finder, listed: set[Path]) -> list[Path]:
-    """The pictures that are in no row: those right in the folder, or in a subfolder, where some are in one; sorted."""
-    tops = {finder.folder.way_to(path)[:1] for path in listed}
-    return sorted(
-        {
-            path
-            for paths in finder.by_name.values()
-            for path in paths
-            if path not in listed and path.suffix.lower() in PICTURE_SUFFIXES and finder.folder.way_to(path)[:1] in tops
-        }
-    )
-
-
-def _folder_contradicts(image: SourceImage) -> bool:
-    """Whether a picture lies in a folder that is called like another class than its row gives it."""
-    return _emotion_of_folder(image.path.parent) not in ("", emotion_name(image.emotion))
+    return read
 
 
 def _emotion(row: Row, dataset: Dataset | None, scheme: LabelScheme) -> str | None:

@@ -30,7 +30,6 @@ class Folder:
     """A folder below FER-Datasets, with the names of all that is in it.
 
     Attributes:
-        path: Where it is.
         raw: FER-Datasets itself.
         files: Names of its files, sorted; without hidden ones and clutter.
         folders: Its subfolders, sorted by name.

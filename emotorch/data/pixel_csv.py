@@ -49,7 +49,6 @@ class PixelTable:
     """A CSV of faces, by its header.
 
     Attributes:
-        path: Of the file.
         separator: Between the fields of a row.
         columns: Their names, as the header has them.
         emotion: The place of the class's number or name, from 0; None where no class is given.

@@ -325,7 +325,6 @@ def select(
     no reference set of FER.
 
     Args:
-        index: The dataset.
         factors: How much of each kind to draw.
         train_on: The name of a dataset or of a folder.
         fer_usage: `all` of FER-2013, only its `training` rows, its `official` split, the `search` one, or a fold.

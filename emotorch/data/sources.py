@@ -30,7 +30,6 @@ class SourceImage:
     """An image of a raw dataset: where it is, what it shows, and how it is read.
 
     Attributes:
-        path: The file.
         emotion: The dataset's own name of its class.
         reading: See Reading.
         usage: The dataset's own split (`Training`, `PublicTest`, `train`, …), or empty.

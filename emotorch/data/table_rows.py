@@ -21,7 +21,6 @@ class Row:
     """A row of a table that labels pictures, by what its columns tell; empty where it tells nothing.
 
     Attributes:
-        table: The file.
         line: From 1.
         picture: The path or name of a picture.
         label: Its class, by whatever name or number.

@@ -43,7 +43,6 @@ def read_rows(path: Path, header: list[str], most: int | None = None) -> list[tu
     """Each row's line, from 1, and its cells, in the order of the header; rows without a filled cell are left out.
 
     Args:
-        path: Of the table.
         header: As `read_header` gives it; empty where its first row is one like the others.
         most: So many rows at most; None for all.
 
