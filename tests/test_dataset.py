@@ -19,7 +19,7 @@ from conftest import (
     write_small_rafdb,
 )
 from PIL import Image
-from running import error_line
+from running import call_script, error_line
 
 from emotorch.data import dataset, fer2013
 from emotorch.data.images import encode_png, hash_pixels, read_face, read_stored
@@ -93,22 +93,22 @@ def test_nothing_is_there_but_what_the_manifest_lists(raw: Paths) -> None:
     assert set(tree(raw.originals)) == {"manifest.csv", "stage.json", *(row["file"] for row in manifest(raw))}
 
 
-def test_an_empty_class_is_no_error(paths: Paths, script: Script) -> None:
+def test_an_empty_class_is_no_error(paths: Paths) -> None:
     write_fer_csv(paths.fer_csv, draw_images(3, seed=1), [0, 0, 6], ["Training"] * 3)
     write_small_ckplus(paths)
     (paths.ckplus / "fear").mkdir()
     fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
-    done = script(paths, STAGE_2)
+    done = call_script(paths, STAGE_2)
     assert done.returncode == 0
     assert "FER: 3 images (anger 2, fear 0, calm 1, surprise 0)" in done.stdout
     assert "CKP: 12 images (anger 6, fear 0, calm 0, surprise 6)" in done.stdout
     assert (paths.originals / "FER" / "fear").is_dir()
 
 
-def test_without_ckplus_it_runs_and_says_so(paths: Paths, script: Script) -> None:
+def test_without_ckplus_it_runs_and_says_so(paths: Paths) -> None:
     write_small_fer(paths, rows=28, twins=0)
     fer2013.convert(paths, workers=1, force=False, skip_bad_rows=False)
-    done = script(paths, STAGE_2)
+    done = call_script(paths, STAGE_2)
     assert done.returncode == 0
     csv = paths.relative(paths.fer_csv)
     assert done.stderr.splitlines() == [
@@ -237,19 +237,21 @@ def test_every_class_of_ckplus_and_rafdb_ends_in_its_own_folder(paths: Paths) ->
 # Bad input.
 
 
-def test_without_any_dataset_it_fails(paths: Paths, script: Script) -> None:
-    line = the_error(script(paths, STAGE_2))
+def test_without_any_dataset_it_fails(paths: Paths) -> None:
+    line = the_error(call_script(paths, STAGE_2))
     assert line == f"error: {paths.raw}: no dataset in it; docs/datasets.md says what goes there"
 
 
-def test_without_stage_1_it_says_what_to_run(paths: Paths, script: Script) -> None:
+def test_without_stage_1_it_says_what_to_run(paths: Paths) -> None:
     write_small_fer(paths, rows=28, twins=0)
-    line = error_line(script(paths, STAGE_2))
+    line = error_line(call_script(paths, STAGE_2))
     assert line == f"error: {paths.fer_images} does not exist: run {STAGE_1} first"
 
 
-def test_an_unknown_scheme_is_wrong_usage(paths: Paths, script: Script) -> None:
-    assert "unknown label scheme 'emotorch5'" in the_error(script(paths, STAGE_2, "--scheme", "emotorch5"), status=2)
+def test_an_unknown_scheme_is_wrong_usage(paths: Paths) -> None:
+    assert "unknown label scheme 'emotorch5'" in the_error(
+        call_script(paths, STAGE_2, "--scheme", "emotorch5"), status=2
+    )
 
 
 def cut_short(file: Path) -> None:
@@ -273,13 +275,11 @@ def make_larger(file: Path) -> None:
         (make_larger, "64×64 pixels where 48×48 are expected"),
     ],
 )
-def test_a_spoilt_picture_is_named(
-    raw: Paths, script: Script, place: str, spoil: Callable[[Path], None], message: str
-) -> None:
+def test_a_spoilt_picture_is_named(raw: Paths, place: str, spoil: Callable[[Path], None], message: str) -> None:
     file = raw.raw / place
     good = file.read_bytes()
     spoil(file)
-    assert error_line(script(raw, STAGE_2)).startswith(f"error: {file}: {message}")
+    assert error_line(call_script(raw, STAGE_2)).startswith(f"error: {file}: {message}")
     assert not raw.originals.exists()
     file.write_bytes(good)
     create(raw)
@@ -295,12 +295,12 @@ def test_a_spoilt_picture_is_named(
         ("FER2013img/fear/fear_000003.png", "not from the CSV"),
     ],
 )
-def test_a_foreign_file_is_named(raw: Paths, script: Script, place: str, message: str) -> None:
+def test_a_foreign_file_is_named(raw: Paths, place: str, message: str) -> None:
     file = raw.raw / place
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(encode_png(draw_images(1, seed=5)[0]))
     named = file.parent if "boredom" in place else file
-    assert error_line(script(raw, STAGE_2)).startswith(f"error: {named}: {message}")
+    assert error_line(call_script(raw, STAGE_2)).startswith(f"error: {named}: {message}")
     assert not raw.originals.exists()
 
 
@@ -318,11 +318,11 @@ def test_a_missing_picture_is_named(raw: Paths) -> None:
         create(raw)
 
 
-def test_a_missing_picture_of_rafdb_is_named(raw: Paths, script: Script) -> None:
+def test_a_missing_picture_of_rafdb_is_named(raw: Paths) -> None:
     write_small_rafdb(raw)
     file = raw.raw / "RAF-DB" / "Image" / "aligned" / "train_00001_aligned.jpg"
     file.unlink()
-    assert error_line(script(raw, STAGE_2)) == f"error: {file}: No such file or directory"
+    assert error_line(call_script(raw, STAGE_2)) == f"error: {file}: No such file or directory"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from conftest import Script, draw_images, the_error, tree, write_fer_csv, write_small_fer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from running import last_line
+from running import call_script, last_line
 
 from emotorch.data.images import SIZE, Pixels, hash_pixels, read_face
 from emotorch.data.pixel_csv import PixelTable, _parse_ordinary_pixels, _parse_pixels
@@ -149,10 +149,10 @@ def test_every_row_becomes_its_picture(paths: Paths, six_rows: Pixels, script: S
     ids=["CRLF", "no last line end", "blank lines at the end", "byte order mark", "quoted header"],
 )
 def test_other_programs_line_ends_and_quotes_are_read(
-    paths: Paths, six_rows: Pixels, script: Script, change: Callable[[str], str]
+    paths: Paths, six_rows: Pixels, change: Callable[[str], str]
 ) -> None:
     paths.fer_csv.write_bytes(change(paths.fer_csv.read_text()).encode())
-    assert script(paths, STAGE_1).stdout == f"{paths.fer_images}: 6 images written\n"
+    assert call_script(paths, STAGE_1).stdout == f"{paths.fer_images}: 6 images written\n"
     assert np.array_equal(read_face(paths.fer_images / "happy" / "happy_000005.png"), six_rows[5])
 
 
@@ -167,18 +167,18 @@ def test_the_files_are_the_same_for_any_number_of_workers(paths: Paths, tmp_path
     assert trees[0] == trees[1]
 
 
-def test_the_second_run_rewrites_nothing(paths: Paths, six_rows: Pixels, script: Script) -> None:
-    script(paths, STAGE_1)
+def test_the_second_run_rewrites_nothing(paths: Paths, six_rows: Pixels) -> None:
+    call_script(paths, STAGE_1)
     before = {path: path.stat().st_mtime_ns for path in paths.fer_images.rglob("*")}
-    done = script(paths, STAGE_1)
+    done = call_script(paths, STAGE_1)
     assert done.stdout == f"{paths.fer_images}: 6 images up to date\n"
     assert {path: path.stat().st_mtime_ns for path in paths.fer_images.rglob("*")} == before
 
 
-def test_a_changed_csv_makes_everything_anew(paths: Paths, six_rows: Pixels, script: Script) -> None:
-    script(paths, STAGE_1)
+def test_a_changed_csv_makes_everything_anew(paths: Paths, six_rows: Pixels) -> None:
+    call_script(paths, STAGE_1)
     edit_rows(paths.fer_csv, lambda lines: [line for line in lines if not line.startswith("3,")])
-    assert script(paths, STAGE_1).stdout == f"{paths.fer_images}: 5 images written\n"
+    assert call_script(paths, STAGE_1).stdout == f"{paths.fer_images}: 5 images written\n"
     assert not list((paths.fer_images / "happy").iterdir())
 
 
@@ -222,11 +222,9 @@ def cut(size: int) -> Callable[[Path], object]:
         fault("no header", lambda file: edit_rows(file, lambda lines: lines[1:]), "1: the header is '0,"),
     ],
 )
-def test_a_bad_line_is_named(
-    paths: Paths, six_rows: Pixels, script: Script, spoil: Callable[[Path], object], message: str
-) -> None:
+def test_a_bad_line_is_named(paths: Paths, six_rows: Pixels, spoil: Callable[[Path], object], message: str) -> None:
     spoil(paths.fer_csv)
-    assert the_error(script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}, line {message}")
+    assert the_error(call_script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}, line {message}")
     assert not paths.fer_images.exists()
 
 
@@ -238,15 +236,15 @@ def test_a_bad_line_is_named(
     ],
 )
 def test_a_csv_without_rows_is_named(
-    paths: Paths, six_rows: Pixels, script: Script, spoil: Callable[[Path], object], message: str
+    paths: Paths, six_rows: Pixels, spoil: Callable[[Path], object], message: str
 ) -> None:
     spoil(paths.fer_csv)
-    assert the_error(script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}{message}")
+    assert the_error(call_script(paths, STAGE_1)).startswith(f"error: {paths.fer_csv}{message}")
     assert not paths.fer_images.exists()
 
 
-def test_without_fer_2013_there_is_nothing_to_do(paths: Paths, script: Script) -> None:
-    assert last_line(script(paths, STAGE_1)) == f"nothing to do: no FER-2013 in {paths.raw}"
+def test_without_fer_2013_there_is_nothing_to_do(paths: Paths) -> None:
+    assert last_line(call_script(paths, STAGE_1)) == f"nothing to do: no FER-2013 in {paths.raw}"
 
 
 def test_the_first_bad_row_is_named_whatever_the_workers(paths: Paths, script: Script) -> None:
@@ -257,22 +255,22 @@ def test_the_first_bad_row_is_named_whatever_the_workers(paths: Paths, script: S
         assert ", line 300 (row 298): " in the_error(script(paths, STAGE_1, "--workers", workers))
 
 
-def test_a_mended_csv_is_converted_whole(paths: Paths, six_rows: Pixels, script: Script, tmp_path: Path) -> None:
+def test_a_mended_csv_is_converted_whole(paths: Paths, six_rows: Pixels, tmp_path: Path) -> None:
     good = paths.fer_csv.read_bytes()
     edit_row(paths.fer_csv, 7, pixels="256")
-    the_error(script(paths, STAGE_1))
+    the_error(call_script(paths, STAGE_1))
     paths.fer_csv.write_bytes(good)
-    assert script(paths, STAGE_1).stdout == f"{paths.fer_images}: 6 images written\n"
+    assert call_script(paths, STAGE_1).stdout == f"{paths.fer_images}: 6 images written\n"
     assert len(tree(paths.fer_images)) == 8
 
 
-def test_skipped_rows_are_counted_and_listed(paths: Paths, six_rows: Pixels, script: Script) -> None:
+def test_skipped_rows_are_counted_and_listed(paths: Paths, six_rows: Pixels) -> None:
     edit_row(paths.fer_csv, 3, pixels="256")
     edit_row(paths.fer_csv, 5, usage="Testing")
     edit_rows(paths.fer_csv, lambda lines: [*lines[:4], "", *lines[4:]])
     listed = paths.fer_images / "skipped_rows.csv"
     for state in ("written", "up to date"):
-        done = script(paths, STAGE_1, "--skip-bad-rows")
+        done = call_script(paths, STAGE_1, "--skip-bad-rows")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{paths.fer_images}: 4 images {state}\n3 bad rows skipped, listed in {listed}\n"
     assert list(csv.reader(listed.open(newline=""))) == [
@@ -283,12 +281,12 @@ def test_skipped_rows_are_counted_and_listed(paths: Paths, six_rows: Pixels, scr
     ]
     # A row keeps its number, whatever is skipped before it.
     assert np.array_equal(read_face(paths.fer_images / "happy" / "happy_000006.png"), six_rows[5])
-    assert ", line 3 (row 1): " in the_error(script(paths, STAGE_1))
+    assert ", line 3 (row 1): " in the_error(call_script(paths, STAGE_1))
 
 
-def test_a_csv_of_bad_rows_alone_is_named(paths: Paths, six_rows: Pixels, script: Script) -> None:
+def test_a_csv_of_bad_rows_alone_is_named(paths: Paths, six_rows: Pixels) -> None:
     for line in range(2, 8):
         edit_row(paths.fer_csv, line, emotion="9")
-    line = the_error(script(paths, STAGE_1, "--skip-bad-rows"))
+    line = the_error(call_script(paths, STAGE_1, "--skip-bad-rows"))
     assert line == f"error: {paths.fer_csv}: no row is usable, all 6 are bad"
     assert not paths.fer_images.exists()

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 from conftest import (
-    Script,
     draw_images,
     prepare,
     refusal,
@@ -193,12 +192,12 @@ def test_what_is_no_dataset_is_passed_over_and_said(raw: Paths, caplog: pytest.L
     )
 
 
-def test_datasets_stand_side_by_side_and_get_variants(raw: Paths, script: Script) -> None:
+def test_datasets_stand_side_by_side_and_get_variants(raw: Paths) -> None:
     write_small_ckplus(raw)
     write_small_rafdb(raw)
     put(raw.raw / "alpha" / "sad", "sad", 1)
     put(raw.raw / "Beta" / "train" / "surprise", "surprise", 2)
-    done = script(raw, STAGE_2, "--scheme", "seven")
+    done = call_script(raw, STAGE_2, "--scheme", "seven")
     assert done.returncode == 0
     folder = raw.for_scheme("seven").originals
     assert done.stdout.splitlines()[0] == f"{folder}: written"
@@ -209,34 +208,34 @@ def test_datasets_stand_side_by_side_and_get_variants(raw: Paths, script: Script
         "Beta",
         "alpha",
     ]
-    done = script(raw, STAGE_3, "--scheme", "seven", "--workers", 1)
+    done = call_script(raw, STAGE_3, "--scheme", "seven", "--workers", 1)
     assert done.stdout == f"{folder}-Augmented: {(28 + 12 + 6 + 3) * len(OPERATIONS)} images written\n"
     flipped = read_face(raw.for_scheme("seven").augmented / "alpha" / "sad" / "1_flip.png")
     assert (flipped == draw("sad", 0)[:, ::-1]).all()
     assert not raw.originals.exists()
 
 
-def test_a_users_own_scheme_goes_through_stages_2_and_3(raw: Paths, script: Script, tmp_path: Path) -> None:
+def test_a_users_own_scheme_goes_through_stages_2_and_3(raw: Paths, tmp_path: Path) -> None:
     own = tmp_path / "valence.toml"
     own.write_text(
         'labels = ["good", "bad"]\n[sources.FER]\nhappy = "good"\nsad = "bad"\nangry = "bad"\n[sources.CKP]\n'
     )
-    assert the_error(script(raw, STAGE_3, "--scheme", own)) == (
+    assert the_error(call_script(raw, STAGE_3, "--scheme", own)) == (
         f"error: {raw.root / 'FER-Original-Dataset-valence'} does not exist: run {STAGE_2} --scheme valence.toml first"
     )
-    done = script(raw, STAGE_2, "--scheme", own)
+    done = call_script(raw, STAGE_2, "--scheme", own)
     assert "FER: 12 images (good 4, bad 8)" in done.stdout
-    done = script(raw, STAGE_3, "--scheme", own, "--workers", 1)
+    done = call_script(raw, STAGE_3, "--scheme", own, "--workers", 1)
     assert done.stdout.endswith(f"FER-Original-Dataset-valence-Augmented: {12 * len(OPERATIONS)} images written\n")
 
 
-def test_stage_3_tells_the_command_with_the_scheme(raw: Paths, script: Script) -> None:
-    line = the_error(script(raw, STAGE_3, "--scheme", "mood4"))
+def test_stage_3_tells_the_command_with_the_scheme(raw: Paths) -> None:
+    line = the_error(call_script(raw, STAGE_3, "--scheme", "mood4"))
     assert line.endswith(f"FER-Original-Dataset-mood4 does not exist: run {STAGE_2} --scheme mood4 first")
     create(raw, "mood4")
     file = raw.for_scheme("mood4").originals / "FER" / "sad" / "1.png"
     file.write_bytes(encode_png(draw_images(1, seed=9)[0]))
-    line = the_error(script(raw, STAGE_3, "--scheme", "mood4", "--workers", 1))
+    line = the_error(call_script(raw, STAGE_3, "--scheme", "mood4", "--workers", 1))
     assert line == f"error: {file}: changed since it was written; run {STAGE_2} --scheme mood4 --force"
 
 
@@ -330,11 +329,11 @@ def put_fer(folder: Path, train: int = 3, test: int = 1) -> None:
 
 
 @pytest.mark.parametrize("place", ["fer-2013", "fer2013"])
-def test_fer2013_may_be_class_folders(paths: Paths, place: str, script: Script) -> None:
+def test_fer2013_may_be_class_folders(paths: Paths, place: str) -> None:
     put_fer(paths.raw / place)
     stage_1 = call_script(paths, STAGE_1)
     assert (stage_1.returncode, stage_1.stdout.split(":")[0]) == (0, "nothing to do")
-    done = script(paths, STAGE_2, "--scheme", "seven")
+    done = call_script(paths, STAGE_2, "--scheme", "seven")
     assert done.returncode == 0
     assert "FER: 28 images (angry 4, disgust 4, fear 4, happy 4, sad 4, surprise 4, neutral 4)" in done.stdout
     rows = manifest(paths, "FER", "seven")

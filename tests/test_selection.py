@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Script, draw_images, prepare, refusal, the_error, write_fer_csv, write_small_fer
+from conftest import draw_images, prepare, refusal, the_error, write_fer_csv, write_small_fer
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from running import TRAIN, call_script
@@ -213,8 +213,8 @@ def test_a_factor_is_from_0_to_1(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "nan", "much"])
-def test_stage_4_refuses_such_a_factor_as_wrong_usage(paths: Paths, script: Script, value: str) -> None:
-    done = script(paths, TRAIN, f"--ckp-aug={value}")
+def test_stage_4_refuses_such_a_factor_as_wrong_usage(paths: Paths, value: str) -> None:
+    done = call_script(paths, TRAIN, f"--ckp-aug={value}")
     assert done.returncode == 2
     assert "argument --ckp-aug: " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import (
-    Script,
     draw_images,
     prepare,
     the_error,
@@ -14,7 +13,7 @@ from conftest import (
     write_small_fer,
     write_small_rafdb,
 )
-from running import copy_root, read_table
+from running import call_script, copy_root, read_table
 
 from emotorch.data import dataset, variants
 from emotorch.data.images import read_face, write_png
@@ -42,9 +41,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return paths
 
 
-def run(script: Script, paths: Paths, name: str, *options: object) -> dict[str, int]:
+def run(paths: Paths, name: str, *options: object) -> dict[str, int]:
     """The folders that a helper printed, and how many images it put into each."""
-    done = script(paths, name, *options)
+    done = call_script(paths, name, *options)
     assert done.returncode == 0, done.stderr
     counts = {}
     for line in done.stdout.splitlines():
@@ -55,14 +54,14 @@ def run(script: Script, paths: Paths, name: str, *options: object) -> dict[str, 
 
 
 @pytest.mark.parametrize("scheme", ["emotorch4", "mood4"])
-def test_the_folders_hold_the_training_s_own_split(both: Paths, script: Script, scheme: str) -> None:
+def test_the_folders_hold_the_training_s_own_split(both: Paths, scheme: str) -> None:
     paths = both.for_scheme(scheme)
     index = DatasetIndex.load(paths, get_scheme(scheme))
     for name, factors, suffix in (
         (ORIGINALS, Factors(1, 0, 1, 0), ""),
         (VARIANTS, Factors(0, 1, 0, 1), "-Augmented"),
     ):
-        counts = run(script, both, name, "--scheme", scheme)
+        counts = run(both, name, "--scheme", scheme)
         selection = select(index, factors, fer_usage="all", seed=42)
         expected = {
             "FER-Training-Subset": selection.training,
@@ -77,9 +76,9 @@ def test_the_folders_hold_the_training_s_own_split(both: Paths, script: Script, 
                 assert files["/".join(Path(file).parts[-2:])] == (both.root / file).read_bytes()
 
 
-def test_no_variant_s_source_is_on_the_other_side(both: Paths, script: Script) -> None:
-    run(script, both, ORIGINALS)
-    run(script, both, VARIANTS)
+def test_no_variant_s_source_is_on_the_other_side(both: Paths) -> None:
+    run(both, ORIGINALS)
+    run(both, VARIANTS)
     training = {read_face(path).tobytes() for path in (both.subsets / "FER-Training-Subset").rglob("*.png")}
     held_out = both.subsets / "FER-Validation-Subset-Augmented"
     flipped = sorted(held_out.rglob("*_flip.png"))
@@ -89,28 +88,26 @@ def test_no_variant_s_source_is_on_the_other_side(both: Paths, script: Script) -
     assert not held_out_sources & training
 
 
-def test_official_tests_that_do_not_train_are_a_set_of_their_own_and_go_when_they_train(
-    both: Paths, script: Script
-) -> None:
+def test_official_tests_that_do_not_train_are_a_set_of_their_own_and_go_when_they_train(both: Paths) -> None:
     usages = {row["file"]: row["usage"] for row in read_table(both.originals / "manifest.csv")}
     for usage, of_test in (("training", {"PublicTest", "PrivateTest"}), ("official", {"PrivateTest"})):
-        run(script, both, ORIGINALS, "--fer-usage", usage)
+        run(both, ORIGINALS, "--fer-usage", usage)
         files = list((both.subsets / "FER-Test-Subset").rglob("*.png"))
         held = {usages[f"FER/{path.parent.name}/{path.name}"] for path in files}
         assert held == of_test
         assert len(files) == sum(found in of_test for file, found in usages.items() if file.startswith("FER/"))
     # PublicTest has twins in Training, by the official split; the helper says how many.
-    done = script(both, ORIGINALS, "--fer-usage", "official")
+    done = call_script(both, ORIGINALS, "--fer-usage", "official")
     lines = {line.split(": ")[0].rsplit("/", 1)[1]: line for line in done.stdout.splitlines()}
     assert "with the pixels of a training image" in lines["FER-Test-Subset"] + lines["FER-Validation-Subset"]
     assert "CKP-Validation-Subset" not in lines
     assert not (both.subsets / "CKP-Validation-Subset").exists()
-    run(script, both, ORIGINALS)
+    run(both, ORIGINALS)
     assert not (both.subsets / "FER-Test-Subset").exists()
     assert (both.subsets / "CKP-Validation-Subset").is_dir()
 
 
-def test_raf_db_and_own_folders_are_split_like_their_training(paths: Paths, script: Script) -> None:
+def test_raf_db_and_own_folders_are_split_like_their_training(paths: Paths) -> None:
     write_small_fer(paths, rows=35)
     write_small_rafdb(paths, train=70, test=14)
     faces = iter(draw_images(24, seed=8))
@@ -127,7 +124,7 @@ def test_raf_db_and_own_folders_are_split_like_their_training(paths: Paths, scri
             (ORIGINALS, Factors(1, 0, 1, 0), ""),
             (VARIANTS, Factors(0, 1, 0, 1), AUGMENTED),
         ):
-            counts = run(script, paths, helper, "--train-on", name)
+            counts = run(paths, helper, "--train-on", name)
             selection = select(index, factors, train_on=name, seed=42)
             folder = paths.subsets / f"{name}{suffix}"
             test = index.originals_of(name, "test")
@@ -140,14 +137,14 @@ def test_raf_db_and_own_folders_are_split_like_their_training(paths: Paths, scri
             assert set(tree(folder / "train")) == {"stage.json", *expected}
             if not suffix:
                 assert {"/".join(Path(file).parts[-2:]) for file in test.files} < set(tree(folder / "test"))
-    failed = script(paths, ORIGINALS, "--train-on", "nowhere")
+    failed = call_script(paths, ORIGINALS, "--train-on", "nowhere")
     assert "there are no nowhere images" in the_error(failed, 2)
 
 
-def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths, script: Script) -> None:
-    run(script, both, ORIGINALS)
+def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths) -> None:
+    run(both, ORIGINALS)
     before = tree(both.subsets)
-    run(script, both, ORIGINALS, "--scheme", "mood4", "--force")
+    run(both, ORIGINALS, "--scheme", "mood4", "--force")
     assert tree(both.subsets) == before
     labels = {path.name for path in (both.for_scheme("mood4").subsets / "FER-Training-Subset").iterdir()}
     assert labels == {"happy", "neutral", "sad", "surprise", "stage.json"}
@@ -156,11 +153,11 @@ def test_one_scheme_s_subsets_leave_another_s_alone(both: Paths, script: Script)
 @pytest.mark.parametrize(
     ("name", "folder"), [(ORIGINALS, "FER-Original-Dataset"), (VARIANTS, f"FER-Original-Dataset{AUGMENTED}")]
 )
-def test_a_damaged_image_is_not_passed_on(both: Paths, script: Script, tmp_path: Path, name: str, folder: str) -> None:
+def test_a_damaged_image_is_not_passed_on(both: Paths, tmp_path: Path, name: str, folder: str) -> None:
     paths = copy_root(both, tmp_path / "root")
     picture = min((paths.root / folder / "FER").rglob("*.png"))
     content = bytearray(picture.read_bytes())
     content[len(content) // 2] ^= 8
     picture.unlink()  # a link to another test's
     picture.write_bytes(content)
-    assert str(picture) in the_error(script(paths, name, "--force"))
+    assert str(picture) in the_error(call_script(paths, name, "--force"))
