@@ -191,7 +191,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     joined = {sub: emotion for sub in splits if (emotion := joined_class(sub, class_of)) is not None}
     if folder.path == folder.raw:
         are_joined = len(set(joined.values())) > 1
-        splits = [sub for sub in splits if (are_joined and sub in joined) or _is_split_of_all(sub, splits, folder)]
+        splits = [sub for sub in splits if (are_joined and sub in joined) or _is_split_of_all(sub, folder)]
     if any(emotion is not None for _, emotion in classes):
         for sub, emotion in classes:
             if emotion is not None:
@@ -263,14 +263,12 @@ def _takes(folder: Folder, class_of: ClassOf) -> list[Folder]:
     return takes if have_persons or have_classes else []
 
 
-def _is_split_of_all(sub: Folder, splits: list[Folder], folder: Folder) -> bool:
+def _is_split_of_all(sub: Folder, folder: Folder) -> bool:
     """Whether a split right in FER-Datasets is one of all that is there, or `affectnet-training-data` among others."""
     other = beside_split(sub.name)
-    if not other:
-        return True
-    alike = [one for one in splits if beside_split(one.name) == other]
-    is_whole = len(alike) == len(folder.folders) or all(map(tells_nothing, other.split()))
-    return is_whole and len({split_of(one.name) for one in alike}) > 1
+    alike = folder.split_groups.get(other, ())
+    is_whole = len(alike) == len(folder.folders) or (bool(alike) and all(map(tells_nothing, other.split())))
+    return not other or is_whole
 
 
 def _inner(folder: Folder, class_of: ClassOf, place: ClassFolder) -> list[Folder]:

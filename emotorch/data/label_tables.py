@@ -13,7 +13,7 @@ from emotorch.data.file_names import person_of
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.known import are_named_as, as_read, ask_whose, called_after, class_of, count_from_1, usage_of
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, warn_of
-from emotorch.data.names import beside_split, class_number, first_split, plain_class, split_of
+from emotorch.data.names import class_number, first_split, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_columns import plain_name
 from emotorch.data.table_rows import GUESSES, LabelTable, Row, holds_guesses, read_table, tables_in
@@ -81,10 +81,9 @@ def _tables_of(folder: Folder) -> tuple[Folder, list[LabelTable]]:
     """The tables with rows of one dataset, and its folder: of one right in FER-Datasets only its splits."""
     tables = tables_in(folder)
     is_raw = folder.path == folder.raw
-    splits = [sub for sub in folder.folders if sub.has_pictures and split_of(sub.name)]
-    if is_raw:  # where other datasets may lie beside the splits of one
-        of = [name for name, _ in {(beside_split(sub.name), split_of(sub.name)) for sub in splits}]
-        splits = [sub for sub in splits if of.count(beside_split(sub.name)) > 1]
+    # Right in FER-Datasets other datasets may lie beside the splits of one.
+    of_one = [sub for group in folder.split_groups.values() for sub in group] if is_raw else folder.folders
+    splits = [sub for sub in of_one if split_of(sub.name) and sub.has_pictures]
     in_splits = [tables_in(sub) for sub in splits]
     if in_splits and all(in_splits):
         if is_raw and not tables:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emotorch.data.formats import PICTURE_SUFFIXES
 from emotorch.data.images import picture_size
+from emotorch.data.names import beside_split, split_of
 from emotorch.data.sources import SourceImage
 from emotorch.data.text_tables import ENDINGS, is_list
 from emotorch.errors import EmoTorchError
@@ -102,6 +103,15 @@ class Folder:
         yield self
         for folder in self.folders:
             yield from folder.walk()
+
+    @cached_property
+    def split_groups(self) -> dict[str, tuple["Folder", ...]]:
+        """The subfolders of several given splits that are called alike beside these, by what else they are called."""
+        groups: dict[str, list[Folder]] = {}
+        for sub in self.folders:
+            if split_of(sub.name):
+                groups.setdefault(beside_split(sub.name), []).append(sub)
+        return {of: tuple(group) for of, group in groups.items() if len({split_of(sub.name) for sub in group}) > 1}
 
     def way_to(self, path: Path) -> tuple[str, ...]:
         """The names of the folders between it and a file below it."""

@@ -141,16 +141,14 @@ def _pairs(folder: Folder, scheme: LabelScheme | None) -> list[Folder]:
     def class_of(name: str) -> str | None:
         return name if is_emotion(name) or (scheme and scheme.knows(name)) else None
 
-    groups: dict[str, list[Folder]] = {}
-    for sub in folder.folders:
-        of = beside_split(sub.name)
-        is_of_a_class = joined_class(sub, class_of) is not None
-        if split_of(sub.name) and not is_of_a_class and not all(map(tells_nothing, of.split())):
-            groups.setdefault(of, []).append(sub)
-    pairs = [group for group in groups.values() if len({split_of(sub.name) for sub in group}) > 1]
+    pairs = [
+        group
+        for of, group in folder.split_groups.items()
+        if not all(map(tells_nothing, of.split())) and all(joined_class(sub, class_of) is None for sub in group)
+    ]
     if not pairs or (len(pairs) == 1 and folder.path != folder.raw) or table_rows.tables_in(folder):
         return []
-    return [replace(folder, files=(), folders=tuple(group)) for group in pairs]
+    return [replace(folder, files=(), folders=group) for group in pairs]
 
 
 def _of_pairs(findings: Iterable[Finding], pair: Folder) -> Iterator[Finding]:
