@@ -36,6 +36,8 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
     yield from (Incomplete(path, GUESSES) for path in folder.tables if holds_guesses(path) and read_table(path))
     folder, tables = _tables_of(folder)
+    if not tables:
+        return
     finder = _Finder(folder)
     rows = [row for table in tables for row in table.rows]
     found = [path for row in rows if (path := finder.find(row)) is not None]
@@ -133,11 +135,10 @@ class _Finder:
         self.splits = {split for sub in folder.folders if (split := split_of(sub.name)) and sub.has_pictures}
         self.by_name: dict[str, list[Path]] = {}
         for below in folder.walk():
-            for name in below.files:
-                self.by_name.setdefault(name.lower(), []).append(below.path / name)
-                stem, dot, ending = name.lower().rpartition(".")
-                if dot and f".{ending}" in PICTURE_SUFFIXES:
-                    self.by_name.setdefault(stem, []).append(below.path / name)
+            for path in below.paths:
+                self.by_name.setdefault(path.name.lower(), []).append(path)
+                if path.suffix.lower() in PICTURE_SUFFIXES:
+                    self.by_name.setdefault(path.stem.lower(), []).append(path)
 
     def find(self, row: Row) -> Path | None:
         """The file that a row means; None when it is not there, or several may be meant."""
