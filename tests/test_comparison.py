@@ -13,6 +13,7 @@ from running import COMPARE, call_script, error_line, last_line, read_table
 from emotorch.analyses.comparison import Comparison, describe, write_comparison
 from emotorch.analyses.distance import Weights, distance_to_original, never_predicted
 from emotorch.analyses.ranking import varied
+from emotorch.analyses.watched import rankings
 from emotorch.errors import EmoTorchError
 from emotorch.paths import REPOSITORY, Paths
 from emotorch.runs import confusion
@@ -463,7 +464,10 @@ def test_they_come_after_those_that_are_compared_each_kind_by_itself(paths: Path
     add_seven(paths, 5, 60, watch="loss", loss="cross_entropy")
     add_seven(paths, 6, 30, watch="loss", focal_gamma=3.0)
     comparison = compare(paths)
-    assert [(ranking.criterion.name, [run.model for run in ranking.runs]) for ranking in comparison.rankings] == [
+    assert [
+        (ranking.criterion.name, [run.model for run in ranking.runs])
+        for ranking in [*comparison.by_distance, *rankings(comparison.watched)]
+    ] == [
         ("distance", ["model_00009"]),
         ("macro_f1", ["model_00004"]),
         ("macro_f1", ["model_00001"]),
@@ -484,7 +488,7 @@ def test_runs_that_ckp_validates_too_are_ranked_apart_from_those_without(paths: 
     of_ckp = add_seven(paths, 2, 60)
     for kind in ("counts", "matrix"):
         shutil.copy(of_ckp / f"confusion_{kind}_fer_val.csv", of_ckp / f"confusion_{kind}_ckp_val.csv")
-    assert [(ranking.title, len(ranking.runs)) for ranking in compare(paths).rankings] == [
+    assert [(ranking.title, len(ranking.runs)) for ranking in rankings(compare(paths).watched)] == [
         ("scheme seven, trained on FER (official)", 1),
         ("scheme seven, trained on FER (official), validated on CK+ too", 1),
     ]

@@ -8,6 +8,7 @@ from running import MODELS, Trained, accept, call_script, error_line, last_line,
 from sklearn.metrics import confusion_matrix
 
 from emotorch.analyses.errors import ANALYSIS, analyse_errors, confident_errors, confusions, suspected_label_errors
+from emotorch.analyses.registry import Subject
 from emotorch.evaluation.evaluate import Evaluation, Predictions
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import held_out
@@ -216,7 +217,9 @@ def test_a_model_without_errors_has_empty_lists_and_no_sheets(lively: Trained) -
     predictions = Predictions(truths, np.ones(12, np.float32), 3 * np.eye(4, dtype=np.int64), torch.eye(4)[truths])
     perfect = Evaluation(images, predictions, "perfect", ["all right"])
     loaded = LoadedRun.load(lively.paths, str(lively.folder), device="cpu", threads=1)
-    findings = analyse_errors(loaded, perfect, tiles=4, pairs=2, force=False)
+    subject = Subject(loaded)
+    vars(subject)["held_out"] = perfect
+    findings = analyse_errors(subject, tiles=4, pairs=2)
     folder = ANALYSIS.folder(loaded)
     assert "0 of 12 images are misclassified" in ANALYSIS.lines(findings)
     assert not ANALYSIS.tables(findings)

@@ -19,7 +19,6 @@ from emotorch.analyses import dataset as analysis
 from emotorch.data.images import write_png
 from emotorch.figures import dataset as pictures
 from emotorch.figures.canvas import save
-from emotorch.figures.dataset import SheetRow
 from emotorch.paths import Paths
 
 SCRIPT = "develop_baseline_model/helpers/explore_dataset.py"
@@ -190,9 +189,9 @@ FIGURES = {
     "one class": lambda: pictures.distributions_figure(spread(1), spread(1), "T"),
     "seven classes": lambda: pictures.distributions_figure(spread(7), spread(7), LONG_TITLE),
     "blank images": lambda: pictures.distributions_figure({"joy": np.zeros(3)}, {"joy": np.zeros(3)}, "T"),
-    "one image": lambda: pictures.sheet_figure([SheetRow("", draw_images(1, 0))], LONG_TITLE, 12),
+    "one image": lambda: pictures.sheet_figure([("", draw_images(1, 0))], LONG_TITLE, 12),
     "captions": lambda: pictures.sheet_figure(
-        [SheetRow("a caption that is longer than the row of images is wide " * 2, draw_images(9, 0))] * 3, "T", 4
+        [("a caption that is longer than the row of images is wide " * 2, draw_images(9, 0))] * 3, "T", 4
     ),
 }
 
@@ -221,7 +220,7 @@ def _is_drawn(figure: Figure, text: Text) -> bool:
 
 def test_a_sheet_keeps_every_pixel(tmp_path: Path) -> None:
     faces = draw_images(5, seed=6)
-    with Image.open(save(pictures.sheet_figure([SheetRow("five", faces)], "T", 3), tmp_path / "sheet.png")) as image:
+    with Image.open(save(pictures.sheet_figure([("five", faces)], "T", 3), tmp_path / "sheet.png")) as image:
         sheet = np.asarray(image.convert("L"))
     for face in faces:
         tile = face.repeat(2, axis=0).repeat(2, axis=1)
@@ -233,4 +232,4 @@ def test_wrong_input_is_named() -> None:
     with pytest.raises(ValueError, match="different classes"):
         pictures.balance_figure({"a": {"joy": 1}, "b": {"fear": 1}}, "T")
     with pytest.raises(ValueError, match="uint8, is needed"):
-        pictures.sheet_figure([SheetRow("", draw_images(2, 0).astype(float))], "T", 3)
+        pictures.sheet_figure([("", draw_images(2, 0).astype(float))], "T", 3)

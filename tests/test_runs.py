@@ -31,7 +31,7 @@ from emotorch.errors import EmoTorchError, UsageError
 from emotorch.files import timestamped, write_atomically, write_csv
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
 from emotorch.runs.confusion import plot_run_confusion, read_matrix, write_confusion
-from emotorch.runs.folder import Run, claim_run, find_run, list_runs, newest_run, weights_file
+from emotorch.runs.folder import Run, claim_run, find_run, list_runs, named_or_newest, weights_file
 from emotorch.runs.history import plot_run_history, read_history
 from emotorch.runs.scores import read_accuracies
 from emotorch.training import checkpoints
@@ -95,12 +95,12 @@ def test_every_model_folder_counts_but_the_newest_is_a_numbered_one(paths: Paths
         (paths.models / name).mkdir(parents=True)
     (paths.models / "model_notes.txt").write_text("")
     assert names(paths) == ["model_00002", "model_00010", "model_00224_final"]
-    assert newest_run(paths).name == "model_00010"
+    assert named_or_newest(paths, None).name == "model_00010"
 
 
 def test_without_any_numbered_run_there_is_no_newest(paths: Paths) -> None:
     with pytest.raises(EmoTorchError, match="train one first"):
-        newest_run(paths)
+        named_or_newest(paths, None)
 
 
 def test_a_model_is_found_by_name_path_or_a_file_in_it(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

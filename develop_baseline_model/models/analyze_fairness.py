@@ -41,13 +41,10 @@ def main() -> None:
 
     from emotorch.analyses.attributes import read_attributes
     from emotorch.analyses.fairness import REPORT_NAME, analyse_fairness
-    from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.evaluation.own_images import held_out
+    from emotorch.analyses.registry import Subject
 
     table = read_attributes(options.attributes, options.column)
-    loaded = LoadedRun.from_options(options)
-    images = held_out(loaded, options.dataset)
-    folder = analyse_fairness(loaded, images, table, dict(options.edges), force=options.force)
+    folder = analyse_fairness(Subject.from_options(options), table, dict(options.edges))
     print((folder / REPORT_NAME).read_text(encoding="utf-8"), end="")
     print(folder)
 

@@ -44,27 +44,15 @@ def main() -> int:
     if options.images and options.dataset:
         parser.error("IMAGES or --dataset, not both")
 
-    from emotorch.analyses.explained_faces import choose, named_faces
+    from emotorch.analyses.explained_faces import named_faces
     from emotorch.analyses.explanations import ANALYSIS, MOST_ROWS, analyse_explanations
-    from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.evaluation.own_images import held_out
+    from emotorch.analyses.registry import Subject
 
     # One thread to an operation: methods and checks share them out.
-    loaded = LoadedRun.from_options(options, threads=1)
-    errors: list[str] = []
-    if options.images:
-        faces, errors = named_faces(options.images, loaded, options.detector)
-    else:
-        faces = choose(held_out(loaded, options.dataset), loaded.model.labels, options.count, options.seed)
-    folder, findings = analyse_explanations(
-        loaded,
-        faces,
-        named=bool(options.images),
-        rows=options.rows or (MOST_ROWS if options.images else 8),
-        seed=options.seed,
-        threads=options.threads,
-        force=options.force,
-    )
+    subject = Subject.from_options(options, threads=1)
+    named, errors = named_faces(options.images, subject.loaded, options.detector) if options.images else (None, [])
+    rows = options.rows or (MOST_ROWS if options.images else 8)
+    folder, findings = analyse_explanations(subject, named, count=options.count, rows=rows, seed=options.seed)
     print(ANALYSIS.text(findings))
     print(folder)
     for error in errors:

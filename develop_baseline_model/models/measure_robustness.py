@@ -29,18 +29,13 @@ def main() -> None:
     cli.add_device_options(parser)
     options = parser.parse_args()
 
-    from emotorch.analyses.reference import find_reference
+    from emotorch.analyses.registry import Subject
     from emotorch.analyses.robustness import ANALYSIS, analyse_robustness
-    from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.evaluation.own_images import held_out
 
     # One thread to an operation: the conditions share them out.
-    loaded = LoadedRun.from_options(options, threads=1)
-    reference = find_reference(loaded, options.reference)
-    images = held_out(loaded, options.dataset)
-    findings = analyse_robustness(loaded, images, reference, threads=options.threads, force=options.force)
-    print(ANALYSIS.text(findings))
-    print(ANALYSIS.folder(loaded))
+    subject = Subject.from_options(options, threads=1)
+    print(ANALYSIS.text(analyse_robustness(subject, options.reference)))
+    print(ANALYSIS.folder(subject.loaded))
 
 
 if __name__ == "__main__":

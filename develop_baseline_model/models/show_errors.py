@@ -26,14 +26,11 @@ def main() -> None:
     options = parser.parse_args()
 
     from emotorch.analyses.errors import ANALYSIS, analyse_errors
-    from emotorch.evaluation.loaded_run import LoadedRun
-    from emotorch.evaluation.own_images import held_out
+    from emotorch.analyses.registry import Subject
 
-    loaded = LoadedRun.from_options(options)
-    images = held_out(loaded, options.dataset)
-    findings = analyse_errors(loaded, images, tiles=options.tiles, pairs=options.pairs, force=options.force)
-    print(ANALYSIS.text(findings))
-    print(ANALYSIS.folder(loaded))
+    subject = Subject.from_options(options)
+    print(ANALYSIS.text(analyse_errors(subject, options.tiles, options.pairs)))
+    print(ANALYSIS.folder(subject.loaded))
 
 
 if __name__ == "__main__":

@@ -213,7 +213,9 @@ def make_attributes(
             notes.append(f"{name} is no attribute: it has {different:,} different values")
             continue
         else:
-            attribute = _categories(name, values, known, numbers)
+            groups = sorted({str(value) for value in values[known]}, key=_in_order if numbers is None else float)
+            places = [groups.index(value) if value in groups else -1 for value in values.tolist()]
+            attribute = Attribute(name, groups, np.array(places, dtype=np.int64), "")
         if len(attribute.groups) < 2:
             notes.append(f"{name} is no attribute: these images are all of one group")
         else:
@@ -230,14 +232,6 @@ def _numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
     except ValueError:
         return None
     return numbers if len(numbers) and np.isfinite(numbers).all() else None
-
-
-def _categories(
-    name: str, values: NDArray[np.str_], known: NDArray[np.bool_], numbers: NDArray[np.float64] | None
-) -> Attribute:
-    groups = sorted({str(value) for value in values[known]}, key=_in_order if numbers is None else float)
-    members = np.array([groups.index(value) if value in groups else -1 for value in values.tolist()], dtype=np.int64)
-    return Attribute(name, groups, members, "")
 
 
 def _in_order(group: str) -> tuple[float, str]:

@@ -80,14 +80,9 @@ class Comparison:
         return [Ranking(runs, DISTANCE, runs[0].parts) for runs in parts if runs]
 
     @property
-    def rankings(self) -> list[Ranking]:
-        """All of them, those by distance first."""
-        return [*self.by_distance, *rankings(self.watched)]
-
-    @property
     def first(self) -> Ranking:
         """The first of which not all runs collapsed, if there is one; of those by distance where there are any."""
-        candidates = self.by_distance or self.rankings
+        candidates = self.by_distance or rankings(self.watched)
         return next((ranking for ranking in candidates if not ranking.best.collapsed), candidates[0])
 
     def recreation(self, *, complete: bool) -> float:

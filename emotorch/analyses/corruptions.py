@@ -19,7 +19,7 @@ from emotorch.data.changes import add_noise, change_contrast, change_light, scal
 from emotorch.data.images import Pixels, resize
 from emotorch.evaluation.sets import EvaluationSet
 from emotorch.figures.canvas import save
-from emotorch.figures.dataset import SheetRow, sheet_figure
+from emotorch.figures.dataset import sheet_figure
 from emotorch.seeding import generator
 
 CLEAN = "clean"
@@ -39,7 +39,6 @@ class Corruption:
         apply: From an (S, S) or (S, S, 3) uint8 image, a strength and the source image's hash to the corrupted image.
     """
 
-    name: str
     quantity: str
     strengths: tuple[float, ...]
     apply: _Operation
@@ -57,7 +56,7 @@ def corruption(quantity: str, *strengths: float) -> Callable[[_Operation], _Oper
             raise ValueError(f"there is already a corruption named {name}")
         if len(strengths) != len(SEVERITIES):
             raise ValueError(f"{name} has {len(strengths)} strengths, not one for each of {len(SEVERITIES)} severities")
-        CORRUPTIONS[name] = Corruption(name, quantity, strengths, function)
+        CORRUPTIONS[name] = Corruption(quantity, strengths, function)
         return function
 
     return register
@@ -97,9 +96,9 @@ def plot_corruptions(path: Path, images: EvaluationSet) -> None:
         shown = [images.pixels[faces], *(corrupt(images.pixels[faces], sources, name, step) for step in SEVERITIES)]
         strengths = ", ".join(f"{strength:g}" for strength in corruption.strengths)
         caption = f"{name.replace('_', ' ')}: {corruption.quantity}: {strengths}"
-        rows.append(SheetRow(caption, np.concatenate(np.stack(shown, axis=1))))
+        rows.append((caption, np.concatenate(np.stack(shown, axis=1))))
     title = f"{images.name}: {CLEAN}, then severities {SEVERITIES[0]} to {SEVERITIES[-1]}"
-    save(sheet_figure(rows, title, columns=len(rows[0].images)), path)
+    save(sheet_figure(rows, title, columns=len(rows[0][1])), path)
 
 
 @corruption("Gaussian blur, σ in pixels", 0.5, 1, 1.5, 2, 3)

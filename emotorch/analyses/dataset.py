@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 
 from emotorch.data.audit import AuditedFolder
 from emotorch.data.duplicates import Duplicates, find, table_of_pairs
@@ -24,7 +24,7 @@ from emotorch.data.faults import (
     shared_images,
 )
 from emotorch.figures.canvas import save
-from emotorch.figures.dataset import SheetRow, balance_figure, distributions_figure, sheet_figure
+from emotorch.figures.dataset import balance_figure, distributions_figure, sheet_figure
 from emotorch.files import printable, write_json
 from emotorch.seeding import generator
 from emotorch.tables import Table, to_text, write_table
@@ -111,9 +111,6 @@ def describe(audit: Audit) -> str:
     return "\n\n".join(["\n".join(read), *map(to_text, tables)])
 
 
-# --- Balance ------------------------------------------------------------------------------------------------
-
-
 def class_counts(audited: AuditedFolder) -> dict[str, dict[str, int]]:
     """Readable images by split, or of all where there are no splits, and by class."""
     labels = sorted(set(audited.labels))
@@ -144,9 +141,6 @@ def balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
     return Table(frame, dict.fromkeys(cells, lambda cell: f"{cell[0]:,} {cell[1]:5.1f}%"))
 
 
-# --- Measures and samples -----------------------------------------------------------------------------------
-
-
 def _write_measures(folder: Path, audited: AuditedFolder, measures: pd.DataFrame, title: str) -> None:
     frame = pd.DataFrame(
         {
@@ -166,15 +160,17 @@ def _write_measures(folder: Path, audited: AuditedFolder, measures: pd.DataFrame
     ]
     spread = pd.DataFrame(rows, columns=["class", "measure", "images", *percentiles])
     write_table(folder / "brightness_sharpness.csv", Table(spread, dict.fromkeys(percentiles, "{:.2f}")))
-    brightness, sharpness = (by_class(audited, measures, name) for name in ("brightness", "sharpness"))
-    figure = distributions_figure(brightness, sharpness, f"{title}: brightness and sharpness at 48×48 pixels")
+    figure = light_figure(audited, measures, f"{title}: brightness and sharpness at 48×48 pixels")
     save(figure, folder / "brightness_sharpness.png")
 
 
-def by_class(audited: AuditedFolder, measures: pd.DataFrame, name: str) -> dict[str, NDArray[np.float64]]:
-    """A measure's values by class."""
-    by_label = measures[name].groupby(np.array(audited.labels))
-    return {str(label): values.to_numpy() for label, values in by_label}
+def light_figure(audited: AuditedFolder, measures: pd.DataFrame, title: str) -> Figure:
+    """Draws how light and how sharp the images of each class are."""
+    by_label = list(measures.groupby(np.array(audited.labels)))
+    brightness, sharpness = (
+        {str(label): values[name].to_numpy() for label, values in by_label} for name in ("brightness", "sharpness")
+    )
+    return distributions_figure(brightness, sharpness, title)
 
 
 def _write_samples(folder: Path, audited: AuditedFolder, title: str) -> None:
@@ -183,11 +179,8 @@ def _write_samples(folder: Path, audited: AuditedFolder, title: str) -> None:
         members = np.flatnonzero(labels == label)
         drawn = generator("dataset samples", label).permutation(members)[:_SAMPLES]
         said = f"{title}: {label}, {len(drawn)} of {len(members):,} images, drawn at random"
-        figure = sheet_figure([SheetRow("", audited.faces[drawn])], said, _SAMPLE_COLUMNS)
+        figure = sheet_figure([("", audited.faces[drawn])], said, _SAMPLE_COLUMNS)
         save(figure, folder / f"samples_{label}.png")
-
-
-# --- Faults -------------------------------------------------------------------------------------------------
 
 
 def _write_findings(
@@ -217,7 +210,7 @@ def _write_findings(
         shown = [found.position for found in finding.images if found.position is not None][:examples]
         if shown:
             caption = f"{finding.name} ({finding.meaning}): {len(finding.images):,} images, {len(shown)} shown"
-            rows.append(SheetRow(caption, audited.faces[shown]))
+            rows.append((caption, audited.faces[shown]))
     if rows:
         save(sheet_figure(rows, f"{title}: what may be wrong", examples), folder / "findings.png")
 

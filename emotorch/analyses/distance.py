@@ -40,10 +40,6 @@ class Weights:
     accuracy: float = 0.0
     matrix: float = 1.0
 
-    def combine(self, accuracy: float, matrices: float) -> float:
-        # An unknown accuracy does no harm where it has no weight.
-        return self.matrix * matrices + (self.accuracy * accuracy if self.accuracy else 0.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredRun:
@@ -260,9 +256,12 @@ def _distance(name: str, run: Behaviour, weights: Weights) -> Distance:
     fer, ckp = _matrix_distance(run.fer, original.fer), _matrix_distance(run.ckp, original.ckp)
     matrices = [matrix for matrix in (run.fer, run.ckp) if matrix is not None]
     counts = all_counts(matrices)
+    combined = weights.matrix * (fer if math.isnan(ckp) else fer + ckp)
+    if weights.accuracy:  # an unknown accuracy does no harm where it has no weight
+        combined += weights.accuracy * accuracy
     return Distance(
         model=name,
-        combined=weights.combine(accuracy, fer if math.isnan(ckp) else fer + ckp),
+        combined=combined,
         accuracy=accuracy,
         fer=fer,
         ckp=ckp,

@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emotorch.analyses.registry import Analysis, Subject, Tables, head_of_findings
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.split import Indices
 from emotorch.evaluation.evaluate import Evaluation
-from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.canvas import save
 from emotorch.figures.faces import prediction_sheet
 from emotorch.metrics import calibration, confusion
-from emotorch.runs.findings import Findings, compute_once
+from emotorch.runs.findings import Findings
 from emotorch.tables import Table, write_table
 
 Probabilities = NDArray[np.floating]
@@ -126,31 +125,25 @@ def suspected_label_errors(given: Indices, probabilities: Probabilities) -> Labe
 # --- The analysis -------------------------------------------------------------------------------------------
 
 _PAIRS, _CONFUSED = "confusions.csv", "confused_images.csv"
-# Of a report, which has less room than a folder of one's own.
-_REPORT_TILES, _REPORT_PAIRS = 40, 2
 
 
-def analyse_errors(loaded: LoadedRun, held_out: Evaluation, *, tiles: int, pairs: int, force: bool) -> Findings:
+def analyse_errors(subject: Subject, tiles: int = 40, pairs: int = 2) -> Findings:
     """Lists a model's errors on held-out images in `MODEL/errors/`, unless they are listed already.
 
     At most so many images (`tiles`) are on a sheet, and at most so many `pairs` of labels get one.
     """
     made_from = {
-        "images": held_out.images.fingerprint,
-        "dataset": held_out.images.name,
-        "scheme": loaded.model.scheme.as_dict(),
+        "images": subject.held_out.images.fingerprint,
+        "dataset": subject.held_out.images.name,
+        "scheme": subject.loaded.model.scheme.as_dict(),
         "tiles": tiles,
         "pairs": pairs,
     }
-    make = partial(_make, loaded, held_out, tiles, pairs)
-    return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
+    return subject.compute_once(ANALYSIS.name, made_from, partial(_make, subject, tiles, pairs))
 
 
-def _compute(subject: Subject) -> Findings:
-    return analyse_errors(subject.loaded, subject.images, tiles=_REPORT_TILES, pairs=_REPORT_PAIRS, force=subject.force)
-
-
-def _make(loaded: LoadedRun, held_out: Evaluation, tiles: int, pairs: int, folder: Path) -> Findings:
+def _make(subject: Subject, tiles: int, pairs: int, folder: Path) -> Findings:
+    loaded, held_out = subject.loaded, subject.held_out
     predictions, labels, truths = held_out.predictions, loaded.model.labels, held_out.images.labels
     found = calibration.probabilities(predictions.outputs.double(), loaded.model.temperature).numpy()
     gallery = _Gallery(folder, held_out, np.array(labels), found, tiles)
@@ -158,7 +151,7 @@ def _make(loaded: LoadedRun, held_out: Evaluation, tiles: int, pairs: int, folde
     write_table(folder / _CONFUSED, gallery.table(np.concatenate([wrong[:0], *(pair.images for pair in confused)])))
     title = f"the most confident of {len(wrong)} wrong predictions"
     findings = {
-        **head_of_findings(loaded, held_out),
+        **subject.head(),
         "accuracy": 100.0 * predictions.correct / predictions.images,
         "errors": len(wrong),
         "confusions": [gallery.confusion(pair, with_sheet=number < pairs) for number, pair in enumerate(confused)],
@@ -313,4 +306,4 @@ def _pairs_table(findings: Findings) -> Table:
     return Table(frame, dict.fromkeys(("share_of_truth", "share_of_prediction"), "{:.4f}"))
 
 
-ANALYSIS = Analysis("errors", "Errors", "show_errors.py", _compute, _lines, _tables)
+ANALYSIS = Analysis("errors", "Errors", "show_errors.py", analyse_errors, _lines, _tables)

@@ -21,12 +21,11 @@ from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.images import Pixels
 from emotorch.data.split import SPLIT_SEED, Indices
 from emotorch.evaluation.evaluate import outputs_of, prepared
-from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.figures.canvas import new_figure, save, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from emotorch.figures.overlays import mosaic_figure, overlay, without_map
 from emotorch.metrics.calibration import predicted_classes, probabilities
-from emotorch.runs.findings import Findings, compute_once, find_folder
+from emotorch.runs.findings import Findings, find_folder
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
 
@@ -71,27 +70,34 @@ def explain(model: Model, faces: Faces, device: torch.device, seed: int, threads
 _PICTURES = {"sheet": "explanations.png", "means": "mean_maps.png", "checks": "checks.png"}
 # Taller sheets are no help to the eye.
 MOST_ROWS = 64
-_REPORT_IMAGES, _REPORT_ROWS = 64, 8
 
 
 def analyse_explanations(
-    loaded: LoadedRun, faces: Faces, *, named: bool, rows: int, seed: int, threads: int, force: bool
+    subject: Subject, named: Faces | None = None, *, count: int = 64, rows: int = 8, seed: int = SPLIT_SEED
 ) -> tuple[Path, Findings]:
-    """Explains the predictions for some faces, unless that has been done; returns its folder and the findings.
+    """Explains the predictions for faces that a user named, or for some held-out ones, unless that has been done.
 
-    Pictures that a user named have a folder of their own, beside that of the held-out images. The sheet has so many
-    `rows` of faces.
+    Args:
+        named: They have a folder of their own.
+        count: Of held-out images.
+        rows: Faces in the sheet.
+        seed: Of the choice, the noise and the checks.
+
+    Returns:
+        The folder, and the findings.
     """
+    loaded = subject.loaded
+    faces = named or choose(subject.held_out, loaded.model.labels, count, seed)
     name = f"{ANALYSIS.name}_of_{faces.fingerprint[:8]}" if named else ANALYSIS.name
     rows = min(rows, MOST_ROWS, len(faces.files))
     made_from = {"images": faces.fingerprint, "scheme": loaded.model.scheme.name, "rows": rows, "seed": seed}
-    make = partial(_make, loaded, faces, rows, seed, threads)
-    findings = compute_once(loaded.run, name, loaded.weights, made_from, make, force=force)
+    findings = subject.compute_once(name, made_from, partial(_make, subject, faces, rows, seed))
     return find_folder(loaded.run, name, loaded.weights), findings
 
 
-def _make(loaded: LoadedRun, faces: Faces, rows: int, seed: int, threads: int, folder: Path) -> Findings:
-    explanation = explain(loaded.model, faces, loaded.device, seed, threads)
+def _make(subject: Subject, faces: Faces, rows: int, seed: int, folder: Path) -> Findings:
+    loaded = subject.loaded
+    explanation = explain(loaded.model, faces, loaded.device, seed, subject.threads)
     labels, title = loaded.model.labels, f"Importance maps of {faces.title}"
     importance = {name: evidence(maps) for name, maps in explanation.maps.items()}
     groups = {label: np.flatnonzero(explanation.predictions == number) for number, label in enumerate(labels)}
@@ -122,12 +128,7 @@ def _make(loaded: LoadedRun, faces: Faces, rows: int, seed: int, threads: int, f
 
 
 def _compute(subject: Subject) -> Findings:
-    loaded = subject.loaded
-    faces = choose(subject.images, loaded.model.labels, _REPORT_IMAGES, SPLIT_SEED)
-    _, findings = analyse_explanations(
-        loaded, faces, named=False, rows=_REPORT_ROWS, seed=SPLIT_SEED, threads=subject.threads, force=subject.force
-    )
-    return findings
+    return analyse_explanations(subject)[1]
 
 
 def _thirds(maps: Map) -> list[float] | None:
@@ -196,15 +197,9 @@ def _checks_table(findings: Findings) -> Table:
 
 
 def _images_table(explanation: Explanation, labels: Sequence[str]) -> Table:
-    faces = explanation.faces
-    frame = pd.DataFrame(
-        {
-            "image": faces.files,
-            "truth": faces.truths or "",
-            "prediction": np.array(labels)[explanation.predictions],
-            "confidence": explanation.confidences,
-        }
-    )
+    frame = pd.DataFrame({"image": explanation.faces.files, "truth": explanation.faces.truths or ""})
+    frame["prediction"] = np.array(labels)[explanation.predictions]
+    frame["confidence"] = explanation.confidences
     return Table(frame, {"confidence": "{:.4f}"})
 
 

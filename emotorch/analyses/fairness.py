@@ -15,14 +15,12 @@ from emotorch.analyses.group_comparison import SMALL, Fairness, PredictedImages,
 from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.data.split import group_sources
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation
-from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import sources_of
 from emotorch.figures.canvas import add_legend, draw_estimate, new_figure, save, tidy
 from emotorch.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from emotorch.files import hash_file, write_text
 from emotorch.metrics import calibration
-from emotorch.runs.findings import Findings, compute_once
+from emotorch.runs.findings import Findings
 from emotorch.tables import Table, estimates, p_value, to_text, with_interval, write_table
 
 # --- Tables -------------------------------------------------------------------------------------------------
@@ -186,14 +184,7 @@ def _draw_classes(axes: Axes, fairness: Fairness) -> None:
 REPORT_NAME = "fairness.txt"
 
 
-def analyse_fairness(
-    loaded: LoadedRun,
-    held_out: Evaluation,
-    table: AttributeTable,
-    edges: Mapping[str, Sequence[float]],
-    *,
-    force: bool,
-) -> Path:
+def analyse_fairness(subject: Subject, table: AttributeTable, edges: Mapping[str, Sequence[float]]) -> Path:
     """Compares the groups of a table's attributes in `MODEL/fairness/`, unless that is there already; returns it.
 
     Raises:
@@ -203,17 +194,15 @@ def analyse_fairness(
         "attributes": hash_file(table.path),
         "columns": list(table.columns),
         "edges": dict(edges),
-        "images": held_out.images.fingerprint,
-        "scheme": loaded.model.scheme.as_dict(),
+        "images": subject.held_out.images.fingerprint,
+        "scheme": subject.loaded.model.scheme.as_dict(),
     }
-    make = partial(_make, loaded, held_out, table, edges)
-    compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
-    return ANALYSIS.folder(loaded)
+    subject.compute_once(ANALYSIS.name, made_from, partial(_make, subject, table, edges))
+    return ANALYSIS.folder(subject.loaded)
 
 
-def _make(
-    loaded: LoadedRun, held_out: Evaluation, table: AttributeTable, edges: Mapping[str, Sequence[float]], folder: Path
-) -> Findings:
+def _make(subject: Subject, table: AttributeTable, edges: Mapping[str, Sequence[float]], folder: Path) -> Findings:
+    loaded, held_out = subject.loaded, subject.held_out
     model, images = loaded.model, held_out.images
     rows, counted = match(loaded.paths, table, images, model.scheme)
     attributes, notes = make_attributes(table, rows, edges)

@@ -87,9 +87,6 @@ class Fairness:
     left_out: Sequence[str]
 
 
-# --- Groups -------------------------------------------------------------------------------------------------
-
-
 def compare_groups(attributes: Sequence[Attribute], images: PredictedImages) -> list[Fairness]:
     """Every attribute's groups, with p-values that hold for all of them together."""
     found = [_compare(attribute, images) for attribute in attributes]
@@ -161,9 +158,6 @@ def _proportion(name: str, correct: int, images: int) -> dict[str, Any]:
     found = intervals.proportion(correct, images)
     counted = {"images": images, "correct": correct, "small": images < SMALL}
     return {**counted, name: found.value, "low": found.low, "high": found.high}
-
-
-# --- Gaps ---------------------------------------------------------------------------------------------------
 
 
 def _gaps(

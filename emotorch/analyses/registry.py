@@ -3,6 +3,7 @@
 A new one is a module with a record `ANALYSIS`, its name in `emotorch.analyses.analyses`, and its script.
 """
 
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 from emotorch.evaluation.evaluate import Evaluation
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import held_out
-from emotorch.runs.findings import Findings, find_folder, read_findings
+from emotorch.runs.findings import Findings, compute_once, find_folder, read_findings
 from emotorch.runs.folder import Run
 from emotorch.tables import Table, to_text
 
@@ -22,32 +23,48 @@ Tables = Mapping[str, Table]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is analysed, and whether (`force`) what is there and up to date is computed again."""
+    """A model that is analysed.
+
+    Attributes:
+        threads: Parts of an analysis at the same time.
+        force: Whether what is there and up to date is computed again.
+        dataset: Whose images are used; None for the run's own validation images.
+    """
 
     loaded: LoadedRun
-    threads: int
-    force: bool
+    threads: int = 1
+    force: bool = False
+    dataset: str | None = None
+
+    @classmethod
+    def from_options(cls, options: Namespace, threads: int | None = None) -> "Subject":
+        """What a script's options name; `threads` of an operation, where an analysis has another use for the others."""
+        loaded = LoadedRun.from_options(options, threads)
+        return cls(loaded, options.threads, options.force, vars(options).get("dataset"))
 
     @cached_property
-    def images(self) -> Evaluation:
-        """Its own held-out images, which the analyses share.
+    def held_out(self) -> Evaluation:
+        """Images that it was not trained on, which the analyses share.
 
         Raises:
             EmoTorchError: none are known, or they are not here.
         """
-        return held_out(self.loaded, None)
+        return held_out(self.loaded, self.dataset)
 
+    def compute_once(self, name: str, made_from: Mapping[str, Any], make: Callable[[Path], Findings]) -> Findings:
+        """The findings of an analysis of this name about the model's weights; see `findings.compute_once`."""
+        return compute_once(self.loaded.run, name, self.loaded.weights, made_from, make, force=self.force)
 
-def head_of_findings(loaded: LoadedRun, held_out: Evaluation) -> dict[str, Any]:
-    """What findings say of the model, and of the images that it was not trained on."""
-    return {
-        "model": loaded.run.name,
-        "dataset": held_out.images.name,
-        "title": held_out.title,
-        "images": held_out.predictions.images,
-        "labels": list(loaded.model.labels),
-        "lines": list(held_out.lines),
-    }
+    def head(self) -> dict[str, Any]:
+        """What findings say of the model, and of the images."""
+        return {
+            "model": self.loaded.run.name,
+            "dataset": self.held_out.images.name,
+            "title": self.held_out.title,
+            "images": self.held_out.predictions.images,
+            "labels": list(self.loaded.model.labels),
+            "lines": list(self.held_out.lines),
+        }
 
 
 @dataclass(frozen=True)

@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 
 from emotorch.analyses.corruptions import CLEAN, CORRUPTIONS, SEVERITIES, corrupt, plot_corruptions
 from emotorch.analyses.reference import Reference, find_reference
-from emotorch.analyses.registry import Analysis, Subject, Tables, head_of_findings
+from emotorch.analyses.registry import Analysis, Subject, Tables
 from emotorch.analyses.robustness_figure import robustness_figure
 from emotorch.data.split import SPLIT_SEED, Indices, group_sources
 from emotorch.errors import EmoTorchError
 from emotorch.evaluation.evaluate import Evaluation, outputs_of, prepared
-from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import EvaluationSet, sources_of
 from emotorch.figures.canvas import save
 from emotorch.metrics import confusion
 from emotorch.metrics.calibration import predicted_classes
 from emotorch.metrics.intervals import Array, Estimate, proportion
 from emotorch.metrics.paired import percentile_interval, resampled_confusions, resampled_counts
-from emotorch.runs.findings import Findings, compute_once
+from emotorch.runs.findings import Findings
 from emotorch.seeding import generator
 from emotorch.tables import Table, write_table
 from emotorch.training.checkpoints import Model
@@ -227,33 +226,32 @@ def _ratio(ours: Array, theirs: Array) -> Array:
 # --- The analysis -------------------------------------------------------------------------------------------
 
 
-def analyse_robustness(
-    loaded: LoadedRun, images: Evaluation, reference: Reference | str, *, threads: int, force: bool
-) -> Findings:
+def analyse_robustness(subject: Subject, reference: str | None = None) -> Findings:
     """Measures a model into `MODEL/robustness/`, unless it was measured on these held-out images already.
 
-    In place of a reference may stand why there is none.
+    The errors are compared with those of the model that is named as reference; see `find_reference`.
 
     Raises:
-        EmoTorchError: the reference was trained on all of the images.
+        EmoTorchError: there is no such reference, or it was trained on all of the images.
     """
+    beside = find_reference(subject.loaded, reference)
     made_from = {
-        "images": images.images.fingerprint,
-        "dataset": images.images.name,
-        "scheme": loaded.model.scheme.as_dict(),
+        "images": subject.held_out.images.fingerprint,
+        "dataset": subject.held_out.images.name,
+        "scheme": subject.loaded.model.scheme.as_dict(),
         "corruptions": {name: corruption.strengths for name, corruption in CORRUPTIONS.items()},
-        "reference": None if isinstance(reference, str) else reference.weights_hash,
+        "reference": None if isinstance(beside, str) else beside.weights_hash,
     }
-    make = partial(_make, loaded, images, reference, threads)
-    return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, make, force=force)
+    return subject.compute_once(ANALYSIS.name, made_from, partial(_make, subject, beside))
 
 
-def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, threads: int, folder: Path) -> Findings:
+def _make(subject: Subject, reference: Reference | str, folder: Path) -> Findings:
+    loaded, images = subject.loaded, subject.held_out
     beside = reference if isinstance(reference, Reference) else None
     sources = sources_of(loaded.paths, images.images, loaded.model.scheme)
-    measured = measure(loaded.model, images, sources, beside, loaded.device, threads=threads)
+    measured = measure(loaded.model, images, sources, beside, loaded.device, threads=subject.threads)
     findings = {
-        **head_of_findings(loaded, images),
+        **subject.head(),
         "clean": asdict(measured.clean),
         "conditions": [
             {"strength": CORRUPTIONS[found.corruption].strengths[found.severity - 1], **asdict(found)}
@@ -273,11 +271,6 @@ def _make(loaded: LoadedRun, images: Evaluation, reference: Reference | str, thr
     save(robustness_figure(findings, scores.frame), folder / "robustness_curves.png")
     plot_corruptions(folder / "corruptions.png", images.images)
     return findings
-
-
-def _compute(subject: Subject) -> Findings:
-    reference = find_reference(subject.loaded, None)
-    return analyse_robustness(subject.loaded, subject.images, reference, threads=subject.threads, force=subject.force)
 
 
 # --- Lines and tables ---------------------------------------------------------------------------------------
@@ -357,4 +350,6 @@ def _errors_table(findings: Findings) -> Table:
     return Table(frame.astype(dict.fromkeys(figures, float)), dict.fromkeys(figures, "{:.2f}"))
 
 
-ANALYSIS = Analysis("robustness", "Robustness to corruptions", "measure_robustness.py", _compute, _lines, _tables)
+ANALYSIS = Analysis(
+    "robustness", "Robustness to corruptions", "measure_robustness.py", analyse_robustness, _lines, _tables
+)

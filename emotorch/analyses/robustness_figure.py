@@ -37,7 +37,9 @@ def robustness_figure(findings: Findings, scores: pd.DataFrame) -> Figure:
             label = f"accuracy of {reference['reference']} ({reference['images']} images)"
             _draw(above, [100 - reference["clean"][1], *reference["reference_accuracies"][name]], label, BLACK, ":")
         for number, label in enumerate(findings["labels"]):
-            _draw(below, found[f"recall_{label}"], f"recall of {label}", *_class_style(number))
+            place = number % len(_COLOURS)
+            look = _COLOURS[place], "-" if number < len(_COLOURS) else ":", _MARKERS[place]
+            _draw(below, found[f"recall_{label}"], f"recall of {label}", *look)
         for axes in (above, below):
             axes.set(xlim=(-0.2, _STEPS[-1] + 0.2), ylim=(0, 100), xticks=_STEPS)
             axes.tick_params(labelsize=8, labelbottom=True)
@@ -60,9 +62,3 @@ def _draw_accuracy(axes: Axes, found: pd.DataFrame) -> None:
 
 def _draw(axes: Axes, percents: npt.ArrayLike, label: str, colour: str, style: str = "-", marker: str = "") -> None:
     axes.plot(_STEPS, percents, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
-
-
-def _class_style(number: int) -> tuple[str, str, str]:
-    """Colour, line style and marker of a class."""
-    place = number % len(_COLOURS)
-    return _COLOURS[place], "-" if number < len(_COLOURS) else ":", _MARKERS[place]

@@ -14,13 +14,13 @@ from emotorch.data.selection import DatasetIndex
 from emotorch.data.sources import MANIFEST
 from emotorch.datasets import FER, FER_PUBLIC, FER_USAGES, PARTS
 from emotorch.errors import EmoTorchError
-from emotorch.evaluation.evaluate import Evaluation, evaluate
+from emotorch.evaluation.evaluate import evaluate
 from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.own_images import evaluate_validation
 from emotorch.figures.reliability import write_reliability
 from emotorch.files import hash_file
 from emotorch.recipes import FER_FOLDS
-from emotorch.runs.findings import Findings, compute_once
+from emotorch.runs.findings import Findings
 from emotorch.runs.folder import validation_title
 from emotorch.runs.record import fer_usage_of
 from emotorch.runs.usage import usage_file
@@ -30,7 +30,7 @@ from emotorch.tables import Table
 _PUBLIC_UNSEEN = ("training", "search", *FER_FOLDS)
 
 
-def analyse_scores(loaded: LoadedRun, *, force: bool) -> Findings | None:
+def analyse_scores(subject: Subject) -> Findings | None:
     """Scores the run's validation images, and PublicTest where it is unseen, into `MODEL/scores/`.
 
     Returns:
@@ -40,6 +40,7 @@ def analyse_scores(loaded: LoadedRun, *, force: bool) -> Findings | None:
     Raises:
         EmoTorchError: an image is damaged, or the same is being measured.
     """
+    loaded = subject.loaded
     manifest = loaded.paths.for_scheme(loaded.model.scheme.name).originals / MANIFEST
     if not manifest.is_file():
         return ANALYSIS.read(loaded.run, loaded.weights)
@@ -49,7 +50,7 @@ def analyse_scores(loaded: LoadedRun, *, force: bool) -> Findings | None:
         "image_usage": None if usage is None else hash_file(usage),
         "fer_usage": fer_usage_of(loaded.run.record),
     }
-    return compute_once(loaded.run, ANALYSIS.name, loaded.weights, made_from, partial(_make, loaded), force=force)
+    return subject.compute_once(ANALYSIS.name, made_from, partial(_make, loaded))
 
 
 def _make(loaded: LoadedRun, folder: Path) -> Findings:
@@ -58,23 +59,21 @@ def _make(loaded: LoadedRun, folder: Path) -> Findings:
         index = DatasetIndex.load(loaded.paths, loaded.model.scheme)
         if len(index.originals_of(FER.name, FER_USAGES[1])):
             evaluations.append(evaluate(loaded, FER_PUBLIC))
+    sets = []
     for evaluation in evaluations:
-        if evaluation.reliability is not None:
-            write_reliability(folder, evaluation.images.name, evaluation.reliability, evaluation.title)
-    return {"sets": list(map(_describe, evaluations))}
-
-
-def _describe(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "name": evaluation.images.name,
-        "lines": [line.strip() for line in evaluation.lines],
-        "counts": evaluation.predictions.counts.tolist(),
-        "reliability": None if evaluation.reliability is None else asdict(evaluation.reliability),
-    }
+        name, reliability = evaluation.images.name, evaluation.reliability
+        if reliability is not None:
+            write_reliability(folder, name, reliability, evaluation.title)
+        lines = [line.strip() for line in evaluation.lines]
+        counts = evaluation.predictions.counts.tolist()
+        sets.append(
+            {"name": name, "lines": lines, "counts": counts, "reliability": reliability and asdict(reliability)}
+        )
+    return {"sets": sets}
 
 
 def _compute(subject: Subject) -> Findings:
-    found = analyse_scores(subject.loaded, force=subject.force)
+    found = analyse_scores(subject)
     if found is None:
         raise EmoTorchError("the dataset is not here")
     return found

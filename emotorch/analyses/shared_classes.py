@@ -18,8 +18,6 @@ from emotorch.files import count_files, visible
 from emotorch.labels import LabelScheme
 from emotorch.paths import Paths
 
-_NAME = "shared"
-
 
 def shared_scheme(schemes: Sequence[LabelScheme]) -> LabelScheme:
     """The classes that every scheme has: those that stand for the same classes of FER-2013, named as in the first.
@@ -51,7 +49,7 @@ def shared_scheme(schemes: Sequence[LabelScheme]) -> LabelScheme:
         dataset: {emotion: label for emotion in mapping if (label := read(dataset, emotion))}
         for dataset, mapping in first.sources.items()
     }
-    return LabelScheme(_NAME, tuple(labels), sources)
+    return LabelScheme("shared", tuple(labels), sources)
 
 
 def fer_classes(scheme: LabelScheme) -> dict[str, frozenset[str]]:

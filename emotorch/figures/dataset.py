@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,11 @@ from emotorch.figures.canvas import (
 )
 from emotorch.figures.colours import BLUE, SKY
 
-# --- Class balance ------------------------------------------------------------------------------------------
+# Of sheets of images.
+_TILE = 96  # pixels, about: enlarged by a whole factor, so that nothing is blurred
+_GAP = 6
+_MARGIN = 18
+_ROW_POINTS = 9.0
 
 
 def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
@@ -58,9 +61,6 @@ def balance_figure(counts: Mapping[str, Mapping[str, int]], title: str) -> Figur
         axes.spines[["top", "right"]].set_visible(False)
     grid[0, 0].invert_yaxis()
     return figure
-
-
-# --- Distributions ------------------------------------------------------------------------------------------
 
 
 def distributions_figure(
@@ -113,47 +113,32 @@ def _draw_violins(axes: Axes, classes: Mapping[str, npt.ArrayLike], low: float, 
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-# --- Sheets of images ---------------------------------------------------------------------------------------
-
-_TILE = 96  # pixels, about: enlarged by a whole factor, so that nothing is blurred
-_GAP = 6
-_MARGIN = 18
-_ROW_POINTS = 9.0
-
-
-@dataclass(frozen=True)
-class SheetRow:
-    """Some images, (N, H, W) or (N, H, W, 3) uint8, and what is said of them."""
-
-    caption: str
-    images: Pixels
-
-
-def sheet_figure(rows: Sequence[SheetRow], title: str, columns: int) -> Figure:
-    """Draws images in lines of at most `columns`, each group below its caption."""
+def sheet_figure(rows: Sequence[tuple[str, Pixels]], title: str, columns: int) -> Figure:
+    """Draws groups of images, (N, H, W) or (N, H, W, 3) uint8, each below its caption in lines of at most `columns`."""
     require(bool(rows) and columns > 0, "a sheet needs rows and columns")
-    for row in rows:
+    for _, images in rows:
         require(
-            row.images.ndim in (3, 4) and row.images.size > 0 and row.images.dtype == np.uint8,
-            f"images of shape {row.images.shape}, {row.images.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
+            images.ndim in (3, 4) and images.size > 0 and images.dtype == np.uint8,
+            f"images of shape {images.shape}, {images.dtype}: (N, H, W) or (N, H, W, 3), uint8, is needed",
         )
-    factor = max(1, round(_TILE / rows[0].images.shape[2]))
-    tile_height, tile_width = (factor * size for size in rows[0].images.shape[1:3])
-    most = min(columns, max(len(row.images) for row in rows))
+    height, width = rows[0][1].shape[1:3]
+    factor = max(1, round(_TILE / width))
+    tile_height, tile_width = factor * height, factor * width
+    most = min(columns, max(len(images) for _, images in rows))
     width = max(most * (tile_width + _GAP) - _GAP + 2 * _MARGIN, 5 * DPI)
     wrapped = wrap(title, width / DPI, TITLE_POINTS)
     y = _MARGIN + int((wrapped.count("\n") + 1) * line_height(TITLE_POINTS)) + _GAP
     captions: list[tuple[int, str]] = []
     tiles: list[tuple[int, int, Pixels]] = []
-    for row in rows:
-        if row.caption:
-            caption = wrap(row.caption, (width - 2 * _MARGIN) / DPI, _ROW_POINTS)
+    for words, images in rows:
+        if words:
+            caption = wrap(words, (width - 2 * _MARGIN) / DPI, _ROW_POINTS)
             captions.append((y, caption))
             y += int((caption.count("\n") + 1) * line_height(_ROW_POINTS)) + _GAP
-        for place, image in enumerate(row.images):
+        for place, image in enumerate(images):
             x = _MARGIN + place % columns * (tile_width + _GAP)
             tiles.append((x, y + place // columns * (tile_height + _GAP), image))
-        y += math.ceil(len(row.images) / columns) * (tile_height + _GAP) + _GAP
+        y += math.ceil(len(images) / columns) * (tile_height + _GAP) + _GAP
     page = PixelPage(width, y + _MARGIN)
     for x, top, image in tiles:
         # A line around each: a white picture on white paper is to be seen too.

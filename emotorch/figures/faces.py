@@ -16,14 +16,12 @@ from emotorch.figures.colours import BLACK, BLUE, GREY, ORANGE, VERMILLION
 # x, y, width, height in pixels.
 _Box = tuple[float, float, float, float]
 
-
-# --- Sheet of images with truth and prediction --------------------------------------------------------------
-
 _SHEET_COLUMNS = 8
 _SHEET_POINTS = 8.0
 _SHEET_IMAGE = 144
 _SHEET_FRAME, _SHEET_GAP = 5, 14
 _RIGHT, _WRONG = ("✓", BLUE), ("✗", VERMILLION)
+_MOST_FACES = 6
 
 
 def prediction_sheet(
@@ -92,11 +90,6 @@ def prediction_sheet(
     for text, colour, inches in legend:
         page.write(sheet_width / 2 + inches * DPI, legend_y, text, _SHEET_POINTS, colour)
     return page.figure()
-
-
-# --- A picture, its faces, and what each shows --------------------------------------------------------------
-
-_MOST_FACES = 6
 
 
 def probabilities_figure(

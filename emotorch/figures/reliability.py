@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -79,17 +80,8 @@ def _draw_gaps(axes: Axes, calibration: Calibration, name: str) -> None:
     gaps = confidence[enough], accuracy[enough], confidence[enough]
     axes.vlines(*gaps, color=ORANGE, linewidth=5, alpha=0.6, label="gap")
     curve = np.where(enough, accuracy, np.nan)
-    axes.errorbar(
-        confidence,
-        curve,
-        (curve - low, high - curve),
-        color=BLUE,
-        marker="o",
-        markersize=5,
-        linewidth=1.5,
-        capsize=2,
-        label="accuracy, 95% interval",
-    )
+    look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5, "linewidth": 1.5, "capsize": 2}
+    axes.errorbar(confidence, curve, (curve - low, high - curve), label="accuracy, 95% interval", **look)
     axes.vlines(confidence[few], low[few], high[few], color=SKY, linewidth=1)
     if few.any():
         said = f"bin of fewer than {_FEW} images"

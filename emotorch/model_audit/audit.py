@@ -288,9 +288,6 @@ def _unseen(run: Run, paths: Paths, sets: Sequence[EvaluationSet]) -> tuple[list
     return left, notes
 
 
-# --- Speed -------------------------------------------------------------------------------------------------
-
-
 def _latency(path: Path, request: Request, reading: Reading, images: EvaluationSet) -> float:
     """Milliseconds for an image on one core, with its scaling: the median."""
     model = open_foreign(path, network=request.network, image_size=request.image_size, threads=1)

@@ -273,13 +273,9 @@ def mean_f1(counts: Counts, labels: int) -> float:
 
 def trials_table(trials: Sequence[Trial], most: int = 12) -> Table:
     """What each reading scores, the best first."""
-    frame = pd.DataFrame(
-        {
-            "size": [trial.reading.size for trial in trials],
-            "values": [SCALING_TITLES.get(trial.reading.scaling, trial.reading.scaling) for trial in trials],
-            "order of classes": [trial.reading.classes.source for trial in trials],
-            "accuracy %": [trial.accuracy for trial in trials],
-            "macro-F1 %": [trial.macro_f1 for trial in trials],
-        }
-    )
-    return Table(frame.head(most), {"accuracy %": "{:.1f}", "macro-F1 %": "{:.1f}"})
+    rows = []
+    for trial in trials[:most]:
+        values = SCALING_TITLES.get(trial.reading.scaling, trial.reading.scaling)
+        rows.append((trial.reading.size, values, trial.reading.classes.source, trial.accuracy, trial.macro_f1))
+    frame = pd.DataFrame(rows, columns=["size", "values", "order of classes", "accuracy %", "macro-F1 %"])
+    return Table(frame, {"accuracy %": "{:.1f}", "macro-F1 %": "{:.1f}"})

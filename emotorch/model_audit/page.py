@@ -47,14 +47,8 @@ def _verdict(found: Audit) -> Markup:
 
 
 def _scores(found: Audit, scored: SetAudit) -> list[Markup]:
-    frame = pd.DataFrame(
-        {
-            "images": [protocol.title for protocol in scored.protocols],
-            "n": [protocol.images for protocol in scored.protocols],
-            "accuracy %": [100 * protocol.accuracy for protocol in scored.protocols],
-            "95% interval": [protocol.percents for protocol in scored.protocols],
-        }
-    )
+    rows = [(score.title, score.images, 100 * score.accuracy, score.percents) for score in scored.protocols]
+    frame = pd.DataFrame(rows, columns=["images", "n", "accuracy %", "95% interval"])
     labels = [*found.scheme.labels, "other"][: len(scored.counts)]
     proportions = np.asarray(row_proportions(scored.counts)).tolist()
     parts = [

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from emotorch.analyses.dataset import Audit, balance_table, by_class, class_counts, write_audit_files
+from emotorch.analyses.dataset import Audit, balance_table, class_counts, light_figure, write_audit_files
 from emotorch.data.faults import PEOPLE, Photo
 from emotorch.data.likeness import EXACT, KINDS, MIRRORED, NEAR
 from emotorch.evaluation.sets import synthetic_suffix
-from emotorch.figures.dataset import balance_figure, distributions_figure
+from emotorch.figures.dataset import balance_figure
 from emotorch.files import new_folder, printable, write_text
 from emotorch.paths import Paths
 from emotorch.reports import page
@@ -56,7 +56,14 @@ def write_dataset_report(paths: Paths, audit: Audit, *, examples: int) -> Path:
 def _page(audit: Audit, title: str, examples: int, folder: Path) -> str:
     counts = class_counts(audit.audited)
     splits = [split for split in counts if split != "all"]
+    light_in_words = "How light and how sharp the images of each class are, at 48×48 pixels"
+    light = page.drawing(light_figure(audit.audited, audit.measures, ""), light_in_words)
     balance = page.drawing(balance_figure(counts, ""), "How many images each class has in each split")
+    samples = [
+        page.folded(name, page.picture(path, f"Samples of {name}"))
+        for path in sorted(folder.glob("samples_*.png"))
+        for name in [path.stem.removeprefix("samples_")]
+    ]
     sections = [
         page.Section("findings", "What was found", [_findings(audit)]),
         page.Section("read", "What was read", _read(audit)),
@@ -67,8 +74,8 @@ def _page(audit: Audit, title: str, examples: int, folder: Path) -> str:
         page.Section(
             "balance", "Class balance", [balance, page.folded("As a table", page.table(balance_table(counts)))]
         ),
-        page.Section("light", "Brightness and sharpness", _light(audit)),
-        page.Section("samples", "Samples", _samples(folder)),
+        page.Section("light", "Brightness and sharpness", [light]),
+        page.Section("samples", "Samples", samples),
     ]
     warning = (
         f"{counted(len(audit.leaking), 'image')} of photos or people that several splits have: a model that trains on "
@@ -268,17 +275,3 @@ def _pictures(audit: Audit, examples: int) -> list[Markup]:
             frame = pd.DataFrame({"file": one.entry.shown, "reason": printable(one.detail)} for one in images)
             parts.append(page.table(Table(frame)))
     return parts or [page.text("No picture has any of the faults that are looked for.")]
-
-
-def _light(audit: Audit) -> list[Markup]:
-    brightness, sharpness = (by_class(audit.audited, audit.measures, name) for name in ("brightness", "sharpness"))
-    figure = distributions_figure(brightness, sharpness, "")
-    return [page.drawing(figure, "How light and how sharp the images of each class are, at 48×48 pixels")]
-
-
-def _samples(folder: Path) -> list[Markup]:
-    sheets = sorted(folder.glob("samples_*.png"))
-    return [
-        page.folded(path.stem.removeprefix("samples_"), page.picture(path, f"Samples of {path.stem[8:]}"))
-        for path in sheets
-    ]

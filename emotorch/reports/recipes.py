@@ -71,17 +71,12 @@ def as_toml(recipe: Recipe) -> str:
     """A recipe as TOML, for a person to read or to keep."""
     values = asdict(recipe)
     tables = {name: value for name, value in values.items() if isinstance(value, Mapping)}
-    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items() if name not in tables]
+    lines = _toml_lines({name: value for name, value in values.items() if name not in tables})
     for table, content in tables.items():
-        lines += ["", f"[{table}]", *(f"{name} = {_toml_value(value)}" for name, value in content.items())]
+        lines += ["", f"[{table}]", *_toml_lines(content)]
     return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # whose strings are TOML's too
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value)
+def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+    # Of texts, numbers, truth values and lists, JSON is TOML.
+    return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]

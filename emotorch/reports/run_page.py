@@ -43,16 +43,13 @@ def write_run_page(loaded: LoadedRun, *, threads: int, force: bool) -> Path:
         *(_analysis(analysis, subject) for analysis in analyses()),
         _provenance(record),
     ]
+    subtitle = "A run in the published format: how it was trained is not recorded."
+    if record:
+        trained_on, labels = record["settings"]["train_on"], ", ".join(record["labels"])
+        subtitle = f"Recipe {record['recipe']}, trained on {trained_on}, seed {record['seed']}: {labels}."
     path = run.outputs / page.NAME
-    write_text(path, page.render(run.name, _subtitle(record), _facts(run, record), sections, _warning(record)))
+    write_text(path, page.render(run.name, subtitle, _facts(run, record), sections, _warning(record)))
     return path
-
-
-def _subtitle(record: Mapping[str, Any]) -> str:
-    if not record:
-        return "A run in the published format: how it was trained is not recorded."
-    labels = ", ".join(record["labels"])
-    return f"Recipe {record['recipe']}, trained on {record['settings']['train_on']}, seed {record['seed']}: {labels}."
 
 
 def _warning(record: Mapping[str, Any]) -> str:

@@ -279,22 +279,18 @@ def list_runs(models: Path) -> list[Run]:
     return [Run(models / name) for name in sorted(names) if name != MODEL_ORIGINAL.name]
 
 
-def newest_run(paths: Paths) -> Run:
-    """The numbered run that was claimed last.
+def named_or_newest(paths: Paths, model: str | None) -> Run:
+    """A run by its name or path, see `find_run`; or, where none is named, the numbered one that was claimed last.
 
     Raises:
-        EmoTorchError: there is none.
+        UsageError: there is no such folder.
+        EmoTorchError: none is named, and there is none.
     """
-    numbered = [run for run in list_runs(paths.models) if _number(run.folder)]
-    if not numbered:
+    numbered = [] if model else [run for run in list_runs(paths.models) if _number(run.folder)]
+    if not (model or numbered):
         remedy = f"train one first, or name a model folder{found_elsewhere(paths.models / 'model_00001')}"
         raise EmoTorchError(f"no model in {paths.models}: {remedy}")
-    return max(numbered, key=lambda run: _number(run.folder))
-
-
-def named_or_newest(paths: Paths, model: str | None) -> Run:
-    """A run by its name or path, or without one the newest; see `find_run` and `newest_run` for what is raised."""
-    run = find_run(paths, model) if model else newest_run(paths)
+    run = find_run(paths, model) if model else max(numbered, key=lambda run: _number(run.folder))
     run.say_unverified()
     return run
 

@@ -48,9 +48,6 @@ _SEAL_KEY = b"sha256"
 _REMEDY = "bring that file back, or make it again"
 
 
-# --- The record ---------------------------------------------------------------------------------------------
-
-
 def read_record(folder: Path) -> dict[str, Any]:
     """The content of a folder's run.json; empty for a folder that other code wrote.
 
@@ -108,9 +105,6 @@ def with_hashes(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def without_hashes(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record of a run whose files are being written."""
     return {key: value for key, value in record.items() if key not in (FILES, *HASHES.values())}
-
-
-# --- The files ----------------------------------------------------------------------------------------------
 
 
 def check_file(path: Path, stated: str | None) -> None:

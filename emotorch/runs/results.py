@@ -100,7 +100,12 @@ def write_results(
     write_final_accuracies(folder / "final_accuracies.csv", outcome, len(history))
     write_history(folder, history, list(outcome.validation))
     write_usage_summary(folder / "usage_summary.csv", selection, labels)
-    sheets = {name: _sheet(name, pixels[name], scored, outcome) for name, scored in outcome.validation.items()}
+    sheets = {}
+    for name, scored in outcome.validation.items():
+        places = places_on_sheet(name, len(scored.images))
+        confidences = probabilities(scored.outputs[places], outcome.temperature).amax(1).numpy()
+        shown = Shown(scored.predictions[places], confidences.astype(np.float32))
+        sheets[name] = Sheet(pixels[name][places], scored.images.labels[places], shown)
     if compact:
         keep_images(folder, selection, {name: sheet.shown for name, sheet in sheets.items()})
     else:
@@ -123,11 +128,3 @@ def _reported(outcome: Outcome) -> list[str]:
 
     references = [name for name in outcome.sets if name.endswith("_reference") and not is_validation(name)]
     return [*outcome.validation, "training", *references]
-
-
-def _sheet(name: str, pixels: LazyArray[Pixels], scored: SetOutcome, outcome: Outcome) -> Sheet:
-    """Some validation images with truth and prediction."""
-    places = places_on_sheet(name, len(scored.images))
-    confidences = probabilities(scored.outputs[places], outcome.temperature).amax(1)
-    shown = Shown(scored.predictions[places], confidences.numpy().astype(np.float32))
-    return Sheet(pixels[places], scored.images.labels[places], shown)

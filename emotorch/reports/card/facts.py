@@ -82,8 +82,6 @@ class Facts:
             counts[row["usage"]] = counts.get(row["usage"], 0) + is_variant(row["image_path"])
         return counts
 
-    # --- Datasets and sets of images ------------------------------------------------------------------------
-
     def card_id(self, dataset: str) -> str:
         """What the metadata call a dataset, by its name in files."""
         return "synthetic-faces" if self.synthetic else find_dataset(dataset).card_id or dataset

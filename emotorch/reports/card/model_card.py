@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from emotorch.analyses import analyses
-from emotorch.analyses.registry import Analysis
+from emotorch.analyses.registry import Analysis, Subject
 from emotorch.analyses.scores import analyse_scores
 from emotorch.data.split import VALIDATION_SHARE
 from emotorch.datasets import FER, FER_PUBLIC, FER_TEST, find_dataset
@@ -31,6 +31,8 @@ from emotorch.screen import lines
 from emotorch.training.checkpoints import load_model
 
 CARD_NAME = "README.md"
+# What else a scoring of PrivateTest was of.
+_BESIDE = {FER_TEST: ", with PublicTest", FER.key: ", among all of FER-2013 that it was not trained on"}
 _WEIGHTS = ("*.pth", "*.onnx", "*.safetensors")
 _PICTURES = (FER_VS_CKP, MATRICES, "training_history.png")
 # Without a face in them, in the order in which the card names them.
@@ -53,7 +55,7 @@ def write_model_card(loaded: LoadedRun, *, force: bool = False) -> Path:
     Raises:
         EmoTorchError: the weights or an image are damaged.
     """
-    measured = analyse_scores(loaded, force=force) or {"sets": []}
+    measured = analyse_scores(Subject(loaded, force=force)) or {"sets": []}
     facts = Facts(loaded, loaded.run.record, {found["name"]: found for found in measured["sets"]})
     path = loaded.run.outputs / CARD_NAME
     write_text(path, render(facts))
@@ -79,7 +81,10 @@ def render(facts: Facts) -> str:
         twins=[_twins(facts, name, without) for name, without in record.get("without_twins", {}).items()],
         public_twins=[line for line in facts.scores.get(FER_PUBLIC, {"lines": []})["lines"] if "twin" in line],
         private_scorings=[
-            (_when(looked), Accuracy(100 * looked["correct"] / looked["images"], looked["images"]))
+            (
+                f"{looked['time']}{_BESIDE.get(looked.get('dataset', ''), '')}",
+                Accuracy(100 * looked["correct"] / looked["images"], looked["images"]),
+            )
             for looked in private_scorings(run, facts.loaded.weights)
         ],
         classes=class_tables(facts),
@@ -119,11 +124,6 @@ def _analysis(analysis: Analysis, loaded: LoadedRun) -> dict[str, Any]:
         "files": [path.name for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".png")],
         "pictures": [_link(folder / file, outputs) for file in shown if file.endswith(".png")],
     }
-
-
-def _when(looked: Mapping[str, Any]) -> str:
-    beside = {FER_TEST: ", with PublicTest", FER.key: ", among all of FER-2013 that it was not trained on"}
-    return f"{looked['time']}{beside.get(str(looked.get('dataset')), '')}"
 
 
 def _twins(facts: Facts, name: str, without: Mapping[str, Any]) -> tuple[str, int, int, Accuracy]:
