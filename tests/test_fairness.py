@@ -252,6 +252,11 @@ def test_the_published_file_of_attributes_is_taken_as_it_is(prepared: Paths, tmp
         ([("image_path", "age"), ("9.png", 1)], "none of its 1 rows is of any of these 4 images"),
         ([("image_path", "age"), ("2.png",)], "line 2: 1 values for 2 columns"),
         ([("image_path", "age"), ("", 2)], "line 2: no image_path"),
+        # Empty lines are none, and count.
+        ([("image_path", "age"), (), ("1.png", 1)], "line 3: '1.png' may be FER/anger/1.png, FER/fear/1.png"),
+        ([("image_path", "age"), (), ("2.png", 1), (), ("FER/fear/2.png", 2)], "lines 3 and 5 say different things of"),
+        ([("image_path", "age"), (), ("2.png",)], "line 3: 1 values for 2 columns"),
+        ([("image_path", "age", "age"), ("2.png", 1, 2)], "two columns are called age"),
         ([("file", "age"), ("2.png", 2)], "no column source_hash, image_path or img_path"),
         ([], "no column source_hash, image_path or img_path"),
         ([("image_path",), ("2.png",)], "no column to compare groups by"),

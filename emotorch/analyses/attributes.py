@@ -39,11 +39,12 @@ _QUANTILES = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class AttributeTable:
-    """A CSV of attributes: what names each row's image, and by attribute the values as they are written."""
+    """A CSV of attributes: what names each row's image, the rows' lines, and by attribute the values as written."""
 
     path: Path
     key: str
     keys: Sequence[str]
+    lines: Sequence[int]
     columns: Mapping[str, Sequence[str]]
 
 
@@ -68,11 +69,13 @@ def read_attributes(path: Path, only: Sequence[str] = ()) -> AttributeTable:
 
     Raises:
         UsageError: there is no such file, or no column of a name.
-        EmoTorchError: it is no CSV with a key column; a row names no image, or is too short or too long.
+        EmoTorchError: it is no CSV with a key column, or two columns have one name; a row names no image, or is too
+            short or too long.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+            reader = csv.reader(file)
+            (_, header), *rows = [(reader.line_num, row) for row in reader if row] or [(1, [])]
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist: name a CSV with a column image_path or source_hash") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -82,17 +85,22 @@ def read_attributes(path: Path, only: Sequence[str] = ()) -> AttributeTable:
         raise EmoTorchError(
             f"{path}: no column {', '.join(_KEYS[:-1])} or {_KEYS[-1]} that says which image a row is of"
         )
-    for number, row in enumerate(rows, start=2):
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise EmoTorchError(f"{path}: two columns are called {twice[0]}: rename one")
+    for number, row in rows:
         if len(row) != len(header):
             raise EmoTorchError(f"{path}, line {number}: {len(row)} values for {len(header)} columns")
         if not row[header.index(key)].strip():
             raise EmoTorchError(f"{path}, line {number}: no {key}")
-    columns = {name: [row[place].strip() for row in rows] for place, name in enumerate(header) if name not in _KEYS}
+    columns = {name: [row[place].strip() for _, row in rows] for place, name in enumerate(header)}
+    keys = columns[key]
+    for name in _KEYS:
+        columns.pop(name, None)
     for name in only:
         if name not in columns:
             raise UsageError(f"{path} has no attribute {name!r}; it has {', '.join(columns) or 'none'}")
     chosen = {name: columns[name] for name in only} if only else columns
-    return AttributeTable(path, key, [row[header.index(key)].strip() for row in rows], chosen)
+    return AttributeTable(path, key, keys, [number for number, _ in rows], chosen)
 
 
 def match(paths: Paths, table: AttributeTable, images: EvaluationSet, scheme: LabelScheme) -> tuple[Indices, list[str]]:
@@ -114,9 +122,8 @@ def match(paths: Paths, table: AttributeTable, images: EvaluationSet, scheme: La
         for place in places:
             earlier = int(rows[place])
             if earlier >= 0 and any(values[row] != values[earlier] for values in table.columns.values()):
-                raise EmoTorchError(
-                    f"{table.path}, lines {earlier + 2} and {row + 2} say different things of {images.files[place]}"
-                )
+                both = f"lines {table.lines[earlier]} and {table.lines[row]}"
+                raise EmoTorchError(f"{table.path}, {both} say different things of {images.files[place]}")
             rows[place] = row
     without = int((rows < 0).sum())
     if without == len(rows):
@@ -142,7 +149,7 @@ def _by_path(
             whole[name].append(place)
             for end in _ends(name):
                 ends[end].append(place)
-    for number, key in enumerate(table.keys, start=2):
+    for number, key in zip(table.lines, table.keys, strict=True):
         name = key.replace("\\", "/").removeprefix("./")
         # Another root's path ends in a name that is known whole.
         found = whole.get(name) or ends.get(name) or next((whole[end] for end in _ends(name) if end in whole), [])
