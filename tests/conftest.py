@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import silence
+import torch
 from desk import Desk
 from published import published_state
 from running import Trained, copy_root, copy_trained, error_line, replace_weights, train
@@ -50,6 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp())
         os.environ.update(silence.listen(folder) or {})
         config.add_cleanup(lambda: shutil.rmtree(folder))
+
+
+def pytest_runtest_setup() -> None:
+    """Whatever a script computed with before: on threads that share a core a test takes twice the time, or more."""
+    torch.set_num_threads(1)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

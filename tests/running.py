@@ -38,7 +38,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def call_script(paths: Paths, name: str, *arguments: object) -> Done:
-    """What a user gets who runs the script in the root: exit status, stdout, stderr with log lines."""
+    """What a user of one core gets who runs the script in the root: exit status, stdout, stderr with log lines."""
     script = REPOSITORY / name
     stdout, stderr = io.StringIO(), io.StringIO()
     status: int | str | None = 0
@@ -48,6 +48,7 @@ def call_script(paths: Paths, name: str, *arguments: object) -> Done:
         contextlib.chdir(paths.root),
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
+        patch("emotorch.cli.available_cores", return_value=1),
         _fresh_logging(),
     ):
         try:

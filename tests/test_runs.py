@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import refusal
+from forks import killed_before
 from published import write_run
 from running import (
     COMPARE,
@@ -229,21 +229,12 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_recorded_so_when_asked(p
     assert run.record["status"] == "interrupted"
 
 
-@pytest.mark.slow
 def test_what_a_kill_left_half_written_is_gone_when_the_run_is_taken_up(paths: Paths) -> None:
     run = claim_run(paths.models, {"status": "running"})
-    whole = run.folder / "model_last.pth"
-    killed = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(whole,))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    assert killed_before(2, lambda: write_atomically(run.folder / "model_last.pth", Path.touch))
     assert [path.suffix for path in run.folder.glob(".model_last-*")] == [".pth"]
     with run.running():
         assert {path.name for path in run.folder.iterdir()} == {"run.json", ".running"}
-
-
-def write_and_die(path: Path) -> None:
-    write_atomically(path, lambda temporary: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def start_training(paths: Paths, *options: object) -> tuple[subprocess.Popen[str], Path]:
@@ -306,7 +297,8 @@ def test_a_training_killed_within_an_epoch_goes_on_from_there_to_the_undisturbed
     seven: Paths, tmp_path: Path
 ) -> None:
     """A network with batch norm and dropout, with augmentation, and the checkpoint that the kill left behind."""
-    options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 2, "--set", "batch_size=4")
+    small = ("--set", "batch_size=4", "--set", "network_config.image_size=48")
+    options = ("--recipe", "shared_cnn", "--threads", 1, "--seed", 3, "--epochs", 2, *small)
     paths = copy_root(seven, tmp_path / "killed")
     process, folder = start_training(paths, *options, "--checkpoint-every", 0.1)
     deadline = time.monotonic() + 300
