@@ -26,8 +26,8 @@ _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})(?!\d)", re.IGNORECASE)
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _LABEL_ENDING = "_emotion.txt"
 _LABEL = re.compile(rf"(S\d{{3}})_(\d{{3}})_\d{{8}}{_LABEL_ENDING}$", re.IGNORECASE)
-# The numbers in the original's *_emotion.txt; 0 is neutral, which no sequence is labelled with.
-_EMOTION_OF_CODE = dict(enumerate(CKP.classes[:7], start=1))
+# Its class folders have names alone, however a copy spells them.
+_CLASS_OF = {emotion_name(own): own for own in CKP.classes}
 _PEAK_FRAMES = 3
 _FRAME_WIDTH = 640  # pixels; of whole frames, also where a copy has sorted them into class folders
 # The numbers in tables of CK+, ckextended.csv.
@@ -42,7 +42,7 @@ def recognise(folder: Folder) -> Iterator[Finding]:
         if dataset_of(csv, folder) == CKP.name:
             yield _recognise_table(csv)
     yield from _recognise_archive(folder)
-    crops = ClassFolders(folder, _class_of)
+    crops = ClassFolders(folder, lambda name: _CLASS_OF.get(emotion_name(name)))
     if not crops and _are_crops(numbered_classes(folder)):
         said = "CK+ by its file names, but its class folders are numbers, which copies of it count differently"
         yield Incomplete(folder.path, f"{said}: call them by the emotions", is_question=True)
@@ -57,7 +57,6 @@ def recognise(folder: Folder) -> Iterator[Finding]:
 
 
 def _are_crops(classes: ClassFolders) -> bool:
-    """Whether most pictures of class folders have such names as its crops."""
     named = [path for path in classes.pictures if _NAME.match(path.stem)]
     return len(named) > len(classes.pictures) / 2
 
@@ -108,11 +107,6 @@ def _labels(folder: Folder) -> dict[_Key, Path]:
     """The files of labels below a folder, by person and sequence."""
     files = (path for part in folder.walk() for path in part.paths if path.name.endswith(_LABEL_ENDING))
     return {(match[1].upper(), match[2]): path for path in files if (match := _LABEL.match(path.name))}
-
-
-def _class_of(name: str) -> str | None:
-    """CK+'s own name of a class, however a copy spells it."""
-    return next((own for own in CKP.classes if emotion_name(own) == emotion_name(name)), None)
 
 
 def _recognise_table(csv: Path) -> Finding:
@@ -180,6 +174,6 @@ def _list_archive(folder: Folder, sequences: Mapping[_Key, Folder], labels: Mapp
 def _read_label(path: Path) -> str:
     text = path.read_text(encoding="utf-8", errors="replace").strip()
     try:
-        return _EMOTION_OF_CODE[int(float(text))]
-    except (ValueError, OverflowError, KeyError):
+        return CKP.classes[CKP.numbers[:7].index(int(float(text)))]  # none is labelled as neutral
+    except (ValueError, OverflowError):
         raise EmoTorchError(f"{path}: {text[:20]!r} is not an emotion number from 1 to 7") from None

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emotorch.data.class_folders import ClassFolder, ClassFolders, joined_splits
+from emotorch.data.class_folders import ClassFolders, joined_splits
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
-from emotorch.data.known import are_named_as, class_of, counts_sign, is_called_after_another, name_sign
+from emotorch.data.known import are_named_as, class_of, counts_sign, is_called_after_another, name_sign, usage_of
 from emotorch.data.layouts import Folder, Recognised, common_size, sampled
 from emotorch.data.names import beside_split, class_number, is_nameless, plain_class, tells_nothing
 from emotorch.data.sources import Reading, SourceImage
@@ -28,7 +28,6 @@ _LARGEST = round(1.02 * _COUNT)
 _MOST = 0.95
 _MOST_UNEQUAL = 0.02
 _OFFICIAL = re.compile("public|private", re.IGNORECASE)  # in the names of its two tests
-_USAGE_OF_NAME = {usage.lower(): usage for usage in FER_USAGES}
 
 
 def recognise(folder: Folder) -> Recognised | None:
@@ -110,21 +109,18 @@ def list_images(classes: ClassFolders, reading: Reading) -> list[SourceImage]:
     sizes = Counter[str]()
     for found in classes:
         sizes[found.split] += len(found.folder.pictures)
-    return [
-        SourceImage(path, found.emotion, reading, usage=_usage(path.name, found, sizes))
-        for found, path in classes.walk(FER.full_title)
-    ]
-
-
-def _usage(name: str, found: ClassFolder, sizes: Mapping[str, int]) -> str:
-    match = FER.match_file(name)
-    return _USAGE_OF_NAME[match[1].lower()] if match else usage_of_split(found.split, found.split_name, sizes)
+    images = []
+    for found, path in classes.walk(FER.full_title):
+        match = FER.match_file(path.name)
+        usage = usage_of(FER, match[1]) if match else usage_of_split(found.split, found.split_name, sizes)
+        images.append(SourceImage(path, found.emotion, reading, usage))
+    return images
 
 
 def usage_of_split(split: str, name: str, sizes: Mapping[str, int]) -> str:
     """FER-2013's usage for a split of a copy, by what it is called and how large the splits are; empty for none."""
     if split == "test" and (official := _OFFICIAL.search(name)):
-        return _USAGE_OF_NAME[f"{official[0].lower()}test"]
+        return usage_of(FER, f"{official[0]}Test")
     if split == "train":
         return FER_USAGES[0]
     # The official two are equally large; a split of somebody's own is hardly so by chance.

@@ -5,7 +5,6 @@ crowd-sourced label distribution" (ICMI 2016); https://github.com/microsoft/FERP
 with a `label.csv` in each split's folder: a name, the face's box and the votes, without columns' names.
 """
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from emotorch.data.text_tables import read_header, read_rows
 from emotorch.datasets import FER_USAGES, FERPLUS_CLASSES
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
+from emotorch.files import read_table
 from emotorch.paths import STAGE_1
 
 logger = logging.getLogger(__name__)
@@ -222,10 +222,7 @@ def _joined_rows(converted: Path, votes: Votes) -> Indices:
 def _last_skipped(converted: Path) -> int:
     """The last row that stage 1 has left out; -1 where it has left out none."""
     path = converted / SKIPPED_ROWS
-    if not path.is_file():
-        return -1
-    with path.open(encoding="utf-8", newline="") as file:
-        return max(int(row["row"]) for row in csv.DictReader(file))
+    return max(int(row["row"]) for row in read_table(path)) if path.is_file() else -1
 
 
 def parse_counts(votes: Sequence[str]) -> Counts:

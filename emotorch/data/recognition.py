@@ -22,6 +22,7 @@ from emotorch.datasets import CKP, DATASETS, FER, Dataset, find_dataset
 from emotorch.files import printable
 from emotorch.labels import FERPLUS, LabelScheme
 from emotorch.paths import Paths
+from emotorch.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -185,9 +186,7 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
     pictures = [path for part in inside for path in part.pictures if path not in claimed]
     others = [path for part in inside for path in part.paths if path not in claimed]
     if pictures:
-        said = (
-            f"{len(pictures)} picture{'s'[: len(pictures) > 1]}, and no class folders or names that tell what they show"
-        )
+        said = f"{counted(len(pictures), 'picture')}, and no class folders or names that tell what they show"
         holders = dict.fromkeys(printable(path.parent.name) for path in pictures if path.parent != inside[0].path)
         more = ", …" if len(holders) > _TOLD else ""
         found.append(said + (f" (in folders {', '.join([*holders][:_TOLD])}{more})" if len(holders) > 1 else ""))
@@ -202,7 +201,7 @@ def _contents(inside: list[Folder], claimed: set[Path]) -> str:
             name = printable(labels[0].name)
             found.append(f"{name}{more} may have the labels, and is not read: write a labels.csv (path,label)")
     if videos := [path for path in others if path.suffix.lower() in _VIDEOS]:
-        found.append(f"{len(videos)} video{'s'[: len(videos) > 1]} (write frames of them as pictures in class folders)")
+        found.append(f"{counted(len(videos), 'video')} (write frames of them as pictures in class folders)")
     found += (f"{path.name} {said}" for path in others if (said := _said_of(path)))
     return "; ".join(found[:_TOLD]) + (f"; {len(found) - _TOLD} files more" if len(found) > _TOLD else "")
 
