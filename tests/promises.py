@@ -59,9 +59,10 @@ def read_promises() -> dict[str, list[Promise]]:
 class Reader:
     """Somebody who types the commands of a table in a root, in their order."""
 
-    def __init__(self, paths: Paths, besides: Mapping[str, Sequence[str]]) -> None:
-        """`besides`: what a script is given beyond the page's own words, so that it ends in seconds."""
-        self._paths, self._besides = paths, besides
+    def __init__(self, paths: Paths, besides: Mapping[str, Sequence[str]], training: Sequence[str] = ()) -> None:
+        """`besides`: what a script is given after the page's own words, so that it ends in seconds; `training`: what
+        a training is given before them, which they win over."""
+        self._paths, self._besides, self._training = paths, besides, training
         self._models = sorted(path.name for path in paths.models.glob("model_0*"))
         self._done: dict[str, Done] = {}
 
@@ -91,6 +92,8 @@ class Reader:
                 capture_output=True,
                 text=True,
             )
+        if script.endswith("convolutional_nn_pytorch.py"):
+            words = [*self._training, *words]
         done = call_script(self._paths, script, *words, *self._besides.get(Path(script).name, ()))
         folder = Path(done.stdout.splitlines()[-1]) if done.returncode == 0 and done.stdout else Path()
         if script.endswith("convolutional_nn_pytorch.py") and folder.name.startswith("model_"):

@@ -41,7 +41,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 def test_all_stages_run_in_order_and_a_table_tells_what_came_out(
     paths: Paths, calls: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_small_fer(paths)
+    write_small_fer(paths, rows=84)
     write_small_ckplus(paths)
     run_all(paths, 2, TRAINING)
     assert calls == [

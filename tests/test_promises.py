@@ -75,10 +75,8 @@ def test_every_command_shows_what_it_promises(system: str, seven: Paths, tmp_pat
     DATA[system](paths)
     scene = draw_scene([SyntheticFace(80, 90, 200), SyntheticFace(360, 110, 180, "happy", 4)])
     assert cv2.imwrite(str(paths.root / "photo.jpg"), scene)
-    besides = dict(BESIDES)
-    if system == "ResNet50V2 with CBAM":
-        besides["convolutional_nn_pytorch.py"] = (*TRAINING, "--set", "network_config.image_size=32")
-    reader = Reader(paths, besides)
+    small = ("--set", "network_config.image_size=32") if system in ("ResNet50V2 with CBAM", "Shared CNN") else ()
+    reader = Reader(paths, BESIDES, small)
     for promise in PROMISES[system]:
         # Of 24 million parameters it takes a quarter of a minute: the shared CNN's is looked at.
         explained = system == "ResNet50V2 with CBAM" and "explain_model.py" in promise.command

@@ -66,7 +66,7 @@ def commands_in_tables() -> list[list[str]]:
 
 def first_hour(paths: Paths) -> dict[str, list[str]]:
     """Puts raw synthetic data into a root; returns what the README's capital words stand for there."""
-    write_fer2013_csv(paths.fer_csv, rows=400, seed=5)
+    write_fer2013_csv(paths.fer_csv, rows=250, seed=5)
     write_small_ckplus(paths)
     paths.synthetic_marker.write_text("synthetic faces\n")
     (paths.root / "photos").mkdir()

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 ROWS = 300
 CKPLUS_IMAGES = 84
 # Enough to learn from, and for a second of drawing.
-MANY_ROWS = 2400
+MANY_ROWS = 1600
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ FILES_OF_CKP = {
 FILES_OF_EVERY_RUN = TABLES_OF_EVERY_RUN | TEXTS | PICTURES_OF_EVERY_RUN | {"model.pth", "model_last.pth"}
 SUMMARY_ROWS = {"Training": "training", "FER_Validation": "fer_validation", "CKP_Validation": "ckp_validation"}
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def lines(path: Path) -> list[str]:
     text = path.read_bytes().decode()
