@@ -438,6 +438,15 @@ def test_a_name_of_split_and_class_beside_others_is_not_guessed(paths: Paths) ->
         list_images(folder, SEVEN)
 
 
+def test_a_folder_above_the_data_may_be_called_like_a_split(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "train")
+    lay(paths, in_classes("mine/train_{}/1.png"))
+    (found,) = recognise(paths, SEVEN).datasets.values()
+    assert "called by split and class (train_" in found.why
+    with refusal(f"{paths.raw / 'mine'}: its class folders are in given splits (train); their names join split"):
+        list_images(paths.raw / "mine", SEVEN)
+
+
 def test_persons_may_have_folders_below_split_and_class(paths: Paths) -> None:
     lay(paths, [file for who in ("P1", "P2") for file in in_classes(f"mine/train_{{}}/{who}/1.png")])
     assert {one[2:] for one in told(paths).values()} == {("train", "P1"), ("train", "P2")}

@@ -89,41 +89,42 @@ def find_copies(paths: Paths, dataset: Dataset) -> list[Recognised]:
 
 
 def _look_through(
-    folder: Folder, datasets: Iterable[Dataset], scheme: LabelScheme | None, covered: frozenset[Path] = frozenset()
+    root: Folder, datasets: Iterable[Dataset], scheme: LabelScheme | None
 ) -> tuple[list[Recognised], list[Incomplete]]:
-    """Looks through a folder and all below it; without a scheme the user's own class folders are left out.
+    """Looks through a folder and all below it, from the top down; without a scheme the user's own data is left out.
 
-    Of two datasets that claim the same files the first has them; `covered` was claimed from the folders above.
+    Of two datasets that claim the same files the first has them.
     """
     found: list[Recognised] = []
     incomplete: list[Incomplete] = []
+    covered: set[Path] = set()
 
     def take(findings: Iterable[Finding]) -> None:
-        nonlocal covered
         for finding in findings:
             if isinstance(finding, Incomplete):
                 incomplete.append(finding)
             elif finding.where not in covered and not (finding.covers and finding.covers <= covered):
                 found.append(finding)
-                covered |= finding.covers
+                covered.update(finding.covers)
 
-    pairs = _pairs(folder, scheme)
-    for pair in pairs:
+    def look_at(folder: Folder) -> None:
+        pairs = _pairs(folder, scheme)
+        for pair in pairs:
+            for dataset in datasets:
+                take(_of_pairs(dataset.recognise(pair), pair))
+            if scheme is not None:
+                take(_of_pairs(own_data.recognise(pair, scheme), pair))
+        paired = {sub for pair in pairs for sub in pair.folders}  # looked at one by one where a pair is none
+        rest = replace(folder, folders=tuple(sub for sub in folder.folders if sub not in paired)) if pairs else folder
         for dataset in datasets:
-            take(_of_pairs(dataset.recognise(pair), pair))
-        if scheme is not None:
-            take(_of_pairs(own_data.recognise(pair, scheme), pair))
-    paired = {sub.path for pair in pairs for sub in pair.folders}  # looked at one by one where a pair is none
-    rest = replace(folder, folders=tuple(sub for sub in folder.folders if sub.path not in paired)) if pairs else folder
-    for dataset in datasets:
-        take(dataset.recognise(rest))
-    if scheme is not None and not covered & {folder.path, *(sub.path for sub in rest.folders)}:
-        take(own_data.recognise(rest, scheme))
-    for sub in folder.folders:
-        if folder.path not in covered and sub.path not in covered:
-            found_below, incomplete_below = _look_through(sub, datasets, scheme, covered)
-            found += found_below
-            incomplete += incomplete_below
+            take(dataset.recognise(rest))
+        if scheme is not None and covered.isdisjoint((folder.path, *(sub.path for sub in rest.folders))):
+            take(own_data.recognise(rest, scheme))
+        for sub in folder.folders:
+            if folder.path not in covered and sub.path not in covered:
+                look_at(sub)
+
+    look_at(root)
     # Parts of datasets in a folder where a whole one was found are of no interest.
     # Of several remarks on one folder the first is kept.
     unique = {part.where: part for part in reversed(incomplete)}
