@@ -10,11 +10,11 @@ import numpy as np
 
 from emotorch.data.class_folders import ClassFolders, joined_splits
 from emotorch.data.images import SIZE, read_picture, resize, undo_enlarging
-from emotorch.data.known import are_named_as, class_of, counts_sign, is_called_after_another, name_sign, usage_of
+from emotorch.data.known import are_named_as, class_of, counts_sign, name_sign, usage_of
 from emotorch.data.layouts import Folder, Recognised, common_size, sampled
 from emotorch.data.names import beside_split, class_number, is_nameless, plain_class, tells_nothing
 from emotorch.data.sources import Reading, SourceImage
-from emotorch.datasets import DATASETS, FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES, is_called_ferplus
+from emotorch.datasets import DATASETS, FER, datasets_called, is_called_ferplus
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
 from emotorch.labels import EMOTIONS
@@ -65,7 +65,7 @@ def _reason(classes: ClassFolders, files: list[Path], size: tuple[int, int]) -> 
         return f"file names like {FER.file_example}"
     if why := name_sign(classes, FER):
         return why
-    if is_called_after_another(folder, FER):
+    if folder.called(datasets_called):  # after another dataset, or several
         return ""
     if len(files) == _COUNT or counts_sign(FER, classes):
         return f"as many pictures as it has, {len(files):,}"
@@ -122,9 +122,8 @@ def usage_of_split(split: str, name: str, sizes: Mapping[str, int]) -> str:
     if split == "test" and (official := _OFFICIAL.search(name)):
         return usage_of(FER, f"{official[0]}Test")
     if split == "train":
-        return FER_USAGES[0]
+        return FER.training[0]
     # The official two are equally large; a split of somebody's own is hardly so by chance.
-    val, test = (sizes.get(tested, 0) for tested in ("val", "test"))
-    if split in ("val", "test") and min(val, test) >= (1 - _MOST_UNEQUAL) * max(val, test, 1):
-        return FER_USAGES[1 if split == "val" else 2]
-    return {"val": FER_OTHER_VALIDATION, "test": FER_BOTH_TESTS}.get(split, "")
+    val, test = sizes.get("val", 0), sizes.get("test", 0)
+    own, other = {"val": FER.selecting, "test": FER.tests}.get(split, ("", ""))
+    return own if min(val, test) >= (1 - _MOST_UNEQUAL) * max(val, test, 1) else other

@@ -15,12 +15,12 @@ from emotorch.data.layouts import Folder, Incomplete
 from emotorch.data.names import beside_split, split_of
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
 from emotorch.data.table_columns import LABEL_NAMES, is_emotion, plain_name
-from emotorch.datasets import FER, FER_BOTH_TESTS, FER_OTHER_VALIDATION, FER_USAGES
+from emotorch.datasets import FER, FER_BOTH_TESTS, FER_USAGES
 from emotorch.emotion_names import emotion_name
 from emotorch.files import printable
 
 # In the order of the official file, by which FER+'s votes are joined.
-_USAGES = (*FER_USAGES[:2], FER_OTHER_VALIDATION, FER_USAGES[2], FER_BOTH_TESTS)
+_USAGES = (*FER.training, *FER.selecting, *FER.tests)
 _COMPARED = 100  # rows
 _END = 1 << 20  # bytes at a table's end, in which the official one has its tests
 _OFFICIAL_TEST = re.compile(r"(public|private)[\s_-]*test|test[\s_-]*(public|private)", re.IGNORECASE)

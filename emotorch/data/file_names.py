@@ -118,9 +118,7 @@ def recognise_own(folder: Folder) -> Iterator[Recognised]:
         return
     if any(emotion_name(plain_class(below.name)) in EMOTIONS or tables_in(below) for below in folder.walk()):
         return
-    holders = {path.parent for path in pictures}
-    guessed = {holder for holder in holders if any(map(is_of_guesses, holder.relative_to(folder.raw).parts))}
-    named = (path for path in pictures if path.parent not in guessed)
+    named = (path for below in folder.walk() if not below.called(is_of_guesses) for path in below.pictures)
     told = {path: one for path in named if (one := _tell(path.name)) is not None}
     emotions = sorted({emotion for _, emotion, _ in told.values()})
     if len(emotions) < 2 or len(told) <= len(pictures) / 2:

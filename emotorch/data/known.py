@@ -82,11 +82,6 @@ def called_after(folder: Folder, dataset: Dataset) -> str:
     return called if datasets_called(called) == [dataset] else ""  # of several, put together, it is none of them
 
 
-def is_called_after_another(folder: Folder, dataset: Dataset) -> bool:
-    """Whether the folder, or else the nearest above it that is called after any dataset, is so after another one."""
-    return bool(folder.called(datasets_called)) and not called_after(folder, dataset)
-
-
 def name_sign(classes: ClassFolders, dataset: Dataset) -> str:
     """The evidence of folders' names that class folders are the dataset's, in words; empty without it.
 

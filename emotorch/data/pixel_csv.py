@@ -18,6 +18,7 @@ from emotorch.data.images import SIZE, Pixels
 from emotorch.data.layouts import Folder
 from emotorch.data.names import split_of
 from emotorch.data.table_columns import LABEL_NAMES, SPLIT_NAMES, is_emotion, plain_name
+from emotorch.data.text_tables import SEPARATORS
 from emotorch.datasets import CKP, FER, FER_USAGES, datasets_called, is_called_ferplus
 from emotorch.emotion_names import emotion_name
 from emotorch.errors import EmoTorchError
@@ -35,7 +36,6 @@ CONTEMPT = 7  # in CK+'s tables, which FER-2013's numbers do not reach
 _FER_FILE = re.compile(r"(fer-?2013|icml_face_data)( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_FILE = re.compile(r"ck\+?_?extended( ?\(\d+\))?\.csv$", re.IGNORECASE)
 _CKP_CALLED = re.compile(r"(?<![a-z])ck(?![a-z])|ck-?plus|ck\+?_?ext|cohn", re.IGNORECASE)
-_SEPARATORS = (b",", b";", b"\t", b"|")
 _DIGITS = re.compile(r"\d{1,9}")
 _LIST = bytes.maketrans(b"[](),'", b"      ")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -218,7 +218,7 @@ def read_head(path: Path) -> PixelTable:
         raise EmoTorchError(f"{path}: text in UTF-16, which is not read here; save it as CSV in UTF-8")
     line_end = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
     header, _, rows = head.removeprefix(_BYTE_ORDER_MARK).partition(line_end)
-    for separator in _SEPARATORS:
+    for separator in map(str.encode, SEPARATORS):
         names = list(map(_text, header.split(separator)))
         table = PixelTable(path, separator, tuple(names), None, 0, None, line_end=line_end)
         first = table._fields(rows.partition(line_end)[0])

@@ -11,7 +11,7 @@ from emotorch.data.formats import read_start
 from emotorch.errors import EmoTorchError
 from emotorch.typed import JsonObject, parse_json
 
-_SEPARATORS = ",;\t|"
+SEPARATORS = ",;\t|"
 _JSON_LINES = ".jsonl"
 _LONGEST_LINE = 1 << 20  # characters, of a line that names columns
 _LOOKED_AT = 100  # objects of JSON Lines whose keys are the columns
@@ -76,7 +76,7 @@ def _reader(file: IO[str], path: Path) -> Any:
     """A CSV reader from the file's begin, with the separator of its first line."""
     first = file.readline(_LONGEST_LINE)
     file.seek(0)
-    separators = f"{_SEPARATORS} " if is_list(path) else _SEPARATORS
+    separators = f"{SEPARATORS} " if is_list(path) else SEPARATORS
     return csv.reader(file, delimiter=max(separators, key=first.count), skipinitialspace=True)
 
 
