@@ -1,6 +1,8 @@
 """A sweep on a Ray cluster of two nodes on this machine: what comes out is what the local engine makes."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,9 +54,10 @@ class Nodes:
     def end(self) -> None:
         self._cluster.shutdown()
 
-    def in_training(self) -> int:
-        """How many runs have a checkpoint on a node."""
-        return len(list(self.temporary.glob("emotorch-*/develop_baseline_model/models/*/model_last.pth")))
+    def in_training(self) -> list[Path]:
+        """The folders of runs that have a checkpoint on a node."""
+        found = self.temporary.glob("emotorch-*/develop_baseline_model/models/*/model_last.pth")
+        return [checkpoint.parent for checkpoint in found]
 
 
 @pytest.fixture
@@ -91,6 +94,16 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         time.sleep(0.02)
 
 
+def trainers_of(folders: Sequence[Path]) -> list[int]:
+    """The processes that hold one of these runs."""
+    locks, found = {folder / ".running" for folder in folders}, []
+    for opened in Path("/proc").glob("[0-9]*/fd/*") if locks else ():
+        with contextlib.suppress(OSError):
+            if opened.readlink() in locks:
+                found.append(int(opened.parts[2]))
+    return found
+
+
 def assert_same_files(paths: Paths, expected: Paths) -> None:
     runs = list_runs(expected.models)
     assert [run.name for run in list_runs(paths.models)] == [run.name for run in runs]
@@ -111,7 +124,11 @@ def test_a_node_is_lost_and_the_cluster_makes_what_one_worker_makes_here(
 ) -> None:
     here, cluster = (copy_root(prepared, tmp_path / name) for name in ("here", "cluster"))
     process = start(cluster, nodes)
-    until(lambda: nodes.in_training() == 2, process)
+    held: list[int] = []
+    until(lambda: bool(held.extend(trainers_of(nodes.in_training())) or held), process)
+    os.kill(held[0], signal.SIGSTOP)  # else it may have trained all before the other node has begun
+    until(lambda: len(nodes.in_training()) == 2, process)
+    os.kill(held[0], signal.SIGCONT)
     nodes.kill_second()
     undisturbed = Path(last_line(call_script(here, SWEEP, *OPTIONS, "--workers", 1)))
     stdout, stderr = process.communicate(timeout=PATIENCE_S)
