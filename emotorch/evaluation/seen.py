@@ -15,7 +15,7 @@ from emotorch.evaluation.loaded_run import LoadedRun
 from emotorch.evaluation.sets import EvaluationSet, recorded, variants_prefix
 from emotorch.paths import STAGE_2, Paths
 from emotorch.runs.folder import find_run, weights_file
-from emotorch.runs.usage import TrainingImages
+from emotorch.runs.usage import TrainingImages, fer_images
 from emotorch.training.checkpoints import Model, load_model
 
 
@@ -33,6 +33,9 @@ def seen_in_training(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images were trained on: themselves, a variant, or others of a person who is shown in such images (a part of
     whose pictures may have been drawn); and which others have a twin that was."""
+    if known is not None:
+        read_from = paths.for_scheme(images.read_from.name) if images.read_from else paths
+        known = known.in_copy(fer_images(read_from), by_name=by_name)
     itself, twins = _seen_themselves(images, known, paths, by_name=by_name)
     itself = itself | _of_the_same_people(images, itself | twins, paths)
     return itself, twins & ~itself

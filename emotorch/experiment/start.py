@@ -11,7 +11,7 @@ from emotorch.experiment.settings import Settings
 from emotorch.networks import create_network, get_architecture
 from emotorch.networks.pretrained import start_from
 from emotorch.runs.folder import Run
-from emotorch.runs.usage import TrainingImages
+from emotorch.runs.usage import TrainingImages, fer_images
 from emotorch.training import checkpoints
 
 
@@ -54,6 +54,7 @@ def require_unseen(settings: Settings, index: DatasetIndex, selection: Selection
     known = TrainingImages.of(start)
     if known is None:
         return
+    known = known.in_copy(fer_images(index.paths))
     scored = set(index.hashes[index.datasets == settings.train_on].tolist())
     scored.update(*(images.hashes.tolist() for images in selection.sets().values()))
     seen = len(known.hashes & (scored - set(selection.training.hashes.tolist())))

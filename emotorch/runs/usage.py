@@ -1,20 +1,27 @@
 """Which images a run used and what for: `image_usage.csv` and `usage_summary.csv`."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
+from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.selection import ImageSet, Selection
+from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import original_of
 from emotorch.datasets import CKP, FER
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_table, write_csv, write_text
+from emotorch.paths import STAGE_2, Paths
 from emotorch.runs.compact import read_kept
 from emotorch.runs.folder import Run, is_on_fer
 from emotorch.runs.record import FILES, RECORD_NAME
+
+logger = logging.getLogger(__name__)
 
 USAGE_NAME = "image_usage.csv"
 # Of a run that starts from another's weights: the hashes of what those were trained on, a line each.
@@ -26,6 +33,10 @@ FER_VALIDATION, CKP_VALIDATION = (f"{dataset.key}{VALIDATION_SUFFIX}" for datase
 # The published columns, of which the first three are needed, and ours.
 _COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "source_hash", "fer_usage")
 _NEEDED = _COLUMNS[:3]
+_FER_IMAGES = sum(sum(FER.counts[part]) for part in ("training set", "two tests"))
+# Fewer images in common tell nothing of two copies of FER-2013; and what part of those expected, at least, equal ones
+# have.
+_FEWEST, _EQUAL = 10, 0.5
 
 
 def usage_file(run: Run) -> Path | None:
@@ -118,6 +129,22 @@ def write_usage_summary(path: Path, selection: Selection, labels: Sequence[str])
     )
 
 
+class FerImage(NamedTuple):
+    """An image of FER-2013, as stage 2 has written it: `FER/anger/1.png`, its usage, the hash of its pixels."""
+
+    file: str
+    usage: str
+    pixels: str
+
+
+def fer_images(paths: Paths) -> list[FerImage]:
+    """Those of a scheme's dataset; none without one, and none where the faces are synthetic."""
+    if paths.is_synthetic or not (paths.originals / MANIFEST).is_file():
+        return []
+    rows = read_manifest(paths.originals, MANIFEST_COLUMNS, STAGE_2)
+    return [FerImage(row["file"], row["usage"], row["hash"]) for row in rows if row["dataset"] == FER.name]
+
+
 @dataclass(frozen=True)
 class TrainingImages:
     """What a run was trained (or validated) on.
@@ -125,10 +152,12 @@ class TrainingImages:
     Attributes:
         files: The originals' files, and the hashes of their pixels (empty where image_usage.csv states none).
         inherited: Hashes of further images that the weights it started from were trained on, and those before them.
+        usages: FER-2013's usage (Training, …) of those files that are of it, where image_usage.csv states it.
     """
 
     files: Mapping[str, str]
     inherited: frozenset[str] = frozenset()
+    usages: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run, *, validation: bool = False) -> "TrainingImages | None":
@@ -138,9 +167,14 @@ class TrainingImages:
             return None
         chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
         files = {original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen}
+        usages: dict[str, str] = {}
+        if not run.is_synthetic:  # synthetic faces are no copy of FER-2013
+            stated = {original_of(row["image_path"]): row.get("fer_usage") or "" for row in chosen}
+            usages = {file: usage for file, usage in stated.items() if file.startswith(f"{FER.name}/") and usage}
         path = run.file(INHERITED_NAME)
         has_inherited = path.exists() and not validation
-        return cls(files, frozenset(path.read_text(encoding="utf-8").split()) if has_inherited else frozenset())
+        inherited = frozenset(path.read_text(encoding="utf-8").split()) if has_inherited else frozenset()
+        return cls(files, inherited, usages)
 
     @classmethod
     def stated_by(cls, run: Run) -> "TrainingImages":
@@ -165,6 +199,45 @@ class TrainingImages:
     @cached_property
     def hashes(self) -> frozenset[str]:
         return frozenset(self.files.values()) | self.inherited
+
+    def in_copy(self, images: Sequence[FerImage], *, by_name: bool = True) -> "TrainingImages":
+        """The same images as another copy of FER-2013 has them; this itself where `images` are of the same copy.
+
+        Copies differ in the order of their rows, so in the numbers of stage 2's files, and in their pixels: some were
+        JPEG files once. Where the pixels are others, nothing tells which image is which: then all of the usages
+        (Training, …) of which the run has some count.
+
+        `by_name`: whether stage 2 would call the images of the same copy as the run does.
+        """
+        own = {file: self.files[file] for file in self.usages}
+        pixels = set(own.values())
+        # At least so many, were both drawn from one copy at random.
+        expected = len(own) * len(images) / _FER_IMAGES
+        if expected < _FEWEST or "" in pixels:
+            return self
+        if sum(image.pixels in pixels for image in images) < _EQUAL * expected:
+            usages = set(self.usages.values())
+            found = [image for image in images if not usages.isdisjoint(image.usage.split("+"))]
+            _tell_of_other_pixels(", ".join(sorted(usages)))
+        else:
+            same_names = [own[image.file] == image.pixels for image in images if image.file in own]
+            if not by_name or sum(same_names) >= _EQUAL * len(same_names):
+                return self
+            known = {(pixels, self.usages[file]) for file, pixels in own.items()}
+            found = [image for image in images if (image.pixels, image.usage) in known]
+        files = {file: pixels for file, pixels in self.files.items() if file not in own}
+        files |= {image.file: image.pixels for image in found}
+        return replace(self, files=files, usages={image.file: image.usage for image in found})
+
+
+@cache
+def _tell_of_other_pixels(usages: str) -> None:
+    """Says it once: an evaluation asks several times."""
+    logger.info(
+        "FER-2013 is here with other pixels than the model knows it by, so that no image can be told from another: all "
+        "images of %s count as those that it has seen",
+        usages,
+    )
 
 
 def write_inherited(run: Run, start: Run, own: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from emotorch.metrics.calibration import probabilities
 from emotorch.paths import Paths
 from emotorch.runs.folder import Run, find_run, weights_file
 from emotorch.runs.record import checked_hash
-from emotorch.runs.usage import TrainingImages
+from emotorch.runs.usage import TrainingImages, fer_images
 from emotorch.training.checkpoints import Model, load_model
 from emotorch.training.device import autocast
 from emotorch.training.loop import SoftTargets
@@ -79,7 +79,8 @@ def read_teachers(paths: Paths, named: str, scheme: LabelScheme, selection: Sele
 
 def _check_sees_no_more(teacher: Run, selection: Selection) -> None:
     """Through its teacher a student sees that one's training images: they must all be its own too."""
-    foreign = len(TrainingImages.stated_by(teacher).hashes - set(selection.training.hashes.tolist()))
+    known = TrainingImages.stated_by(teacher).in_copy(fer_images(selection.training.index.paths))
+    foreign = len(known.hashes - set(selection.training.hashes.tolist()))
     if foreign:
         raise UsageError(
             f"teachers: {teacher.name} was trained on {foreign} images that this run is not trained on; a teacher may "
