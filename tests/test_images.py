@@ -91,6 +91,13 @@ def test_a_face_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_png(missing, FACE)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that cannot be read")
+@pytest.mark.parametrize("read", [read_face, read_photo])
+def test_a_file_that_a_disk_does_not_give_is_named(read: Callable[[Path], Pixels]) -> None:
+    with pytest.raises(EmoTorchError, match=r"^/proc/self/mem: .*Input/output error"):
+        read(Path("/proc/self/mem"))
+
+
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_any_grey_png_of_a_face_is_read(tmp_path: Path, level: int) -> None:
     path = written(tmp_path, encode(Image.fromarray(NOISE), "PNG", compress_level=level))

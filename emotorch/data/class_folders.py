@@ -152,10 +152,10 @@ class ClassFolders(list[ClassFolder]):
         known = {found.folder.path for found in self}
         above = {parent for path in known for parent in path.parents}
         for parent in self.folder.walk():
-            if parent.path not in above or parent.path in known or parent.path == self.folder.raw:
+            if parent.path not in above - known or parent.path == self.folder.raw:
                 continue
             for sub in parent.folders:
-                is_of_a_class = bool(self.joined_name and split_of(sub.name) and beside_split(sub.name))
+                is_of_a_class = self.joined_name and split_of(sub.name) and beside_split(sub.name)
                 may_stand = not is_of_a_class and _may_stand_beside(sub)
                 if sub.path in known | above or not sub.has_pictures or may_stand:
                     continue

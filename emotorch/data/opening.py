@@ -21,7 +21,7 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     """A file to be read from any place, also a pipe.
 
     Raises:
-        EmoTorchError: it is missing, may not be read, or is a pipe through which nothing comes.
+        EmoTorchError: it is missing, cannot be read, or is a pipe through which nothing comes.
     """
     try:
         file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 (Path.open takes no opener)
@@ -30,7 +30,10 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except ValueError as error:  # a name with a null character
         raise EmoTorchError(f"{path}: {error}") from error
     with file:
-        yield file if file.seekable() else io.BytesIO(_read_pipe(file, path))
+        try:
+            yield file if file.seekable() else io.BytesIO(_read_pipe(file, path))
+        except OSError as error:
+            raise EmoTorchError(f"{path}: {error.strerror or error}") from error
 
 
 def _open_at_once(name: str, flags: int) -> int:
