@@ -27,8 +27,8 @@ from bench_video import FRAMES, draw_video
 from timing import make_parser, use_one_core
 
 from emotorch.data.detectors import Detector, open_detector
+from emotorch.data.face_search import find_faces
 from emotorch.data.faces import Box
-from emotorch.data.finding import find_faces
 from emotorch.data.images import Pixels
 from emotorch.data.synthetic import IN_THE_LABORATORY, Identity, draw_face
 from emotorch.errors import EmoTorchError

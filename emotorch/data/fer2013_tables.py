@@ -107,9 +107,10 @@ def _split_of(name: str) -> str:
     return "test" if _OFFICIAL_TEST.search(name) else split_of(name)
 
 
-def _named_by(csv: Path) -> str:
-    """The name that tells a table's split: its own, or its folder's; empty where neither does."""
-    return next(filter(_split_of, (csv.stem, csv.parent.name)), "")
+def _told_by(csv: Path) -> tuple[str, str]:
+    """The split that a table is called by, or else its folder, and that name; empty where neither tells one."""
+    names = csv.stem, csv.parent.name
+    return next(((split, name) for name in names if (split := _split_of(name))), ("", ""))
 
 
 def names_of(csvs: Sequence[Path]) -> list[str]:
@@ -120,7 +121,7 @@ def names_of(csvs: Sequence[Path]) -> list[str]:
 
 def _is_of_its_split(table: PixelTable) -> bool:
     """Whether a table is called by a split and has its rows alone: a whole one may be called `train.csv` too."""
-    split = _split_of(_named_by(table.path))
+    split, _ = _told_by(table.path)
     if not split or table.usage is None:
         return bool(split)
     return {split_of(usage) == "train" for usage in table.read_column(table.usage)} == {split == "train"}
@@ -139,10 +140,11 @@ def _joined(csvs: Sequence[Path]) -> list[Path]:
 
 def _usages_by_name(csvs: Sequence[Path]) -> dict[Path, str]:
     """The usage that each table's name says, by how large those are that are read with it; empty for none."""
+    told = {csv: _told_by(csv) for csv in csvs}
     sizes = Counter[str]()
-    for csv in csvs if len(csvs) > 1 else ():
-        sizes[_split_of(_named_by(csv))] += read_head(csv).count_rows()
-    return {csv: usage_of_split(_split_of(name), name, sizes) for csv in csvs for name in [_named_by(csv)]}
+    for csv, (split, _) in told.items() if len(csvs) > 1 else ():
+        sizes[split] += read_head(csv).count_rows()
+    return {csv: usage_of_split(split, name, sizes) for csv, (split, name) in told.items()}
 
 
 def read_tables(csvs: Sequence[Path]) -> list[PixelTable]:

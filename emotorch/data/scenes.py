@@ -1,7 +1,7 @@
 """Scenes, pictures with a face somewhere in them: it is found and cut out as prediction does, before all else.
 
-Finder and crop are those of `inference` (`finding.find_faces`, `faces.cut_out`), so that a model is trained and scored
-on what it gets to see of a user's photo.
+Finder and crop are those of `inference` (`face_search.find_faces`, `faces.cut_out`), so that a model is trained and
+scored on what it gets to see of a user's photo.
 """
 
 import logging
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from emotorch.data.detectors import Detector, open_detector
+from emotorch.data.face_search import find_faces
 from emotorch.data.faces import Box
-from emotorch.data.finding import find_faces
 from emotorch.data.images import picture_size, read_picture
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.errors import EmoTorchError

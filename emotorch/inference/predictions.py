@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotorch.data.detectors import Detector
+from emotorch.data.face_search import find_faces
 from emotorch.data.faces import Box, Face, cut_face
-from emotorch.data.finding import find_faces
 from emotorch.data.images import SIZE, PixelForm, Pixels, read_photo
 from emotorch.errors import EmoTorchError
 from emotorch.inference.reader import FaceReader

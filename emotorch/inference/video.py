@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from emotorch.data.detectors import Detector
+from emotorch.data.face_search import find_face_near, find_faces
 from emotorch.data.faces import Box, Face
-from emotorch.data.finding import find_face_near, find_faces
 from emotorch.data.images import Pixels
 from emotorch.errors import EmoTorchError
 from emotorch.inference.predictions import PicturePredictions, Prediction, predict_faces

@@ -6,8 +6,8 @@ import pytest
 from scenes import SyntheticFace, draw_scene
 
 from emotorch.data.detectors import Detector, open_detector
+from emotorch.data.face_search import find_face_near, find_faces
 from emotorch.data.faces import Box, Face
-from emotorch.data.finding import find_face_near, find_faces
 
 PLACES = [SyntheticFace(40, 60, 150), SyntheticFace(250, 200, 180), SyntheticFace(470, 40, 120)]
 
