@@ -185,10 +185,8 @@ def _read_recognised(
     for one in found:
         origin = Origin(find_dataset(one.dataset).full_title, one.where, one.why, one.notes)
         try:
-            if one.tables:  # also before stage 1
-                images = list(list_rows(one.tables))
-            else:
-                images = list(list_images(one.images(), target, faces))
+            # Rows are read also before stage 1.
+            images = list(list_rows(one.tables) if one.tables else list_images(one.images(), target, faces))
         except EmoTorchError as error:
             is_table = any(path.is_file() for path in one.covers)
             if is_table or not one.where.is_dir() or one.dataset in DATASETS:

