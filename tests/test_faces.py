@@ -6,7 +6,7 @@ import pytest
 from conftest import draw_images
 from scenes import SyntheticFace, draw_scene
 
-from emotorch.data.faces import Box, Face, cut_face, cut_out, without_overlaps
+from emotorch.data.faces import Box, Face, brightened, cut_face, cut_out, without_overlaps
 from emotorch.data.images import resize, to_grey
 
 PLACES = [SyntheticFace(40, 60, 150), SyntheticFace(250, 200, 180), SyntheticFace(470, 40, 120)]
@@ -35,6 +35,21 @@ def test_the_part_of_a_box_that_is_in_a_picture() -> None:
     beyond = Box(120, 10, 30, 40).within(100, 100), Box(-40, 10, 30, 40).within(100, 100)
     assert [box.area for box in beyond] == [0, 0]
     assert [box.width for box in beyond] == [0, 0]
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_face_in_the_dark_is_cut_out_as_bright_as_any_other(colours: bool) -> None:
+    scene = draw_scene(PLACES)
+    picture = cv2.cvtColor(scene, cv2.COLOR_GRAY2RGB) if colours else scene
+    box = Box(40, 60, 150, 150)
+    face = cut_face(picture, box).astype(float)
+    for light in (0.2, 0.08):
+        dark = cut_face((picture * light).astype(np.uint8), box)
+        assert np.percentile(dark, 99) > 240
+        assert np.corrcoef(dark.ravel(), face.ravel())[0, 1] > 0.99
+    dusk = (picture * 0.5).astype(np.uint8)
+    assert np.array_equal(brightened(dusk), dusk)
+    assert not brightened(np.zeros((5, 4), np.uint8)).any()
 
 
 def test_a_face_is_cut_out_by_its_box_and_nothing_else() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from emotorch.cli import DETECTORS
 from emotorch.data import yunet
-from emotorch.data.faces import Box, Eyes, Face, each_eye
+from emotorch.data.faces import Box, Eyes, Face, brightened, each_eye
 from emotorch.data.images import Pixels, shrink, to_grey
 from emotorch.errors import EmoTorchError, UsageError
 
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 _CANDIDATE = 0.4
 # Width in pixels at which a known face is searched: with fewer, its boxes jitter from frame to frame.
 _NEAR_PIXELS = 80
-# A picture whose 99th percentile is darker than this is stretched to 255 before networks search it.
-_DARK = 64
 _SMALLEST_PICTURE = 32  # pixels; smaller ones get a border, as networks halve their sides five times
 
 # The symbol of int *facedetect_cnn(unsigned char *found, unsigned char *bgr, int width, int height, int step).
@@ -60,7 +58,7 @@ class Detector(ABC):
         name: As `--detector` takes it.
         side: The longer one of a picture that is searched, pixels.
         larger_side: Likewise, where small faces are looked for.
-        turned_side: Likewise, where turned pictures are tried.
+        turned_side: Likewise, where turned pictures are tried, or faces as large as the picture looked for.
         threshold: A face has this score at least.
         turned_threshold: Likewise, in a turned picture: that is three more chances to see what is none.
         sure: With this score a face is upright; with less it may also be one that lies on its side.
@@ -341,12 +339,7 @@ def _prepared(pixels: Pixels) -> Pixels:
     missing = [max(0, _SMALLEST_PICTURE - side) for side in colours.shape[:2]]
     if any(missing):
         colours = cv2.copyMakeBorder(colours, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    # The green of every fourth pixel is enough. np.percentile would take 30 ms to import what it needs.
-    green = np.sort(colours[::4, ::4, 1], axis=None)
-    bright = int(green[int(0.99 * (green.size - 1))])
-    if bright < _DARK:
-        colours = cv2.convertScaleAbs(colours, alpha=255 / max(bright, 1))
-    return np.ascontiguousarray(colours, np.uint8)
+    return np.ascontiguousarray(brightened(np.asarray(colours, np.uint8)))
 
 
 def _square(box: tuple[float, float, float, float], factor: float, pixels: Pixels) -> Box:

@@ -35,12 +35,19 @@ def find_faces(pixels: Pixels, detector: Detector, *, thorough: bool = True) -> 
     smallest = min((face.box.width for face in faces), default=0) * detector.side / longest
     if longest > detector.side < detector.larger_side and smallest < _SMALL_FACE:
         faces = faces + detector.find(pixels, detector.larger_side)
-    return _kept(faces, detector)
+    kept = _kept(faces, detector)
+    if not kept and longest > detector.turned_side and detector.side < detector.larger_side:
+        # Networks miss a face that fills the picture, where that is searched with many pixels.
+        kept = _kept(detector.find(pixels, detector.turned_side), detector)
+    return kept
 
 
 def _quarter_turns(pixels: Pixels, detector: Detector, best: float) -> int:
     """By how many the picture is upright, when its best face as it is has this score."""
     smaller = shrink(pixels, detector.turned_side)
+    if smaller.shape != pixels.shape:
+        # With fewer pixels a face that fills the picture is found better, also upside down.
+        best = max(best, _best(detector.find(smaller, detector.turned_side)))
     turned = {turns: _best(_find_turned(smaller, detector, turns, detector.turned_side)) for turns in (1, 3, 2)}
     turns = max(turned, key=lambda turns: turned[turns])
     is_better = turned[turns] >= max(detector.turned_threshold, best + _CLEARLY_BETTER)
