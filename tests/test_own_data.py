@@ -521,6 +521,13 @@ def test_names_in_a_table_that_are_no_utf_8_are_found(paths: Paths) -> None:
         images_of(paths)
 
 
+def test_a_split_beside_one_without_pictures_is_a_dataset_by_itself(paths: Paths) -> None:
+    put(paths.raw / "train", ["1.jpg", "2.jpg"])
+    write(paths.raw / "train" / "labels.csv", HEADER[:2], [("1.jpg", "happy"), ("2.jpg", "sad")])
+    (paths.raw / "test").mkdir()
+    assert list(recognise(paths, SEVEN).datasets) == ["train"]
+
+
 def test_a_scheme_s_own_labels_may_stand_in_a_table(paths: Paths) -> None:
     put(paths.raw / "mine", ["1.jpg", "2.jpg"])
     write(paths.raw / "mine" / "labels.csv", HEADER[:2], [("1.jpg", "Calm"), ("2.jpg", "neutral")])

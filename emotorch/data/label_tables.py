@@ -83,9 +83,11 @@ def _tables_of(folder: Folder) -> tuple[Folder, list[LabelTable]]:
     """The tables with rows of one dataset, and its folder: of one right in FER-Datasets only its splits."""
     tables = tables_in(folder)
     is_raw = folder.path == folder.raw
-    # Right in FER-Datasets other datasets may lie beside the splits of one.
-    of_one = [sub for group in folder.split_groups.values() for sub in group] if is_raw else folder.folders
-    splits = [sub for sub in of_one if split_of(sub.name) and sub.has_pictures]
+    if is_raw:  # where other datasets may lie beside the splits of one
+        groups = ([sub for sub in group if sub.has_pictures] for group in folder.split_groups.values())
+        splits = [sub for group in groups if len(group) > 1 for sub in group]
+    else:
+        splits = [sub for sub in folder.folders if split_of(sub.name) and sub.has_pictures]
     in_splits = [tables_in(sub) for sub in splits]
     if in_splits and all(in_splits):
         if is_raw and not tables:

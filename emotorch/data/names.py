@@ -9,10 +9,10 @@ _WORDS = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 # Words in the names of folders of given splits, also joined: `trainset`.
 _SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
-# Words beside them that say nothing more: FER-2013's tests are called PublicTest and PrivateTest.
-_BESIDE_SPLITS = {"set", "faces", "public", "private"}
 # Names of folders that say nothing of their content.
 NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
+# Words beside splits that say nothing more: FER-2013's tests are called PublicTest and PrivateTest.
+_BESIDE_SPLITS = {*NAMELESS, "set", "faces", "public", "private"}
 
 # Words before the number of a class: `class003`.
 _CLASS_WORDS = ("class", "label", "emotion", "expression", "expr", "exp")
@@ -44,6 +44,7 @@ KINDS = {
     "latino",
 }
 _SIZE = re.compile(r"\d+\s?[x×]\s?\d+")
+_NOTHING = EMPTY_WORDS | KINDS | _PARTS | _TAKES
 
 # Words in the names of what holds a model's predictions, or what a contest wants for its test images; and in others'.
 _GUESSES = {
@@ -71,7 +72,7 @@ def first_split(names: Iterable[str]) -> str:
 
 def beside_split(name: str) -> str:
     """What the name of a folder says beside its given split: `affectnet` of `affectnet-training-data`."""
-    return " ".join(word for word in words_of(name) if not split_of(word) and word not in NAMELESS | _BESIDE_SPLITS)
+    return " ".join(word for word in words_of(name) if not split_of(word) and word not in _BESIDE_SPLITS)
 
 
 def plain_class(name: str) -> str:
@@ -101,7 +102,7 @@ def is_nameless(name: str) -> bool:
 
 def tells_nothing(word: str) -> bool:
     """Whether a word says nothing of what a folder is: a number, a part or a kind of a dataset, or `images`."""
-    return word.isdecimal() or word in EMPTY_WORDS | KINDS | _PARTS | _TAKES
+    return word.isdecimal() or word in _NOTHING
 
 
 def tells_nobody(name: str) -> bool:

@@ -178,9 +178,9 @@ def is_emotion(cell: str) -> bool:
     return emotion_name(cell.strip()) in EMOTIONS
 
 
-def cell_of(cells: Sequence[str], place: int) -> str:
-    """What stands in a row at a place; nothing beyond its end."""
-    return cells[place].strip() if place < len(cells) else ""
+def cell_of(cells: Sequence[str], place: int | None) -> str:
+    """What stands in a row at a place; nothing beyond its end, and at none."""
+    return cells[place].strip() if place is not None and place < len(cells) else ""
 
 
 def _one_hot(header: Sequence[str], places: Sequence[int], cells: Sequence[Sequence[str]]) -> tuple[int, ...]:

@@ -96,13 +96,11 @@ def _find_columns(path: Path) -> Columns | None:
 
 
 def _row(table: Path, line: int, cells: Sequence[str], columns: Columns) -> Row:
-    def told(place: int | None) -> str:
-        return "" if place is None else cell_of(cells, place)
-
-    split = None if columns.split is None else told(columns.split)
+    picture, person = cell_of(cells, columns.path), cell_of(cells, columns.person)
     label = columns.label_of(cells).removesuffix(".0")  # as pandas writes whole numbers where a cell is empty
-    box = " ".join(map(told, columns.box)).strip()
-    return Row(table, line, told(columns.path), label, split, told(columns.person), box, columns.has_corners)
+    split = None if columns.split is None else cell_of(cells, columns.split)
+    box = " ".join(cell_of(cells, place) for place in columns.box).strip()
+    return Row(table, line, picture, label, split, person, box, columns.has_corners)
 
 
 def holds_guesses(path: Path) -> bool:
