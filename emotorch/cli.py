@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Literal, NoReturn, TypeVar, get_args
 
 from emotorch.datasets import DATASETS, FER, FER_TEST, PARTS
-from emotorch.errors import EmoTorchError, ToldError
+from emotorch.errors import EmoTorchError, ToldError, UsageError, installing
 from emotorch.labels import DEFAULT, SCHEMES
 from emotorch.recipes import DROP_COPIES, FER_USAGE_CHOICES, KEEP_COPIES, SPLITS
 from emotorch.screen import one_line, prepare_streams
@@ -373,6 +373,10 @@ def run(main: Callable[[], int | None], *, interrupted: str = "run the same comm
         # The reader of our output has gone (`… | head`): nothing is left to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_FAILED
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("emotorch"):
+            raise
+        status = _complain(f"{missing.name} is not installed: {installing('all')}", UsageError.status)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         status = _complain(f"{where}{error.strerror or error}", EXIT_FAILED)

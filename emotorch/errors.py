@@ -40,7 +40,12 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("emotorch"):
             raise
-        raise UsageError(f"{purpose} needs {missing.name}: pip install 'emotorch[{extra}]'") from None
+        raise UsageError(f"{purpose} needs {missing.name}: {installing(extra)}") from None
+
+
+def installing(extra: str) -> str:
+    """How to install an extra: from the project's folder, since elsewhere its name may be another project's."""
+    return f"in EmoTorch's folder, pip install '.[{extra}]'"
 
 
 def found_elsewhere(missing: Path) -> str:

@@ -32,6 +32,7 @@ from test_predictions import blank, face
 from test_reader import overflowing
 
 from emotorch.data.images import Pixels
+from emotorch.errors import installing
 from emotorch.inference import demo as server
 from emotorch.inference import demo_limits as limits
 from emotorch.inference.demo import FORMATS, MAX_PIXELS
@@ -554,7 +555,7 @@ def test_without_its_packages_it_says_how_to_get_them(package: str, model: Path,
     command = [sys.executable, "-c", hide, str(REPOSITORY / DEMO), "--model", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10 * SECONDS, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: the page needs {package}: pip install 'emotorch[demo]'\n"
+    assert done.stderr == f"error: the page needs {package}: {installing('demo')}\n"
 
 
 def test_a_colour_picture_from_a_camera_is_read(demo: Demo) -> None:

@@ -436,8 +436,9 @@ def test_what_cannot_be_scored_is_named_in_one_line_and_leaves_nothing_behind(li
     fails(ours, "fer", "image_usage.csv")
     (lively.folder / "model.pth").write_bytes(b"weights")
     fails(ours, "fer", "model.pth")
+    (lively.folder / "model.pth").rename(lively.folder / "model.onnx")
+    fails(ours, "fer", "model.onnx is for prediction alone: this needs model.pth beside it")
     shutil.rmtree(lively.paths.originals)
-    fails(ours, tmp_path / "faces", "model.pth")
     assert not [path for path in lively.folder.iterdir() if "evaluation" in path.name]
 
 

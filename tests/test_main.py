@@ -17,6 +17,7 @@ from scenes import SyntheticFace, write_clip
 
 from emotorch import __version__
 from emotorch.__main__ import main
+from emotorch.errors import installing
 from emotorch.paths import REPOSITORY
 
 HEAVY = {"torch", "numpy", "cv2", "pandas", "matplotlib", "scipy", "PIL", "onnxruntime", "fastapi"}
@@ -82,7 +83,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_the_page_without_its_packages_names_the_extra(tmp_path: Path) -> None:
     done = emotorch(tmp_path, "demo", "--port", 0, hidden="fastapi")
-    assert (done.returncode, said(done)) == (2, "error: the page needs fastapi: pip install 'emotorch[demo]'\n")
+    assert (done.returncode, said(done)) == (2, f"error: the page needs fastapi: {installing('demo')}\n")
 
 
 def test_get_yunet_without_a_network_says_so_and_writes_nothing(tmp_path: Path) -> None:
@@ -98,15 +99,15 @@ def test_what_an_extra_brings_is_named_where_it_is_needed(desk: Desk) -> None:
     weights = desk.paths.models / "model_00224_final" / "model.pth"
     done = emotorch(desk.paths.root, path, weights, hidden="torch")
     assert (done.returncode, done.stdout) == (2, "")
-    assert said(done).startswith(f"error: {weights} without an ONNX file beside it needs torch: pip install 'emotorch")
+    assert said(done).startswith(f"error: {weights} without an ONNX file beside it needs torch: {installing('train')}")
     done = emotorch(desk.paths.root, path, "--save", "out.png", hidden="matplotlib")
     assert (done.returncode, done.stdout) == (2, "")
     what = "drawing pictures (--save, --visualize) needs matplotlib"
-    assert said(done) == f"error: {what}: pip install 'emotorch[draw]'\n"
+    assert said(done) == f"error: {what}: {installing('draw')}\n"
     write_clip(desk.paths.root / "clip.avi", [[SyntheticFace(100, 100, 160)]] * 3)
     done = emotorch(desk.paths.root, "clip.avi", "--save", "copy.mp4", hidden="matplotlib")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "copy.mp4")
-    assert said(done) == "copy_timeline.png is not drawn: it needs matplotlib (pip install 'emotorch[draw]')\n"
+    assert said(done) == f"copy_timeline.png is not drawn, which needs matplotlib: {installing('draw')}\n"
     assert (desk.paths.root / "copy.mp4").is_file()
 
 

@@ -404,7 +404,7 @@ def test_the_script_audits_compares_writes_and_ends_with_its_verdict(bands: Path
     (tmp_path / "elsewhere").mkdir()
     namesake = shutil.copy(good, tmp_path / "elsewhere")
     assert "called the same" in error_line(call_script(bands, AUDIT, good, namesake), 2)
-    assert "no model folder" in error_line(call_script(bands, AUDIT, "nobody.onnx"), 2)
+    assert "nobody.onnx: no such file" in error_line(call_script(bands, AUDIT, "nobody.onnx"), 2)
 
 
 def test_our_own_models_are_audited_by_name(bands: Paths) -> None:

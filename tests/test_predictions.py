@@ -225,10 +225,18 @@ def test_a_model_that_is_not_there_or_no_model_is_named(desk: Desk) -> None:
     path = desk.picture("a.png", draw_images(1, seed=3)[0])
     assert "model_00042" in error_line(desk.predict(path, "--model", "model_00042"), 2)
     for weights in ("missing.pth", "missing.onnx", "missing.safetensors"):
-        assert f"no model folder '{weights}'" in error_line(desk.predict(path, weights), 2)
+        assert f"{weights}: no such file" in error_line(desk.predict(path, weights), 2)
     (desk.paths.root / "no.pth").write_bytes(b"no model")
     assert "no.pth" in error_line(desk.predict(path, desk.paths.root / "no.pth"))
     assert "name a picture" in error_line(desk.predict(desk.model), 2)
+
+
+def test_a_folder_without_pictures_and_an_address_are_one_line_each(desk: Desk) -> None:
+    (desk.paths.root / "empty").mkdir()
+    done = desk.predict(desk.paths.root / "empty", desk.model)
+    assert error_line(done).endswith("no pictures in this folder")
+    assert done.stdout == ""
+    assert "nothing is fetched" in error_line(desk.predict("https://example.org/a.jpg", desk.model))
 
 
 def test_options_that_there_are_not_are_wrong_usage(desk: Desk) -> None:

@@ -1,4 +1,5 @@
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from published import write_run
 from running import PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, copy_trained, error_line, last_line
 
 from emotorch import cli
+from emotorch.errors import installing
 from emotorch.paths import MODEL_ORIGINAL, REPOSITORY, Paths
 
 SCRIPTS = sorted(
@@ -92,6 +94,15 @@ def test_a_full_device_is_one_line_with_the_way_out(capsys: pytest.CaptureFixtur
     assert ended.value.code == 1
     way_out = "smaller batches (--set batch_size=N) need less, or --device cpu"
     assert capsys.readouterr().err == f"error: CUDA out of memory: {way_out}\n"
+
+
+def test_a_package_that_is_not_installed_is_one_line_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda: importlib.import_module("no_such_package").main())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: no_such_package is not installed: {installing('all')}\n"
+    with pytest.raises(ModuleNotFoundError):  # a fault of ours
+        cli.run(lambda: importlib.import_module("emotorch.no_such_module").main())
 
 
 @pytest.mark.slow

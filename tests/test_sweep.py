@@ -475,7 +475,7 @@ def test_a_guided_sweep_grows_its_plan_and_goes_on_as_if_undisturbed(
 def test_without_optuna_a_guided_sweep_says_what_to_install(root: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = call_script(root, SWEEP, "--num-models", 2, "--strategy", "guided")
-    assert "pip install 'emotorch[guided]'" in error_line(done, status=2)
+    assert "pip install '.[guided]'" in error_line(done, status=2)
     assert not root.models.exists()
 
 

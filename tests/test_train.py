@@ -403,7 +403,7 @@ def test_losses_that_are_no_numbers_fail_the_run_in_one_line(trained: Trained, t
         pytest.param(
             ("--tensorboard",),
             2,
-            "--tensorboard needs TensorBoard: pip install",
+            "--tensorboard needs TensorBoard: in EmoTorch's folder, pip install",
             marks=pytest.mark.skipif(find_spec("tensorboard") is not None, reason="TensorBoard is installed"),
         ),
         (("--fer", 0, "--fer-aug", 0), 1, "no image of class 'anger'"),

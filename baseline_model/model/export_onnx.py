@@ -7,6 +7,7 @@ Writes MODEL/model.onnx, which predictions take from then on, and its hash into 
 from importlib.util import find_spec
 
 from emotorch import cli
+from emotorch.errors import installing
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if not (find_spec("onnx") and find_spec("onnxscript")):
-        parser.error("the export needs onnx and onnxscript: pip install 'emotorch[onnx]'")
+        parser.error(f"the export needs onnx and onnxscript: {installing('onnx')}")
 
     from emotorch.inference.onnx_export import BATCHES, TOLERANCE, export
     from emotorch.paths import Paths

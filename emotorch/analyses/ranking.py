@@ -218,7 +218,8 @@ def _draw_points(
     entries: dict[str, Artist] = {f"run{suffix} ({int((~collapsed).sum()):,})": solid}
     if collapsed.any():
         entries[f"run that collapsed to one class{suffix} ({int(collapsed.sum()):,})"] = crosses
-    entries[f"best: {ranking.best.model}, {ranking.criterion.form.format(ranking.best.value)}"] = star
+    note = ", which collapsed" if collapsed[best] else ""
+    entries[f"best: {ranking.best.model}, {ranking.criterion.form.format(ranking.best.value)}{note}"] = star
     return entries
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from emotorch.data.detectors import Detector, open_detector
 from emotorch.data.images import Pixels
-from emotorch.errors import EmoTorchError
+from emotorch.errors import EmoTorchError, installing
 from emotorch.inference import outputs
 from emotorch.inference.inputs import Input, Kind, expand
 from emotorch.inference.outputs import OutputOptions, check_targets, deliver_picture, has_display
@@ -138,7 +138,7 @@ class _Call:
 
     def finish(self, beside: Path) -> None:
         """The output for all inputs together; `beside`: what a contact sheet is named after."""
-        if self.predictions and self.as_table and not self.options.json:
+        if self.as_table and not self.options.json and not all(found.error for found in self.predictions):
             print(outputs.as_table(self.predictions, self.reader.labels))
         if self.options.csv:
             outputs.write_table(self.options.csv, self.rows, self.reader.labels, timed=self.is_timed)
@@ -218,7 +218,7 @@ class _Call:
 
     def _draw_timeline(self, path: Path, frames: Sequence[FramePredictions], title: str) -> None:
         if find_spec("matplotlib") is None:
-            logger.warning("%s is not drawn: it needs matplotlib (pip install 'emotorch[draw]')", path)
+            logger.warning("%s is not drawn, which needs matplotlib: %s", path, installing("draw"))
             return
         from emotorch.inference.timeline import plot_timeline
 

@@ -55,6 +55,8 @@ def _expand_one(name: str) -> list[Input]:
     path = Path(name)
     if not name:  # as of a shell's variable that is not set; a Path of it would be the current folder
         return [Input(path, error="an empty name")]
+    if "://" in name and not path.exists():
+        return [Input(path, error="an address, and nothing is fetched: download the file, and name that")]
     # A file may well be called `me[1].jpg`: a pattern is what is no file.
     if glob.has_magic(name) and not os.path.exists(name):  # noqa: PTH110 (Path.exists raises for names too long)
         matches = sorted(_matching(name))

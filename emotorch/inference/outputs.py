@@ -177,7 +177,8 @@ def check_targets(options: OutputOptions, inputs: Sequence[Input]) -> None:
     for option, target in (("--csv", options.csv), ("--save", options.save)):
         if target and target.exists() and not target.is_file():
             raise UsageError(f"{option} {target}: a folder, device or pipe is there; name a file")
-        if target and target.resolve() in {item.path.resolve() for item in inputs if not item.error}:
+        # Path.resolve raises for a link to itself.
+        if target and os.path.realpath(target) in {os.path.realpath(item.path) for item in inputs if not item.error}:
             raise UsageError(f"{option} {target}: this is the input itself; choose another name")
     videos = sum(item.kind is Kind.VIDEO for item in inputs)
     if options.draws and videos < len(inputs):

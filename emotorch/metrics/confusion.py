@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report, f1_score
 
+from emotorch.tables import counted
+
 Counts = NDArray[np.int64]
 Proportions = NDArray[np.float64]
 
@@ -100,4 +102,6 @@ def report(truths: Counts, predictions: Counts, labels: Sequence[str], loss: flo
         f1_score(truths, predictions, labels=classes, average=average, zero_division=0.0)
         for average in ("macro", "micro")
     )
-    return f"{text}\nmacro-F1 {float(macro):.4f}\nmicro-F1 {float(micro):.4f}\nloss {loss:.4f}\n"
+    without = len(labels) - len(np.unique(truths))
+    note = f" ({counted(without, 'class')} without images: F1 0)" if without else ""
+    return f"{text}\nmacro-F1 {float(macro):.4f}{note}\nmicro-F1 {float(micro):.4f}\nloss {loss:.4f}\n"

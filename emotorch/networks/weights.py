@@ -29,6 +29,9 @@ def read_tensors(path: Path) -> Any:
     """
     if not path.is_file():
         raise EmoTorchError(f"{path} does not exist")
+    if path.suffix == ".onnx":
+        missing = path.with_suffix(".pth").name
+        raise EmoTorchError(f"{path} is for prediction alone: this needs {missing} beside it, from which it was made")
     try:
         content = path.read_bytes()
         if path.suffix == ".safetensors":
@@ -44,5 +47,6 @@ def read_tensors(path: Path) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """PyTorch's messages have many lines, an EOFError's none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """PyTorch's messages have many lines, an EOFError's none, and a KeyError's is the key."""
+    line = next(iter(str(error).splitlines()), "")
+    return line if any(map(str.isalpha, line)) else type(error).__name__

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 # A model's weights in its folder, the best epoch's; the first that is there is taken.
-_WEIGHTS_NAMES = ("model.pth", "model.safetensors", "model.onnx")
+_WEIGHTS_SUFFIXES = (".pth", ".safetensors", ".onnx")
+_WEIGHTS_NAMES = tuple(f"model{suffix}" for suffix in _WEIGHTS_SUFFIXES)
 # The matrices of all validation sets: as published of a run on FER-2013, and of one on other data.
 FER_VS_CKP, MATRICES = "confusion_matrices_fer_vs_ckp.png", "confusion_matrices.png"
 # What a run's folder holds without a face in it, beside its weights and its card: patterns in the order in which a
@@ -312,6 +313,8 @@ def find_run(paths: Paths, model: str) -> Run:
             return run_in(paths, candidate.resolve())
         if candidate.is_file():
             return run_in(paths, candidate.resolve().parent)
+    if model.endswith(_WEIGHTS_SUFFIXES):
+        raise UsageError(f"{model}: no such file")
     known = [run.name for run in list_runs(paths.models)]
     hint = f"there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else "train one first"
     shipped = sorted(weights.parent.name for weights in SHIPPED_MODELS.glob("*/model.onnx"))

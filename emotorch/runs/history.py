@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError, UsageError, installing
 from emotorch.figures.canvas import save
 from emotorch.figures.history import Curve, history_figure
 from emotorch.files import read_table, write_csv, write_json
@@ -60,7 +60,7 @@ class EpochLog:
 def require_tensorboard() -> None:
     """Raises UsageError where TensorBoard is not installed."""
     if find_spec("tensorboard") is None:
-        raise UsageError("--tensorboard needs TensorBoard: pip install 'emotorch[tensorboard]'")
+        raise UsageError(f"--tensorboard needs TensorBoard: {installing('tensorboard')}")
 
 
 def write_history(folder: Path, history: Sequence[EpochScores], datasets: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from emotorch.analyses.criterion import DISTANCE, Criterion
 from emotorch.data.selection import Factors
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError, UsageError, installing
 from emotorch.experiment.settings import Settings
 from emotorch.files import read_table
 from emotorch.overrides import setting_type, setting_types, with_setting
@@ -366,6 +366,6 @@ def require_optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise UsageError("--strategy guided needs Optuna: pip install 'emotorch[guided]'") from None
+        raise UsageError(f"--strategy guided needs Optuna: {installing('guided')}") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -27,7 +27,7 @@ from emotorch.data.images import PixelForm, Pixels
 from emotorch.data.operations import OPERATIONS
 from emotorch.data.selection import DatasetIndex, ImageSet
 from emotorch.datasets import CKP
-from emotorch.errors import EmoTorchError, UsageError
+from emotorch.errors import EmoTorchError, UsageError, installing
 from emotorch.experiment.settings import Settings
 from emotorch.experiment.train import is_leaky
 from emotorch.files import STAMP_NAME, now, write_bytes
@@ -291,5 +291,5 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError("--engine ray needs Ray: pip install -e '.[cluster]'") from None
+        raise UsageError(f"--engine ray needs Ray: {installing('cluster')}") from None
     return ray
