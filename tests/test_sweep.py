@@ -488,8 +488,8 @@ def test_a_line_tells_how_far_and_how_well() -> None:
         "2 of 4: model_00002 collapsed to one class; "
     )
     line = progress.line(Result(3, "model_00003", "finished", 9.0, 0.02))
-    assert line.startswith("3 of 4: model_00003 at 0.02000; ")
-    assert "models per hour; 0 s left; best model_00003 at 0.02000; 1 collapsed" in line
+    assert line.startswith("3 of 4: model_00003 at distance 0.02000; ")
+    assert "models per hour; 0 s left; best model_00003 at distance 0.02000; 1 collapsed" in line
     assert "4 of 4: run 4 failed: too bad; " in progress.line(Result(4, "", "failed", error="too bad"))
 
 

@@ -46,7 +46,7 @@ class Progress:
             parts.append(f"{3600 * self._trained / max(seconds, 1e-9):,.0f} models per hour")
         parts.append(f"{_duration(seconds / (self._done - self._before) * (self._count - self._done))} left")
         if self._best is not None:
-            parts.append(f"best {self._best.model} at {_written(self._best, self._criterion)}")
+            parts.append(f"best {self._best.model} at {self._criterion.write(_score(self._best, self._criterion))}")
         if self._collapsed:
             parts.append(f"{self._collapsed} collapsed")
         return "; ".join(parts)
@@ -136,15 +136,9 @@ def _describe(result: Result, criterion: Criterion) -> str:
         return f"run {result.number} failed: {result.error}"
     # A distance of one that collapsed would mislead.
     scores = _SCORES if result.collapsed else dict.fromkeys((criterion, *_SCORES))
-    said = [_written(result, score) for score in scores if not math.isnan(_score(result, score))]
+    said = [score.write(value) for score in scores if not math.isnan(value := _score(result, score))]
     what = f"{result.model} {COLLAPSED}" if result.collapsed else result.model
     return f"{what} at {', '.join(said)}" if said else what
-
-
-def _written(result: Result, criterion: Criterion) -> str:
-    """A score in a line of progress, where a distance goes without saying."""
-    score = _score(result, criterion)
-    return criterion.form.format(score) if criterion == DISTANCE else criterion.write(score)
 
 
 def _duration(seconds: float) -> str:

@@ -389,5 +389,5 @@ def _epoch_line(scores: EpochScores, recipe: Recipe, seconds: float, *, best: bo
     return (
         f"epoch {scores.epoch:2d}/{recipe.epochs}  loss {scores.training.loss:.4f}"
         f"  training {scores.training.accuracy:5.2f}%  validation loss {scores.combined.loss:.4f}  {validation}"
-        f"  learning rate {scores.learning_rate:.2g}  {seconds:.1f} s{'  *' if best else ''}"
+        f"  learning rate {scores.learning_rate:.2g}  {seconds:.1f} s{'  best so far' if best else ''}"
     )
