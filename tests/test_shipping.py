@@ -4,10 +4,12 @@ test's own, never among the models that do ship."""
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -304,26 +306,29 @@ def test_a_kill_at_any_moment_of_a_swap_leaves_the_old_folder_or_the_new_one(
 
 @forks
 def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
-    unseen: Trained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: Trained, models: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(shipping, "export", quick_export)
-    monkeypatch.setattr(shipping, "draw_pictures", lambda *_: None)
     folder = tmp_path / "few_files"  # fewer moments
     folder.mkdir()
     for name in ("run.json", "model.pth", "final_accuracies.csv"):
         shutil.copy(unseen.folder / name, folder)
     accept(folder)
     findings(folder, "scores", hash_file(folder / "model.pth"), "findings.json")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        fresh.submit(ship_killed_at_every_change, folder, models).result()
 
-    def work() -> None:
-        ship(Run(folder), NAME, models, write_texts)
 
-    old = tmp_path / "old"
-    shutil.copytree(models / NAME, old)
+def ship_killed_at_every_change(folder: Path, models: Path) -> None:
+    """To be called in a fresh process: one that has run tests is slow to fork."""
+    paths.SHIPPED_MODELS = models
+    shipping.export, shipping.draw_pictures = quick_export, lambda *_: None
     names = {
         *("run.json", "model.pth", "model.onnx", "README.md", "final_accuracies.csv"),
         *("scores/findings.json", "scores/stage.json"),
     }
+
+    def work() -> None:
+        ship(Run(folder), NAME, models, write_texts)
 
     def is_new(found: dict[str, bytes]) -> bool:
         """PyTorch's files of the same weights differ by their temporary names."""
@@ -331,6 +336,8 @@ def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(
             json.loads(found["run.json"])["weights_sha256"] == hashlib.sha256(found["model.pth"]).hexdigest()
         )
 
+    old = folder.with_name("old")
+    shutil.copytree(models / NAME, old)
     change, after = 0, []
     while killed_before(change, work):
         found = tree(models / NAME)
