@@ -304,6 +304,27 @@ def test_splits_in_a_column_are_what_folders_are(paths: Paths) -> None:
     assert find_copies(paths, FER)[0].notes == (note,)
 
 
+@pytest.mark.parametrize(
+    ("name", "codes", "taken"),
+    [
+        ("faces.csv", "1234567", ""),  # as CK+'s without anger it would be read wrongly in silence
+        ("faces.csv", "123456", ""),
+        ("ckextended.csv", "1234567", ""),
+        ("faces.csv", "0123456", "FER"),
+        ("faces.csv", "01234567", "CKP"),
+        ("faces.csv", "12345", "FER"),
+        ("fer2013.csv", "123456", "FER"),  # its name tells what the numbers are
+    ],
+)
+def test_classes_with_numbers_from_1_are_asked_about(paths: Paths, name: str, codes: str, taken: str) -> None:
+    rows = [f"{codes[face % len(codes)]},{' '.join(numbers(face))}" for face in range(len(FACES))]
+    (paths.raw / name).parent.mkdir(parents=True, exist_ok=True)
+    (paths.raw / name).write_text("\n".join(["emotion,pixels", *rows, ""]))
+    found = look(paths)
+    assert list(found.datasets) == ([taken] if taken else [])
+    assert any(part.is_question and "numbers 1 to" in part.found for part in found.passed_over) == (not taken)
+
+
 def test_numbers_that_are_not_called_emotion_are_asked_about(paths: Paths) -> None:
     """Copies that were made of class folders count them by the alphabet: 4 is neutral then."""
     file = write(paths, "x/train.csv", range(5), "label,pixels")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emotorch.data.class_folders import ClassFolders
 from emotorch.data.images import SIZE
-from emotorch.data.known import numbered_classes
+from emotorch.data.known import ask_from_1, numbered_classes
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, common_size
 from emotorch.data.pixel_csv import dataset_of, read_head, readable_head
 from emotorch.data.sources import Reading, SourceImage
@@ -111,6 +111,8 @@ def _labels(folder: Folder) -> dict[_Key, Path]:
 
 def _recognise_table(csv: Path) -> Finding:
     table = readable_head(csv)
+    if table is not None and table.counts_from_1(len(_TABLE_CLASSES) - 1):
+        return ask_from_1(csv, table.highest_code(), _TABLE_CLASSES)
     return Recognised(
         CKP.name,
         csv,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emotorch.data import pixel_csv
 from emotorch.data.fer2013_folders import usage_of_split
-from emotorch.data.known import class_of
+from emotorch.data.known import ask_from_1, class_of
 from emotorch.data.layouts import Folder, Incomplete
 from emotorch.data.names import beside_split, split_of
 from emotorch.data.pixel_csv import PixelTable, read_head, readable_head
@@ -80,6 +80,8 @@ def _fault(table: PixelTable, folder: Folder) -> Incomplete | None:
             "emotions: take out the one that is not meant",
             is_question=True,
         )
+    if not pixel_csv.is_called_fer2013(table.path) and table.counts_from_1(len(FER.classes) - 1):
+        return ask_from_1(table.path, table.highest_code(), FER.classes)
     if pixel_csv.has_other_labels(table):
         return Incomplete(
             table.path,

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from emotorch.data.class_folders import ClassFolders, ClassOf, joined_splits
 from emotorch.data.layouts import Finding, Folder, Incomplete
@@ -144,6 +145,17 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
             ],
             notes=notes,
         )
+
+
+def ask_from_1(table: Path, highest: int, classes: Sequence[str]) -> Incomplete:
+    """The question that classes with numbers from 1 leave open in a table of faces, where the dataset's are from 0."""
+    own = ", ".join(f"{number} {name}" for number, name in enumerate(classes))
+    return Incomplete(
+        table,
+        f"faces whose classes are the numbers 1 to {highest}: others than {own}, or without the first; write the "
+        "emotions' names in their place",
+        is_question=True,
+    )
 
 
 def ask_whose(folder: Folder, numbers: Iterable[int], what: str) -> Incomplete:

@@ -101,8 +101,17 @@ class PixelTable:
 
     def highest_code(self) -> int:
         """The highest number of a class in the first rows; -1 where no row has one."""
-        codes = map(_code, islice(self.read_column(self.emotion), _LOOKED_AT))
-        return max((code for code in codes if code is not None), default=-1)
+        return max(self._codes(_LOOKED_AT), default=-1)
+
+    def counts_from_1(self, last: int) -> bool:
+        """Whether its classes have numbers up to the last or beyond, but no 0: as if counted from 1."""
+        some = set(self._codes(_LOOKED_AT))
+        return min(some, default=0) == 1 and max(some) >= last and 0 not in self._codes(None)
+
+    def _codes(self, rows: int | None) -> Iterator[int]:
+        """The numbers of the classes in so many rows, or in all."""
+        cells = islice(self.read_column(self.emotion), rows)
+        return (code for cell in cells if (code := _code(cell)) is not None)
 
     def read_column(self, place: int | None, start: int = 0) -> Iterator[str]:
         """What each row has in a column, from the first one that begins after so many bytes; nothing without one."""
@@ -281,12 +290,16 @@ def readable_head(path: Path) -> PixelTable | None:
         return None
 
 
+def is_called_fer2013(csv: Path) -> bool:
+    return _FER_FILE.match(csv.name) is not None
+
+
 def dataset_of(csv: Path, folder: Folder) -> str | None:
     """The dataset that a table of faces is of, FER-2013 or CK+; None for any other file.
 
     Its name tells, also of a file that is broken; else whether it has CK+'s contempt, and what the folders are called.
     """
-    if _FER_FILE.match(csv.name):
+    if is_called_fer2013(csv):
         return FER.name
     if _CKP_FILE.match(csv.name):
         return CKP.name
@@ -296,13 +309,14 @@ def dataset_of(csv: Path, folder: Folder) -> str | None:
     if called_after_another(csv, folder):
         return FER.name  # which asks whose it is
     in_folder_of_ckp = folder.called(_CKP_CALLED.search) and "fer" not in csv.stem.lower()
-    is_like_ckp = _has_size_of_ckp(csv) and (in_folder_of_ckp or table.highest_code() == CONTEMPT)
+    has_contempt = table.highest_code() == CONTEMPT and not table.counts_from_1(CONTEMPT)
+    is_like_ckp = _has_size_of_ckp(csv) and (in_folder_of_ckp or has_contempt)
     return CKP.name if _CKP_CALLED.search(csv.stem) or is_like_ckp else FER.name
 
 
 def called_after_another(csv: Path, folder: Folder) -> str:
     """The name of a table, or else of the nearest folder called after any, that is of a dataset beside FER-2013."""
-    if _FER_FILE.match(csv.name):
+    if is_called_fer2013(csv):
         return ""
     called = csv.name if _is_of_any(csv.stem) else folder.called(_is_of_any)
     return called if _is_of_another(called) else ""
@@ -322,7 +336,7 @@ def _has_size_of_ckp(csv: Path) -> bool:
 
 def has_other_labels(table: PixelTable) -> bool:
     """Whether a table not called after FER-2013 has an eighth class, in more rows than CK+: as by FER+'s labels."""
-    is_unknown = not _FER_FILE.match(table.path.name) and not _has_size_of_ckp(table.path)
+    is_unknown = not is_called_fer2013(table.path) and not _has_size_of_ckp(table.path)
     return is_unknown and table.highest_code() >= CONTEMPT
 
 
