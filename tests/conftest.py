@@ -198,6 +198,18 @@ def trained(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> Traine
     return Trained(paths, train(paths, *TRAINED_WITH))
 
 
+@pytest.fixture
+def root(prepared: Paths, tmp_path: Path) -> Paths:
+    """A root of the test's own after stages 1-3."""
+    return copy_root(prepared, tmp_path / "root")
+
+
+@pytest.fixture
+def ours(trained: Trained, tmp_path: Path) -> Trained:
+    """The trained run in a root of the test's own."""
+    return copy_trained(trained, tmp_path / "root")
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a model with spread outputs, with their ONNX file beside them; not to be changed."""
@@ -241,9 +253,8 @@ def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def lively(trained: Trained, tmp_path: Path) -> Trained:
+def lively(ours: Trained) -> Trained:
     """The trained run in a root of the test's own, with weights that give every answer to some image."""
-    ours = copy_trained(trained, tmp_path / "root")
     replace_weights(ours.folder, published_state())
     return ours
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from conftest import draw_images, refusal, write_fer_csv, write_small_ckplus, write_small_fer
 from PIL import Image
-from running import copy_root
 
 from emotorch.analyses.dataset import describe, make_audit
 from emotorch.data import audit, duplicates, faults
@@ -278,15 +277,14 @@ def test_twins_stand_together(tmp_path: Path) -> None:
     assert findings(tmp_path)["twins"] == [f"joy/{number}.png" for number in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
 
 
-def test_a_stage_s_image_that_changed_or_went_is_found(prepared: Paths, tmp_path: Path) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
-    before = findings(paths.fer_images)
-    files = [entry.file for entry in audit.read(paths.fer_images).entries]
+def test_a_stage_s_image_that_changed_or_went_is_found(root: Paths) -> None:
+    before = findings(root.fer_images)
+    files = [entry.file for entry in audit.read(root.fer_images).entries]
     for file in files[20], files[21], files[22]:
-        (paths.fer_images / file).unlink()
-    write(paths.fer_images / files[21], draw_images(1, seed=9)[0])
-    write(paths.fer_images / files[22], draw_images(1, seed=9)[0][:40])
-    found = findings(paths.fer_images)
+        (root.fer_images / file).unlink()
+    write(root.fer_images / files[21], draw_images(1, seed=9)[0])
+    write(root.fer_images / files[22], draw_images(1, seed=9)[0][:40])
+    found = findings(root.fer_images)
     assert "changed" not in before
     assert found["changed"] == [files[21]]
     assert found["unreadable"] == [files[20], files[22]]

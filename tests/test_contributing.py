@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from running import Trained, call_script, copy_trained
+from running import Trained, call_script
 
 from emotorch.paths import REPOSITORY, Paths
 
@@ -115,10 +115,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def test_a_network_a_dataset_and_an_analysis_are_added_as_the_page_says(
-    repository: Path, trained: Trained, tmp_path: Path
-) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_network_a_dataset_and_an_analysis_are_added_as_the_page_says(repository: Path, ours: Trained) -> None:
     commands = [command for section in EXECUTED for command in carry_out(section, repository)]
     program = "import sys, test_contributing; test_contributing.follow(*sys.argv[1:])"
     done = subprocess.run(

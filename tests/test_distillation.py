@@ -1,7 +1,6 @@
 """Distillation: soft targets, that they are learned, and that teachers leak no validation image."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from running import (
     accept,
     assert_same_weights,
     call_script,
-    copy_trained,
     error_line,
     interrupt,
     replace_weights,
@@ -56,8 +54,7 @@ def test_without_teachers_there_are_no_soft_targets() -> None:
     assert Teachers().soft_targets(CPU, "float32") is None
 
 
-def test_a_student_records_its_teachers_and_resumes_to_the_same_weights(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_student_records_its_teachers_and_resumes_to_the_same_weights(ours: Trained) -> None:
     teachers = f"teachers={ours.folder.name}, {ours.folder}"
     options = (*TRAINED_WITH, "--set", "loss=cross_entropy", "--set", teachers)
     undisturbed = train(ours.paths, "--epochs", 3, *options)
@@ -73,8 +70,7 @@ def test_a_student_records_its_teachers_and_resumes_to_the_same_weights(trained:
     assert_same_weights(student, undisturbed)
 
 
-def test_a_student_does_not_go_on_with_another_teacher(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_student_does_not_go_on_with_another_teacher(ours: Trained) -> None:
     student = train(ours.paths, "--set", f"teachers={ours.folder.name}")
     interrupt(student, epochs=3)
     replace_weights(ours.folder, published_state())
@@ -84,11 +80,8 @@ def test_a_student_does_not_go_on_with_another_teacher(trained: Trained, tmp_pat
 
 
 @pytest.mark.parametrize("options", [("--fer-usage", "official"), ("--fer", 0.9)], ids=str)
-def test_a_teacher_that_has_seen_more_than_its_student_is_refused(
-    trained: Trained, tmp_path: Path, options: tuple[object, ...]
-) -> None:
+def test_a_teacher_that_has_seen_more_than_its_student_is_refused(ours: Trained, options: tuple[object, ...]) -> None:
     """Whatever the images are called: a dataset that was made again may have other numbers."""
-    ours = copy_trained(trained, tmp_path / "root")
     usage = ours.folder / "image_usage.csv"
     usage.write_text(usage.read_text().replace(".png", "0.png"))
     accept(ours.folder)
@@ -98,15 +91,13 @@ def test_a_teacher_that_has_seen_more_than_its_student_is_refused(
     assert len(list(ours.paths.models.iterdir())) == 1
 
 
-def test_a_teacher_that_does_not_say_what_it_has_seen_is_refused(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_teacher_that_does_not_say_what_it_has_seen_is_refused(ours: Trained) -> None:
     (ours.folder / "image_usage.csv").unlink()
     accept(ours.folder)
     assert "what it was trained on is unknown" in error_of(ours, "--set", f"teachers={ours.folder.name}")
 
 
-def test_a_teacher_of_other_labels_or_none_at_all_is_refused(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_teacher_of_other_labels_or_none_at_all_is_refused(ours: Trained) -> None:
     assert "no model folder 'nobody'" in error_of(ours, "--set", "teachers=nobody", status=2)
     shutil.copytree(ours.folder, ours.paths.models / "other")
     state = torch.load(ours.folder / "model.pth", weights_only=True)

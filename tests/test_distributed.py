@@ -107,11 +107,6 @@ def assert_same_losses(first: Path, second: Path) -> None:
     )
 
 
-@pytest.fixture
-def root(prepared: Paths, tmp_path: Path) -> Paths:
-    return copy_root(prepared, tmp_path / "root")
-
-
 def alone(paths: Paths, *options: object) -> Path:
     """Stage 4 by one process; on two threads, which cut a batch as two processes do."""
     return Path(last_line(call_script(paths, TRAIN, "--threads", 2, "--device", "cpu", *options)))

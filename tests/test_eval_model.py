@@ -12,7 +12,6 @@ from running import (
     Trained,
     accept,
     call_script,
-    copy_trained,
     error_line,
     last_line,
     read_counts,
@@ -166,8 +165,7 @@ def test_the_combined_picture_shows_both_datasets_and_no_training_image() -> Non
     assert_legible(figure)
 
 
-def test_a_trained_model_scores_what_its_own_files_say(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_trained_model_scores_what_its_own_files_say(ours: Trained) -> None:
     _, folder = evaluate(ours)
     for name in ("fer_val", "ckp_val"):
         for kind in ("counts", "matrix"):

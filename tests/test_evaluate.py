@@ -18,7 +18,6 @@ from running import (
     Trained,
     accept,
     call_script,
-    copy_trained,
     error_line,
     last_line,
     read_counts,
@@ -376,8 +375,7 @@ def test_equal_names_of_another_dataset_are_not_taken_for_training_images(lively
     assert "left out" not in result.said
 
 
-def test_a_published_folder_is_scored_and_what_it_was_trained_on_is_unknown(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_published_folder_is_scored_and_what_it_was_trained_on_is_unknown(ours: Trained) -> None:
     folder = write_run(ours.paths.models / "model_00224_final")
     torch.save(published_state(), folder / "model.pth")
     published = Trained(ours.paths, folder)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import TRAINED_WITH, draw_images
 from published import published_state, write_run
-from running import MODELS, TRAIN, Trained, accept, call_script, copy_trained, error_line, last_line, read_table
+from running import MODELS, TRAIN, Trained, accept, call_script, error_line, last_line, read_table
 
 from emotorch.analyses import analyses, robustness
 from emotorch.data.images import write_png
@@ -38,11 +38,6 @@ from emotorch.runs.usage import write_image_usage
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 CARD = f"{MODELS}/write_model_card.py"
-
-
-@pytest.fixture
-def ours(trained: Trained, tmp_path: Path) -> Trained:
-    return copy_trained(trained, tmp_path / "root")
 
 
 def write_card(model: Trained, *options: object) -> str:

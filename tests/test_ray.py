@@ -148,16 +148,14 @@ def test_a_node_is_lost_and_the_cluster_makes_what_one_worker_makes_here(
 
 
 @needs_ray
-def test_without_a_cluster_one_line_says_how_to_start_one(prepared: Paths, tmp_path: Path) -> None:
-    root = copy_root(prepared, tmp_path / "root")
+def test_without_a_cluster_one_line_says_how_to_start_one(root: Paths) -> None:
     line = error_line(call_script(root, SWEEP, *OPTIONS, "--engine", "ray", "--address", "127.0.0.1:1"))
     assert "ray start --head" in line
     assert not list_runs(root.models)
 
 
 @needs_ray
-def test_teachers_are_refused_on_a_cluster(prepared: Paths, tmp_path: Path) -> None:
-    root = copy_root(prepared, tmp_path / "root")
+def test_teachers_are_refused_on_a_cluster(root: Paths) -> None:
     line = error_line(call_script(root, SWEEP, *OPTIONS, "--engine", "ray", "--set", "teachers=compact"), status=2)
     assert "use --engine local" in line
     assert not list_runs(root.models)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, start_browser
-from running import MODELS, SWEEP, Trained, call_script, copy_root, copy_trained, error_line, last_line
+from running import MODELS, SWEEP, Trained, call_script, copy_trained, error_line, last_line
 
 from emotorch.analyses import analyses
 from emotorch.paths import Paths
@@ -76,8 +76,7 @@ def test_a_second_page_is_made_from_what_was_measured_and_is_equal(trained: Trai
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_without_the_images_the_page_says_what_is_missing(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_without_the_images_the_page_says_what_is_missing(ours: Trained, tmp_path: Path) -> None:
     elsewhere = Paths(tmp_path / "elsewhere")
     elsewhere.root.mkdir()
     done = call_script(elsewhere, REPORT, ours.folder, "--threads", 1)
@@ -88,11 +87,10 @@ def test_without_the_images_the_page_says_what_is_missing(trained: Trained, tmp_
     assert f"measure_robustness.py {ours.folder.name}" in html
 
 
-def test_the_page_of_a_sweep_lists_its_runs(prepared: Paths, tmp_path: Path) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
+def test_the_page_of_a_sweep_lists_its_runs(root: Paths) -> None:
     quick = ("--epochs", 1, "--workers", 1, "--fer-aug-range", "0:0", "--ckp-aug-range", "0:0")
-    sweep = Path(last_line(call_script(paths, SWEEP, "--num-models", 2, *quick)))
-    html = Path(last_line(call_script(paths, REPORT, sweep.name))).read_text()
+    sweep = Path(last_line(call_script(root, SWEEP, "--num-models", 2, *quick)))
+    html = Path(last_line(call_script(root, REPORT, sweep.name))).read_text()
     page = Page(html)
     assert page.sections == ["ranking", "best", "together", "runs"]
     assert all(map(is_inside, page.references))

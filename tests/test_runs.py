@@ -20,7 +20,6 @@ from running import (
     assert_same_weights,
     call_script,
     copy_root,
-    copy_trained,
     error_line,
     last_line,
     read_table,
@@ -193,10 +192,7 @@ def test_another_run_of_the_same_number_is_left_alone(paths: Paths) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_whose_folder_is_deleted_fails_in_one_line(
-    prepared: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
+def test_a_training_whose_folder_is_deleted_fails_in_one_line(root: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     save = checkpoints.save
 
     def save_and_delete(path: Path, state: dict[str, object]) -> None:
@@ -204,9 +200,9 @@ def test_a_training_whose_folder_is_deleted_fails_in_one_line(
         shutil.rmtree(path.parent)
 
     monkeypatch.setattr(checkpoints, "save", save_and_delete)
-    line = error_line(call_script(paths, TRAIN, "--epochs", 1, "--threads", 1))
+    line = error_line(call_script(root, TRAIN, "--epochs", 1, "--threads", 1))
     assert "model_00001 was deleted while it was being trained" in line
-    assert not list(paths.models.glob("model_*"))
+    assert not list(root.models.glob("model_*"))
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "interrupted"), (EmoTorchError, "failed")])
@@ -329,8 +325,7 @@ def test_ctrl_c_ends_a_training_as_interrupted_with_one_line(prepared: Paths, tm
 
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_a_run_that_failed_after_its_last_epoch_gets_its_files_by_resume(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_run_that_failed_after_its_last_epoch_gets_its_files_by_resume(ours: Trained, trained: Trained) -> None:
     record = Run(ours.folder).record
     for file in ours.folder.iterdir():
         if file.name not in ("model_last.pth", "run.json"):
@@ -346,8 +341,7 @@ def test_a_run_that_failed_after_its_last_epoch_gets_its_files_by_resume(trained
     assert {key: again[key] for key in again.keys() - times} == {key: record[key] for key in record.keys() - times}
 
 
-def test_what_cannot_be_resumed_is_refused_in_one_line(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_what_cannot_be_resumed_is_refused_in_one_line(ours: Trained) -> None:
 
     def resume(model: str, status: int = 1) -> str:
         return error_line(call_script(ours.paths, TRAIN, "--resume", model), status)

@@ -10,7 +10,7 @@ import torch
 from conftest import tree
 from PIL import Image
 from published import write_run
-from running import PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, copy_trained, error_line, last_line
+from running import PLOT_CONFUSION, PLOT_HISTORY, Trained, call_script, error_line, last_line
 
 from emotorch import cli
 from emotorch.errors import installing
@@ -116,8 +116,7 @@ def test_a_first_plot_on_a_new_machine_says_nothing_of_fonts(paths: Paths, tmp_p
     assert done.stderr == f"{folder.name}: read unverified, nothing states what its files' SHA-256 should be\n"
 
 
-def test_plots_of_the_newest_run_are_drawn_again_as_training_drew_them(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_plots_of_the_newest_run_are_drawn_again_as_training_drew_them(ours: Trained, trained: Trained) -> None:
     for script in (PLOT_CONFUSION, PLOT_HISTORY):
         picture = Path(last_line(call_script(ours.paths, script)))
         assert picture.parent == ours.folder

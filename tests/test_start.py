@@ -34,8 +34,7 @@ def test_a_run_may_start_from_one_of_its_split_or_from_nobody_s_weights(trained:
     require(trained, alone, fer_usage="official")
 
 
-def test_damaged_weights_are_no_start(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_damaged_weights_are_no_start(ours: Trained) -> None:
     weights = ours.folder / "model.pth"
     weights.write_bytes(weights.read_bytes()[:-1])
     with refusal(f"{weights}: damaged or replaced"):

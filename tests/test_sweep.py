@@ -95,11 +95,6 @@ def model_names(paths: Paths) -> list[str]:
     return [run.name for run in list_runs(paths.models)]
 
 
-@pytest.fixture
-def root(prepared: Paths, tmp_path: Path) -> Paths:
-    return copy_root(prepared, tmp_path / "root")
-
-
 def test_a_sweep_trains_its_plan_and_records_each_run(root: Paths) -> None:
     filters = Dimension("network_config.filters", 4, 8, whole=True)
     made = run(root, design(seed=7, varied=(filters,)))

@@ -116,11 +116,6 @@ def undisturbed(prepared: Paths, tmp_path_factory: pytest.TempPathFactory) -> tu
     return paths, sweep
 
 
-@pytest.fixture
-def root(prepared: Paths, tmp_path: Path) -> Paths:
-    return copy_root(prepared, tmp_path / "root")
-
-
 def test_two_workers_make_what_one_makes_and_each_run_is_told_of(root: Paths, undisturbed: tuple[Paths, Path]) -> None:
     done = call_script(root, SWEEP, *OPTIONS, "--workers", 2)
     assert_whole(root, undisturbed)

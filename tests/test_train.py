@@ -291,12 +291,11 @@ def without_times(folder: Path) -> dict[str, object]:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_in_another_process_and_root(
-    trained: Trained, prepared: Paths, script: Script, tmp_path: Path
+    trained: Trained, root: Paths, script: Script
 ) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
-    done = script(paths, TRAIN, "--epochs", 2, "--threads", 1, *TRAINED_WITH)
+    done = script(root, TRAIN, "--epochs", 2, "--threads", 1, *TRAINED_WITH)
     again = Path(last_line(done))
-    assert again == paths.models / trained.folder.name
+    assert again == root.models / trained.folder.name
     assert visible_files(again) == visible_files(trained.folder)
     for name in visible_files(again):
         if name not in ("run.json", "model_parameters.txt"):  # which say when, and how long it took
@@ -417,26 +416,24 @@ def test_a_wrong_option_ends_in_one_line_before_a_folder_is_claimed(
     assert [path.name for path in trained.paths.models.iterdir()] == [trained.folder.name]
 
 
-def test_without_the_stages_before_the_one_that_is_missing_is_named(prepared: Paths, tmp_path: Path) -> None:
+def test_without_the_stages_before_the_one_that_is_missing_is_named(root: Paths, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "create_original_dataset.py" in error_line(call_script(Paths(tmp_path / "empty"), TRAIN))
-    paths = copy_root(prepared, tmp_path / "root")
-    paths.augmented.rename(tmp_path / "elsewhere")
-    assert "augment_original_dataset.py" in error_line(call_script(paths, TRAIN))
-    assert not paths.models.exists()
+    root.augmented.rename(tmp_path / "elsewhere")
+    assert "augment_original_dataset.py" in error_line(call_script(root, TRAIN))
+    assert not root.models.exists()
 
 
-def test_a_damaged_image_is_named_before_a_folder_is_claimed(prepared: Paths, tmp_path: Path) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
-    victim = paths.originals / "FER" / "anger" / "1.png"
+def test_a_damaged_image_is_named_before_a_folder_is_claimed(root: Paths) -> None:
+    victim = root.originals / "FER" / "anger" / "1.png"
     victim.unlink()
-    assert str(victim) in error_line(call_script(paths, TRAIN))
+    assert str(victim) in error_line(call_script(root, TRAIN))
     victim.write_text("no picture")
-    assert str(victim) in error_line(call_script(paths, TRAIN))
-    other = (paths.originals / "FER" / "anger" / "2.png").read_bytes()
+    assert str(victim) in error_line(call_script(root, TRAIN))
+    other = (root.originals / "FER" / "anger" / "2.png").read_bytes()
     victim.write_bytes(other)
-    assert f"{victim}: changed since it was written" in error_line(call_script(paths, TRAIN))
-    assert not paths.models.exists()
+    assert f"{victim}: changed since it was written" in error_line(call_script(root, TRAIN))
+    assert not root.models.exists()
 
 
 def test_growing_images_for_a_network_of_one_size_are_refused_before_a_folder_is_claimed(prepared: Paths) -> None:
@@ -447,11 +444,8 @@ def test_growing_images_for_a_network_of_one_size_are_refused_before_a_folder_is
 
 
 @pytest.mark.slow
-def test_a_run_of_the_published_split_is_marked_left_out_of_comparisons_and_never_ships(
-    prepared: Paths, tmp_path: Path
-) -> None:
-    paths = copy_root(prepared, tmp_path / "root")
-    folder = train(paths, "--fer-usage", "training", "--fer-aug", 0.1, "--split", "published")
+def test_a_run_of_the_published_split_is_marked_left_out_of_comparisons_and_never_ships(root: Paths) -> None:
+    folder = train(root, "--fer-usage", "training", "--fer-aug", 0.1, "--split", "published")
     assert folder.name == "model_00001_leaky"
     assert record(folder)["leaky"] is True
     assert torch.load(folder / "model.pth", weights_only=True)["recipe"]["split"] == "published"
@@ -459,12 +453,12 @@ def test_a_run_of_the_published_split_is_marked_left_out_of_comparisons_and_neve
     assert twins > 0.3 * int(accuracies(folder)["Total Validation Images"])
     assert "model_00001_leaky" in (folder / "classification_report.txt").read_text()
 
-    honest = train(paths, "--fer-usage", "training")
+    honest = train(root, "--fer-usage", "training")
     assert honest.name == "model_00002"
-    alone = call_script(paths, COMPARE)
+    alone = call_script(root, COMPARE)
     assert [row["model"] for row in read_table(Path(last_line(alone)))] == ["model_00002"]
     assert "left out: model_00001_leaky (leaky: trained with the published split)" in alone.stdout
-    asked = call_script(paths, COMPARE, "--leaky")
+    asked = call_script(root, COMPARE, "--leaky")
     assert {row["model"] for row in read_table(Path(last_line(asked)))} == {"model_00001_leaky", "model_00002"}
-    shipped = call_script(paths, "develop_baseline_model/models/ship_model.py", folder.name, "leak")
+    shipped = call_script(root, "develop_baseline_model/models/ship_model.py", folder.name, "leak")
     assert "model_00001_leaky is leaky" in error_line(shipped)

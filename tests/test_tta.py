@@ -1,13 +1,11 @@
 """Test-time augmentation and ensembles: which copies there are, and that a prediction over them is the mean."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from conftest import draw_images
 from published import published_state
-from running import EVALUATE, Trained, call_script, copy_trained, error_line, replace_weights, train
+from running import EVALUATE, Trained, call_script, error_line, replace_weights, train
 
 from emotorch.evaluation.evaluate import predict
 from emotorch.evaluation.sets import EvaluationSet
@@ -106,8 +104,7 @@ def test_a_look_at_the_private_test_is_recorded_of_each_model_with_its_own_score
     assert ("†" in line) == twins, "but for twins, PrivateTest chose no epoch"
 
 
-def test_a_model_that_has_seen_the_images_is_no_company(trained: Trained, tmp_path: Path) -> None:
-    ours = copy_trained(trained, tmp_path / "root")
+def test_a_model_that_has_seen_the_images_is_no_company(ours: Trained) -> None:
     other = train(ours.paths, "--fer-usage", "official")
     failed = call_script(ours.paths, EVALUATE, ours.folder.name, "fer", "--with", other.name)
     assert f"{other.name} was trained on " in error_line(failed)
