@@ -42,8 +42,8 @@ class Dataset:
         scored_apart: Usages that have a name for scoring, by the ending of that name: `fer-public`; several are
             scored together.
         called: A regular expression that matches in the names of its folders, in any letter case.
-        files: Another one for the names of its files; the groups `code`, the first two letters of a class, and `person`
-            tell class and person.
+        files: Another one for the names of its files; the groups `code`, the first two letters of a class, `person` and
+            `split` tell class, person and split.
         file_example: Such a name.
         first_number: Number of its first class; None where classes have no numbers.
         counts: Published number of images of each class, by the part of the dataset.
@@ -91,6 +91,12 @@ class Dataset:
         """The match of `files` with a file's name; None of any other."""
         return re.match(self.files, name, re.IGNORECASE) if self.files else None
 
+    def split_of_file(self, name: str, given: str) -> str:
+        """The split that an image is of where its folders or a table give one, or none: names such as `test_00001`
+        tell the tests beyond doubt."""
+        match = None if given in (*self.selecting, *self.tests, "val", "test") else self.match_file(name)
+        return (match.groupdict().get("split") if match else None) or given
+
     def recognise(self, folder: "Folder") -> "Iterable[Finding]":
         """The parts of it that lie in a folder; see `emotorch.data.layouts`."""
         return cast("Iterable[Finding]", import_module(self.reader).recognise(folder))
@@ -111,7 +117,7 @@ FER = Dataset(
         "test": (*FER_USAGES[1:], FER_BOTH_TESTS),
     },
     called=r"(?<![a-z])fer[\s_-]*(20)?13(?![\s_-]*(\+|plus))",
-    files=rf"({'|'.join(FER_USAGES)})_\d+{_ENDING}",
+    files=rf"(?P<split>{'|'.join(FER_USAGES)})_\d+{_ENDING}",
     file_example="PublicTest_12345.jpg",
     counts={
         "training set": (3995, 436, 4097, 7215, 4830, 3171, 4965),
@@ -150,7 +156,7 @@ RAF = Dataset(
     selecting=("val",),  # of copies that set some training images apart
     tests=("test",),
     called=r"(?<![a-z])raf(?![a-z])|raf[\s_-]?db",
-    files=r"(train|test)_\d+_aligned" + _ENDING,
+    files=r"(?P<split>train|test)_\d+_aligned" + _ENDING,
     file_example="train_00001_aligned.jpg",
     first_number=1,
     counts={

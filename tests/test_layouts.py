@@ -856,3 +856,76 @@ def test_boxes_in_yolo_s_form_are_of_the_upright_picture(paths: Paths) -> None:
     Image.new("L", (80, 40)).save(paths.raw / "x" / "1.jpg", exif=turned)
     (image,) = recognise(paths, SEVEN).datasets["x"].images()
     assert (image.box, image.read().shape) == (Box(0, 0, 40, 40), (40, 40))
+
+
+RAF_NAMES = [f"{split}_{number:05d}_aligned.jpg" for number, split in enumerate(["train", "train", "test"], start=1)]
+
+
+@pytest.mark.parametrize("folder", ["RAF-DB/{}/", "archive/{}/", "RAF-DB/train/{}/"])
+@pytest.mark.parametrize("classes", [("4", "5"), ("happiness", "sadness")])
+def test_raf_db_s_file_names_tell_the_test_set(paths: Paths, folder: str, classes: Sequence[str]) -> None:
+    lay(paths, [folder.format(own) + name for own in classes for name in RAF_NAMES], side=100)
+    found = told(paths)
+    assert {(file.split("/")[-1].split("_")[0], usage) for file, (_, _, usage, _) in found.items()} == {
+        ("train", "train"),
+        ("test", "test"),
+    }
+    assert {one[0] for one in found.values()} == {"RAF"}
+
+
+def test_what_is_set_apart_for_validation_keeps_that(paths: Paths) -> None:
+    lay(paths, [f"RAF-DB/{split}/4/{name}" for split in ("train", "val") for name in RAF_NAMES[:2]], side=100)
+    assert {(file.split("/")[1], one[2]) for file, one in told(paths).items()} == {("train", "train"), ("val", "val")}
+
+
+def test_fer_2013_s_file_names_tell_the_usage_in_a_table_too(paths: Paths) -> None:
+    names = [f"{usage}_{number}.jpg" for usage in ("Training", "PublicTest", "PrivateTest") for number in range(4)]
+    rows = [f"{name},{('angry', 'happy')[number % 2]}" for number, name in enumerate(names)]
+    lay(paths, [f"m/images/{name}" for name in names], {"m/labels.csv": ["image,emotion", *rows]})
+    found = told(paths)
+    assert len(found) == len(names)
+    assert {Path(file).name.split("_")[0] == one[2] for file, one in found.items() if one[0] == "FER"} == {True}
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_a_column_of_splits_is_known_where_the_first_rows_are_all_of_one(paths: Paths, names: bool) -> None:
+    splits = ["train"] * 130 + ["test"] * 30
+    rows = [f"{number}.jpg,{('sad', 'happy')[number % 2]},{split}" for number, split in enumerate(splits)]
+    table = [*(["path,label,phase"] if names else []), *rows]
+    lay(paths, [f"my/{number}.jpg" for number in range(len(splits))], {"my/labels.csv": table}, side=8)
+    assert [told(paths)[f"my/{number}.jpg"][2] for number in range(len(splits))] == splits
+
+
+@pytest.mark.parametrize(("table", "split"), [("train", ["train", "test"]), ("val", ["val", "val"])])
+def test_a_row_s_folder_tells_the_split_under_a_list_of_training(paths: Paths, table: str, split: list[str]) -> None:
+    pictures = ["train/0.jpg", "test/0.jpg"] if table == "train" else ["train/0.jpg", "train/1.jpg"]
+    rows = [f"{picture},{emotion}" for picture, emotion in zip(pictures, ("sad", "happy"), strict=True)]
+    lay(paths, [f"my/{picture}" for picture in pictures], {f"my/{table}.csv": ["image,label", *rows]})
+    assert [told(paths)[f"my/{picture}"][2] for picture in pictures] == split
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("training", "publictest", "privatetest"), ("train", "test", "test")),
+        (("trainimgs", "validimgs", "testimgs"), ("train", "val", "test")),
+        (("Trainingsdaten", "Validation", "Testdaten"), ("train", "val", "test")),
+        (("traindir", "valdir", "testdir"), ("train", "val", "test")),
+    ],
+)
+def test_splits_in_one_word_are_splits(paths: Paths, folders: Sequence[str], splits: Sequence[str]) -> None:
+    lay(paths, [picture for folder in folders for picture in in_classes(f"lab/{folder}/{{}}/1.jpg")])
+    said = {file.split("/")[1]: (name, usage, person) for file, (name, _, usage, person) in told(paths).items()}
+    assert said == {folder: ("lab", split, "") for folder, split in zip(folders, splits, strict=True)}
+
+
+def test_pictures_beside_class_folders_are_counted(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    lay(
+        paths,
+        [*in_classes("lab/train/{}/1.jpg"), *in_classes("lab/test/{}/1.jpg"), "lab/train/a.jpg", "lab/train/b.jpg"],
+    )
+    assert len(told(paths)) == 4
+    (said,) = caplog.messages
+    assert said == (
+        f"{paths.raw / 'lab'}: pictures beside class folders, left out: 2 (first: {paths.raw / 'lab/train/a.jpg'})"
+    )

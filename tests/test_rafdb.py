@@ -60,6 +60,24 @@ def test_a_line_that_is_none_is_named(paths: Paths, listing: Path, line: str) ->
         images_of(paths, RAF)
 
 
+@pytest.mark.parametrize(
+    ("line", "says"), [("train_00001.jpg 3", "stands in an earlier line too"), ("train_00077.jpg 3", "no file")]
+)
+def test_a_picture_that_is_listed_twice_or_is_not_there_is_named(
+    paths: Paths, listing: Path, line: str, says: str
+) -> None:
+    listing.write_text(listing.read_text() + line + "\n")
+    with refusal(f"{listing}, line 7: ") as error:
+        images_of(paths, RAF)
+    assert says in str(error.value)
+
+
+def test_pictures_that_no_line_lists_are_counted(paths: Paths, listing: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listing.write_text("".join(listing.read_text().splitlines(keepends=True)[:-2]))
+    assert len(images_of(paths, RAF)) == 4
+    assert "pictures that are in no line, left out: 2 (first: " in caplog.text
+
+
 def test_a_list_that_is_no_text_is_named(paths: Paths, listing: Path) -> None:
     listing.write_text(listing.read_text(), encoding="utf-16")
     with refusal(f"{listing}, line 1: "):

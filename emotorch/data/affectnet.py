@@ -60,7 +60,7 @@ def _list_annotated(part: Folder) -> list[SourceImage]:
             number = int(np.load(annotation, allow_pickle=False).item())
         except (OSError, ValueError, EOFError) as error:
             raise EmoTorchError(f"{annotation}: no annotation of a picture ({error})") from error
-        if number < len(AFFECTNET.classes):
+        if 0 <= number < len(AFFECTNET.classes):
             emotion, usage = AFFECTNET.classes[number], split_of(part.name)
             listed.append(SourceImage(path, emotion, Reading.CROP, usage=usage))
         else:

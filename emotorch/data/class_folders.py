@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotorch.data.formats import is_picture
-from emotorch.data.layouts import Folder, Recognised
+from emotorch.data.layouts import Folder, Recognised, warn_of
 from emotorch.data.names import (
     KINDS,
     LIGHTS,
@@ -137,6 +137,7 @@ class ClassFolders(list[ClassFolder]):
         if not others:
             names = ", ".join(dict.fromkeys(found.emotion for found in self))
             self._refuse_others(unknown or f"not a class of {title} ({names})")
+        warn_of(self._strays(), "pictures beside class folders, left out", self.folder.path)
         for found in self:
             for path in found.folder.paths:
                 if not is_picture(path):
@@ -146,6 +147,12 @@ class ClassFolders(list[ClassFolder]):
             raise EmoTorchError(
                 f"{self.folder.path}: no images in its class folders; put them in, or move the folder away"
             )
+
+    def _strays(self) -> list[Path]:
+        """The pictures right in folders of splits or persons, in no class folder."""
+        known = {found.folder.path for found in self}
+        above = {parent for path in known for parent in path.parents} - {*known, self.folder.path}
+        return [path for parent in self.folder.walk() if parent.path in above for path in parent.pictures]
 
     def _refuse_others(self, unknown: str) -> None:
         """Raises EmoTorchError where a folder of pictures beside the class folders is none of them."""

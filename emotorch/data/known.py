@@ -140,7 +140,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
             dataset.name,
             f"class folders, {why}",
             lambda: [
-                replace(image, usage=usage_of(dataset, image.usage))
+                replace(image, usage=usage_of(dataset, dataset.split_of_file(image.path.name, image.usage)))
                 for image in classes.images(Reading.CROP, dataset.full_title)
             ],
             notes=notes,

@@ -187,7 +187,10 @@ class _Finder:
         """The given split that a row, its table's name or the folders of its path or its table say; or empty."""
         if row.split is not None:
             return split_of(row.split)
-        return first_split((row.table.stem, *row.path.parts[:-1])) or self.place(row.table)
+        listed, placed = split_of(row.table.stem), first_split(row.path.parts[:-1])
+        # A list called after training may hold all; one called `val` may choose from the folder of training images.
+        told = placed or listed if listed == "train" else listed or placed
+        return told or self.place(row.table)
 
     def place(self, path: Path) -> str:
         """The given split that the folders say in which a file lies, below this one; or empty."""
@@ -223,7 +226,10 @@ def list_images(
             without_emotion.append(finder.find(row))
             continue
         path, box = finder.find_or_raise(row), _box(row)
-        usage = usage_of(dataset or CLASS_FOLDERS, _given_split(row, finder, path))
+        given = _given_split(row, finder, path)
+        usage = usage_of(CLASS_FOLDERS, given)
+        if dataset is not None:
+            usage = usage_of(dataset, dataset.split_of_file(path.name, given))
         # Known datasets whose tables are read come with their faces cut out.
         reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
         person = row.person or person_of(path.name)

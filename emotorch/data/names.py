@@ -8,7 +8,10 @@ from emotorch.emotion_names import without_accents
 _WORDS = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NUMBERED = re.compile(r"[\s_(-]*\d+\)?$")  # of several downloads
 # Words in the names of folders of given splits, also joined: `trainset`.
-_SPLIT_WORD = re.compile(r"(?:(train(?:ing)?)|(val|valid|validation|dev)|(test(?:ing)?))(?:s|sets?|data|split)?")
+_SPLIT_WORD = re.compile(
+    r"(?:(train(?:ing)?)|(val|valid|validation|dev)|((?:public|private)?test(?:ing)?))"
+    r"(?:s|sets?|data|split|s?daten|im(?:a?ge?)?s?|dir|folder)?"
+)
 # Names of folders that say nothing of their content.
 NAMELESS = {"archive", "data", "dataset", "datasets", "images", "image", "img", "raw", "files", "download", "downloads"}
 # Words beside splits that say nothing more: FER-2013's tests are called PublicTest and PrivateTest.

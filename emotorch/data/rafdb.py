@@ -10,12 +10,14 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from emotorch.data.formats import is_picture
 from emotorch.data.known import class_of, recognise_class_folders
-from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised
+from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, warn_of
 from emotorch.data.sources import Reading, SourceImage
 from emotorch.data.table_rows import LabelTable, tables_in
 from emotorch.datasets import RAF
 from emotorch.errors import EmoTorchError
+from emotorch.files import visible
 
 # The dataset's own spelling, and the right one.
 _LIST = re.compile(r"list_par?tition_label\.txt", re.IGNORECASE)
@@ -61,7 +63,7 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
     Raises:
         EmoTorchError: the list is empty or has a line that is not `train_00001.jpg 5`.
     """
-    images = []
+    images: dict[str, SourceImage] = {}
     for number, line in enumerate(listing.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
@@ -74,10 +76,17 @@ def list_images(listing: Path, aligned: Path) -> list[SourceImage]:
             )
         name = Path(fields[0])
         path = aligned / f"{name.stem}_aligned{name.suffix}"
-        images.append(SourceImage(path, RAF.classes[int(fields[1]) - 1], Reading.CROP, usage=usage))
+        if fields[0] in images:
+            raise EmoTorchError(f"{listing}, line {number}: {name} stands in an earlier line too; remove one")
+        if not path.is_file():
+            raise EmoTorchError(f"{listing}, line {number}: no file {path}; put it there, or remove the line")
+        images[fields[0]] = SourceImage(path, RAF.classes[int(fields[1]) - 1], Reading.CROP, usage=usage)
     if not images:
         raise EmoTorchError(f"{listing}: the file is empty")
-    return images
+    listed = {image.path for image in images.values()}
+    unlisted = [path for path in visible(aligned) if is_picture(path) and path not in listed]
+    warn_of(unlisted, "pictures that are in no line, left out", listing)
+    return list(images.values())
 
 
 def _checked(found: Recognised, tables: Sequence[LabelTable]) -> Recognised:

@@ -1,7 +1,7 @@
 """Which columns of a table tell a picture, its class, its split, who is shown and where the face is."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from emotorch.data.formats import PICTURE_SUFFIXES
@@ -83,6 +83,14 @@ class Columns:
         """Whether a row has marks alone where the classes are."""
         return all(cell_of(cells, place).lower() in _MARKS for place in self.marked)
 
+    def with_split_of(self, rows: Sequence[Sequence[str]]) -> "Columns":
+        """With the column of splits that all rows tell, where the first ones, of one split, did not."""
+        used = {self.path, self.label, *self.marked, self.person, *self.box}
+        named = (place for place, name in enumerate(self.header) if _PREDICTED not in plain_name(name))
+        places = [place for place in named if place not in used] if self.header else self.unread
+        split = split_by_content({place: [cell_of(cells, place) for cells in rows] for place in places})
+        return replace(self, split=split, unread=tuple(place for place in self.unread if place != split))
+
     @property
     def said(self) -> str:
         """Which are read and which not, in words; empty where all are read."""
@@ -136,7 +144,7 @@ def find_columns(header: Sequence[str], some: Sequence[Sequence[str]]) -> Column
         label,
         tuple(place for place in labels if place != label),
         marked,
-        _split_by_content(rest, cells) if split is None else split,
+        split_by_content({place: cells[place] for place in rest}) if split is None else split,
         best(_PERSON, rest, bool),
         tuple(names.index(name) for name in sides) if box is None else (box,),
         sides in _CORNERS and box is None,
@@ -159,7 +167,7 @@ def find_unnamed(some: Sequence[Sequence[str]], table: str) -> Columns | None:
     if len(paths) != 1 or len(labels) != 1:
         return None
     rest = [place for place in places if place not in (*paths, *labels)]
-    split = _split_by_content(rest, cells)
+    split = split_by_content({place: cells[place] for place in rest})
     return Columns((), paths[0], labels[0], split=split, unread=tuple(place for place in rest if place != split))
 
 
@@ -193,11 +201,11 @@ def _one_hot(header: Sequence[str], places: Sequence[int], cells: Sequence[Seque
     return tuple(holding) if are_classes and len(emotions) > 1 else ()
 
 
-def _split_by_content(places: Sequence[int], cells: Sequence[Sequence[str]]) -> int | None:
-    """The only column in which nothing but given splits stand, training's and others."""
+def split_by_content(cells_in: Mapping[int, Sequence[str]]) -> int | None:
+    """The only column in which nothing but given splits stand, training's and others; each by its place."""
     holding = []
-    for place in places:
-        splits = {"" if beside_split(cell) else split_of(cell) for cell in cells[place]}
+    for place, cells in cells_in.items():
+        splits = {"" if beside_split(cell) else split_of(cell) for cell in set(cells)}
         if "" not in splits and len(splits) > 1 and "train" in splits:
             holding.append(place)
     return holding[0] if len(holding) == 1 else None

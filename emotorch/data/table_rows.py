@@ -75,6 +75,8 @@ def read_table(path: Path) -> LabelTable | None:
         return LabelTable(path, columns, [Row(path, line, picture, label) for line, picture, label in told])
     if not all(columns.fits(cells) for _, cells in rows):
         return None  # votes or probabilities
+    if columns.split is None:
+        columns = columns.with_split_of([cells for _, cells in rows])
     return LabelTable(path, columns, [_row(path, line, cells, columns) for line, cells in rows])
 
 
