@@ -51,18 +51,49 @@ def test_in_a_renumbered_part_of_it_pixels_and_usage_tell(seed: int) -> None:
 
 
 def test_with_other_pixels_all_of_a_usage_count() -> None:
-    known = trained_on(training(images_of(0))[::2])
-    other = images_of(1)
+    known = trained_on(training(images_of(0, count=4500))[::2])
+    other = images_of(1, count=4500)
     assert set(known.in_copy(other).usages) == {image.file for image in training(other)}
     tests = [image._replace(usage="PublicTest+PrivateTest") for image in other if image.usage == "PublicTest"]
-    validated = trained_on([image for image in images_of(0) if image.usage == "PublicTest"])
+    validated = trained_on([image for image in images_of(0, count=4500) if image.usage == "PublicTest"])
     both = [*training(other), *tests]
     assert set(validated.in_copy(both).usages) == {image.file for image in tests}
 
 
 def test_a_few_images_are_not_taken_for_another_copy() -> None:
     known = trained_on(training(images_of(0)))
-    assert known.in_copy(images_of(1, count=300)) is known
+    few = images_of(1, count=250)
+    found = known.in_copy(few)
+    assert not any(found.has(image.file, image.pixels) for image in few)
+    assert found.hashes == known.hashes
+
+
+def test_one_row_less_makes_no_training_image_unseen() -> None:
+    """All numbers after it are others."""
+    images = images_of(0)
+    known = trained_on(training(images))
+    fewer = [image._replace(file=f"FER/angry/{n}.png") for n, image in enumerate(images[:700] + images[701:], start=1)]
+    found = known.in_copy(fewer)
+    assert all(found.has(image.file, image.pixels) == (image.usage == "Training") for image in fewer)
+
+
+def test_where_some_pixels_are_others_no_training_image_is_unseen() -> None:
+    images = images_of(0, count=35887)
+    known = trained_on(training(images))
+    changed = [image._replace(pixels=f"{image.pixels} {n}") if n % 5 < 2 else image for n, image in enumerate(images)]
+    assert set(known.in_copy(changed[:3000]).usages) == {image.file for image in training(changed[:3000])}
+
+
+def test_pixels_that_were_trained_on_stay_known_as_twins() -> None:
+    images = images_of(0)
+    known = trained_on(training(images))
+    tests = [image for image in images if image.usage == "PublicTest"]
+    assert known.in_copy(tests).hashes >= known.hashes
+    renumbered = [image._replace(file=f"FER/angry/{n}.png") for n, image in enumerate(tests, start=1)]
+    found = known.in_copy(renumbered)
+    assert found.hashes == known.hashes
+    assert not any(found.has(image.file, image.pixels) for image in renumbered)
+    assert known.in_copy(images_of(1)).hashes > known.hashes
 
 
 def test_no_training_image_of_another_copy_counts_as_unseen(lively: Trained) -> None:

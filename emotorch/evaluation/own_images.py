@@ -38,6 +38,7 @@ from emotorch.runs.usage import (
     TRAINING,
     VALIDATION_SUFFIX,
     TrainingImages,
+    fer_images,
     read_image_usage,
 )
 from emotorch.training.checkpoints import Model
@@ -120,7 +121,10 @@ def held_out(loaded: LoadedRun, dataset: str | None) -> Evaluation:
 def _originals(loaded: LoadedRun, scored: Evaluation) -> Evaluation:
     # A run of the published code may have been trained on variants of its own validation images.
     variant = np.array([is_variant(file) for file in scored.images.files])
-    trained_on = ~variant & seen_by_name(scored.images, TrainingImages.of(loaded.run))[0]
+    known = TrainingImages.of(loaded.run)
+    if known is not None:
+        known = known.in_copy(fer_images(loaded.paths.for_scheme(loaded.model.scheme.name)))
+    trained_on = ~variant & seen_by_name(scored.images, known)[0]
     chosen = ~variant & ~trained_on
     if chosen.all():
         return scored

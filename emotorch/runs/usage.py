@@ -1,6 +1,7 @@
 """Which images a run used and what for: `image_usage.csv` and `usage_summary.csv`."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from emotorch.data.dataset import MANIFEST_COLUMNS
 from emotorch.data.selection import ImageSet, Selection
 from emotorch.data.sources import MANIFEST, read_manifest
 from emotorch.data.variants import original_of
-from emotorch.datasets import CKP, FER
+from emotorch.datasets import CKP, FER, FER_USAGES
 from emotorch.errors import EmoTorchError
 from emotorch.files import hash_file, read_table, write_csv, write_text
 from emotorch.paths import STAGE_2, Paths
@@ -33,10 +34,14 @@ FER_VALIDATION, CKP_VALIDATION = (f"{dataset.key}{VALIDATION_SUFFIX}" for datase
 # The published columns, of which the first three are needed, and ours.
 _COLUMNS = ("image_path", "usage", "emotion", "label_index", "dataset_index", "source_hash", "fer_usage")
 _NEEDED = _COLUMNS[:3]
-_FER_IMAGES = sum(sum(FER.counts[part]) for part in ("training set", "two tests"))
-# Fewer images in common tell nothing of two copies of FER-2013; and what part of those expected, at least, equal ones
-# have.
-_FEWEST, _EQUAL = 10, 0.5
+# FER-2013's usages, and how many images each has.
+_SIZES = {
+    usage: sum(FER.counts[part])
+    for usage, part in zip(FER_USAGES, ("training set", "public test", "private test"), strict=True)
+}
+# A copy of FER-2013 has other pixels where fewer of its images are known than this part of those expected, and fewer
+# than these less so many of their standard deviations.
+_EQUAL, _DEVIATIONS = 0.9, 4.0
 
 
 def usage_file(run: Run) -> Path | None:
@@ -153,11 +158,13 @@ class TrainingImages:
         files: The originals' files, and the hashes of their pixels (empty where image_usage.csv states none).
         inherited: Hashes of further images that the weights it started from were trained on, and those before them.
         usages: FER-2013's usage (Training, …) of those files that are of it, where image_usage.csv states it.
+        twins: Hashes of further pixels that it was trained on, which are of no file here.
     """
 
     files: Mapping[str, str]
     inherited: frozenset[str] = frozenset()
     usages: Mapping[str, str] = field(default_factory=dict)
+    twins: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, run: Run, *, validation: bool = False) -> "TrainingImages | None":
@@ -170,7 +177,9 @@ class TrainingImages:
         usages: dict[str, str] = {}
         if not run.is_synthetic:  # synthetic faces are no copy of FER-2013
             stated = {original_of(row["image_path"]): row.get("fer_usage") or "" for row in chosen}
-            usages = {file: usage for file, usage in stated.items() if file.startswith(f"{FER.name}/") and usage}
+            usages = {
+                file: usage for file, usage in stated.items() if file.startswith(f"{FER.name}/") and usage in _SIZES
+            }
         path = run.file(INHERITED_NAME)
         has_inherited = path.exists() and not validation
         inherited = frozenset(path.read_text(encoding="utf-8").split()) if has_inherited else frozenset()
@@ -198,45 +207,49 @@ class TrainingImages:
 
     @cached_property
     def hashes(self) -> frozenset[str]:
-        return frozenset(self.files.values()) | self.inherited
+        return frozenset(self.files.values()) | self.inherited | self.twins
 
     def in_copy(self, images: Sequence[FerImage], *, by_name: bool = True) -> "TrainingImages":
         """The same images as another copy of FER-2013 has them; this itself where `images` are of the same copy.
 
         Copies differ in the order of their rows, so in the numbers of stage 2's files, and in their pixels: some were
         JPEG files once. Where the pixels are others, nothing tells which image is which: then all of the usages
-        (Training, …) of which the run has some count.
+        (Training, …) of which the run has some count. What had the run's own pixels still does, as a twin.
 
         `by_name`: whether stage 2 would call the images of the same copy as the run does.
         """
         own = {file: self.files[file] for file in self.usages}
-        pixels = set(own.values())
-        # At least so many, were both drawn from one copy at random.
-        expected = len(own) * len(images) / _FER_IMAGES
-        if expected < _FEWEST or "" in pixels:
+        known = {(pixels, self.usages[file]) for file, pixels in own.items()}
+        counts = Counter(self.usages.values())
+        alike = [image for image in images if not counts.keys().isdisjoint(_parts(image.usage))]
+        found = [image for image in alike if any((image.pixels, usage) in known for usage in _parts(image.usage))]
+        expected = sum(
+            number * sum(counts[usage] for usage in _parts(usages)) / sum(_SIZES[usage] for usage in _parts(usages))
+            for usages, number in Counter(image.usage for image in alike).items()
+        )
+        if any(own.values()) and len(found) < min(_EQUAL * expected, expected - _DEVIATIONS * math.sqrt(expected)):
+            _tell_of_other_pixels()
+            found = alike
+        elif not by_name or all(own.get(image.file) in (None, "", image.pixels) for image in images):
             return self
-        if sum(image.pixels in pixels for image in images) < _EQUAL * expected:
-            usages = set(self.usages.values())
-            found = [image for image in images if not usages.isdisjoint(image.usage.split("+"))]
-            _tell_of_other_pixels(", ".join(sorted(usages)))
-        else:
-            same_names = [own[image.file] == image.pixels for image in images if image.file in own]
-            if not by_name or sum(same_names) >= _EQUAL * len(same_names):
-                return self
-            known = {(pixels, self.usages[file]) for file, pixels in own.items()}
-            found = [image for image in images if (image.pixels, image.usage) in known]
         files = {file: pixels for file, pixels in self.files.items() if file not in own}
         files |= {image.file: image.pixels for image in found}
-        return replace(self, files=files, usages={image.file: image.usage for image in found})
+        usages = {image.file: image.usage for image in found}
+        return replace(self, files=files, usages=usages, twins=frozenset(own.values()) - {""})
+
+
+def _parts(usages: str) -> list[str]:
+    """FER-2013's usages that an image may be of: two in class folders, whose `test` holds both tests."""
+    return [usage for usage in usages.split("+") if usage in _SIZES]
 
 
 @cache
-def _tell_of_other_pixels(usages: str) -> None:
+def _tell_of_other_pixels() -> None:
     """Says it once: an evaluation asks several times."""
     logger.info(
-        "FER-2013 is here with other pixels than the model knows it by, so that no image can be told from another: all "
-        "images of %s count as those that it has seen",
-        usages,
+        "what is FER-2013 here has other pixels than the model knows FER-2013 by, so that no image can be told from "
+        "another: of each usage (Training, PublicTest) of which it was trained on images, or validated, all count as "
+        "such; data of your own is not FER-2013, and belongs into class folders or a table of its own"
     )
 
 
