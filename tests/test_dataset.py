@@ -322,7 +322,9 @@ def test_a_missing_picture_of_rafdb_is_named(raw: Paths) -> None:
     write_small_rafdb(raw)
     file = raw.raw / "RAF-DB" / "Image" / "aligned" / "train_00001_aligned.jpg"
     file.unlink()
-    assert error_line(call_script(raw, STAGE_2)) == f"error: {file}: No such file or directory"
+    listing = raw.raw / "RAF-DB" / "EmoLabel" / "list_patition_label.txt"
+    said = f"error: {listing}, line 1: no file {file}; put it there, or remove the line"
+    assert error_line(call_script(raw, STAGE_2)) == said
 
 
 @pytest.mark.parametrize(

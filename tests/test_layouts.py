@@ -929,3 +929,36 @@ def test_pictures_beside_class_folders_are_counted(paths: Paths, caplog: pytest.
     assert said == (
         f"{paths.raw / 'lab'}: pictures beside class folders, left out: 2 (first: {paths.raw / 'lab/train/a.jpg'})"
     )
+
+
+@pytest.mark.parametrize("layer", ["classes", "Emotions", "anna"])
+def test_one_more_layer_in_every_split_keeps_the_splits(paths: Paths, layer: str) -> None:
+    lay(paths, [picture for split in ("train", "test") for picture in in_classes(f"x/{split}/{layer}/{{}}/1.jpg")])
+    assert {(file.split("/")[1], *one) for file, one in told(paths).items()} == {
+        (split, "x", emotion, split, "") for split in ("train", "test") for emotion in ("angry", "happy")
+    }
+
+
+@pytest.mark.parametrize(
+    ("rest", "tells"),
+    [
+        (["comp/test/1.jpg", "comp/test/2.jpg"], set()),
+        (in_classes("comp/test/{}/1.jpg"), {("angry", "test"), ("happy", "test")}),
+    ],
+)
+def test_tables_in_some_of_the_splits_are_one_dataset_s(paths: Paths, rest: list[str], tells: set[object]) -> None:
+    listed = [f"comp/{split}/{number}.jpg" for split in ("train", "val") for number in range(2)]
+    table = ["image,label", "0.jpg,sad", "1.jpg,fear"]
+    lay(paths, [*listed, *rest], {f"comp/{split}/labels.csv": table for split in ("train", "val")})
+    found = told(paths).values()
+    assert {name for name, *_ in found} == {"comp"}
+    assert {(emotion, usage) for _, emotion, usage, _ in found} == tells | {
+        (emotion, split) for emotion in ("sad", "fear") for split in ("train", "val")
+    }
+
+
+def test_a_row_takes_no_picture_of_the_same_name_from_another_folder(paths: Paths) -> None:
+    rows = ["ben/0.jpg,sad", "ben/1.jpg,fear", "anna/0.jpg,happy"]
+    lay(paths, ["my/ben/0.jpg", "my/ben/1.jpg"], {"my/labels.csv": ["image,label", *rows]})
+    with refusal(f"{paths.raw / 'my' / 'labels.csv'}, line 4: no file 'anna/0.jpg'"):
+        told(paths)

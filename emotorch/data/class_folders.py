@@ -1,7 +1,7 @@
 """The class folders of a dataset, also in folders of given splits, and with folders of persons above or below them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -204,6 +204,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
             if emotion is not None:
                 yield from _within_class(sub, class_of, replace(place, emotion=emotion))
     elif splits:
+        layer = _layer_of_all(splits, class_of)
         for sub in splits:
             within = replace(place, split=split_of(sub.name), split_name=sub.name)
             if sub in joined:
@@ -211,7 +212,7 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
                 within = replace(within, split_name=split, emotion=joined[sub], joined_name=sub.name)
                 yield from _within_class(sub, class_of, within)
             else:
-                yield from _find(sub, class_of, within)
+                yield from _find((sub.find(layer.lower()) if layer else None) or sub, class_of, within)
     elif (place.split or place.person) and (inner := _inner(folder, class_of, place)):
         for sub in inner:  # `train/train`, `train/images`, `P01/front`; beside these `train/val` is a split of its own
             split = split_of(sub.name)
@@ -223,6 +224,18 @@ def _find(folder: Folder, class_of: ClassOf, place: ClassFolder) -> Iterator[Cla
     elif not place.person:
         for sub in _persons(folder, class_of, alone=bool(place.split)):
             yield from _find(sub, class_of, replace(place, person=sub.name))
+
+
+def _layer_of_all(splits: Sequence[Folder], class_of: ClassOf) -> str:
+    """The name of the only folder in each of several splits, where it is one and holds class folders: `classes` of
+    `train/classes` and `test/classes`; else empty."""
+    names = {tuple(below.name for below in sub.folders) for sub in splits}
+    if len(splits) < 2 or len(names) != 1 or len(next(iter(names))) != 1:
+        return ""
+    below = [sub.folders[0] for sub in splits]
+    is_class = any(_class_in(sub, one, class_of) is not None for sub, one in zip(splits, below, strict=True))
+    hold_classes = all(any(_class_in(one, two, class_of) is not None for two in one.folders) for one in below)
+    return below[0].name if hold_classes and not is_class and not any(sub.pictures for sub in splits) else ""
 
 
 def _class_in(folder: Folder, sub: Folder, class_of: ClassOf) -> str | None:

@@ -35,11 +35,12 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     """Tables in a folder that label pictures below it, in a subfolder beside those of pictures, or in given splits."""
     yield from (Incomplete(path, GUESSES) for path in folder.tables if holds_guesses(path) and read_table(path))
-    folder, tables = _tables_of(folder)
+    folder, tables = _tables_of(folder, class_of(scheme))
     if not tables:
         return
     finder = _Finder(folder)
     rows = [row for table in tables for row in table.rows]
+    finder.needs_folders = any(row.path.parent.name and finder.is_exact(row) for row in rows)
     found = [path for row in rows if (path := finder.find(row)) is not None]
     if not found:
         for table in tables:
@@ -79,8 +80,11 @@ def recognise(folder: Folder, scheme: LabelScheme) -> Iterator[Finding]:
     )
 
 
-def _tables_of(folder: Folder) -> tuple[Folder, list[LabelTable]]:
-    """The tables with rows of one dataset, and its folder: of one right in FER-Datasets only its splits."""
+def _tables_of(folder: Folder, known: ClassOf) -> tuple[Folder, list[LabelTable]]:
+    """The tables with rows of one dataset, and its folder: of one right in FER-Datasets only its splits.
+
+    Below that some splits may have none: class folders, or pictures that nobody has labelled.
+    """
     tables = tables_in(folder)
     is_raw = folder.path == folder.raw
     if is_raw:  # where other datasets may lie beside the splits of one
@@ -89,7 +93,9 @@ def _tables_of(folder: Folder) -> tuple[Folder, list[LabelTable]]:
     else:
         splits = [sub for sub in folder.folders if split_of(sub.name) and sub.has_pictures]
     in_splits = [tables_in(sub) for sub in splits]
-    if in_splits and all(in_splits):
+    listed = [sub for sub, found in zip(splits, in_splits, strict=True) if found]
+    is_listed = not is_raw and listed and not any(ClassFolders(sub, known).pictures for sub in listed)
+    if in_splits and (all(in_splits) or is_listed):
         if is_raw and not tables:
             folder = replace(folder, files=(), folders=tuple(splits))
         tables = [*tables, *chain(*in_splits)]
@@ -130,10 +136,15 @@ def _is_affectnets_own(table: LabelTable) -> bool:
 
 
 class _Finder:
-    """Finds a table's pictures below a folder, by their paths from wherever, or by their names alone."""
+    """Finds a table's pictures below a folder, by their paths from wherever, or by their names alone.
+
+    Attributes:
+        needs_folders: Whether a row's folders must be those of its picture, since other rows' are.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.needs_folders = False
         self.splits = {split for sub in folder.folders if (split := split_of(sub.name)) and sub.has_pictures}
         self.by_name: dict[str, list[Path]] = {}
         for below in folder.walk():
@@ -164,9 +175,8 @@ class _Finder:
         if not wanted.name:
             return []
         named = self.by_name.get(wanted.name.lower(), [])
-        exact = row.table.parent / wanted
-        if exact in named:
-            return [exact]
+        if self.is_exact(row):
+            return [row.table.parent / wanted]
         if told := first_split(wanted.parts[:-1]):  # of another split a file of the same name is another picture
             named = [path for path in named if self.place(path) in ("", told)]
         elif row.split is None and (listed := split_of(row.table.stem)) in self.splits:
@@ -178,10 +188,16 @@ class _Finder:
         if says and says == emotion_name(row.label):
             named = [path for path in named if _emotion_of_folder(path.parent) in ("", says)]
         agreeing = [_equal_ends(path, wanted) for path in named]
+        if self.needs_folders and wanted.parent.name and not any(agreeing):
+            return []
         found = [path for path, count in zip(named, agreeing, strict=True) if count == max(agreeing)]
         if len(found) > 1 and (told := self.split_of(row)):
             return [path for path in found if self.place(path) == told] or found
         return found
+
+    def is_exact(self, row: Row) -> bool:
+        """Whether its picture lies where it says, seen from its table."""
+        return row.table.parent / row.path in self.by_name.get(row.path.name.lower(), [])
 
     def split_of(self, row: Row) -> str:
         """The given split that a row, its table's name or the folders of its path or its table say; or empty."""
