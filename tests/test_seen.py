@@ -1,10 +1,17 @@
 """Images that a run has seen are known again in another copy of FER-2013: renumbered, or with other pixels."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from running import EVALUATE, Trained, call_script, read_table
 
+from emotorch.errors import UsageError
+from emotorch.paths import Paths
+from emotorch.runs.folder import find_run
 from emotorch.runs.usage import FerImage, TrainingImages
+from emotorch.training import distillation
 
 
 def images_of(seed: int, count: int = 1500) -> list[FerImage]:
@@ -103,3 +110,18 @@ def test_no_training_image_of_another_copy_counts_as_unseen(lively: Trained) -> 
     left = [row["usage"] for row in rows if row["hash"] not in seen]
     assert f"on fer, read as emotorch4: {len(left)} images, " in done.stdout
     assert f"because it was trained on them: {len(rows) - len(left)} images, " in done.stdout
+
+
+@pytest.mark.parametrize(("lacking", "refused"), [(0, 0), (5, 5)])
+def test_a_teacher_is_no_stranger_in_a_copy_with_other_pixels(
+    monkeypatch: pytest.MonkeyPatch, lacking: int, refused: int
+) -> None:
+    """It has seen the official training set, of which all must be here, and be trained on."""
+    teacher = find_run(Paths.from_environment(), "compact")
+    known = TrainingImages.stated_by(teacher)
+    copy = [FerImage(file, "Training", f"other {pixels}") for file, pixels in list(known.files.items())[lacking:]]
+    monkeypatch.setattr(distillation, "fer_images", lambda _: copy)
+    hashes = np.array([image.pixels for image in copy])
+    selection = SimpleNamespace(training=SimpleNamespace(hashes=hashes, index=SimpleNamespace(paths=None)))
+    with nullcontext() if not refused else pytest.raises(UsageError, match=f"trained on {refused} images"):
+        distillation._check_sees_no_more(teacher, selection)

@@ -23,7 +23,8 @@ def find_faces(pixels: Pixels, detector: Detector, *, thorough: bool = True) -> 
         pixels: (H, W) grey or (H, W, 3) red, green, blue.
         detector: What finds them.
         thorough: A picture in which none is found for sure is turned by quarters, as a camera held sideways does not
-            always say so; and small faces are looked for in a large one. A video's frames have no time for that.
+            always say so; and small faces are looked for in a large one, or one that fills it. A video's frames have no
+            time for that.
     """
     faces = detector.find(pixels, detector.side)
     if not thorough:

@@ -172,14 +172,12 @@ class TrainingImages:
         rows = read_image_usage(run)
         if rows is None:
             return None
-        chosen = [row for row in rows if (row["usage"] != TRAINING) == validation]
-        files = {original_of(row["image_path"]): row.get("source_hash") or "" for row in chosen}
+        chosen = [(original_of(row["image_path"]), row) for row in rows if (row["usage"] != TRAINING) == validation]
+        files = {file: row.get("source_hash") or "" for file, row in chosen}
         usages: dict[str, str] = {}
         if not run.is_synthetic:  # synthetic faces are no copy of FER-2013
-            stated = {original_of(row["image_path"]): row.get("fer_usage") or "" for row in chosen}
-            usages = {
-                file: usage for file, usage in stated.items() if file.startswith(f"{FER.name}/") and usage in _SIZES
-            }
+            of_fer = {file: row.get("fer_usage") or "" for file, row in chosen if file.startswith(f"{FER.name}/")}
+            usages = {file: usage for file, usage in of_fer.items() if usage in _SIZES}
         path = run.file(INHERITED_NAME)
         has_inherited = path.exists() and not validation
         inherited = frozenset(path.read_text(encoding="utf-8").split()) if has_inherited else frozenset()
