@@ -91,11 +91,10 @@ class Dataset:
         """The match of `files` with a file's name; None of any other."""
         return re.match(self.files, name, re.IGNORECASE) if self.files else None
 
-    def split_of_file(self, name: str, given: str) -> str:
-        """The split that an image is of where its folders or a table give one, or none: names such as `test_00001`
-        tell the tests beyond doubt."""
-        match = None if given in (*self.selecting, *self.tests, "val", "test") else self.match_file(name)
-        return (match.groupdict().get("split") if match else None) or given
+    def split_of_file(self, name: str) -> str:
+        """The split that a file's name tells, as `test_00001_aligned.jpg`; empty for none."""
+        match = self.match_file(name)
+        return (match.groupdict().get("split") if match else None) or ""
 
     def recognise(self, folder: "Folder") -> "Iterable[Finding]":
         """The parts of it that lie in a folder; see `emotorch.data.layouts`."""

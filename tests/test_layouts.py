@@ -962,3 +962,10 @@ def test_a_row_takes_no_picture_of_the_same_name_from_another_folder(paths: Path
     lay(paths, ["my/ben/0.jpg", "my/ben/1.jpg"], {"my/labels.csv": ["image,label", *rows]})
     with refusal(f"{paths.raw / 'my' / 'labels.csv'}, line 4: no file 'anna/0.jpg'"):
         told(paths)
+
+
+@pytest.mark.parametrize("word", ["Testing", "testset", "val"])
+def test_a_column_of_splits_counts_before_the_files_names(paths: Paths, word: str) -> None:
+    rows = [f"{name},{own},{word}" for name, own in zip(RAF_NAMES[:2], ("happiness", "sadness"), strict=True)]
+    lay(paths, [f"RAF-DB/{name}" for name in RAF_NAMES[:2]], {"RAF-DB/my.csv": ["image,label,split", *rows]}, side=100)
+    assert {(one[0], one[2]) for one in told(paths).values()} == {("RAF", "val" if word == "val" else "test")}

@@ -68,6 +68,13 @@ def usage_of(dataset: Dataset, given: str) -> str:
     return own.get(given.lower()) or next(reversed(general.get(split_of(given), ())), "")
 
 
+def usage_of_file(dataset: Dataset, given: str, name: str) -> str:
+    """The same for a file: its name tells the usage where what is given says nothing, or training."""
+    usage = usage_of(dataset, given)
+    named = dataset.split_of_file(name) if usage in ("", *dataset.training) else ""
+    return usage_of(dataset, named) if named else usage
+
+
 def are_named_as(names: Sequence[str], dataset: Dataset) -> bool:
     """Whether most files have such names as the dataset's."""
     some = names[:_NAMES]
@@ -140,7 +147,7 @@ def recognise_class_folders(folder: Folder, dataset: Dataset, *, notes: tuple[st
             dataset.name,
             f"class folders, {why}",
             lambda: [
-                replace(image, usage=usage_of(dataset, dataset.split_of_file(image.path.name, image.usage)))
+                replace(image, usage=usage_of_file(dataset, image.usage, image.path.name))
                 for image in classes.images(Reading.CROP, dataset.full_title)
             ],
             notes=notes,

@@ -11,7 +11,16 @@ from emotorch.data.class_folders import ClassFolders, ClassOf
 from emotorch.data.faces import Box
 from emotorch.data.file_names import person_of
 from emotorch.data.formats import PICTURE_SUFFIXES
-from emotorch.data.known import are_named_as, as_read, ask_whose, called_after, class_of, count_from_1, usage_of
+from emotorch.data.known import (
+    are_named_as,
+    as_read,
+    ask_whose,
+    called_after,
+    class_of,
+    count_from_1,
+    usage_of,
+    usage_of_file,
+)
 from emotorch.data.layouts import Finding, Folder, Incomplete, Recognised, warn_of
 from emotorch.data.names import class_number, first_split, plain_class, split_of
 from emotorch.data.sources import Reading, SourceImage
@@ -243,9 +252,7 @@ def list_images(
             continue
         path, box = finder.find_or_raise(row), _box(row)
         given = _given_split(row, finder, path)
-        usage = usage_of(CLASS_FOLDERS, given)
-        if dataset is not None:
-            usage = usage_of(dataset, dataset.split_of_file(path.name, given))
+        usage = usage_of_file(dataset, given, path.name) if dataset else usage_of(CLASS_FOLDERS, given)
         # Known datasets whose tables are read come with their faces cut out.
         reading = Reading.SCENE if dataset is None and box is None else Reading.CROP
         person = row.person or person_of(path.name)
